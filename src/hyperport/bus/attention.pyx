@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""What the vCPU must look at before it runs on: one word of flags that any thread may raise.
+
+Every reason to leave guest code goes through here: the INTR line of the interrupt controller, a clock
+deadline, input from the host, a request to stop. Raising a flag kicks the engine (which leaves guest
+code at the next instruction boundary it can offer) and wakes a vCPU thread that waits in HLT. Flags
+are set before the kick and taken before they are acted on, so none is ever lost.
+
+Of several stop requests the first wins: what came first is what ended the run.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from posix.unistd cimport close, read, write
+
+from hyperport.bus.device cimport PortDevice
+
+cdef extern from *:
+    """
+    #include <poll.h>
+    #include <sys/eventfd.h>
+    #include <time.h>
+    static inline unsigned hp_fetch_or(unsigned *p, unsigned v) { return __atomic_fetch_or(p, v, __ATOMIC_SEQ_CST); }
+    static inline unsigned hp_fetch_and(unsigned *p, unsigned v) { return __atomic_fetch_and(p, v, __ATOMIC_SEQ_CST); }
+    static inline unsigned hp_load(unsigned *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
+    static inline int hp_claim(int *p, int v) {
+        int none = 0;
+        return __atomic_compare_exchange_n(p, &none, v, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    }
+    static inline int hp_wait_fd(int fd, unsigned long long ns) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        struct timespec t = {(time_t)(ns / 1000000000ULL), (long)(ns % 1000000000ULL)};
+        return ppoll(&p, 1, ns == ~0ULL ? NULL : &t, NULL);
+    }
+    """
+    unsigned hp_fetch_or(unsigned *p, unsigned v) nogil
+    unsigned hp_fetch_and(unsigned *p, unsigned v) nogil
+    unsigned hp_load(unsigned *p) nogil
+    int hp_claim(int *p, int v) nogil
+    int hp_wait_fd(int fd, unsigned long long ns) nogil
+    int eventfd(unsigned initial, int flags) nogil
+    int EFD_NONBLOCK
+    int EFD_CLOEXEC
+
+
+cdef void no_kick(void *context) noexcept nogil:
+    pass
+
+
+cdef class Attention:
+    """The flag word, the stop request and the kick of one vCPU."""
+
+    def __cinit__(self):
+        self.kick = no_kick
+        self.event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
+        if self.event_fd < 0:
+            raise OSError("no eventfd for the vCPU: the process has too many open files")
+
+    def __dealloc__(self):
+        if self.event_fd >= 0:
+            close(self.event_fd)
+
+    cdef void raise_flags(self, uint32_t mask) noexcept nogil:
+        cdef uint64_t one = 1
+        cdef uint32_t before = hp_fetch_or(&self.flags, mask)
+        if before & mask != mask:
+            self.kick(self.kick_context)
+            write(self.event_fd, &one, 8)
+
+    cdef void clear_flags(self, uint32_t mask) noexcept nogil:
+        hp_fetch_and(&self.flags, ~mask)
+
+    cdef uint32_t take_flags(self, uint32_t mask) noexcept nogil:
+        return hp_fetch_and(&self.flags, ~mask) & mask
+
+    cdef uint32_t pending(self) noexcept nogil:
+        return hp_load(&self.flags)
+
+    cdef void request_stop(self, int kind, uint32_t value) noexcept nogil:
+        if hp_claim(&self.stop_kind, kind):
+            self.stop_value = value
+        self.raise_flags(ATTENTION_STOP)
+
+    cdef int wait(self, uint64_t timeout_ns) noexcept nogil:
+        """Sleep until a flag is raised, the time is over (0) or a signal arrives (-1)."""
+        cdef uint64_t drained
+        cdef int woken
+        if hp_load(&self.flags):
+            return 1
+        woken = hp_wait_fd(self.event_fd, timeout_ns)
+        if woken > 0:
+            read(self.event_fd, &drained, 8)
+        return woken
+
+    # The same from Python, for the run loop, the command line and tests.
+
+    def stop(self, int kind, uint32_t value=0, failure=None, text=None):
+        """Ask for the end of the run with a StopKind; the first request wins."""
+        if failure is not None and self.failure is None:
+            self.failure = failure
+        if text is not None and self.text is None:
+            self.text = text
+        self.request_stop(kind, value)
+
+    def take_stop(self):
+        """The pending request as (kind, value, failure, text), which is thereby taken; kind NONE if there is none."""
+        request = (StopKind(self.stop_kind), self.stop_value, self.failure, self.text)
+        self.clear_flags(ATTENTION_STOP)
+        self.stop_kind = 0
+        self.stop_value = 0
+        self.failure = None
+        self.text = None
+        return request
+
+    def wait_ns(self, timeout_ns):
+        """Wait for any flag without the GIL; timeout in ns, None for no limit. True if something happened."""
+        cdef uint64_t limit = <uint64_t> -1 if timeout_ns is None else timeout_ns
+        cdef int woken
+        with nogil:
+            woken = self.wait(limit)
+        return woken != 0
+
+    def pending_flags(self):
+        """The raised flags, as the ATTENTION_ bits of attention.pxd."""
+        return self.pending()
+
+
+cdef class StopPin(PortDevice):
+    """The far end of a reset or power line: input n going high asks for a stop of StopKind n."""
+
+    name = "stop-pin"
+    cdef Attention attention
+
+    def __init__(self, Attention attention not None):
+        self.attention = attention
+
+    cdef void on_line(self, int number, int level) noexcept nogil:
+        if level:
+            self.attention.request_stop(number, 0)

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""A wire from one chip's output to one numbered input of another: a level, 0 or 1.
+
+What an edge means is the listener's business (the 8259A latches rising edges unless ELCR says level).
+A line has one driver; two devices that want the same input are an error when they are attached.
+"""
+
+from hyperport.bus.device cimport PortDevice
+
+
+cdef class IrqLine:
+    """A level that one device drives and one PortDevice hears through on_line(number, level).
+
+    Without a sink the line ends in the air, which is what a device gets that was not wired.
+    """
+
+    def __init__(self, PortDevice sink=None, int number=0):
+        self.sink = PortDevice() if sink is None else sink
+        self.number = number
+        self.level = 0
+
+    cdef void drive(self, int level) noexcept nogil:
+        level = 1 if level else 0
+        if level != self.level:
+            self.level = level
+            self.sink.on_line(self.number, level)
+
+    def set(self, level):
+        """Drive the line to level (truth value)."""
+        self.drive(1 if level else 0)
+
+    def pulse(self):
+        """One rising and one falling edge: what an edge-triggered ISA interrupt looks like."""
+        self.drive(0)
+        self.drive(1)
+        self.drive(0)

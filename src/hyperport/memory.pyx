@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""The guest's RAM: one anonymous host mapping, reached from Python only through checked reads and writes.
+
+Guest-physical address 0 is byte 0. A write from the host also tells the engine which bytes changed, so that it
+drops code it has translated from them.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy, memset
+from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
+
+from hyperport.errors import AccessError, ConfigError
+
+PAGE = 4096
+SMALLEST = 1 << 20
+LARGEST = 3 << 30       # the rest of 4 GiB is for devices and firmware, as on a PC
+
+
+cdef void no_engine(void *context, uint64_t address, uint64_t length) noexcept nogil:
+    pass
+
+
+cdef class GuestMemory:
+    """size bytes of RAM, a multiple of 4,096 between 1 MiB and 3 GiB, filled with zeros."""
+
+    def __cinit__(self, size):
+        if not SMALLEST <= size <= LARGEST or size % PAGE:
+            raise ConfigError(f"guest memory of {size} bytes: give a multiple of 4 KiB from 1M to 3072M")
+        cdef void *base = mmap(NULL, <size_t> size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        if base == MAP_FAILED:
+            raise ConfigError(f"guest memory of {size >> 20} MiB: the host has no room for it; ask for less")
+        self.base = <uint8_t *> base
+        self.size = size
+        self.invalidate = no_engine
+
+    def __dealloc__(self):
+        if self.base != NULL:
+            munmap(self.base, self.size)
+
+    def _check(self, address, length):
+        if address < 0 or length < 0 or address + length > self.size:
+            raise AccessError(f"guest memory: {length} bytes at {address:#x} are outside its {self.size:#x} bytes")
+
+    def read(self, address, length):
+        """length bytes at guest-physical address. Raises AccessError outside RAM."""
+        self._check(address, length)
+        return PyBytes_FromStringAndSize(<const char *> self.base + <uint64_t> address, <Py_ssize_t> length)
+
+    def write(self, address, data):
+        """Store data at guest-physical address. Raises AccessError outside RAM."""
+        cdef bytes source = bytes(data)
+        self._check(address, len(source))
+        memcpy(self.base + <uint64_t> address, PyBytes_AS_STRING(source), len(source))
+        self.invalidate(self.invalidate_context, <uint64_t> address, <uint64_t> len(source))
+
+    def clear(self):
+        """All zeros, as at power-on."""
+        memset(self.base, 0, self.size)
+        self.invalidate(self.invalidate_context, 0, self.size)

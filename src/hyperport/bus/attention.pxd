@@ -27,6 +27,7 @@ ctypedef void (*kick_function)(void *context) noexcept nogil
 
 cdef class Attention:
     cdef uint32_t flags
+    cdef uint32_t waiting       # the vCPU thread sleeps in wait()
     cdef kick_function kick
     cdef void *kick_context
     cdef readonly int event_fd

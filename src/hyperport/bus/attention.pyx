@@ -65,7 +65,8 @@ cdef class Attention:
         cdef uint32_t before = hp_fetch_or(&self.flags, mask)
         if before & mask != mask:
             self.kick(self.kick_context)
-            write(self.event_fd, &one, 8)
+            if hp_load(&self.waiting):
+                write(self.event_fd, &one, 8)
 
     cdef void clear_flags(self, uint32_t mask) noexcept nogil:
         hp_fetch_and(&self.flags, ~mask)
@@ -84,12 +85,13 @@ cdef class Attention:
     cdef int wait(self, uint64_t timeout_ns) noexcept nogil:
         """Sleep until a flag is raised, the time is over (0) or a signal arrives (-1)."""
         cdef uint64_t drained
-        cdef int woken
-        if hp_load(&self.flags):
-            return 1
-        woken = hp_wait_fd(self.event_fd, timeout_ns)
-        if woken > 0:
-            read(self.event_fd, &drained, 8)
+        cdef int woken = 1
+        hp_fetch_or(&self.waiting, 1)       # before the flags are looked at: who raises one now will write the event
+        if not hp_load(&self.flags):
+            woken = hp_wait_fd(self.event_fd, timeout_ns)
+            if woken > 0:
+                read(self.event_fd, &drained, 8)
+        hp_fetch_and(&self.waiting, 0)
         return woken
 
     # The same from Python, for the run loop, the command line and tests.

@@ -8,7 +8,6 @@ made beside its place and renamed into it when whole, so a guest that is there i
 from __future__ import annotations
 
 import fcntl
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,7 +75,9 @@ GUESTS: Final[dict[str, Guest]] = {
             append="console=ttyS0,115200",
             memory=8 * MIB,
         ),
-        Guest("demo", "built in: prints by port 0x3F8, asks the RTC and the timer, and exits", "demo.elf", memory=8 * MIB),
+        Guest(
+            "demo", "built in: prints by port 0x3F8, asks the RTC and the timer, and exits", "demo.elf", memory=8 * MIB
+        ),
     )
 }
 
@@ -129,7 +130,7 @@ def locate(name: str) -> FetchedGuest:
     return _fetched(guest, folder, manifest.versions)
 
 
-def fetch(name: str, progress: Progress = lambda message: None) -> FetchedGuest:
+def fetch(name: str, progress: Progress = lambda _: None) -> FetchedGuest:
     """Fetch a guest's newest version, if it is not there already, and locate it.
 
     progress is called with one line of text at each step. Raises FetchError, ConfigError for an unknown name.
@@ -190,8 +191,8 @@ def _make(plan: recipes.Plan, name: str, folder: Path, progress: Progress) -> No
         text = msgspec.json.format(msgspec.json.encode(Manifest(name, plan.versions)))
         (new / MANIFEST).write_bytes(text + b"\n")
         if folder.exists():
-            os.rename(folder, old)
-        os.rename(new, folder)
+            folder.rename(old)
+        new.rename(folder)
 
 
 @contextmanager
@@ -205,5 +206,3 @@ def _alone(cache: Path) -> Iterator[None]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-

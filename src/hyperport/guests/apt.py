@@ -126,8 +126,11 @@ def is_debian(source: Source) -> bool:
 
 
 def _is_debian_uri(uri: str) -> bool:
-    parts = urlsplit(uri)
-    return bool(DEBIAN_URI.search(parts.path) or DEBIAN_HOST.search(parts.hostname or ""))
+    try:
+        parts = urlsplit(uri)
+        return bool(DEBIAN_URI.search(parts.path) or DEBIAN_HOST.search(parts.hostname or ""))
+    except ValueError:  # what apt itself cannot use either
+        return False
 
 
 def for_guests(source: Source) -> Source | None:
@@ -239,7 +242,10 @@ class Apt:
             text = self._run("apt-cache", "show", "--no-all-versions", package)
         except FetchError as error:
             raise FetchError(f"{error}; {self.trouble}" if self.trouble else str(error)) from None
-        return parse_stanza(text.split("\n\n", 1)[0])
+        fields = parse_stanza(text.split("\n\n", 1)[0])
+        if "version" not in fields:
+            raise FetchError(f"{package}: not in the Debian archives for {ARCHITECTURE}; a newer hyperport is needed")
+        return fields
 
     def dependencies(self, package: str) -> list[str]:
         """Names of the packages that it depends on: of alternatives the first, without versions."""

@@ -75,9 +75,7 @@ GUESTS: Final[dict[str, Guest]] = {
             append="console=ttyS0,115200",
             memory=8 * MIB,
         ),
-        Guest(
-            "demo", "built in: prints by port 0x3F8, asks the RTC and the timer, and exits", "demo.elf", memory=8 * MIB
-        ),
+        Guest("demo", "built in: drives the chips of the PC and ends by itself", "demo.elf", memory=8 * MIB),
     )
 }
 

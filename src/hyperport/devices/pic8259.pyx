@@ -33,7 +33,7 @@ What is kept up to date. Each change ends in update(), which resolves both chips
 and stores the two winners and INTR. So intr() is a load, and a device that moves its wire pays the bill.
 
 What is left out: 8080 vectors (ICW4 bit 0 clear) and buffered mode, which mean nothing on a PC's board.
-Source: Intel 8259A data sheet (231468); ELCR: Intel 82371SB (PIIX3) data sheet (290550), 2.5.4.
+Source: Intel 8259A data sheet (231468); ELCR: Intel 82371SB (PIIX3) data sheet (290550).
 """
 
 from libc.stdint cimport uint8_t, uint32_t

@@ -21,7 +21,7 @@ a quarter of a period later, time enough for the guest's handler. At most MAX_OW
 closer than MIN_SERVICE_NS; what lies beyond is dropped, in phase. So a guest that asks for an interrupt
 each microsecond gets no more than fifty thousand a second.
 
-Source: Intel 82C54 data sheet (231244); port 0x61: Intel 82371SB (PIIX3) data sheet (290550), 2.5.7.
+Source: Intel 82C54 data sheet (231244); port 0x61: Intel 82371SB (PIIX3) data sheet (290550).
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t

@@ -119,7 +119,7 @@ class Machine:
             (self.rtc, 0x070, 2, 0),
             (post, 0x080, 1, 0),
             (PostCode(), 0x0ED, 1, 0),
-            (Port92(IrqLine(a20, 1), reset_line()), 0x092, 1, 0),
+            (Port92(reset_line(), IrqLine(a20, 1)), 0x092, 1, 0),
             (Debugcon(self.debugcon), 0x0E9, 1, 0),
             (DebugExit(self.attention), 0x0F4, 4, 0),
             (self.uart, 0x3F8, 8, 0),

@@ -75,7 +75,18 @@ GUESTS: Final[dict[str, Guest]] = {
             append="console=ttyS0,115200",
             memory=8 * MIB,
         ),
-        Guest("demo", "built in: drives the chips of the PC and ends by itself", "demo.elf", memory=8 * MIB),
+        *(
+            Guest(name, f"built in: {description}", f"{name}.elf", memory=16 * MIB)
+            for name, description in (
+                ("demo", "drives the chips of the PC and ends by itself"),
+                ("stress", "checks itself under interrupts at arbitrary points; irqs=N"),
+                ("faults", "user-mode faults, one line each"),
+                ("portbench", "times port accesses, int 80h and page faults; n=N"),
+                ("outcome", "ends in the way its command line names: reset8042, triple, halt, exit N, ..."),
+                ("echo", "echoes the console in capitals until Ctrl-D, then its count and checksum"),
+                ("devtest", "drives the example device of docs/devices.md at 0x300, irq 5"),
+            )
+        ),
     )
 }
 

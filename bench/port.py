@@ -35,10 +35,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_000_000)
     options = parser.parse_args()
     kernel = locate("portbench").kernel
-    arguments = ("-kernel", kernel, "-append", f"count={options.count}")
+    arguments = ("-kernel", kernel, "-append", f"n={options.count}")
     ours, theirs = alternate(
         options.pairs,
-        lambda: nanoseconds(run(hyperport("--kernel", kernel, "--append", f"count={options.count}"), LIMIT_S).output),
+        lambda: nanoseconds(run(hyperport("--kernel", kernel, "--append", f"n={options.count}"), LIMIT_S).output),
         lambda: nanoseconds(run(qemu(*arguments), LIMIT_S).output),
     )
     for name in ours[0]:

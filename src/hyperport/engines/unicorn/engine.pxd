@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 from hyperport.backends.clock cimport Clock
 from hyperport.bus.attention cimport Attention
@@ -53,8 +53,8 @@ cdef class UnicornEngine:
     cdef _hook(self)
     cdef _identify(self)
     cdef bint service(self) noexcept nogil
-    cdef uint32_t guest_in(self, uint32_t port, uint32_t size) noexcept nogil
-    cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil
+    cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
+    cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil
     cdef void guest_misses_memory(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
     cdef void guest_cpuid(self) noexcept nogil
@@ -64,7 +64,7 @@ cdef class UnicornEngine:
     cdef void mark_code(self, void *host) noexcept nogil
     cdef void mark_code_at(self, uint64_t address) noexcept nogil
     cdef void forget_code(self, uint64_t page) noexcept nogil
-    cdef void check_port_permission(self, uint32_t port, uint32_t size) noexcept nogil
+    cdef void check_port_permission(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
     cdef void set_segment(self, int offset, object segment)
     cdef object get_segment(self, int offset)
     cdef void refresh_hidden_flags(self) noexcept nogil

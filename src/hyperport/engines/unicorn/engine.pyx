@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""Stage 1 of an access on Unicorn: the IN and OUT hooks. Next: paths/port_path.pyx.
+"""Stage 1 of an access on Unicorn: what the core's IN and OUT call, in_byte() to out_long(). Next: paths/port_path.pyx.
 
 Unicorn is QEMU's CPU core without a machine around it. What it leaves out is done here, with functions that the
 library exports and fields that layout.pxi names:
@@ -13,6 +13,9 @@ Interrupts.  cc->cpu_exec_interrupt is replaced by exec_interrupt(): the core ca
     timers, moves host input, obeys stop requests and delivers what the interrupt controller offers. kick() sets
     interrupt_request from any thread and makes the next block return to the core.
     Nothing ever stops guest code between a load and a store of one instruction (no_exit_request).
+Ports.  The core's IN and OUT helpers call cpu_inb() to cpu_outl() through the library's import slots, which are
+    redirected to in_byte() to out_long() below. The public hook would first restore EIP and flags from the
+    translator's notes for every access; here that is done only where an access may fault.
 Port permission.  The core's IOPL and TSS-bitmap check is compiled out; check_port_permission() does it.
 Stores.  The core believes every page holds translated code, which makes each store of a guest without NX slow.
     `pages` knows better: tlb_fill() lets stores to pages without code run at full speed, on_new_code() takes that
@@ -36,6 +39,7 @@ from hyperport.engines.unicorn.library cimport (
     guard_reason,
     guarded_start,
     load_library,
+    redirect_port_access,
     tlb_fill_function,
 )
 from hyperport.paths.port_path cimport PortPath
@@ -113,14 +117,52 @@ cdef void kick(void *context) noexcept nogil:
     hp_store_half(<uint16_t *> (<char *> at(cpu, CPU_ICOUNT_DECR_PTR) + 2), 0xFFFF)
 
 
-# Hooks: all run on the vCPU's thread, inside uc_emu_start, without the GIL. `user` is the engine.
+# Hooks: all run on the vCPU's thread, inside uc_emu_start, without the GIL. `user` is the engine; `caller` is the
+# return address into translated code, from which the core can restore EIP and flags.
 
-cdef uint32_t on_in(void *uc, uint32_t port, int size, void *user) noexcept nogil:
-    return (<UnicornEngine> user).guest_in(port & 0xFFFF, size)
+cdef uint8_t in_byte(void *uc, uint32_t port, uintptr_t caller) noexcept nogil:
+    if hp_current() == NULL:
+        return library.in_byte(uc, port, caller)
+    return <uint8_t> (<UnicornEngine> hp_current()).guest_in(port, 1, caller)
 
 
-cdef void on_out(void *uc, uint32_t port, int size, uint32_t value, void *user) noexcept nogil:
-    (<UnicornEngine> user).guest_out(port & 0xFFFF, size, value)
+cdef uint16_t in_word(void *uc, uint32_t port, uintptr_t caller) noexcept nogil:
+    if hp_current() == NULL:
+        return library.in_word(uc, port, caller)
+    return <uint16_t> (<UnicornEngine> hp_current()).guest_in(port, 2, caller)
+
+
+cdef uint32_t in_long(void *uc, uint32_t port, uintptr_t caller) noexcept nogil:
+    if hp_current() == NULL:
+        return library.in_long(uc, port, caller)
+    return (<UnicornEngine> hp_current()).guest_in(port, 4, caller)
+
+
+cdef void out_byte(void *uc, uint32_t port, uint8_t value, uintptr_t caller) noexcept nogil:
+    if hp_current() == NULL:
+        library.out_byte(uc, port, value, caller)
+    else:
+        (<UnicornEngine> hp_current()).guest_out(port, 1, value, caller)
+
+
+cdef void out_word(void *uc, uint32_t port, uint16_t value, uintptr_t caller) noexcept nogil:
+    if hp_current() == NULL:
+        library.out_word(uc, port, value, caller)
+    else:
+        (<UnicornEngine> hp_current()).guest_out(port, 2, value, caller)
+
+
+cdef void out_long(void *uc, uint32_t port, uint32_t value, uintptr_t caller) noexcept nogil:
+    if hp_current() == NULL:
+        library.out_long(uc, port, value, caller)
+    else:
+        (<UnicornEngine> hp_current()).guest_out(port, 4, value, caller)
+
+
+cdef Library *library = NULL
+cdef void *port_functions[6]
+port_functions[:] = [<void *> in_byte, <void *> in_word, <void *> in_long,
+                     <void *> out_byte, <void *> out_word, <void *> out_long]
 
 
 cdef void on_exception(void *uc, uint32_t vector, void *user) noexcept nogil:
@@ -266,7 +308,7 @@ cdef class UnicornEngine:
                                    <void *> self), "mapping the space above RAM")
 
     cdef _hook(self):
-        global plain_tlb_fill
+        global plain_tlb_fill, library
         cdef size_t handle
         cdef void *me = <void *> self
         cdef uint64_t first = 1         # begin > end: every address
@@ -277,8 +319,7 @@ cdef class UnicornEngine:
                                    first, last), "hooks")
         self._ok(self.lib.hook_add(self.uc, &handle, UC_HOOK_EDGE_GENERATED, <void *> on_new_code, me, first, last),
                  "hooks")
-        for instruction, callback in ((UC_X86_INS_IN, <uintptr_t> on_in), (UC_X86_INS_OUT, <uintptr_t> on_out),
-                                      (UC_X86_INS_CPUID, <uintptr_t> on_cpuid),
+        for instruction, callback in ((UC_X86_INS_CPUID, <uintptr_t> on_cpuid),
                                       (UC_X86_INS_SYSENTER, <uintptr_t> on_sysenter)):
             self._ok(self.lib.hook_add(self.uc, &handle, UC_HOOK_INSN, <void *> <uintptr_t> callback, me, first, last,
                                        <int> instruction), "hooks")
@@ -289,6 +330,8 @@ cdef class UnicornEngine:
         (<uint8_t *> self.uc)[UC_NO_EXIT_REQUEST] = 1
         cpu_class = at(self.cpu, CPU_CLASS)
         plain_tlb_fill = self.lib.tlb_fill
+        library = self.lib
+        redirect_port_access(port_functions)
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
         (<void **> (<char *> cpu_class + CLASS_CPU_EXEC_INTERRUPT))[0] = <void *> exec_interrupt
 
@@ -407,15 +450,15 @@ cdef class UnicornEngine:
 
     # What the guest does.
 
-    cdef uint32_t guest_in(self, uint32_t port, uint32_t size) noexcept nogil:
+    cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
-            self.check_port_permission(port, size)
-        return self.path.port_in(port, size)
+            self.check_port_permission(port & 0xFFFF, size, caller)
+        return self.path.port_in(port & 0xFFFF, size)
 
-    cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil:
+    cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil:
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
-            self.check_port_permission(port, size)
-        self.path.port_out(port, size, value)
+            self.check_port_permission(port & 0xFFFF, size, caller)
+        self.path.port_out(port & 0xFFFF, size, value)
 
     cdef void guest_misses_memory(self) noexcept nogil:
         self.mmio_count += 1
@@ -463,8 +506,8 @@ cdef class UnicornEngine:
         u64(env, ENV_REGS)[4] = <uint32_t> u64(env, ENV_SYSENTER_ESP)[0]
         u64(env, ENV_EIP)[0] = <uint32_t> (u64(env, ENV_SYSENTER_EIP)[0] - 2)   # the core steps over SYSENTER
 
-    cdef void check_port_permission(self, uint32_t port, uint32_t size) noexcept nogil:
-        """SDM vol. 1, 18.5: CPL against IOPL, then the I/O map of the TSS; #GP(0) leaves the hook by longjmp."""
+    cdef void check_port_permission(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
+        """SDM vol. 1, 18.5: CPL against IOPL, then the I/O map of the TSS; #GP(0) leaves by longjmp."""
         cdef char *env = self.env
         cdef uint64_t eflags = u64(env, ENV_EFLAGS)[0]
         cdef uint32_t cpl = u32(env, ENV_HFLAGS)[0] & HFLAG_CPL
@@ -472,6 +515,7 @@ cdef class UnicornEngine:
         cdef uint64_t base
         if cpl <= ((eflags >> 12) & 3) and not eflags & EFLAGS_VM:
             return
+        self.lib.restore_state(self.cpu, caller, False)     # a fault below must find EIP at this instruction
         base = u64(env, ENV_TR + SEGMENT_BASE)[0]
         limit = u32(env, ENV_TR + SEGMENT_LIMIT)[0]
         flags = u32(env, ENV_TR + SEGMENT_FLAGS)[0]

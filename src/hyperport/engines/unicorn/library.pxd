@@ -25,6 +25,7 @@ cdef struct Library:
     void (*do_interrupt)(void *cpu) noexcept nogil
     void (*do_hardware_interrupt)(void *env, int vector, int is_hardware) noexcept nogil
     int (*pending_interrupt)(void *cpu, int request) noexcept nogil
+    bint (*restore_state)(void *cpu, uintptr_t return_address, bint will_exit) noexcept nogil
     void (*raise_exception)(void *env, int vector, int error_code) noexcept nogil
     uint32_t (*load_word)(void *env, uint64_t address, int mmu, uintptr_t return_address) noexcept nogil
     uint32_t (*load_byte)(void *env, uint64_t address, int mmu, uintptr_t return_address) noexcept nogil
@@ -38,8 +39,16 @@ cdef struct Library:
     void (*invalidate_range)(void *uc, uint64_t start, uint64_t end) noexcept nogil
     tlb_fill_function tlb_fill
     exec_interrupt_function exec_interrupt
+    # what the core's IN and OUT call; redirect_port_access() puts others in their place
+    uint8_t (*in_byte)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
+    uint16_t (*in_word)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
+    uint32_t (*in_long)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
+    void (*out_byte)(void *uc, uint32_t port, uint8_t value, uintptr_t return_address) noexcept nogil
+    void (*out_word)(void *uc, uint32_t port, uint16_t value, uintptr_t return_address) noexcept nogil
+    void (*out_long)(void *uc, uint32_t port, uint32_t value, uintptr_t return_address) noexcept nogil
 
 cdef Library *load_library() except NULL
+cdef int redirect_port_access(void **six_functions) except -1
 cdef int check_layout(Library *library, void *uc) except -1
 cdef int guarded_start(start_function start, void *uc, uint64_t begin) noexcept nogil
 cdef str guard_reason()

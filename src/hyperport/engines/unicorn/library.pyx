@@ -28,6 +28,7 @@ cdef extern from "dlfcn.h":
 cdef extern from "guard.h":
     int hp_guarded_start(start_function start, void *uc, uint64_t begin) nogil
     int hp_install_guard(void *handle)
+    int hp_redirect(void *handle, const char *name, void *target)
     char *hp_guard_reason
 
 WANTED = "2.1.4"
@@ -48,6 +49,7 @@ SYMBOLS = (
     ("do_interrupt", b"x86_cpu_do_interrupt_x86_64"),
     ("do_hardware_interrupt", b"do_interrupt_x86_hardirq_x86_64"),
     ("pending_interrupt", b"x86_cpu_pending_interrupt_x86_64"),
+    ("restore_state", b"cpu_restore_state_x86_64"),
     ("raise_exception", b"raise_exception_err_x86_64"),
     ("load_word", b"cpu_lduw_mmuidx_ra_x86_64"),
     ("load_byte", b"cpu_ldub_mmuidx_ra_x86_64"),
@@ -61,10 +63,18 @@ SYMBOLS = (
     ("invalidate_range", b"tb_invalidate_phys_range_x86_64"),
     ("tlb_fill", b"x86_cpu_tlb_fill_x86_64"),
     ("exec_interrupt", b"x86_cpu_exec_interrupt_x86_64"),
+    ("in_byte", b"cpu_inb_x86_64"),
+    ("in_word", b"cpu_inw_x86_64"),
+    ("in_long", b"cpu_inl_x86_64"),
+    ("out_byte", b"cpu_outb_x86_64"),
+    ("out_word", b"cpu_outw_x86_64"),
+    ("out_long", b"cpu_outl_x86_64"),
 )
+PORT_FUNCTIONS = tuple(name for field, name in SYMBOLS if field.startswith(("in_", "out_")))
 
 cdef Library the_library
 cdef bint loaded = False
+cdef void *handle = NULL
 
 
 def library_path():
@@ -83,8 +93,7 @@ def library_path():
 
 cdef Library *load_library() except NULL:
     """Open the library once per process, resolve its symbols and install the abort guard."""
-    global loaded
-    cdef void *handle
+    global loaded, handle
     cdef void **fields = <void **> &the_library
     cdef void *symbol
     if loaded:
@@ -104,6 +113,14 @@ cdef Library *load_library() except NULL:
         raise EngineError(f"libunicorn does not import abort() as expected: it is another build; {ADVICE}")
     loaded = True
     return &the_library
+
+
+cdef int redirect_port_access(void **six_functions) except -1:
+    """Let the core's IN and OUT helpers call these six (in byte, word, long, out byte, word, long), process-wide."""
+    for index, name in enumerate(PORT_FUNCTIONS):
+        if hp_redirect(handle, name, six_functions[<int> index]) < 1:
+            raise EngineError(f"libunicorn does not call {name.decode()} as expected: it is another build; {ADVICE}")
+    return 0
 
 
 cdef inline void *pointer_at(void *base, int offset) noexcept:

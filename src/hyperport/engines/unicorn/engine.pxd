@@ -26,6 +26,8 @@ cdef class UnicornEngine:
     cdef void *uc
     cdef char *cpu
     cdef char *env
+    cdef void *low_ram          # MemoryRegion of the core, below the VGA hole
+    cdef void *high_ram         # and above it
     cdef GuestMemory memory
     cdef readonly PortPath path
     cdef InterruptController controller
@@ -59,6 +61,7 @@ cdef class UnicornEngine:
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
     cdef void guest_cpuid(self) noexcept nogil
     cdef void guest_sysenter(self) noexcept nogil
+    cdef void *region_of(self, uint64_t address) noexcept nogil
     cdef void tlb_filled(self, uint64_t address, int access, int mmu) noexcept nogil
     cdef uint64_t linear_eip(self) noexcept nogil
     cdef void mark_code(self, void *host) noexcept nogil

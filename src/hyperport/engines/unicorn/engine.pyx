@@ -16,6 +16,8 @@ Interrupts.  cc->cpu_exec_interrupt is replaced by exec_interrupt(): the core ca
 Ports.  The core's IN and OUT helpers call cpu_inb() to cpu_outl() through the library's import slots, which are
     redirected to in_byte() to out_long() below. The public hook would first restore EIP and flags from the
     translator's notes for every access; here that is done only where an access may fault.
+Slow loads.  Whatever the core reads itself (descriptors, stacks, page tables) asks uc->memory_mapping first, which
+    walks a table; region_of() knows where RAM is.
 Port permission.  The core's IOPL and TSS-bitmap check is compiled out; check_port_permission() does it.
 Stores.  The core believes every page holds translated code, which makes each store of a guest without NX slow.
     `pages` knows better: tlb_fill() lets stores to pages without code run at full speed, on_new_code() takes that
@@ -217,6 +219,12 @@ cdef bint tlb_fill(void *cpu, uint64_t address, int size, int access, int mmu, b
     return True
 
 
+cdef void *memory_mapping(void *uc, uint64_t address) noexcept nogil:
+    if hp_current() == NULL:
+        return library.memory_mapping(uc, address)
+    return (<UnicornEngine> hp_current()).region_of(address)
+
+
 cdef bint exec_interrupt(void *cpu, int request) noexcept nogil:
     return (<UnicornEngine> hp_current()).service()
 
@@ -332,6 +340,9 @@ cdef class UnicornEngine:
         plain_tlb_fill = self.lib.tlb_fill
         library = self.lib
         redirect_port_access(port_functions)
+        self.low_ram = self.lib.memory_mapping(self.uc, 0)
+        self.high_ram = self.lib.memory_mapping(self.uc, VGA_HOLE_END)
+        (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
         (<void **> (<char *> cpu_class + CLASS_CPU_EXEC_INTERRUPT))[0] = <void *> exec_interrupt
 
@@ -547,6 +558,14 @@ cdef class UnicornEngine:
         self.lib.code_page_host(self.env, <uint32_t> address, &host)
         if host != NULL:
             self.mark_code(host)
+
+    cdef void *region_of(self, uint64_t address) noexcept nogil:
+        """The core's MemoryRegion at a physical address; RAM, which never moves, without its table walk."""
+        if address < VGA_HOLE:
+            return self.low_ram
+        if address < self.memory.size and address >= VGA_HOLE_END:
+            return self.high_ram
+        return self.lib.memory_mapping(self.uc, address)
 
     cdef void tlb_filled(self, uint64_t address, int access, int mmu) noexcept nogil:
         """The core has filled a TLB entry: is a store to this page slow for a reason?"""

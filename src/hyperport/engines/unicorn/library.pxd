@@ -7,6 +7,8 @@ ctypedef bint (*tlb_fill_function)(void *cpu, uint64_t address, int size, int ac
 ctypedef bint (*exec_interrupt_function)(void *cpu, int request) noexcept nogil
 ctypedef int (*start_function)(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count) noexcept nogil
 
+ctypedef void *(*memory_mapping_function)(void *uc, uint64_t address) noexcept nogil
+
 cdef struct Library:
     # public API
     int (*open)(int arch, int mode, void **uc) noexcept nogil
@@ -39,6 +41,7 @@ cdef struct Library:
     void (*invalidate_range)(void *uc, uint64_t start, uint64_t end) noexcept nogil
     tlb_fill_function tlb_fill
     exec_interrupt_function exec_interrupt
+    memory_mapping_function memory_mapping
     # what the core's IN and OUT call; redirect_port_access() puts others in their place
     uint8_t (*in_byte)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
     uint16_t (*in_word)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil

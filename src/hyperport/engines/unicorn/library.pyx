@@ -63,6 +63,7 @@ SYMBOLS = (
     ("invalidate_range", b"tb_invalidate_phys_range_x86_64"),
     ("tlb_fill", b"x86_cpu_tlb_fill_x86_64"),
     ("exec_interrupt", b"x86_cpu_exec_interrupt_x86_64"),
+    ("memory_mapping", b"find_memory_mapping_x86_64"),
     ("in_byte", b"cpu_inb_x86_64"),
     ("in_word", b"cpu_inw_x86_64"),
     ("in_long", b"cpu_inl_x86_64"),
@@ -137,6 +138,7 @@ cdef int check_layout(Library *library, void *uc) except -1:
     env = pointer_at(cpu, CPU_ENV_PTR)
     cpu_class = pointer_at(cpu, CPU_CLASS)
     checks = (
+        ("memory_mapping", pointer_at(uc, UC_MEMORY_MAPPING) == <void *> library.memory_mapping),
         ("cpu->uc", pointer_at(cpu, CPU_UC) == uc),
         ("env", <char *> env == <char *> cpu + X86CPU_ENV),
         ("env->uc", env != NULL and pointer_at(env, ENV_UC) == uc),

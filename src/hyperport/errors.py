@@ -4,6 +4,7 @@
 HyperportError
 ├── HostError               the user, the host or the VMM's configuration is at fault
 │   ├── ConfigError         a machine that cannot be built: overlap, unknown name, bad value
+│   │   └── UsageError      words of the command line that make no sense
 │   ├── ImageError          a kernel, initrd or program that cannot be loaded
 │   ├── EngineError         an engine that cannot run here (missing, other build, no permission)
 │   ├── FetchError          a guest that could not be fetched
@@ -25,6 +26,10 @@ class HostError(HyperportError):
 
 class ConfigError(HostError):
     """The machine cannot be built as asked."""
+
+
+class UsageError(ConfigError):
+    """What the user wrote cannot be understood."""
 
 
 class ImageError(HostError):

@@ -8,7 +8,7 @@ from hyperport.devices.port92 import Port92
 
 def test_a20_bit_and_read_back() -> None:
     a20 = IrqLine()
-    port = Port92(a20)
+    port = Port92(a20_line=a20)
     assert (port.read(0), a20.level) == (0, 0)
     port.write(0, 1, 0xFE)
     assert (port.read(0), a20.level) == (2, 1)
@@ -19,7 +19,7 @@ def test_a20_bit_and_read_back() -> None:
 def test_reset_on_the_rising_bit_only() -> None:
     attention = Attention()
     line = IrqLine(StopPin(attention), StopKind.RESET)
-    port = Port92(reset_line=line)
+    port = Port92(line)
     stops = []
     for value in (2, 1, 1, 0, 3):
         port.write(0, 1, value)

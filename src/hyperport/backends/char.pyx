@@ -30,9 +30,10 @@ cdef extern from *:
     static inline unsigned hp_load_acquire(unsigned *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
     static inline void hp_store_release(unsigned *p, unsigned v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
     static inline int hp_errno(void) { return errno; }
-    static inline int hp_wait_writable(int fd, int ms) {
+    static inline int hp_wait_writable(int fd, int ms) {    /* 1 writable, 0 not yet, -1 nobody is there to read */
         struct pollfd p = {.fd = fd, .events = POLLOUT};
-        return poll(&p, 1, ms);
+        if (poll(&p, 1, ms) <= 0) return 0;
+        return p.revents & (POLLHUP | POLLERR | POLLNVAL) ? -1 : 1;
     }
     """
     unsigned hp_load_acquire(unsigned *p) nogil
@@ -194,29 +195,35 @@ cdef class MemoryBackend(CharBackend):
 cdef class FdBackend(CharBackend):
     """Sends to a file descriptor that the caller opened and closes. Input comes by feed().
 
-    A reader that is slow makes the guest wait; one that has gone away (EPIPE, EIO) makes output vanish,
-    and `broken` true.
+    A reader that is slow makes the guest wait; one that has gone away (EPIPE, EIO) makes output vanish, and
+    `broken` true. With reconnects=True another reader may come (a pty, a socket): then only what was to be sent
+    while nobody was there is lost.
     """
 
     name = "fd"
     cdef readonly int fd
     cdef readonly bint broken
+    cdef readonly bint reconnects
 
-    def __init__(self, int fd):
+    def __init__(self, int fd, bint reconnects=False):
         CharBackend.__init__(self)
         self.fd = fd
+        self.reconnects = reconnects
 
     cdef uint32_t send(self, const uint8_t *data, uint32_t count) noexcept nogil:
         cdef uint32_t done = 0
         cdef ssize_t sent
+        cdef int ready
         while done < count and not self.broken:
-            sent = write(self.fd, data + done, count - done)
+            ready = hp_wait_writable(self.fd, 100)      # asked first: a blocking pipe would not let go of the vCPU
+            if not ready:
+                if self.attention.pending() & ATTENTION_STOP:   # a stop is asked for: do not wait for a stuck reader
+                    break
+                continue
+            sent = write(self.fd, data + done, count - done) if ready > 0 else 0
             if sent > 0:
                 done += <uint32_t> sent
-            elif hp_errno() == EINTR or hp_errno() == EAGAIN:
-                if self.attention.pending() & ATTENTION_STOP:    # a stop is asked for: do not wait for a stuck reader
-                    break
-                hp_wait_writable(self.fd, 100)
-            else:
-                self.broken = True
+            elif ready < 0 or (hp_errno() != EINTR and hp_errno() != EAGAIN):
+                self.broken = not self.reconnects
+                break
         return done

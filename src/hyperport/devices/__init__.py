@@ -7,6 +7,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hyperport.bus.irq import IrqLine
+
 if TYPE_CHECKING:
     from hyperport.backends.clock import Clock
     from hyperport.bus.attention import Attention
@@ -18,7 +20,7 @@ def _chip(module: str, class_name: str, *wires: str) -> Factory:
     """A factory that imports the chip only when one is made. wires: what its constructor cannot do without."""
 
     def make(attention: Attention, clock: Clock) -> Any:
-        given = {"attention": attention, "clock": clock}
+        given = {"attention": attention, "clock": clock, "irq": IrqLine()}
         chip = getattr(import_module(f"{__name__}.{module}"), class_name)
         return chip(*(given[wire] for wire in wires))
 
@@ -32,7 +34,8 @@ CHIPS: dict[str, Factory] = {
     "debugcon": _chip("debugcon", "Debugcon"),
     "i8042": _chip("i8042", "I8042"),
     "pci-host": _chip("pci_host", "PciHost"),
-    # pic8259 and pit8254: their rows go here.
+    "pic8259": _chip("pic8259", "Pic8259", "attention"),
+    "pit8254": _chip("pit8254", "Pit8254", "clock", "irq"),
     "port92": _chip("port92", "Port92"),
     "post-code": _chip("post_code", "PostCode"),
     "power-off": _chip("power_off", "PowerOff"),

@@ -2,9 +2,9 @@
 # cython: language_level=3
 """PCI configuration mechanism 1 with no function behind it: ports CF8h to CFFh.
 
-Source: PCI Local Bus Specification 2.1, section 3.7.4.1. Only a doubleword at CF8h reaches the address
-register. All else at CF8h to CFBh is ordinary I/O, byte by byte: of these ports only CF9h has somebody, the
-reset control register, which is handed to this chip because it lies inside its ports, and shares its record.
+Source: PCI Local Bus Specification 2.1, "Configuration Mechanism #1". Only a doubleword at CF8h reaches the
+address register. All else at CF8h to CFBh is ordinary I/O, byte by byte: of these ports only CF9h has somebody,
+the reset control register, which is handed to this chip because it lies inside its ports, and shares its record.
 At CFCh to CFFh every configuration read ends in a master abort, so it gives all ones, and writes vanish.
 """
 

@@ -18,17 +18,17 @@ FIELDS = {"control": 2}
 
 
 cdef class Port92(PortDevice):
-    """a20_line: the level of bit 1. reset_line: pulsed for a fast reset."""
+    """reset_line: pulsed for a fast reset. a20_line: the level of bit 1."""
 
     name = "port92"
     span = 1
 
-    cdef IrqLine a20_line, reset_line
+    cdef IrqLine reset_line, a20_line
     cdef uint8_t control
 
-    def __init__(self, IrqLine a20_line=None, IrqLine reset_line=None):
-        self.a20_line = IrqLine() if a20_line is None else a20_line
+    def __init__(self, IrqLine reset_line=None, IrqLine a20_line=None):
         self.reset_line = IrqLine() if reset_line is None else reset_line
+        self.a20_line = IrqLine() if a20_line is None else a20_line
         self.reset()
 
     def reset(self):

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""hyperport list: what can be named on the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from cyclopts import Parameter
+
+from hyperport.errors import FetchError
+
+Row = dict[str, Any]
+
+
+def list_(
+    what: Literal["guests", "devices", "engines"], /, *, json: Annotated[bool, Parameter(negative="")] = False
+) -> None:
+    """List the known guests, the devices of a machine with their ports, or the engines.
+
+    Parameters
+    ----------
+    what
+        guests, devices or engines.
+    json
+        Print a JSON list instead.
+    """
+    rows = {"guests": guests, "devices": devices, "engines": engines}[what]()
+    sys.stdout.write(msgspec.json.encode(rows).decode() + "\n" if json else columns(rows))
+
+
+def guests() -> list[Row]:
+    """name, ready (can be run now), description."""
+    from hyperport.guests.registry import GUESTS
+
+    return [
+        {
+            "name": guest.name,
+            "ready": "ready" if _is_ready(guest.name) else "to fetch",
+            "description": guest.description,
+        }
+        for guest in GUESTS.values()
+    ]
+
+
+def devices() -> list[Row]:
+    """ports and device, for each window of the machine that `hyperport run` builds."""
+    from hyperport.machine import Machine
+
+    with Machine() as machine:
+        return [
+            {"ports": f"{first:04x}-{last:04x}" if last > first else f"{first:04x}", "device": name}
+            for first, last, name in machine.bus.map()
+        ]
+
+
+def engines() -> list[Row]:
+    """name, works (on this host), and why not."""
+    from hyperport.engines import ENGINES
+
+    rows = []
+    for name, engine in ENGINES.items():
+        trouble = [f"{check.name}: {check.detail}" for check in engine.check() if not check.ok]
+        rows.append({"name": name, "works": "no" if trouble else "ok", "why": "; ".join(trouble)})
+    return rows
+
+
+def columns(rows: Sequence[Row]) -> str:
+    """Rows as aligned text, without a heading."""
+    if not rows:
+        return ""
+    widths = [max(len(str(row[key])) for row in rows) for key in rows[0]]
+    return "".join(
+        "  ".join(str(cell).ljust(width) for cell, width in zip(row.values(), widths, strict=True)).rstrip() + "\n"
+        for row in rows
+    )
+
+
+def _is_ready(name: str) -> bool:
+    from hyperport.guests.registry import locate
+
+    try:
+        locate(name)
+    except FetchError:
+        return False
+    return True

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The monitor behind Ctrl-a c: look at a machine that is held, on the terminal in its ordinary mode."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from hyperport.observe.report import port_table
+
+CONTINUE: Final = "cont"
+QUIT: Final = "quit"
+PROMPT: Final = "(hyperport) "
+
+
+class Lines(Protocol):
+    """Where commands come from: the console, while the guest is held."""
+
+    def read_line(self, give_up: Callable[[], bool]) -> str | None:
+        """The next line, None at the end of input or when give_up() says so."""
+
+    def resume(self) -> None:
+        """Give the console back to the guest."""
+
+
+def registers(machine: Any) -> str:
+    """The vCPU's register file."""
+    return f"{machine.engine.state().describe()}\n"
+
+
+def ports(machine: Any) -> str:
+    """The port-access table."""
+    return port_table(machine.bus.counts())
+
+
+def devices(machine: Any) -> str:
+    """The port map."""
+    return "".join(f"  {first:04x}-{last:04x}  {name}\n" for first, last, name in machine.bus.map())
+
+
+SHOWS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
+    "help": ("show this list", lambda _: help_text()),
+    "registers": ("show the vCPU's registers", registers),
+    "ports": ("show the port accesses so far", ports),
+    "devices": ("show which device has which ports", devices),
+}
+ENDS: Final[dict[str, str]] = {
+    CONTINUE: "let the guest go on",
+    QUIT: "end the guest and leave",
+}
+
+
+def help_text() -> str:
+    """All commands, one a line."""
+    rows = {name: text for name, (text, _) in SHOWS.items()} | ENDS
+    return "".join(f"  {name:<12}{text}\n" for name, text in rows.items())
+
+
+class Monitor:
+    """What Machine.run() calls with the machine while the user wants the monitor. Returns CONTINUE or QUIT."""
+
+    def __init__(self, lines: Lines, give_up: Callable[[], bool] = lambda: False) -> None:
+        self.lines = lines
+        self.give_up = give_up
+
+    def __call__(self, machine: Any) -> str:
+        """Obey commands until one of them ends the monitor."""
+        _say("\nthe guest is held; help shows the commands\n")
+        while True:
+            _say(PROMPT)
+            line = self.lines.read_line(self.give_up)
+            if line is None:  # given up: the machine has been asked to stop already
+                return CONTINUE if self.give_up() else QUIT
+            end = self.obey(machine, line.strip())
+            if end == CONTINUE:
+                self.lines.resume()
+            if end is not None:
+                return end
+
+    def obey(self, machine: Any, line: str) -> str | None:
+        """Do one command, whose name may be shortened as long as it stays clear; returns the end it asks for."""
+        if not line:
+            return None
+        fitting = [name for name in (*SHOWS, *ENDS) if name.startswith(line)]
+        if len(fitting) != 1:
+            _say(f"{line}: {'could be ' + ', '.join(fitting) if fitting else 'no such command; try help'}\n")
+            return None
+        name = fitting[0]
+        if name in ENDS:
+            return name
+        _say(SHOWS[name][1](machine))
+        return None
+
+
+def _say(text: str) -> None:
+    print(text, end="", file=sys.stderr, flush=True)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The chips, one file each. CHIPS names them all; the contract tests run over that table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from hyperport.bus.irq import IrqLine
+
+if TYPE_CHECKING:
+    from hyperport.backends.clock import Clock
+    from hyperport.bus.attention import Attention
+
+    Factory = Callable[[Attention, Clock], Any]
+
+
+def _chip(module: str, class_name: str, *wires: str) -> Factory:
+    """A factory that imports the chip only when one is made. wires: what its constructor cannot do without."""
+
+    def make(attention: Attention, clock: Clock) -> Any:
+        given = {"attention": attention, "clock": clock, "irq": IrqLine()}
+        chip = getattr(import_module(f"{__name__}.{module}"), class_name)
+        return chip(*(given[wire] for wire in wires))
+
+    return make
+
+
+# Name of a chip -> a factory (attention, clock) that gives one with all other wires in the air.
+CHIPS: dict[str, Factory] = {
+    "a20-gate": _chip("a20_gate", "A20Gate"),
+    "debug-exit": _chip("debug_exit", "DebugExit", "attention"),
+    "debugcon": _chip("debugcon", "Debugcon"),
+    "i8042": _chip("i8042", "I8042"),
+    "pci-host": _chip("pci_host", "PciHost"),
+    "pic8259": _chip("pic8259", "Pic8259", "attention"),
+    "pit8254": _chip("pit8254", "Pit8254", "clock", "irq"),
+    "port92": _chip("port92", "Port92"),
+    "post-code": _chip("post_code", "PostCode"),
+    "power-off": _chip("power_off", "PowerOff"),
+    "reset-cf9": _chip("reset_cf9", "ResetCf9"),
+    "rtc146818": _chip("rtc146818", "Rtc146818", "clock"),
+    "uart16550": _chip("uart16550", "Uart16550"),
+}

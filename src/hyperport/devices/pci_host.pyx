@@ -2,10 +2,10 @@
 # cython: language_level=3
 """PCI configuration mechanism 1 with no function behind it: ports CF8h to CFFh.
 
-Source: PCI Local Bus Specification 2.1, section 3.7.4.1. Only a doubleword at CF8h reaches the address
-register. All else at CF8h to CFBh is ordinary I/O, byte by byte: of these ports only CF9h has somebody, the
-reset control register, which is handed to this chip because it lies inside its ports. At CFCh to CFFh every
-configuration read ends in a master abort, so it gives all ones, and writes vanish.
+Source: PCI Local Bus Specification 2.1, "Configuration Mechanism #1". Only a doubleword at CF8h reaches the
+address register. All else at CF8h to CFBh is ordinary I/O, byte by byte: of these ports only CF9h has somebody,
+the reset control register, which is handed to this chip because it lies inside its ports, and shares its record.
+At CFCh to CFFh every configuration read ends in a master abort, so it gives all ones, and writes vanish.
 """
 
 from libc.stdint cimport uint32_t
@@ -22,6 +22,7 @@ cdef enum:
     ADDRESS_BITS = 0x80FFFFFC   # enable, bus, device, function, register; the rest reads 0
 
 FIELDS = {"address": 32}
+PREFIX = "reset_control_"     # of the fields of the chip at CF9h
 
 
 cdef class PciHost(PortDevice):
@@ -40,6 +41,7 @@ cdef class PciHost(PortDevice):
 
     def reset(self):
         self.address = 0
+        self.reset_control.reset()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         cdef uint32_t value = 0xFFFFFFFF
@@ -58,10 +60,13 @@ cdef class PciHost(PortDevice):
             self.reset_control.io_write(0, 1, value >> 8 * (RESET_CONTROL - offset) & 0xFF)
 
     def save(self):
-        return {"address": self.address}
+        reset_control = {f"{PREFIX}{field}": value for field, value in self.reset_control.save().items()}
+        return {"address": self.address} | reset_control
 
     def load(self, record):
-        check_record(self.name, record, FIELDS)
+        inner = {field.removeprefix(PREFIX): value for field, value in record.items() if field.startswith(PREFIX)}
+        check_record(self.name, {f: value for f, value in record.items() if not f.startswith(PREFIX)}, FIELDS)
         if record["address"] & ~ADDRESS_BITS:
             raise StateError(f"{self.name}: field address holds reserved bits")
+        self.reset_control.load(inner)
         self.address = record["address"]

@@ -3,7 +3,7 @@
 """The keyboard at the other end of the 8042's cable: IBM 101/102-key, scan-code sets 1 and 2.
 
 Source: IBM Personal System/2 Hardware Interface Technical Reference (1988), "Keyboard (101- and 102-Key)"; the
-scan-code sets and their translation: Microsoft, Keyboard Scan Code Specification 1.3a, appendix C.
+scan-code sets and their translation: Microsoft, Keyboard Scan Code Specification.
 
 It is no port device: the i8042 hands it the bytes that the guest sends and takes its bytes one by one. What it
 answers goes before the keys that wait. Sixteen bytes of keys wait; the first that does not fit leaves one

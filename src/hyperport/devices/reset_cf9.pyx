@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""Reset control register of Intel's PIIX, port CF9h (82371SB datasheet, section 2.4.3)."""
+"""Reset control register of Intel's PIIX, port CF9h (82371SB datasheet, 290550)."""
 
 from libc.stdint cimport uint8_t, uint32_t
 

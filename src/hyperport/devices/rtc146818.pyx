@@ -2,7 +2,7 @@
 # cython: language_level=3
 """MC146818 real-time clock and the CMOS RAM of a PC AT behind it: ports 70h (index) and 71h (data).
 
-Source: Motorola MC146818 datasheet (ADI-1017), tables 1-5; the use of the RAM bytes is the IBM AT's, with the
+Source: Motorola MC146818 datasheet; the use of the RAM bytes is the IBM AT's, with the
 later memory sizes at 30h and 34h and the century at 32h.
 
 Nothing ticks here. The divider chain is the host clock plus phase_ns; one update happens at every whole second
@@ -270,7 +270,7 @@ cdef class Rtc146818(PortDevice):
         return not self.frozen() and self.chain() % SECOND_NS >= SECOND_NS - UIP_NS
 
     cdef uint32_t period(self) noexcept nogil:
-        """Between periodic edges, in 1/32768 s; 0 for none (datasheet table 5)."""
+        """Between periodic edges, in 1/32768 s; 0 for none."""
         cdef uint32_t rate = self.cmos[A] & A_RATE
         if rate == 0 or not self.divider_runs():
             return 0

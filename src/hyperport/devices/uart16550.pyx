@@ -2,7 +2,7 @@
 # cython: language_level=3
 """NS16550A UART, the serial port of a PC, with a null-modem cable to a host backend.
 
-Source: National Semiconductor PC16550D datasheet (June 1995), register names and section numbers from there;
+Source: National Semiconductor PC16550D datasheet (June 1995), with its register names;
 the gate from OUT2 to the interrupt line is the IBM AT serial adapter's.
 
 Transmission takes no time: a byte written to THR is gone at once, so LSR shows THRE and TEMT always, and the
@@ -278,7 +278,7 @@ cdef class Uart16550(PortDevice):
         self.on_input()
 
     cdef uint8_t cause(self) noexcept nogil:
-        """IIR bits 0-3: of the enabled conditions the one of highest priority (datasheet table IV)."""
+        """IIR bits 0-3: of the enabled conditions the one of highest priority."""
         if self.ier & IER_LINE and self.lsr & LSR_OVERRUN:
             return IIR_LINE
         if self.ier & IER_DATA and self.used >= self.trigger:

@@ -1,27 +1,105 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Builds the compiled core (every .pyx under src/) and the guest programs (guest/). The rest is in pyproject.toml."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 SOURCES = sorted((ROOT / "src" / "hyperport").rglob("*.pyx"))
+
+GUEST = ROOT / "guest"
+GUEST_BIN = ROOT / "src" / "hyperport" / "guests" / "bin"
+GUEST_CC = os.environ.get("GUEST_CC", "gcc")
+GUEST_CFLAGS = [
+    *("-m32", "-march=i686", "-mno-sse", "-mno-mmx", "-mno-80387"),
+    *("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"),
+    *("-ffreestanding", "-nostdlib", "-fno-pic", "-no-pie", "-fno-stack-protector", "-fcf-protection=none"),
+    *("-fno-asynchronous-unwind-tables", "-Wl,--build-id=none"),
+]
+
+
+def run_guest_compiler(arguments: list[str]) -> None:
+    """One call of the compiler; its own messages stay on stderr."""
+    result = subprocess.run([GUEST_CC, *GUEST_CFLAGS, *arguments], check=False)
+    if result.returncode:
+        sys.exit(f"error: {GUEST_CC} failed on {arguments[-1]} (see above)")
+
+
+def check_guest_compiler() -> None:
+    """Ends with one line if there is no compiler for i386."""
+    probe = [GUEST_CC, "-m32", "-ffreestanding", "-x", "c", "-c", "-o", os.devnull, "-"]
+    try:
+        result = subprocess.run(probe, input=b"int probe;", capture_output=True, check=False)
+    except OSError as error:
+        sys.exit(f"error: guest programs need a C compiler: {error}: install gcc or name one in GUEST_CC")
+    if result.returncode:
+        reason = (result.stderr.decode(errors="replace").strip().splitlines() or ["it failed"])[0]
+        sys.exit(f"error: guest programs need `{GUEST_CC} -m32`: {reason}: install gcc for x86 or name one in GUEST_CC")
+
+
+def build_guests() -> None:
+    """Links each guest/programs/NAME.c with guest/lib to bin/NAME.elf, and each NAME.S to a flat image bin/NAME.bin."""
+    library = [*sorted((GUEST / "lib").glob("*.S")), *sorted((GUEST / "lib").glob("*.c"))]
+    script = GUEST / "lib" / "link.ld"
+    newest = max(path.stat().st_mtime for path in (*(GUEST / "lib").iterdir(), ROOT / "setup.py"))
+    programs = sorted((GUEST / "programs").glob("*.[cS]"))
+    targets = {path: GUEST_BIN / f"{path.stem}{'.elf' if path.suffix == '.c' else '.bin'}" for path in programs}
+    stale = {
+        path: target
+        for path, target in targets.items()
+        if not target.exists() or target.stat().st_mtime <= max(newest, path.stat().st_mtime)
+    }
+    if not stale:
+        return
+    check_guest_compiler()
+    GUEST_BIN.mkdir(parents=True, exist_ok=True)
+    for path, target in stale.items():
+        part = target.with_suffix(".part")
+        if path.suffix == ".c":
+            link = ["-I", str(GUEST / "lib"), "-Wl,-T," + str(script), *map(str, library)]
+        else:
+            link = ["-Wl,--oformat=binary,-Ttext=0x7c00"]
+        run_guest_compiler([*link, "-o", str(part), str(path)])
+        part.replace(target)
+
+
+class BuildPy(build_py):  # type: ignore[misc]
+    """build_py that makes the guest programs first: they are package data."""
+
+    def run(self) -> None:  # noqa: D102
+        build_guests()
+        super().run()
+
+
+class BuildExt(build_ext):  # type: ignore[misc]
+    """build_ext that makes the guest programs too: `build_ext --inplace` runs no build_py."""
+
+    def run(self) -> None:  # noqa: D102
+        build_guests()
+        super().run()
+
 
 extensions = [
     Extension(
         ".".join(path.relative_to(ROOT / "src").with_suffix("").parts),
         [str(path.relative_to(ROOT))],
         extra_compile_args=["-O2", "-g0", "-Wall", "-Wextra"],
+        include_dirs=[str(path.parent.relative_to(ROOT))],
         libraries=["dl"],
     )
     for path in SOURCES
 ]
 
 setup(
-    ext_modules=cythonize(
+    cmdclass={"build_py": BuildPy, "build_ext": BuildExt},
+    ext_modules=cythonize(  # type: ignore[no-untyped-call]
         extensions,
         include_path=["src"],
         compiler_directives={
@@ -32,5 +110,5 @@ setup(
             "initializedcheck": False,
             "embedsignature": True,
         },
-    )
+    ),
 )

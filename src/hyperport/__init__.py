@@ -1,2 +1,93 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""hyperport: a virtual machine monitor for i386 guests that measures every port access."""
+"""hyperport: a virtual machine monitor for i386 guests that measures every port access.
+
+    from pathlib import Path
+    import hyperport
+
+    console = hyperport.MemoryBackend()
+    with hyperport.Machine(kernel=Path("kernel.elf"), serial=console) as machine:
+        outcome = machine.run(timeout=10)
+    print(outcome, console.output())
+"""
+
+from hyperport.backends.char import CharBackend, FdBackend, MemoryBackend
+from hyperport.backends.clock import RealClock, VirtualClock
+from hyperport.bus.access import Direction, PortAccess, PortCount
+from hyperport.bus.attention import StopKind
+from hyperport.bus.device import PortDevice
+from hyperport.bus.irq import IrqLine
+from hyperport.bus.plain_device import Device
+from hyperport.bus.port_bus import Path as AccessPath
+from hyperport.bus.port_bus import PortBus
+from hyperport.config import DeviceSpec, MachineConfig
+from hyperport.cpu.state import CpuState
+from hyperport.errors import (
+    AccessError,
+    ConfigError,
+    EngineError,
+    FetchError,
+    GuestError,
+    HostError,
+    HyperportError,
+    ImageError,
+    StateError,
+)
+from hyperport.machine import Machine
+from hyperport.memory import GuestMemory
+from hyperport.outcome import (
+    EngineAbort,
+    GuestExit,
+    HaltedForever,
+    Interrupted,
+    Outcome,
+    Panic,
+    PowerOff,
+    Quit,
+    Reset,
+    Timeout,
+    TripleFault,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccessError",
+    "AccessPath",
+    "CharBackend",
+    "ConfigError",
+    "CpuState",
+    "Device",
+    "DeviceSpec",
+    "Direction",
+    "EngineAbort",
+    "EngineError",
+    "FdBackend",
+    "FetchError",
+    "GuestError",
+    "GuestExit",
+    "GuestMemory",
+    "HaltedForever",
+    "HostError",
+    "HyperportError",
+    "ImageError",
+    "Interrupted",
+    "IrqLine",
+    "Machine",
+    "MachineConfig",
+    "MemoryBackend",
+    "Outcome",
+    "Panic",
+    "PortAccess",
+    "PortBus",
+    "PortCount",
+    "PortDevice",
+    "PowerOff",
+    "Quit",
+    "RealClock",
+    "Reset",
+    "StateError",
+    "StopKind",
+    "Timeout",
+    "TripleFault",
+    "VirtualClock",
+]

@@ -122,6 +122,10 @@ cdef class Attention:
             woken = self.wait(limit)
         return woken != 0
 
+    def stop_pending(self):
+        """True once a stop has been asked for and not yet taken."""
+        return (self.pending() & ATTENTION_STOP) != 0
+
     def pending_flags(self):
         """The raised flags, as the ATTENTION_ bits of attention.pxd."""
         return self.pending()

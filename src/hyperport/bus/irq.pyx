@@ -31,7 +31,6 @@ cdef class IrqLine:
         self.drive(1 if level else 0)
 
     def pulse(self):
-        """One rising and one falling edge: what an edge-triggered ISA interrupt looks like."""
+        """Low, then high and left high: how an ISA card asks for an edge-triggered interrupt on its pulled-up wire."""
         self.drive(0)
         self.drive(1)
-        self.drive(0)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# `make help` lists the targets. Everything is set up in .venv; nothing is installed system-wide.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find src guest -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.[chS]' -o -name '*.ld')
+CYTHON := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
+
+.PHONY: help build demo test test-real bench lint format clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("hyperport needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip 'setuptools>=77'
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/built: $(VENV)/installed setup.py $(SOURCES)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	touch $@
+
+build: $(VENV)/built ## the compiled core, the guest programs and .venv/bin/hyperport
+
+demo: build ## boot the built-in guest on the default engine and show its port accesses
+	$(BIN)/hyperport run demo --report
+
+test: build ## unit, contract and differential tests
+	$(BIN)/python -m pytest
+
+test-real: build ## boot guests that nobody here wrote (fetches them with apt-get, compares with qemu)
+	$(BIN)/python -m pytest tests/real
+
+bench: build ## hyperport beside qemu TCG, alternating, in one run
+	$(BIN)/python bench/port.py
+	$(BIN)/python bench/boot.py
+
+lint: build ## ruff, mypy, cython-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint $(CYTHON)
+
+format: $(VENV)/installed ## let ruff format the Python files
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## everything that was built
+	rm -rf $(VENV) build dist src/*.egg-info src/hyperport/guests/bin
+	find src -name '*.so' -delete
+	find src \( -name '*.c' -o -name '*.html' \) -delete

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Boots Debian's i386 kernel to its marker and lets it reboot: CPU seconds on hyperport and on qemu TCG.
+
+    python bench/boot.py [--guest debian] [--pairs 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from peers import Run, alternate, hyperport, qemu, report, run
+
+from hyperport.guests.registry import locate
+
+MARKER = "hyperport: guest ready"
+LIMIT_S = 180.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--guest", default="debian")
+    parser.add_argument("--pairs", type=int, default=3)
+    options = parser.parse_args()
+    guest = locate(options.guest)
+    append = f"{guest.append} hp.test=reboot"
+    files = ["-kernel", guest.kernel, "-initrd", guest.initrd, "-append", append]
+    commands = {
+        "hyperport": hyperport("--kernel", guest.kernel, "--initrd", guest.initrd, "--append", append),
+        "qemu": qemu(*files),
+    }
+
+    def job(name: str) -> Run:
+        finished = run(commands[name], LIMIT_S)
+        if MARKER not in finished.output:
+            sys.exit(f"{name}: no {MARKER!r} on the console; its end: {finished.output[-500:]}")
+        return finished
+
+    ours, theirs = alternate(options.pairs, lambda: job("hyperport"), lambda: job("qemu"))
+    report(f"{options.guest} boot + reboot", "CPU s", [r.cpu_s for r in ours], [r.cpu_s for r in theirs])
+    report(f"{options.guest} boot + reboot", "wall s", [r.wall_s for r in ours], [r.wall_s for r in theirs])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from hyperport.bus.device import PortDevice
+
+class IrqLine:
+    number: int
+    level: int
+    def __init__(self, sink: PortDevice | None = None, number: int = 0) -> None: ...
+    def set(self, level: object) -> None: ...
+    def pulse(self) -> None: ...

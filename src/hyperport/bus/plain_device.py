@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The device contract, plain Python side: a base class that is convenient, not required."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hyperport.bus.irq import IrqLine
+
+if TYPE_CHECKING:
+    from hyperport.backends.clock import Clock, Timer
+    from hyperport.memory import GuestMemory
+
+
+class Device:
+    """A device in plain Python: override read and write, and what else you need.
+
+    Class attributes:
+        span: number of consecutive ports. widths: access sizes in bytes that are taken whole, others are split.
+        name: what port tables show; by default the class name in lower case.
+    The constructor gets the settings of `--device FILE.py:Class,...,key=value` as keyword arguments, all str.
+    Wires, set by the machine before reset():
+        irq:    IrqLine: set(level), pulse(). Ends in the air if no irq was given.
+        clock:  now_ns(): ns since power-on.
+        timer:  arm_at(ns since power-on) -> on_timer(0); cancel().
+        memory: GuestMemory: read(address, length), write(address, data), guest-physical and checked.
+    All methods run on the vCPU's thread. An exception ends the run and comes out of Machine.run().
+    """
+
+    span: int = 1
+    widths: tuple[int, ...] = (1,)
+    irq: IrqLine
+    clock: Clock
+    timer: Timer
+    memory: GuestMemory
+
+    def read(self, offset: int, size: int) -> int:
+        """One IN of size bytes at offset; the answer's bits above size are ignored."""
+        return (1 << 8 * size) - 1
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """One OUT of size bytes at offset."""
+
+    def on_timer(self, number: int) -> None:
+        """The timer has reached its deadline."""
+
+    def reset(self) -> None:
+        """Power-on."""
+
+    def save(self) -> dict[str, Any]:
+        """The state as a small named record."""
+        return {}
+
+    def load(self, record: dict[str, Any]) -> None:
+        """Take back what save() gave."""

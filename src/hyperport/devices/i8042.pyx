@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""8042 keyboard controller of a PS/2-style PC, with a keyboard on its first port and nothing on its second.
+
+Sources: IBM Personal System/2 Hardware Interface Technical Reference (1988), "Keyboard and Auxiliary Device
+Controller"; IBM PC AT Technical Reference (1985) for the A20 and pulse commands.
+
+One byte at a time goes to the guest. Whenever the output buffer is empty it is filled at once, first with the
+controller's own answer, then from the keyboard if its clock is not held; between two bytes IRQ1 goes low, so
+each byte has its edge. Power-on here is what a PC's firmware leaves: keyboard on, translation to set 1 on,
+IRQ1 on, A20 on, self-test passed.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
+
+from hyperport.bus.device cimport PortDevice
+from hyperport.bus.irq cimport IrqLine
+from hyperport.devices.ps2_keyboard cimport QUEUE_SIZE, Ps2Keyboard, set2_to_set1
+
+from hyperport.bus.record import check_record
+from hyperport.devices.ps2_keyboard import FIELDS as KEYBOARD_FIELDS
+from hyperport.errors import AccessError, StateError
+
+cdef enum:
+    DATA = 0            # port 60h
+    COMMAND = 1         # port 64h: status when read
+
+    OUTPUT_FULL = 0x01  # a byte waits at port 60h
+    SYSTEM = 0x04       # mirrors the command byte: the self-test has passed
+    LAST_COMMAND = 0x08     # the last write was to port 64h
+    NOT_INHIBITED = 0x10    # the keyboard lock is open
+    AUX_FULL = 0x20     # the byte that waits is of the second port
+    TIMED_OUT = 0x40    # the device did not answer
+
+    IRQ1_ON = 0x01      # the command byte, RAM byte 0
+    IRQ12_ON = 0x02
+    KEYBOARD_OFF = 0x10     # its clock is held low
+    AUX_OFF = 0x20
+    TRANSLATE = 0x40    # set 2 to set 1
+    COMMAND_BYTE = IRQ1_ON | SYSTEM | AUX_OFF | TRANSLATE
+
+    READ_RAM = 0x20     # to 3Fh
+    WRITE_RAM = 0x60    # to 7Fh; data byte follows
+    PASSWORD_TEST = 0xA4
+    DISABLE_AUX = 0xA7
+    ENABLE_AUX = 0xA8
+    TEST_AUX = 0xA9
+    SELF_TEST = 0xAA
+    TEST_KEYBOARD = 0xAB
+    DISABLE_KEYBOARD = 0xAD
+    ENABLE_KEYBOARD = 0xAE
+    READ_INPUT_PORT = 0xC0
+    READ_OUTPUT_PORT = 0xD0
+    WRITE_OUTPUT_PORT = 0xD1        # data byte follows, for this one and the next three
+    WRITE_KEYBOARD_BUFFER = 0xD2    # as if the keyboard had sent it
+    WRITE_AUX_BUFFER = 0xD3
+    WRITE_AUX = 0xD4
+    A20_OFF = 0xDD
+    A20_ON = 0xDF
+    READ_TEST_INPUTS = 0xE0
+    PULSE = 0xF0        # to FFh: output port bits 0-3 that are 0 here go low for 6 us
+
+    PORT_RUN = 0x01     # output port; 0 holds the CPU in reset
+    PORT_A20 = 0x02
+    PORT_IRQ1 = 0x10
+    PORT_IRQ12 = 0x20
+    OUTPUT_PORT = 0xCF  # lines at rest
+    INPUT_PORT = 0xA0   # not inhibited, no manufacturing jumper
+
+    PASSWORD_NONE = 0xF1
+    SELF_TEST_PASSED = 0x55
+    TEST_PASSED = 0x00
+    NO_ANSWER = 0xFE    # what the controller gives for a device that does not answer
+    RAM_SIZE = 32
+
+FIELDS = {
+    "ram": (8, RAM_SIZE), "status": 8, "data": 8, "output_port": 8, "awaiting": 8, "released": 1,
+    "answers": 1, "answer": 8, "answer_flags": 8,
+} | {f"keyboard_{field}": shape for field, shape in KEYBOARD_FIELDS.items()}
+
+
+cdef inline bint takes_data(uint8_t command) noexcept nogil:
+    return WRITE_RAM <= command < WRITE_RAM + RAM_SIZE or WRITE_OUTPUT_PORT <= command <= WRITE_AUX
+
+
+cdef class I8042(PortDevice):
+    """irq1, irq12: the ports' interrupts. reset_line: high resets the machine. a20_line: high opens address line 20."""
+
+    name = "i8042"
+    span = 2
+
+    cdef IrqLine irq1, irq12, reset_line, a20_line
+    cdef readonly Ps2Keyboard keyboard
+    cdef uint8_t ram[RAM_SIZE]
+    cdef uint8_t status, data, output_port
+    cdef uint8_t awaiting           # the command whose data byte comes next, or 0
+    cdef uint8_t released           # of the translation: a release prefix was swallowed
+    cdef bint answers               # an answer waits for the output buffer, with its status flags
+    cdef uint8_t answer, answer_flags
+
+    def __init__(self, IrqLine irq1=None, IrqLine irq12=None, IrqLine reset_line=None, IrqLine a20_line=None):
+        self.irq1 = IrqLine() if irq1 is None else irq1
+        self.irq12 = IrqLine() if irq12 is None else irq12
+        self.reset_line = IrqLine() if reset_line is None else reset_line
+        self.a20_line = IrqLine() if a20_line is None else a20_line
+        self.keyboard = Ps2Keyboard()
+        self.reset()
+
+    def reset(self):
+        memset(self.ram, 0, RAM_SIZE)
+        self.ram[0] = COMMAND_BYTE
+        self.status = NOT_INHIBITED | SYSTEM
+        self.data = self.awaiting = self.released = self.answer = self.answer_flags = 0
+        self.answers = False
+        self.keyboard.reset()
+        self.drive_port(OUTPUT_PORT)
+        self.update_irq()
+
+    cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
+        if offset == COMMAND:
+            return self.status
+        return self.take()
+
+    cdef uint8_t take(self) noexcept nogil:
+        """The byte in the output buffer; an empty one still shows the last."""
+        cdef uint8_t byte = self.data
+        if self.status & OUTPUT_FULL:
+            self.status &= ~(OUTPUT_FULL | AUX_FULL)
+            self.update_irq()
+            self.fill()
+        return byte
+
+    cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+        cdef uint8_t byte = <uint8_t> value
+        if offset == COMMAND:
+            self.status |= LAST_COMMAND
+            self.awaiting = byte if takes_data(byte) else 0
+            if not self.awaiting:
+                self.command(byte)
+        else:
+            self.status &= ~LAST_COMMAND
+            if self.awaiting:
+                self.command_data(self.awaiting, byte)
+                self.awaiting = 0
+            else:
+                self.ram[0] &= ~KEYBOARD_OFF
+                self.keyboard.receive(byte)
+        self.fill()
+        self.update_irq()
+
+    cdef void command(self, uint8_t byte) noexcept nogil:
+        if READ_RAM <= byte < READ_RAM + RAM_SIZE:
+            self.give(self.ram[byte - READ_RAM], 0)
+        elif byte == PASSWORD_TEST:
+            self.give(PASSWORD_NONE, 0)
+        elif byte == DISABLE_AUX:
+            self.ram[0] |= AUX_OFF
+        elif byte == ENABLE_AUX:
+            self.ram[0] &= ~AUX_OFF
+        elif byte == TEST_AUX or byte == TEST_KEYBOARD:
+            self.give(TEST_PASSED, 0)
+        elif byte == SELF_TEST:
+            self.ram[0] |= SYSTEM
+            self.status |= SYSTEM
+            self.give(SELF_TEST_PASSED, 0)
+        elif byte == DISABLE_KEYBOARD:
+            self.ram[0] |= KEYBOARD_OFF
+        elif byte == ENABLE_KEYBOARD:
+            self.ram[0] &= ~KEYBOARD_OFF
+        elif byte == READ_INPUT_PORT:
+            self.give(INPUT_PORT, 0)
+        elif byte == READ_OUTPUT_PORT:
+            self.give(self.output_port & ~(PORT_IRQ1 | PORT_IRQ12) | (PORT_IRQ1 if self.irq1.level else 0)
+                      | (PORT_IRQ12 if self.irq12.level else 0), 0)
+        elif byte == A20_OFF:
+            self.drive_port(self.output_port & ~PORT_A20)
+        elif byte == A20_ON:
+            self.drive_port(self.output_port | PORT_A20)
+        elif byte == READ_TEST_INPUTS:
+            self.give(0, 0)
+        elif byte >= PULSE and not byte & PORT_RUN:
+            self.reset_line.drive(1)
+            self.reset_line.drive(not self.output_port & PORT_RUN)
+
+    cdef void command_data(self, uint8_t command, uint8_t byte) noexcept nogil:
+        if command < WRITE_RAM + RAM_SIZE:
+            self.ram[command - WRITE_RAM] = byte
+            self.status = self.status & ~SYSTEM | self.ram[0] & SYSTEM
+        elif command == WRITE_OUTPUT_PORT:
+            self.drive_port(byte)
+        elif command == WRITE_KEYBOARD_BUFFER:
+            self.give(byte, 0)
+        elif command == WRITE_AUX_BUFFER:
+            self.give(byte, AUX_FULL)
+        else:
+            self.give(NO_ANSWER, AUX_FULL | TIMED_OUT)
+
+    # Side effects.
+
+    cdef void give(self, uint8_t byte, uint8_t flags) noexcept nogil:
+        """Have an answer ready for when the output buffer is empty."""
+        self.answers = True
+        self.answer = byte
+        self.answer_flags = flags
+
+    cdef void fill(self) noexcept nogil:
+        """Fill the output buffer if it is empty and there is something to send."""
+        cdef int byte = -1
+        if self.status & OUTPUT_FULL:
+            return
+        if self.answers:
+            self.answers = False
+            self.put(self.answer, self.answer_flags)
+            return
+        while not self.ram[0] & KEYBOARD_OFF:
+            byte = self.keyboard.next_byte()
+            if byte < 0:
+                return
+            if self.ram[0] & TRANSLATE:
+                byte = set2_to_set1(<uint8_t> byte, &self.released)
+            if byte >= 0:
+                self.put(<uint8_t> byte, 0)
+                return
+
+    cdef void put(self, uint8_t byte, uint8_t flags) noexcept nogil:
+        self.data = byte
+        self.status = self.status & ~(AUX_FULL | TIMED_OUT) | OUTPUT_FULL | flags
+        self.update_irq()
+
+    cdef void drive_port(self, uint8_t value) noexcept nogil:
+        self.output_port = value
+        self.a20_line.drive(value & PORT_A20)
+        self.reset_line.drive(not value & PORT_RUN)
+
+    cdef void update_irq(self) noexcept nogil:
+        cdef uint8_t waiting = self.status & (OUTPUT_FULL | AUX_FULL)
+        self.irq1.drive(waiting == OUTPUT_FULL and self.ram[0] & IRQ1_ON)
+        self.irq12.drive(waiting == OUTPUT_FULL | AUX_FULL and self.ram[0] & IRQ12_ON)
+
+    # The host's fingers. Call these on the vCPU's thread, or while no guest runs.
+
+    def inject(self, codes):
+        """Send raw set 2 scan-code bytes from the keyboard; returns how many were not lost to a full queue."""
+        cdef uint32_t accepted = 0
+        for code in bytes(codes):
+            accepted += self.keyboard.enqueue(code)
+            self.fill()
+        return accepted
+
+    def press(self, code, pressed=True):
+        """Press or release the key of a set 2 code (E0xxh for the extended keys); False if the queue lacks the room.
+
+        Nothing is queued of a key that does not fit whole.
+        """
+        if not (0 < code < 0x100 or 0xE000 < code < 0xE100):
+            raise AccessError(f"{self.name}: {code:#x} is no set 2 code; give 0x01 to 0xff or 0xe001 to 0xe0ff")
+        stroke = ([0xE0] if code > 0xFF else []) + ([] if pressed else [0xF0]) + [code & 0xFF]
+        if self.keyboard.queue_used + len(stroke) > QUEUE_SIZE:
+            return False
+        return self.inject(stroke) == len(stroke)
+
+    def save(self):
+        return {
+            "ram": list(self.ram[:RAM_SIZE]), "status": self.status, "data": self.data, "output_port": self.output_port,
+            "awaiting": self.awaiting, "released": self.released,
+            "answers": int(self.answers), "answer": self.answer, "answer_flags": self.answer_flags,
+        } | {f"keyboard_{field}": value for field, value in self.keyboard.save().items()}
+
+    def load(self, record):
+        cdef int i
+        check_record(self.name, record, FIELDS)
+        ram, status, flags, awaiting = record["ram"], record["status"], record["answer_flags"], record["awaiting"]
+        if len(ram) != RAM_SIZE:
+            raise StateError(f"{self.name}: field ram must hold {RAM_SIZE} bytes")
+        known = OUTPUT_FULL | SYSTEM | LAST_COMMAND | NOT_INHIBITED | AUX_FULL | TIMED_OUT
+        if (status & ~known or not status & NOT_INHIBITED or (status ^ ram[0]) & SYSTEM
+                or status & (OUTPUT_FULL | AUX_FULL) == AUX_FULL or flags & ~(AUX_FULL | TIMED_OUT)):
+            raise StateError(f"{self.name}: field status or answer_flags holds bits that cannot be set together")
+        if awaiting and not takes_data(awaiting):
+            raise StateError(f"{self.name}: field awaiting holds {awaiting:#x}, a command without data")
+        self.keyboard.load({field: record[f"keyboard_{field}"] for field in KEYBOARD_FIELDS})
+        for i in range(RAM_SIZE):
+            self.ram[i] = ram[i]
+        self.status, self.data, self.awaiting, self.released = status, record["data"], awaiting, record["released"]
+        self.answers, self.answer, self.answer_flags = record["answers"], record["answer"], flags
+        self.drive_port(record["output_port"])
+        self.update_irq()

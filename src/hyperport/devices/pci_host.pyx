@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""PCI configuration mechanism 1 with no function behind it: ports CF8h to CFFh.
+
+Source: PCI Local Bus Specification 2.1, section 3.7.4.1. Only a doubleword at CF8h reaches the address
+register. All else at CF8h to CFBh is ordinary I/O, byte by byte: of these ports only CF9h has somebody, the
+reset control register, which is handed to this chip because it lies inside its ports. At CFCh to CFFh every
+configuration read ends in a master abort, so it gives all ones, and writes vanish.
+"""
+
+from libc.stdint cimport uint32_t
+
+from hyperport.bus.device cimport PortDevice
+
+from hyperport.bus.record import check_record
+from hyperport.errors import StateError
+
+cdef enum:
+    ADDRESS = 0         # port CF8h
+    RESET_CONTROL = 1   # port CF9h, bytes only
+
+    ADDRESS_BITS = 0x80FFFFFC   # enable, bus, device, function, register; the rest reads 0
+
+FIELDS = {"address": 32}
+
+
+cdef class PciHost(PortDevice):
+    """reset_control: the chip at CF9h, its register at offset 0; none: the port is empty."""
+
+    name = "pci-host"
+    span = 8
+    widths = (1, 2, 4)
+
+    cdef PortDevice reset_control
+    cdef uint32_t address
+
+    def __init__(self, PortDevice reset_control=None):
+        self.reset_control = PortDevice() if reset_control is None else reset_control
+        self.reset()
+
+    def reset(self):
+        self.address = 0
+
+    cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
+        cdef uint32_t value = 0xFFFFFFFF
+        cdef uint32_t lane
+        if offset == ADDRESS and size == 4:
+            return self.address
+        if offset <= RESET_CONTROL < offset + size:
+            lane = 8 * (RESET_CONTROL - offset)
+            value &= ~(<uint32_t> 0xFF << lane) | (self.reset_control.io_read(0, 1) & 0xFF) << lane
+        return value
+
+    cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+        if offset == ADDRESS and size == 4:
+            self.address = value & ADDRESS_BITS
+        elif offset <= RESET_CONTROL < offset + size:
+            self.reset_control.io_write(0, 1, value >> 8 * (RESET_CONTROL - offset) & 0xFF)
+
+    def save(self):
+        return {"address": self.address}
+
+    def load(self, record):
+        check_record(self.name, record, FIELDS)
+        if record["address"] & ~ADDRESS_BITS:
+            raise StateError(f"{self.name}: field address holds reserved bits")
+        self.address = record["address"]

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from hyperport.backends.clock import Clock
+from hyperport.bus.device import PortDevice
+from hyperport.bus.irq import IrqLine
+
+class Pit8254(PortDevice):
+    def __init__(self, clock: Clock, irq0: IrqLine | None = None) -> None: ...

@@ -1,0 +1,534 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""Intel 8254 interval timer of a PC, with port 0x61 (system control port B), which holds channel 2's gate.
+
+Nothing counts here. Time is a number of input clock pulses, ticks, which now() gives exactly; a channel
+remembers the tick at which its counting element was last loaded (`origin`) with which count, and everything
+the guest can read is a formula of the ticks since. What the chip does by itself later is one event per
+channel, `load_at`: the tick at which the count register goes to the counting element. It is one pulse after
+a count is written or a gate triggers, or the end of the running period (mode 2) or half-cycle (mode 3) when
+a count is written meanwhile. settle() lets that event happen before anything else is looked at.
+
+Only channel 0 can wake the guest, so it alone has a Timer, set to the next rising edge of OUT. The tick of the
+n-th edge is origin + n * count in whole numbers, and its deadline is that tick in ns, rounded up: no error adds
+up. The IRQ line is moved only at rising edges (low, then high: the 8259A latches the edge) and by control words
+and mode 0 counts; the low half of a square wave is not shown to it, so a guest that keeps interrupts off for
+half a period loses no tick.
+
+Late service. Guests count time by these interrupts, so edges that passed while the host was busy are owed.
+Each service makes one edge (more would merge in the controller); while edges are owed the next service comes
+a quarter of a period later, time enough for the guest's handler. At most MAX_OWED are made up for, and never
+closer than MIN_SERVICE_NS; what lies beyond is dropped, in phase. So a guest that asks for an interrupt
+each microsecond gets no more than fifty thousand a second.
+
+Source: Intel 82C54 data sheet (231244); port 0x61: Intel 82371SB (PIIX3) data sheet (290550).
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from hyperport.backends.clock cimport Clock, Timer
+from hyperport.bus.device cimport PortDevice
+from hyperport.bus.irq cimport IrqLine
+
+from hyperport.bus.record import check_record
+from hyperport.errors import StateError
+
+cdef enum:
+    # offsets
+    CONTROL = 3             # port 0x43, write only; 0-2 are the channels, ports 0x40-0x42
+    PORT_B = 4              # port 0x61
+
+    # control word
+    SELECT_SHIFT = 6        # channel, or 3: read-back
+    READ_BACK = 3
+    ACCESS_SHIFT = 4        # 0 latch command, 1 low byte, 2 high byte, 3 low then high
+    LATCH = 0
+    LOW = 1
+    HIGH = 2
+    BOTH = 3
+    MODE_SHIFT = 1          # 0-5; 6 and 7 are 2 and 3
+    BCD = 0x01              # four decimal digits
+    CONTROL_KEPT = 0x3F
+    # read-back command: bits 3-1 select channels
+    NO_COUNT = 0x20         # do not latch the count
+    NO_STATUS = 0x10        # do not latch the status
+    # status byte: the low six bits of the control word, and
+    STATUS_OUT = 0x80
+    STATUS_NULL = 0x40      # the last count written is not in the counting element yet
+
+    # port 0x61
+    GATE2 = 0x01            # gate of channel 2
+    PORT_B_KEPT = 0x0F      # and speaker data, parity and channel check enable
+    REFRESH = 0x10          # toggles with each DRAM refresh request
+    OUT2 = 0x20             # OUT of channel 2
+    REFRESH_TICKS = 18      # 15.09 us, what firmware programs channel 1 to
+
+    HZ = 1193182            # 14.31818 MHz / 12
+    SECOND = 1000000000
+    MAX_OWED = 32
+    MIN_SERVICE_NS = 20000
+
+    # what kind of event load_at is
+    LOAD_NONE = 0
+    LOAD_START = 1          # written or triggered: starts a period
+    LOAD_HIGH = 2           # mode 2 and 3: end of a period, OUT rises
+    LOAD_LOW = 3            # mode 3: end of the high half, OUT falls
+
+cdef int64_t NEVER = <int64_t> 1 << 62
+
+cdef struct Channel:
+    uint8_t control         # low six bits of the last control word
+    uint8_t mode            # 0-5
+    uint8_t gate
+    uint8_t written         # a whole count was written since the control word
+    uint8_t loaded          # it has been in the counting element: OUT and count follow the mode's formula
+    uint8_t running         # it counts; else `held` ticks stand
+    uint8_t starts_low      # mode 3: the half-cycle at origin is the low one
+    uint8_t rises           # OUT rose at origin
+    uint8_t null_count
+    uint8_t load_kind
+    uint8_t low_byte        # of a count half written
+    uint8_t expect_high     # write flip-flop
+    uint8_t read_high       # read flip-flop
+    uint8_t latched         # bytes left of the latched count
+    uint8_t status_latched
+    uint8_t status
+    uint32_t latch          # output latch, as the guest reads it
+    uint32_t residue        # what the counting element shows while not loaded
+    uint32_t reload         # count register as a number, 1 to 65536 (an invalid BCD digit counts as it stands)
+    uint32_t count          # what the counting element was loaded with
+    int64_t origin          # tick of that load; after a pause in mode 0 and 4, moved by the length of the pause
+    int64_t held
+    int64_t load_at         # NEVER unless load_kind
+
+# relative to the tick of the save; see save()
+RECORD = {
+    "control": (6, 3), "gate": (1, 3), "written": (1, 3), "loaded": (1, 3), "running": (1, 3), "starts_low": (1, 3),
+    "rises": (1, 3), "null_count": (1, 3), "load_kind": (2, 3), "low_byte": (8, 3), "expect_high": (1, 3),
+    "read_high": (1, 3), "latched": (2, 3), "status_latched": (1, 3), "status": (8, 3), "latch": (16, 3),
+    "residue": (16, 3), "reload": (17, 3), "count": (17, 3), "held": (60, 3),
+    "age": (60, 3), "load_in": (32, 3), "late": 60, "irq": 1, "port_b": 4,
+}
+STORED = [field for field in RECORD if field not in ("age", "load_in", "late", "irq", "port_b")]
+RELATIVE = ("age", "load_in")
+
+
+cdef inline int64_t ns_to_ticks(uint64_t ns) noexcept nogil:
+    """Pulses since power-on, rounded down; exact for every 64-bit time."""
+    return <int64_t> (ns // SECOND * HZ + ns % SECOND * HZ // SECOND)
+
+
+cdef inline uint64_t ticks_to_ns(int64_t ticks) noexcept nogil:
+    """The first ns at which ns_to_ticks gives ticks; 0 for ticks before power-on."""
+    cdef uint64_t whole = <uint64_t> ticks
+    if ticks < 0:
+        return 0
+    return whole // HZ * SECOND + (whole % HZ * SECOND + HZ - 1) // HZ
+
+
+cdef inline int64_t elapsed(const Channel *ch, int64_t now) noexcept nogil:
+    return now - ch.origin if ch.running else ch.held
+
+
+cdef inline uint32_t within(const Channel *ch, int64_t now) noexcept nogil:
+    """Ticks since the period began (mode 2 and 3)."""
+    return <uint32_t> (<uint64_t> elapsed(ch, now) % ch.count)
+
+
+cdef int output(const Channel *ch, int64_t now) noexcept nogil:
+    """Level of OUT."""
+    cdef uint32_t at
+    if not ch.loaded:
+        return ch.mode != 0
+    if ch.mode <= 1:
+        return elapsed(ch, now) >= ch.count
+    if ch.mode >= 4:
+        return elapsed(ch, now) != ch.count
+    if not ch.running:
+        return 1
+    at = within(ch, now)
+    if ch.mode == 2:
+        return at != ch.count - 1
+    return at >= ch.count // 2 if ch.starts_low else at < (ch.count + 1) // 2
+
+
+cdef uint32_t counting_element(const Channel *ch, int64_t now) noexcept nogil:
+    """What the counting element holds: 16 bits, binary or BCD."""
+    cdef uint32_t modulus = 10000 if ch.control & BCD else 65536
+    cdef uint32_t at, first
+    cdef int64_t left
+    if not ch.loaded:
+        return ch.residue
+    if ch.mode == 2:
+        left = ch.count - within(ch, now)
+    elif ch.mode == 3:
+        at = within(ch, now)
+        first = ch.count // 2 if ch.starts_low else (ch.count + 1) // 2
+        left = (ch.count & ~<uint32_t> 1) - 2 * (at - first if at >= first else at)
+    else:
+        left = ch.count - elapsed(ch, now)
+    if modulus == 65536:
+        return left & 0xFFFF
+    left %= 10000
+    return to_bcd(<uint32_t> (left + 10000 if left < 0 else left))
+
+
+cdef inline uint32_t to_bcd(uint32_t number) noexcept nogil:
+    return number // 1000 << 12 | number // 100 % 10 << 8 | number // 10 % 10 << 4 | number % 10
+
+
+cdef inline uint32_t from_bcd(uint32_t digits) noexcept nogil:
+    return (digits >> 12) * 1000 + (digits >> 8 & 15) * 100 + (digits >> 4 & 15) * 10 + (digits & 15)
+
+
+cdef inline int64_t rising(uint8_t mode, uint32_t count, int64_t origin, bint starts_low, int64_t after) noexcept nogil:
+    """The first tick later than `after` at which OUT rises, for a count loaded at origin with gate high."""
+    cdef int64_t edge
+    if mode == 0 or mode == 4:
+        edge = origin + count + (1 if mode == 4 else 0)
+        return edge if edge > after else NEVER
+    if mode == 1 or mode == 5 or count < 2:     # a count of 1 is illegal in mode 2 and 3
+        return NEVER
+    edge = origin + (count // 2 if starts_low else count)
+    if edge <= after:
+        edge += (after - edge) // count * count + count
+    return edge
+
+
+cdef int64_t next_rising(const Channel *ch, int64_t after) noexcept nogil:
+    """The same for a channel, across the load it waits for."""
+    cdef int64_t edge = NEVER
+    if ch.loaded:
+        if ch.rises and after < ch.origin:
+            return ch.origin
+        edge = rising(ch.mode, ch.count, ch.origin, ch.starts_low, after)
+    if ch.load_kind and edge > ch.load_at:
+        edge = rising(ch.mode, ch.reload, ch.load_at, ch.load_kind == LOAD_LOW, after)
+    return edge
+
+
+cdef class Pit8254(PortDevice):
+    """The three channels of a PC's timer at 1,193,182 Hz; gates of channels 0 and 1 are high.
+
+    clock: gives the time. irq0: driven by OUT of channel 0. Offsets 0-3 are ports 0x40-0x43, 4 is port 0x61.
+    """
+
+    name = "pit8254"
+    span = 5
+
+    cdef Clock clock
+    cdef IrqLine irq0
+    cdef Timer timer
+    cdef Channel channels[3]
+    cdef int64_t next_edge      # tick of channel 0's next rising edge that was not delivered, or NEVER
+    cdef uint32_t port_b        # what was written to port 0x61
+
+    def __init__(self, Clock clock not None, IrqLine irq0=None):
+        self.clock = clock
+        self.irq0 = IrqLine() if irq0 is None else irq0
+        self.timer = Timer(clock, self, 0)
+        self.reset()
+
+    def reset(self):
+        """Power-on: nothing counts, all OUT are low, channel 2's gate is low (the data sheet leaves this open)."""
+        memset(self.channels, 0, sizeof(self.channels))
+        for i in range(3):
+            self.channels[i].control = BOTH << ACCESS_SHIFT
+            self.channels[i].gate = i != 2
+            self.channels[i].null_count = 1
+            self.channels[i].reload = self.channels[i].count = 65536
+            self.channels[i].load_at = NEVER
+        self.port_b = 0
+        self.next_edge = NEVER
+        self.timer.disarm()
+        self.irq0.drive(0)
+
+    cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
+        cdef int64_t now
+        cdef Channel *ch
+        if offset == CONTROL:
+            return 0xFF
+        now = ns_to_ticks(self.clock.now())
+        if offset == PORT_B:
+            ch = &self.channels[2]
+            self.settle(ch, now)
+            return (self.port_b | (REFRESH if now // REFRESH_TICKS & 1 else 0) | (OUT2 if output(ch, now) else 0))
+        ch = &self.channels[offset]
+        self.settle(ch, now)
+        return read_channel(ch, now)
+
+    cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+        cdef uint64_t now_ns = self.clock.now()
+        cdef int64_t now = ns_to_ticks(now_ns)
+        cdef uint8_t byte = value & 0xFF
+        if offset == CONTROL:
+            self.write_control(byte, now, now_ns)
+        elif offset == PORT_B:
+            self.settle(&self.channels[2], now)
+            self.port_b = byte & PORT_B_KEPT
+            set_gate(&self.channels[2], byte & GATE2, now)
+        else:
+            self.write_count(offset, byte, now, now_ns)
+
+    cdef void on_timer(self, int number) noexcept nogil:
+        cdef uint64_t now_ns = self.clock.now()
+        cdef int64_t now = ns_to_ticks(now_ns)
+        if self.next_edge <= now:
+            self.make_edge(now)
+        self.arm(now, now_ns, now_ns + MIN_SERVICE_NS)
+
+    # side effects
+
+    cdef void settle(self, Channel *ch, int64_t now) noexcept nogil:
+        """Let the load that waits happen if its time has come."""
+        if ch.load_at <= now:
+            ch.count = ch.reload
+            ch.origin = ch.load_at
+            ch.held = 0
+            ch.loaded = 1
+            ch.running = ch.gate or ch.mode == 1 or ch.mode == 5
+            ch.null_count = 0
+            ch.starts_low = ch.load_kind == LOAD_LOW
+            ch.rises = ch.load_kind == LOAD_HIGH
+            ch.load_at = NEVER
+            ch.load_kind = LOAD_NONE
+            if ch == &self.channels[0] and self.next_edge < ch.origin:
+                self.next_edge = next_rising(ch, ch.origin - 1)     # edges owed from before are forgone
+
+    cdef void make_edge(self, int64_t now) noexcept nogil:
+        """One rising edge of IRQ 0; next_edge moves on, at most MAX_OWED edges into the past."""
+        cdef Channel *ch = &self.channels[0]
+        cdef int64_t owed, most = MAX_OWED
+        self.irq0.drive(0)
+        self.irq0.drive(1)
+        self.next_edge = next_rising(ch, self.next_edge)
+        self.settle(ch, now)
+        if self.next_edge <= now and (ch.mode == 2 or ch.mode == 3):
+            if ticks_to_ns(ch.count) <= MIN_SERVICE_NS:
+                most = 0
+            owed = (now - self.next_edge) // ch.count + 1
+            if owed > most:
+                self.next_edge += (owed - most) * ch.count
+
+    cdef void arm(self, int64_t now, uint64_t now_ns, uint64_t earliest) noexcept nogil:
+        """Set the timer to the next edge, or for an edge that is owed, to a little later."""
+        cdef uint64_t due
+        if self.next_edge == NEVER:
+            self.timer.disarm()
+            return
+        if self.next_edge <= now:
+            due = now_ns + ticks_to_ns(self.channels[0].count) // 4
+        else:
+            due = ticks_to_ns(self.next_edge)
+        self.timer.arm(due if due > earliest else earliest)
+
+    cdef void reschedule(self, int64_t now, uint64_t now_ns) noexcept nogil:
+        """Channel 0 was programmed: unless edges are owed, find the next one anew."""
+        if self.next_edge > now:
+            self.next_edge = next_rising(&self.channels[0], now)
+        self.arm(now, now_ns, 0)
+
+    cdef void write_control(self, uint8_t byte, int64_t now, uint64_t now_ns) noexcept nogil:
+        cdef uint32_t select = byte >> SELECT_SHIFT
+        cdef uint32_t i
+        cdef Channel *ch
+        if select == READ_BACK:
+            for i in range(3):
+                if byte >> (i + 1) & 1:
+                    ch = &self.channels[i]
+                    self.settle(ch, now)
+                    if not byte & NO_COUNT:
+                        latch_count(ch, now)
+                    if not byte & NO_STATUS:
+                        latch_status(ch, now)
+            return
+        ch = &self.channels[select]
+        self.settle(ch, now)
+        if byte >> ACCESS_SHIFT & BOTH == LATCH:
+            latch_count(ch, now)
+            return
+        if select == 0 and self.next_edge <= now:
+            self.make_edge(now)
+        set_mode(ch, byte, now)
+        if select == 0:
+            self.next_edge = NEVER
+            self.timer.disarm()
+            self.irq0.drive(ch.mode != 0)
+
+    cdef void write_count(self, uint32_t index, uint8_t byte, int64_t now, uint64_t now_ns) noexcept nogil:
+        cdef Channel *ch = &self.channels[index]
+        cdef uint32_t access = ch.control >> ACCESS_SHIFT & BOTH
+        self.settle(ch, now)
+        if index == 0 and self.next_edge <= now:
+            self.make_edge(now)
+        if ch.mode == 0:                # the first byte stops the count and takes OUT low
+            stop(ch, now)
+            if index == 0:
+                self.irq0.drive(0)
+        if access == BOTH and not ch.expect_high:
+            ch.low_byte = byte
+            ch.expect_high = 1
+        elif access == BOTH:
+            ch.expect_high = 0
+            new_count(ch, <uint32_t> byte << 8 | ch.low_byte, now)
+        else:
+            new_count(ch, byte if access == LOW else <uint32_t> byte << 8, now)
+        if index == 0:
+            self.reschedule(now, now_ns)
+
+    def save(self):
+        """All channels as lists of three; ticks relative to now, so that the record fits any clock."""
+        cdef int64_t now = ns_to_ticks(self.clock.now())
+        cdef dict state
+        channels = []
+        for i in range(3):
+            self.settle(&self.channels[i], now)
+            state = self.channels[i]
+            state["age"] = now - self.channels[i].origin if self.channels[i].loaded else 0
+            state["load_in"] = self.channels[i].load_at - now if self.channels[i].load_kind else 0
+            channels.append(state)
+        record = {field: [state[field] for state in channels] for field in [*STORED, *RELATIVE]}
+        record["late"] = now - self.next_edge + 1 if self.next_edge <= now else 0
+        record["irq"] = self.irq0.level
+        record["port_b"] = self.port_b
+        return record
+
+    def load(self, record):
+        """Take back what save() gave; drives irq0 and sets the timer. Raises StateError."""
+        cdef int64_t now = ns_to_ticks(self.clock.now())
+        check_record(self.name, record, RECORD)
+        short = [field for field, shape in RECORD.items() if isinstance(shape, tuple) and len(record[field]) != 3]
+        if short:
+            raise StateError(f"{self.name}: field {short[0]} must hold three numbers, one per channel")
+        states = [{field: record[field][i] for field in [*STORED, *RELATIVE]} for i in range(3)]
+        for i, state in enumerate(states):
+            gate = record["port_b"] & GATE2 if i == 2 else 1
+            if (state["gate"] != gate or not state["control"] >> ACCESS_SHIFT or state["latched"] > 2
+                    or not 1 <= state["count"] <= 65536 or not 1 <= state["reload"] <= 65536
+                    or (state["load_in"] > 0) != (state["load_kind"] > 0)):
+                raise StateError(f"{self.name}: the fields of channel {i} contradict each other")
+            state["mode"] = mode_of(state["control"])
+            state["origin"] = now - state.pop("age")
+            state["load_at"] = now + state["load_in"] if state["load_kind"] else NEVER
+            del state["load_in"]
+        for i in range(3):
+            self.channels[i] = states[i]
+        self.port_b = record["port_b"]
+        self.next_edge = next_rising(&self.channels[0], now - <int64_t> record["late"])
+        self.irq0.drive(record["irq"])
+        self.arm(now, self.clock.now(), 0)
+
+
+cdef uint8_t mode_of(uint8_t control) noexcept nogil:
+    cdef uint8_t mode = control >> MODE_SHIFT & 7
+    return mode & 3 if mode > 5 else mode
+
+
+cdef uint32_t read_channel(Channel *ch, int64_t now) noexcept nogil:
+    """One byte: the latched status, else the latched count, else the count as it runs."""
+    cdef uint32_t access = ch.control >> ACCESS_SHIFT
+    cdef uint32_t value, high = access == HIGH
+    if ch.status_latched:
+        ch.status_latched = 0
+        return ch.status
+    if ch.latched:
+        value = ch.latch
+        ch.latched -= 1
+        if access == BOTH:
+            high = ch.latched == 0
+    else:
+        value = counting_element(ch, now)
+        if access == BOTH:
+            high = ch.read_high
+            ch.read_high ^= 1
+    return value >> 8 if high else value & 0xFF
+
+
+cdef void latch_count(Channel *ch, int64_t now) noexcept nogil:
+    if not ch.latched:
+        ch.latch = counting_element(ch, now)
+        ch.latched = 2 if ch.control >> ACCESS_SHIFT == BOTH else 1
+
+
+cdef void latch_status(Channel *ch, int64_t now) noexcept nogil:
+    if not ch.status_latched:
+        ch.status = ch.control | (STATUS_OUT if output(ch, now) else 0) | (STATUS_NULL if ch.null_count else 0)
+        ch.status_latched = 1
+
+
+cdef void stop(Channel *ch, int64_t now) noexcept nogil:
+    """Freeze the counting element; OUT goes to the mode's first level."""
+    ch.residue = counting_element(ch, now)
+    ch.loaded = 0
+    ch.running = 0
+    ch.rises = 0
+    ch.load_kind = LOAD_NONE
+    ch.load_at = NEVER
+
+
+cdef void set_mode(Channel *ch, uint8_t byte, int64_t now) noexcept nogil:
+    stop(ch, now)
+    ch.control = byte & CONTROL_KEPT
+    ch.mode = mode_of(ch.control)
+    ch.written = 0
+    ch.null_count = 1
+    ch.expect_high = 0
+    ch.read_high = 0
+    ch.latched = 0
+    ch.status_latched = 0
+
+
+cdef void load_next_pulse(Channel *ch, int64_t now) noexcept nogil:
+    ch.load_kind = LOAD_START
+    ch.load_at = now + 1
+
+
+cdef void new_count(Channel *ch, uint32_t written, int64_t now) noexcept nogil:
+    """A whole count has come in: 16 bits as the guest wrote them, 0 for the largest."""
+    cdef uint32_t at, half
+    if ch.control & BCD:
+        ch.reload = from_bcd(written) if written else 10000
+    else:
+        ch.reload = written if written else 65536
+    ch.written = 1
+    ch.null_count = 1
+    if ch.mode == 0 or ch.mode == 4:
+        load_next_pulse(ch, now)
+    elif (ch.mode == 2 or ch.mode == 3) and not ch.load_kind:
+        if not ch.loaded:
+            load_next_pulse(ch, now)
+        elif ch.running:
+            at = within(ch, now)
+            half = ch.count
+            ch.load_kind = LOAD_HIGH
+            if ch.mode == 3:
+                half = ch.count // 2 if ch.starts_low else (ch.count + 1) // 2
+                if at >= half:
+                    half = ch.count
+                if (half == ch.count) == ch.starts_low:
+                    ch.load_kind = LOAD_LOW
+            ch.load_at = now + (half - at)
+
+
+cdef void set_gate(Channel *ch, uint8_t level, int64_t now) noexcept nogil:
+    if level == ch.gate:
+        return
+    ch.gate = level
+    if ch.mode == 0 or ch.mode == 4:
+        if not ch.loaded:
+            return
+        if level:
+            ch.origin = now - ch.held
+        else:
+            ch.held = now - ch.origin
+        ch.running = level
+    elif level:
+        if ch.written:
+            load_next_pulse(ch, now)
+    elif (ch.mode == 2 or ch.mode == 3) and ch.running:
+        ch.held = now - ch.origin
+        ch.running = 0
+        if ch.load_kind != LOAD_START:
+            ch.load_kind = LOAD_NONE
+            ch.load_at = NEVER

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""Reset control register of Intel's PIIX, port CF9h (82371SB datasheet, section 2.4.3)."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from hyperport.bus.device cimport PortDevice
+from hyperport.bus.irq cimport IrqLine
+
+from hyperport.bus.record import check_record
+from hyperport.errors import StateError
+
+cdef enum:
+    SYSTEM_RESET = 0x02     # what RESET_CPU does: 1 hard reset, 0 soft reset; here they are one
+    RESET_CPU = 0x04        # going from 0 to 1 resets
+    BITS = SYSTEM_RESET | RESET_CPU
+
+FIELDS = {"control": 3}
+
+
+cdef class ResetCf9(PortDevice):
+    """reset_line: pulsed for a reset."""
+
+    name = "reset-cf9"
+    span = 1
+
+    cdef IrqLine reset_line
+    cdef uint8_t control
+
+    def __init__(self, IrqLine reset_line=None):
+        self.reset_line = IrqLine() if reset_line is None else reset_line
+        self.reset()
+
+    def reset(self):
+        self.control = 0
+
+    cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
+        return self.control
+
+    cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+        cdef uint8_t rising = <uint8_t> value & ~self.control
+        self.control = <uint8_t> value & BITS
+        if rising & RESET_CPU:
+            self.reset_line.drive(1)
+            self.reset_line.drive(0)
+
+    def save(self):
+        return {"control": self.control}
+
+    def load(self, record):
+        check_record(self.name, record, FIELDS)
+        if record["control"] & ~BITS:
+            raise StateError(f"{self.name}: field control holds {record['control']:#x}, bit 0 is not kept")
+        self.control = record["control"]

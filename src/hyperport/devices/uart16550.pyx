@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""NS16550A UART, the serial port of a PC, with a null-modem cable to a host backend.
+
+Source: National Semiconductor PC16550D datasheet (June 1995), register names and section numbers from there;
+the gate from OUT2 to the interrupt line is the IBM AT serial adapter's.
+
+Transmission takes no time: a byte written to THR is gone at once, so LSR shows THRE and TEMT always, and the
+THRE interrupt is pending again right after each write. Two lines of the datasheet matter for guests whose
+interrupt controller latches edges, and are kept although no time passes: a write to THR ends the THRE
+interrupt before the next begins, and a read of RBR ends the character timeout before the next begins.
+
+Reception is paced by the guest: a byte leaves the backend only when the receiver has room, so the host never
+overruns it. A byte in the FIFO below the trigger level counts as timed out at once, because the line is idle
+from then on as far as this chip can know; the guest sees IIR Ch instead of a delay of four characters.
+In loopback the cable is off: nothing is pulled, and overrun is the guest's own doing.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from hyperport.backends.char cimport CharBackend
+from hyperport.bus.device cimport PortDevice
+from hyperport.bus.irq cimport IrqLine
+
+from hyperport.bus.record import check_record
+from hyperport.errors import StateError
+
+cdef enum:
+    RBR_THR = 0         # data; divisor latch low (DLL) while LCR.DLAB
+    IER = 1             # interrupt enable; divisor latch high (DLM) while LCR.DLAB
+    IIR_FCR = 2         # read: interrupt identification; write: FIFO control
+    LCR = 3             # line control
+    MCR = 4             # modem control
+    LSR = 5             # line status
+    MSR = 6             # modem status
+    SCR = 7             # scratch
+
+    IER_DATA = 0x01     # received data, character timeout
+    IER_THRE = 0x02     # transmitter holding register empty
+    IER_LINE = 0x04     # receiver line status
+    IER_MODEM = 0x08    # modem status
+    IER_BITS = 0x0F
+
+    IIR_MODEM = 0x00
+    IIR_NONE = 0x01     # no interrupt pending
+    IIR_THRE = 0x02
+    IIR_DATA = 0x04
+    IIR_LINE = 0x06
+    IIR_TIMEOUT = 0x0C
+    IIR_FIFOS = 0xC0    # both bits set while the FIFOs are enabled
+
+    FCR_ENABLE = 0x01
+    FCR_CLEAR_RX = 0x02
+    FCR_TRIGGER = 0xC0  # index into TRIGGERS
+
+    LCR_DLAB = 0x80     # offsets 0 and 1 are the divisor latch
+
+    MCR_DTR = 0x01
+    MCR_RTS = 0x02
+    MCR_OUT1 = 0x04
+    MCR_OUT2 = 0x08     # opens the gate of the PC's interrupt line
+    MCR_LOOP = 0x10
+    MCR_BITS = 0x1F
+
+    LSR_DATA = 0x01     # data ready
+    LSR_OVERRUN = 0x02
+    LSR_EMPTY = 0x60    # THRE and TEMT
+
+    MSR_DELTAS = 0x0F   # DCTS, DDSR, TERI, DDCD: changed since the last read
+    MSR_TERI = 0x04     # RI went from on to off
+    MSR_CTS = 0x10
+    MSR_DSR = 0x20
+    MSR_RI = 0x40
+    MSR_DCD = 0x80
+    MSR_CABLE = 0xB0    # the other end of the null-modem cable is always there: DCD, DSR, CTS
+
+    FIFO_SIZE = 16
+    DLL_9600 = 12       # divisor of 1.8432 MHz / 16 for the 9600 baud a PC's firmware sets
+
+cdef uint8_t[4] TRIGGERS = [1, 4, 8, 14]
+
+FIELDS = {
+    "ier": 4, "fcr": 8, "lcr": 8, "mcr": 5, "scr": 8, "dll": 8, "dlm": 8, "rbr": 8,
+    "overrun": 1, "thre_pending": 1, "msr_deltas": 4, "received": (8, FIFO_SIZE),
+}
+
+
+cdef class Uart16550(PortDevice):
+    """irq: the interrupt output. backend: where bytes go and come from; none: the cable's far end is silent."""
+
+    name = "uart16550"
+    span = 8
+
+    cdef IrqLine irq
+    cdef CharBackend backend
+    cdef uint8_t ier, fcr, lcr, mcr, lsr, scr, dll, dlm
+    cdef uint8_t rbr                # what an empty receiver reads back: the last byte
+    cdef uint8_t lines              # MSR bits 4-7
+    cdef uint8_t deltas             # MSR bits 0-3
+    cdef bint thre_pending
+    cdef bint timeout_restarted     # a read of RBR has just ended the character timeout
+    cdef uint8_t received[FIFO_SIZE]
+    cdef uint32_t head, used, room, trigger
+
+    def __init__(self, IrqLine irq=None, CharBackend backend=None):
+        self.irq = IrqLine() if irq is None else irq
+        self.backend = CharBackend() if backend is None else backend
+        self.reset()
+
+    def reset(self):
+        self.ier = self.fcr = self.lcr = self.mcr = self.scr = self.dlm = self.rbr = self.deltas = 0
+        self.dll = DLL_9600
+        self.lines = MSR_CABLE
+        self.lsr = LSR_EMPTY
+        self.thre_pending = self.timeout_restarted = False
+        self.head = self.used = 0
+        self.room = self.trigger = 1
+        self.update_irq()
+        self.pull()
+
+    cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
+        if offset == LSR:
+            return self.read_lsr()
+        if offset == RBR_THR:
+            return self.dll if self.lcr & LCR_DLAB else self.read_rbr()
+        if offset == IER:
+            return self.dlm if self.lcr & LCR_DLAB else self.ier
+        if offset == IIR_FCR:
+            return self.read_iir()
+        if offset == LCR:
+            return self.lcr
+        if offset == MCR:
+            return self.mcr
+        if offset == MSR:
+            return self.read_msr()
+        return self.scr
+
+    cdef uint32_t read_lsr(self) noexcept nogil:
+        cdef uint8_t lsr = self.lsr
+        if lsr & LSR_OVERRUN:
+            self.lsr = lsr & ~LSR_OVERRUN
+            self.update_irq()
+        return lsr
+
+    cdef uint32_t read_rbr(self) noexcept nogil:
+        if self.used:
+            self.rbr = self.received[self.head]
+            self.head = (self.head + 1) % FIFO_SIZE
+            self.used -= 1
+            if not self.used:
+                self.lsr &= ~LSR_DATA
+            self.timeout_restarted = True
+            self.update_irq()
+            self.timeout_restarted = False
+            self.pull()
+            self.update_irq()
+        return self.rbr
+
+    cdef uint32_t read_iir(self) noexcept nogil:
+        cdef uint8_t cause = self.cause()
+        if cause == IIR_THRE:
+            self.thre_pending = False
+            self.update_irq()
+        return cause | (IIR_FIFOS if self.fcr & FCR_ENABLE else 0)
+
+    cdef uint32_t read_msr(self) noexcept nogil:
+        cdef uint8_t msr = self.lines | self.deltas
+        self.deltas = 0
+        self.update_irq()
+        return msr
+
+    cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+        cdef uint8_t byte = <uint8_t> value
+        if offset == RBR_THR:
+            if self.lcr & LCR_DLAB:
+                self.dll = byte
+            else:
+                self.transmit(&byte, 1)
+        elif offset == IER:
+            if self.lcr & LCR_DLAB:
+                self.dlm = byte
+            else:
+                self.write_ier(byte)
+        elif offset == IIR_FCR:
+            self.write_fcr(byte)
+        elif offset == LCR:
+            self.lcr = byte
+        elif offset == MCR:
+            self.write_mcr(byte)
+        elif offset == SCR:
+            self.scr = byte
+
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        if offset == RBR_THR and size == 1 and count and not self.lcr & LCR_DLAB:
+            self.transmit(data, count)
+        else:
+            PortDevice.io_write_block(self, offset, size, count, data)
+
+    cdef void write_ier(self, uint8_t value) noexcept nogil:
+        if value & ~self.ier & IER_THRE:
+            self.thre_pending = True
+        self.ier = value & IER_BITS
+        self.update_irq()
+
+    cdef void write_fcr(self, uint8_t value) noexcept nogil:
+        if (value ^ self.fcr) & FCR_ENABLE or value & FCR_CLEAR_RX and value & FCR_ENABLE:
+            self.used = 0
+            self.lsr &= ~LSR_DATA
+        self.set_fcr(value & (FCR_TRIGGER | FCR_ENABLE) if value & FCR_ENABLE else 0)
+        self.pull()
+        self.update_irq()
+
+    cdef void set_fcr(self, uint8_t value) noexcept nogil:
+        self.fcr = value
+        self.room = FIFO_SIZE if value & FCR_ENABLE else 1
+        self.trigger = TRIGGERS[value >> 6]
+
+    cdef void write_mcr(self, uint8_t value) noexcept nogil:
+        cdef uint8_t before = self.lines
+        self.mcr = value & MCR_BITS
+        self.lines = self.modem_lines()
+        self.deltas |= ((self.lines ^ before) >> 4) & ~MSR_TERI
+        if before & ~self.lines & MSR_RI:
+            self.deltas |= MSR_TERI
+        self.pull()
+        self.update_irq()
+
+    # Side effects.
+
+    cdef uint8_t modem_lines(self) noexcept nogil:
+        """MSR bits 4-7: the cable's, or in loopback the chip's own outputs."""
+        if not self.mcr & MCR_LOOP:
+            return MSR_CABLE
+        return ((MSR_CTS if self.mcr & MCR_RTS else 0) | (MSR_DSR if self.mcr & MCR_DTR else 0)
+                | (MSR_RI if self.mcr & MCR_OUT1 else 0) | (MSR_DCD if self.mcr & MCR_OUT2 else 0))
+
+    cdef void transmit(self, const uint8_t *data, uint32_t count) noexcept nogil:
+        cdef uint32_t i
+        if not self.mcr & MCR_LOOP:
+            self.backend.put_block(data, count)
+        else:
+            for i in range(count):
+                self.arrive(data[i])
+        if self.ier & IER_THRE:
+            self.thre_pending = False
+            self.update_irq()
+        self.thre_pending = True
+        self.update_irq()
+
+    cdef void arrive(self, uint8_t byte) noexcept nogil:
+        """A whole character is in the receiver. Without FIFOs an overrun loses the older one, with FIFOs the newer."""
+        if self.used == self.room:
+            self.lsr |= LSR_OVERRUN
+            if self.room == 1:
+                self.received[self.head] = byte
+            return
+        self.received[(self.head + self.used) % FIFO_SIZE] = byte
+        self.used += 1
+        self.lsr |= LSR_DATA
+
+    cdef void pull(self) noexcept nogil:
+        """Take from the backend what there is room for."""
+        cdef int byte
+        if self.mcr & MCR_LOOP:
+            return
+        while self.used < self.room:
+            byte = self.backend.get()
+            if byte < 0:
+                return
+            self.arrive(<uint8_t> byte)
+
+    cdef void on_input(self) noexcept nogil:
+        self.pull()
+        self.update_irq()
+
+    def receive(self):
+        """Hear that the backend has bytes, as the run loop tells the chip."""
+        self.on_input()
+
+    cdef uint8_t cause(self) noexcept nogil:
+        """IIR bits 0-3: of the enabled conditions the one of highest priority (datasheet table IV)."""
+        if self.ier & IER_LINE and self.lsr & LSR_OVERRUN:
+            return IIR_LINE
+        if self.ier & IER_DATA and self.used >= self.trigger:
+            return IIR_DATA
+        if self.ier & IER_DATA and self.used and not self.timeout_restarted:
+            return IIR_TIMEOUT
+        if self.ier & IER_THRE and self.thre_pending:
+            return IIR_THRE
+        if self.ier & IER_MODEM and self.deltas:
+            return IIR_MODEM
+        return IIR_NONE
+
+    cdef void update_irq(self) noexcept nogil:
+        """Loopback turns the OUT2 pin off, and with it the interrupt line."""
+        self.irq.drive(self.mcr & (MCR_OUT2 | MCR_LOOP) == MCR_OUT2 and self.cause() != IIR_NONE)
+
+    def save(self):
+        return {
+            "ier": self.ier, "fcr": self.fcr, "lcr": self.lcr, "mcr": self.mcr, "scr": self.scr,
+            "dll": self.dll, "dlm": self.dlm, "rbr": self.rbr, "overrun": self.lsr >> 1 & 1,
+            "thre_pending": int(self.thre_pending), "msr_deltas": self.deltas,
+            "received": [self.received[(self.head + i) % FIFO_SIZE] for i in range(self.used)],
+        }
+
+    def load(self, record):
+        cdef uint32_t i
+        check_record(self.name, record, FIELDS)
+        fcr = record["fcr"]
+        if fcr & ~(FCR_TRIGGER | FCR_ENABLE) or fcr and not fcr & FCR_ENABLE:
+            raise StateError(f"{self.name}: field fcr holds {fcr:#x}, which this chip does not keep")
+        if len(record["received"]) > (FIFO_SIZE if fcr & FCR_ENABLE else 1):
+            raise StateError(f"{self.name}: field received holds {len(record['received'])} bytes with the FIFOs off")
+        self.ier, self.lcr, self.mcr, self.scr = record["ier"], record["lcr"], record["mcr"], record["scr"]
+        self.dll, self.dlm, self.rbr = record["dll"], record["dlm"], record["rbr"]
+        self.set_fcr(fcr)
+        self.thre_pending, self.deltas = record["thre_pending"], record["msr_deltas"]
+        self.lines = self.modem_lines()
+        self.head, self.used = 0, len(record["received"])
+        for i in range(self.used):
+            self.received[i] = record["received"][i]
+        self.lsr = LSR_EMPTY | (LSR_OVERRUN if record["overrun"] else 0) | (LSR_DATA if self.used else 0)
+        self.pull()
+        self.update_irq()

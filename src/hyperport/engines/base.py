@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every engine is to the run loop: something that runs guest code until it has to say why it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hyperport.bus.attention import StopKind
+from hyperport.cpu.state import CpuState
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why Engine.run() returned. value belongs to GUEST_EXIT, failure to DEVICE_ERROR, text explains."""
+
+    kind: StopKind
+    value: int = 0
+    failure: BaseException | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of `hyperport doctor`."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(slots=True)
+class EngineCounters:
+    """What an engine counted since power-on. Keys are vectors."""
+
+    exceptions: dict[int, int] = field(default_factory=dict)
+    software_interrupts: dict[int, int] = field(default_factory=dict)
+    interrupts: dict[int, int] = field(default_factory=dict)
+    hlts: int = 0
+    mmio: int = 0
+
+
+class Engine(Protocol):
+    """A vCPU and the code that runs it. Made by the machine, used by the run loop, on one thread at a time."""
+
+    name: str
+    paths: tuple[str, ...]  # which --io values it can serve
+
+    def run(self) -> Stop:
+        """Run the guest from where it is, without the GIL, until something must be decided outside."""
+
+    def state(self) -> CpuState:
+        """All registers. Only while the guest is stopped."""
+
+    def set_state(self, state: CpuState) -> None:
+        """Load all registers. Only while the guest is stopped."""
+
+    def counters(self) -> EngineCounters:
+        """What was counted since power-on."""
+
+    @property
+    def a20_pin(self) -> Any:
+        """The PortDevice that hears the A20 line (input 0)."""
+
+    @property
+    def halted(self) -> bool:
+        """True while the vCPU sits in HLT."""
+
+    def close(self) -> None:
+        """Give everything back to the host."""

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An engine without a CPU: plays a list of port accesses through its path and halts. For tests of all the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hyperport.bus.attention import StopKind
+from hyperport.bus.device import PortDevice
+from hyperport.cpu.state import CpuState
+from hyperport.engines.base import Check, EngineCounters, Stop
+
+Step = tuple[str, int, int, int]  # "in" or "out", port, size, value
+
+
+class ScriptedEngine:
+    """script: steps ("in"|"out", port, size, value). What the INs gave is in `answers`."""
+
+    name = "scripted"
+    paths = ("exit",)
+
+    def __init__(self, memory: Any, path: Any, controller: Any, attention: Any, clock: Any) -> None:
+        self.memory = memory
+        self.path = path
+        self.controller = controller
+        self.attention = attention
+        self.clock = clock
+        self.script: list[Step] = []
+        self.answers: list[int] = []
+        self.halted = False
+        self.interrupts_enabled = False
+        self.a20_pin = PortDevice()
+        self._state = CpuState()
+
+    def play(self, steps: Iterable[Step]) -> None:
+        """Add steps to what run() does."""
+        self.script.extend(steps)
+
+    def run(self) -> Stop:
+        """Play until a stop is asked for or the script is over, which halts with interrupts off."""
+        while True:
+            kind, value, failure, text = self.attention.take_stop()
+            if kind != StopKind.NONE:
+                return Stop(kind, value, failure, text)
+            if not self.script:
+                self.halted = True
+                return Stop(StopKind.HALT)
+            direction, port, size, value = self.script.pop(0)
+            if direction == "in":
+                self.answers.append(self.path.bus.inp(port, size))
+            else:
+                self.path.bus.outp(port, size, value)
+
+    def look_up(self) -> None:
+        """Fire the timers that are due."""
+        self.clock.fire_due()
+
+    def listen(self, device: PortDevice) -> None:
+        """Host input is not moved: a script has no moment for it."""
+
+    def state(self) -> CpuState:
+        """The registers as they were set."""
+        return self._state
+
+    def set_state(self, state: CpuState) -> None:
+        """Keep the registers; no code runs."""
+        self._state = state
+
+    def counters(self) -> EngineCounters:
+        """Nothing is counted."""
+        return EngineCounters()
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+factory = ScriptedEngine
+
+
+def check() -> list[Check]:
+    """Always works."""
+    return [Check("scripted", True, "no CPU needed")]

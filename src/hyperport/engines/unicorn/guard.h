@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Turns an abort() inside libunicorn into an end of the guest.
+ *
+ * QEMU's core calls cpu_abort() where a guest does what QEMU's authors did not care to emulate (an interrupt or a
+ * call gate to an inner ring while TR holds no TSS), and other internal checks end in abort() or a failed assert.
+ * A guest must not be able to end the VMM, so the library's own import slots of these functions are redirected
+ * here: while a guest runs on this thread, control goes back to hp_guarded_start(), which reports the reason. The
+ * engine is then in an unknown state and must not be entered again. Outside of that window abort() is abort().
+ */
+#ifndef HYPERPORT_GUARD_H
+#define HYPERPORT_GUARD_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+typedef int (*hp_start_function)(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count);
+
+static __thread sigjmp_buf hp_guard_return;
+static __thread int hp_guard_armed;
+static __thread char hp_guard_reason[160];
+
+static void hp_leave(void)
+{
+    if (hp_guard_armed) {
+        hp_guard_armed = 0;
+        siglongjmp(hp_guard_return, 1);
+    }
+    abort();
+}
+
+static void hp_on_abort(void)
+{
+    if (hp_guard_armed && !hp_guard_reason[0])
+        snprintf(hp_guard_reason, sizeof hp_guard_reason, "internal check failed");
+    hp_leave();
+}
+
+static void hp_on_cpu_abort(void *cpu, const char *format, ...)
+{
+    va_list arguments;
+    (void)cpu;
+    va_start(arguments, format);
+    vsnprintf(hp_guard_reason, sizeof hp_guard_reason, format, arguments);
+    va_end(arguments);
+    hp_leave();
+}
+
+static void hp_on_assert(const char *expression, const char *file, unsigned line, const char *function)
+{
+    (void)file;
+    (void)line;
+    snprintf(hp_guard_reason, sizeof hp_guard_reason, "assertion '%s' failed in %s", expression, function);
+    hp_leave();
+}
+
+/* Run until uc_emu_start returns (its uc_err) or the library gives up (-1; the reason is in hp_guard_reason). */
+static int hp_guarded_start(hp_start_function start, void *uc, uint64_t begin)
+{
+    int result;
+    hp_guard_reason[0] = 0;
+    if (sigsetjmp(hp_guard_return, 0))
+        return -1;
+    hp_guard_armed = 1;
+    result = start(uc, begin, UINT64_MAX, 0, 0);
+    hp_guard_armed = 0;
+    return result;
+}
+
+/* glibc relocates the addresses in a library's dynamic section, other C libraries leave them relative. */
+static const void *hp_dynamic(const struct link_map *map, ElfW(Addr) address)
+{
+    return (const void *)(address < map->l_addr ? map->l_addr + address : address);
+}
+
+/* Point the import slot(s) of `name` in the library behind `handle` to `target`. Returns how many were found. */
+static int hp_redirect(void *handle, const char *name, void *target)
+{
+    struct link_map *map;
+    const ElfW(Dyn) *entry;
+    const ElfW(Sym) *symbols = NULL;
+    const char *strings = NULL;
+    const ElfW(Rela) *slots = NULL;
+    size_t bytes = 0, i;
+    long page = sysconf(_SC_PAGESIZE);
+    int found = 0;
+
+    if (dlinfo(handle, RTLD_DI_LINKMAP, &map))
+        return 0;
+    for (entry = map->l_ld; entry->d_tag != DT_NULL; entry++) {
+        switch (entry->d_tag) {
+        case DT_SYMTAB: symbols = hp_dynamic(map, entry->d_un.d_ptr); break;
+        case DT_STRTAB: strings = hp_dynamic(map, entry->d_un.d_ptr); break;
+        case DT_JMPREL: slots = hp_dynamic(map, entry->d_un.d_ptr); break;
+        case DT_PLTRELSZ: bytes = entry->d_un.d_val; break;
+        default: break;
+        }
+    }
+    if (!symbols || !strings || !slots)
+        return 0;
+    for (i = 0; i < bytes / sizeof *slots; i++) {
+        uintptr_t slot = map->l_addr + slots[i].r_offset;
+        if (strcmp(strings + symbols[ELF64_R_SYM(slots[i].r_info)].st_name, name))
+            continue;
+        if (mprotect((void *)(slot & ~(uintptr_t)(page - 1)), (size_t)page, PROT_READ | PROT_WRITE))
+            return 0;
+        *(void **)slot = target;
+        found++;
+    }
+    return found;
+}
+
+static int hp_install_guard(void *handle)
+{
+    hp_redirect(handle, "__assert_fail", (void *)hp_on_assert);
+    return hp_redirect(handle, "abort", (void *)hp_on_abort) +
+           hp_redirect(handle, "cpu_abort_x86_64", (void *)hp_on_cpu_abort);
+}
+
+#endif

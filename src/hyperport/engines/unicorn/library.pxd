@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+
+ctypedef bint (*tlb_fill_function)(void *cpu, uint64_t address, int size, int access, int mmu, bint probe,
+                                   uintptr_t return_address) noexcept nogil
+ctypedef bint (*exec_interrupt_function)(void *cpu, int request) noexcept nogil
+ctypedef int (*start_function)(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count) noexcept nogil
+
+cdef struct Library:
+    # public API
+    int (*open)(int arch, int mode, void **uc) noexcept nogil
+    int (*close)(void *uc) noexcept nogil
+    int (*ctl)(void *uc, int control, ...) noexcept nogil
+    int (*mem_map_ptr)(void *uc, uint64_t address, uint64_t size, uint32_t perms, void *pointer) noexcept nogil
+    int (*mmio_map)(void *uc, uint64_t address, uint64_t size, void *read, void *read_data, void *write,
+                    void *write_data) noexcept nogil
+    int (*hook_add)(void *uc, size_t *hook, int kind, void *callback, void *user, uint64_t begin, uint64_t end,
+                    ...) noexcept nogil
+    int (*reg_read)(void *uc, int register, void *value) noexcept nogil
+    start_function emu_start
+    int (*emu_stop)(void *uc) noexcept nogil
+    const char *(*strerror)(int code) noexcept nogil
+    # private symbols that the library exports
+    void (*do_interrupt)(void *cpu) noexcept nogil
+    void (*do_hardware_interrupt)(void *env, int vector, int is_hardware) noexcept nogil
+    int (*pending_interrupt)(void *cpu, int request) noexcept nogil
+    bint (*restore_state)(void *cpu, uintptr_t return_address, bint will_exit) noexcept nogil
+    void (*raise_exception)(void *env, int vector, int error_code) noexcept nogil
+    uint32_t (*load_word)(void *env, uint64_t address, int mmu, uintptr_t return_address) noexcept nogil
+    uint32_t (*load_byte)(void *env, uint64_t address, int mmu, uintptr_t return_address) noexcept nogil
+    void (*update_cr0)(void *env, uint32_t value) noexcept nogil
+    void (*update_cr3)(void *env, uint64_t value) noexcept nogil
+    void (*update_cr4)(void *env, uint32_t value) noexcept nogil
+    void (*set_a20)(void *cpu, int on) noexcept nogil
+    void (*tlb_reset_dirty)(void *cpu, uintptr_t host, uintptr_t length) noexcept nogil
+    uint64_t (*code_page_host)(void *env, uint64_t address, void **host) noexcept nogil
+    uint64_t (*ram_address)(void *uc, void *host) noexcept nogil
+    void (*invalidate_range)(void *uc, uint64_t start, uint64_t end) noexcept nogil
+    tlb_fill_function tlb_fill
+    exec_interrupt_function exec_interrupt
+    # what the core's IN and OUT call; redirect_port_access() puts others in their place
+    uint8_t (*in_byte)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
+    uint16_t (*in_word)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
+    uint32_t (*in_long)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
+    void (*out_byte)(void *uc, uint32_t port, uint8_t value, uintptr_t return_address) noexcept nogil
+    void (*out_word)(void *uc, uint32_t port, uint16_t value, uintptr_t return_address) noexcept nogil
+    void (*out_long)(void *uc, uint32_t port, uint32_t value, uintptr_t return_address) noexcept nogil
+
+cdef Library *load_library() except NULL
+cdef int redirect_port_access(void **six_functions) except -1
+cdef int check_layout(Library *library, void *uc) except -1
+cdef int guarded_start(start_function start, void *uc, uint64_t begin) noexcept nogil
+cdef str guard_reason()

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""The Unicorn library as the engine needs it: its public calls, the private ones it exports, and the checks.
+
+The unicorn package is never imported: its ctypes binding would cost a conversion per call. The library is opened
+from where the package is installed, every symbol is resolved by name, and the private layout (layout.pxi) is
+compared with what a fresh CPU looks like. Anything unexpected is one EngineError that names the version wanted.
+"""
+
+import importlib.util
+from importlib import metadata
+from pathlib import Path
+
+from libc.stdint cimport uint64_t
+
+from hyperport.errors import EngineError
+
+include "layout.pxi"
+
+cdef extern from "dlfcn.h":
+    void *dlopen(const char *path, int flags)
+    void *dlsym(void *handle, const char *name)
+    char *dlerror()
+    int RTLD_NOW
+    int RTLD_LAZY
+    int RTLD_LOCAL
+
+cdef extern from "guard.h":
+    int hp_guarded_start(start_function start, void *uc, uint64_t begin) nogil
+    int hp_install_guard(void *handle)
+    int hp_redirect(void *handle, const char *name, void *target)
+    char *hp_guard_reason
+
+WANTED = "2.1.4"
+ADVICE = f"hyperport needs unicorn=={WANTED} from PyPI: pip install unicorn=={WANTED}"
+
+# field of Library, symbol
+SYMBOLS = (
+    ("open", b"uc_open"),
+    ("close", b"uc_close"),
+    ("ctl", b"uc_ctl"),
+    ("mem_map_ptr", b"uc_mem_map_ptr"),
+    ("mmio_map", b"uc_mmio_map"),
+    ("hook_add", b"uc_hook_add"),
+    ("reg_read", b"uc_reg_read"),
+    ("emu_start", b"uc_emu_start"),
+    ("emu_stop", b"uc_emu_stop"),
+    ("strerror", b"uc_strerror"),
+    ("do_interrupt", b"x86_cpu_do_interrupt_x86_64"),
+    ("do_hardware_interrupt", b"do_interrupt_x86_hardirq_x86_64"),
+    ("pending_interrupt", b"x86_cpu_pending_interrupt_x86_64"),
+    ("restore_state", b"cpu_restore_state_x86_64"),
+    ("raise_exception", b"raise_exception_err_x86_64"),
+    ("load_word", b"cpu_lduw_mmuidx_ra_x86_64"),
+    ("load_byte", b"cpu_ldub_mmuidx_ra_x86_64"),
+    ("update_cr0", b"cpu_x86_update_cr0_x86_64"),
+    ("update_cr3", b"cpu_x86_update_cr3_x86_64"),
+    ("update_cr4", b"cpu_x86_update_cr4_x86_64"),
+    ("set_a20", b"x86_cpu_set_a20_x86_64"),
+    ("tlb_reset_dirty", b"tlb_reset_dirty_x86_64"),
+    ("code_page_host", b"get_page_addr_code_hostp_x86_64"),
+    ("ram_address", b"qemu_ram_addr_from_host_x86_64"),
+    ("invalidate_range", b"tb_invalidate_phys_range_x86_64"),
+    ("tlb_fill", b"x86_cpu_tlb_fill_x86_64"),
+    ("exec_interrupt", b"x86_cpu_exec_interrupt_x86_64"),
+    ("in_byte", b"cpu_inb_x86_64"),
+    ("in_word", b"cpu_inw_x86_64"),
+    ("in_long", b"cpu_inl_x86_64"),
+    ("out_byte", b"cpu_outb_x86_64"),
+    ("out_word", b"cpu_outw_x86_64"),
+    ("out_long", b"cpu_outl_x86_64"),
+)
+PORT_FUNCTIONS = tuple(name for field, name in SYMBOLS if field.startswith(("in_", "out_")))
+
+cdef Library the_library
+cdef bint loaded = False
+cdef void *handle = NULL
+
+
+def library_path():
+    """Where the installed unicorn package keeps its library. Raises EngineError if it is not there."""
+    spec = importlib.util.find_spec("unicorn")
+    if spec is None or not spec.submodule_search_locations:
+        raise EngineError(f"the unicorn package is not installed; {ADVICE}")
+    found = metadata.version("unicorn")
+    if found != WANTED:
+        raise EngineError(f"unicorn {found} is installed; {ADVICE}")
+    path = Path(spec.submodule_search_locations[0]) / "lib" / "libunicorn.so.2"
+    if not path.exists():
+        raise EngineError(f"the unicorn package has no {path.name}; {ADVICE}")
+    return path
+
+
+cdef Library *load_library() except NULL:
+    """Open the library once per process, resolve its symbols and install the abort guard."""
+    global loaded, handle
+    cdef void **fields = <void **> &the_library
+    cdef void *symbol
+    if loaded:
+        return &the_library
+    path = library_path()
+    handle = dlopen(str(path).encode(), RTLD_LAZY | RTLD_LOCAL)
+    if handle == NULL:
+        raise EngineError(f"libunicorn does not load: {dlerror().decode()}; {ADVICE}")
+    if sizeof(Library) != len(SYMBOLS) * sizeof(void *):
+        raise AssertionError("library.pyx: SYMBOLS and struct Library differ")
+    for index, (_, name) in enumerate(SYMBOLS):
+        symbol = dlsym(handle, name)
+        if symbol == NULL:
+            raise EngineError(f"libunicorn exports no {name.decode()}: it is another build; {ADVICE}")
+        fields[<int> index] = symbol
+    if hp_install_guard(handle) < 2:
+        raise EngineError(f"libunicorn does not import abort() as expected: it is another build; {ADVICE}")
+    loaded = True
+    return &the_library
+
+
+cdef int redirect_port_access(void **six_functions) except -1:
+    """Let the core's IN and OUT helpers call these six (in byte, word, long, out byte, word, long), process-wide."""
+    for index, name in enumerate(PORT_FUNCTIONS):
+        if hp_redirect(handle, name, six_functions[<int> index]) < 1:
+            raise EngineError(f"libunicorn does not call {name.decode()} as expected: it is another build; {ADVICE}")
+    return 0
+
+
+cdef inline void *pointer_at(void *base, int offset) noexcept:
+    return (<void **> (<char *> base + offset))[0]
+
+
+cdef int check_layout(Library *library, void *uc) except -1:
+    """Compare layout.pxi with a freshly opened engine: back pointers and class functions must be where we look."""
+    cdef void *cpu = pointer_at(uc, UC_CPU)
+    cdef void *env
+    cdef void *cpu_class
+    if cpu == NULL:
+        raise EngineError(f"the private layout of libunicorn differs (no CPU); {ADVICE}")
+    env = pointer_at(cpu, CPU_ENV_PTR)
+    cpu_class = pointer_at(cpu, CPU_CLASS)
+    checks = (
+        ("cpu->uc", pointer_at(cpu, CPU_UC) == uc),
+        ("env", <char *> env == <char *> cpu + X86CPU_ENV),
+        ("env->uc", env != NULL and pointer_at(env, ENV_UC) == uc),
+        ("tlb_fill", cpu_class != NULL and pointer_at(cpu_class, CLASS_TLB_FILL) == <void *> library.tlb_fill),
+        ("cpu_exec_interrupt", cpu_class != NULL
+         and pointer_at(cpu_class, CLASS_CPU_EXEC_INTERRUPT) == <void *> library.exec_interrupt),
+    )
+    for name, holds in checks:
+        if not holds:
+            raise EngineError(f"the private layout of libunicorn differs ({name}): it is another build; {ADVICE}")
+    return 0
+
+
+cdef int guarded_start(start_function start, void *uc, uint64_t begin) noexcept nogil:
+    """uc_emu_start; -1 where the library gave up, with the reason in guard_reason()."""
+    return hp_guarded_start(start, uc, begin)
+
+
+cdef str guard_reason():
+    """Why the last guarded_start on this thread returned -1."""
+    return hp_guard_reason.decode("ascii", "replace")

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guests that hyperport knows by name: what they are, how they are fetched, where they lie afterwards.
+
+A fetched guest is a directory in the user's cache with its files and a manifest.json of the versions in it. It is
+made beside its place and renamed into it when whole, so a guest that is there is complete.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import platformdirs
+
+from hyperport.errors import ConfigError, FetchError
+from hyperport.guests import recipes
+from hyperport.guests.apt import Apt, Progress
+
+MIB: Final = 1 << 20
+MANIFEST: Final = "manifest.json"
+
+# Words of the kernel's command line for this PC.
+#   console=ttyS0    the first 16550A is the console; there is no screen
+#   panic=-1         a panic resets at once, so that the machine ends with an outcome
+#   acpi=off         there is no ACPI: without a search for its tables and an error line about it
+#   nokaslr          runs can be compared, and addresses found in System.map
+#   mitigations=off  an engine that translates has nothing for them to guard, and they make system calls slow
+DEBIAN_APPEND: Final = "console=ttyS0 panic=-1 acpi=off nokaslr mitigations=off"
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A row of the table. Without a recipe the kernel is a program in the package's guests/bin."""
+
+    name: str
+    description: str
+    kernel: str
+    recipe: recipes.Recipe | None = None
+    initrd: str | None = None
+    append: str = ""
+    memory: int = 128 * MIB  # bytes
+
+
+GUESTS: Final[dict[str, Guest]] = {
+    guest.name: guest
+    for guest in (
+        Guest(
+            "debian",
+            "Debian's kernel for i686 with a busybox shell on the serial console",
+            recipes.KERNEL,
+            recipes.debian("686"),
+            recipes.INITRAMFS,
+            DEBIAN_APPEND,
+        ),
+        Guest(
+            "debian-pae",
+            "the same with PAE page tables and NX",
+            recipes.KERNEL,
+            recipes.debian("686-pae"),
+            recipes.INITRAMFS,
+            DEBIAN_APPEND,
+        ),
+        Guest(
+            "memtest",
+            "Memtest86+, which tests all memory and never ends",
+            recipes.MEMTEST,
+            recipes.memtest,
+            append="console=ttyS0,115200",
+            memory=8 * MIB,
+        ),
+        *(
+            Guest(name, f"built in: {description}", f"{name}.elf", memory=16 * MIB)
+            for name, description in (
+                ("demo", "drives the chips of the PC and ends by itself"),
+                ("stress", "checks itself under interrupts at arbitrary points; irqs=N"),
+                ("faults", "user-mode faults, one line each"),
+                ("portbench", "times port accesses, int 80h and page faults; n=N"),
+                ("outcome", "ends in the way its command line names: reset8042, triple, halt, exit N, ..."),
+                ("echo", "echoes the console in capitals until Ctrl-D, then its count and checksum"),
+                ("devtest", "drives the example device of docs/devices.md at 0x300, irq 5"),
+            )
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedGuest:
+    """A guest that can be run: paths of its files, its usual command line and memory in bytes."""
+
+    name: str
+    description: str
+    kernel: Path
+    initrd: Path | None
+    append: str
+    memory: int
+    versions: dict[str, str]
+
+
+class Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    """manifest.json: versions of the packages that a fetched guest was made from."""
+
+    name: str
+    versions: dict[str, str]
+
+
+def cache_directory() -> Path:
+    """Where fetched guests and apt's state are kept: $XDG_CACHE_HOME/hyperport, as a rule ~/.cache/hyperport."""
+    return platformdirs.user_cache_path("hyperport", appauthor=False)
+
+
+def find(name: str) -> Guest:
+    """The row of that name. Raises ConfigError."""
+    try:
+        return GUESTS[name]
+    except KeyError:
+        raise ConfigError(f"guest {name!r}: not known; known are {', '.join(GUESTS)}") from None
+
+
+def locate(name: str) -> FetchedGuest:
+    """A guest that is built in or has been fetched. Raises FetchError if it has not, ConfigError if nobody knows it."""
+    guest = find(name)
+    if guest.recipe is None:
+        folder = Path(str(resources.files("hyperport.guests"))) / "bin"
+        if not (folder / guest.kernel).is_file():
+            raise FetchError(f"guest {name}: {guest.kernel} is not in {folder}; build it with: make build")
+        return _fetched(guest, folder, {})
+    folder = _place(name)
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.name != name or not _complete(guest, folder):
+        raise FetchError(f"guest {name}: not in {folder}; get it with: hyperport fetch {name}")
+    return _fetched(guest, folder, manifest.versions)
+
+
+def fetch(name: str, progress: Progress = lambda _: None) -> FetchedGuest:
+    """Fetch a guest's newest version, if it is not there already, and locate it.
+
+    progress is called with one line of text at each step. Raises FetchError, ConfigError for an unknown name.
+    """
+    guest = find(name)
+    if guest.recipe is None:
+        progress(f"{name}: built in, nothing to fetch")
+        return locate(name)
+    cache = cache_directory()
+    with _alone(cache):
+        apt = Apt(cache / "apt")
+        progress("reading Debian's package lists for i386")
+        if trouble := apt.update():
+            progress(f"an archive was left out: {trouble}")
+        plan = guest.recipe(apt)
+        folder = _place(name)
+        manifest = read_manifest(folder)
+        if manifest == Manifest(name, plan.versions) and _complete(guest, folder):
+            progress(f"{name}: up to date in {folder}")
+            return locate(name)
+        try:
+            _make(plan, name, folder, progress)
+        except OSError as error:
+            raise FetchError(f"guest {name}: {folder}: {error.strerror}; make room or set XDG_CACHE_HOME") from None
+        progress(f"{name}: ready in {folder}")
+        return locate(name)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a guest's directory; None if there is none that can be read."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _place(name: str) -> Path:
+    return cache_directory() / "guests" / name
+
+
+def _complete(guest: Guest, folder: Path) -> bool:
+    return all((folder / file).is_file() for file in (guest.kernel, guest.initrd) if file)
+
+
+def _fetched(guest: Guest, folder: Path, versions: dict[str, str]) -> FetchedGuest:
+    initrd = folder / guest.initrd if guest.initrd else None
+    return FetchedGuest(
+        guest.name, guest.description, folder / guest.kernel, initrd, guest.append, guest.memory, versions
+    )
+
+
+def _make(plan: recipes.Plan, name: str, folder: Path, progress: Progress) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as temporary:
+        new, old = Path(temporary) / "new", Path(temporary) / "old"
+        new.mkdir()
+        plan.make(new, progress)
+        text = msgspec.json.format(msgspec.json.encode(Manifest(name, plan.versions)))
+        (new / MANIFEST).write_bytes(text + b"\n")
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+
+
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """One fetch at a time in this cache: a second waits."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        lock = (cache / "lock").open("w")
+    except OSError as error:
+        raise FetchError(f"{cache}: cannot write ({error.strerror}); set XDG_CACHE_HOME to another place") from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The run loop: the whole machine on one screen.
+
+Guest code runs inside engine.run(), without the GIL, and devices answer there. What comes out are the moments that
+need a decision: the guest halts, something has ended the run, or the user wants the monitor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hyperport import outcome
+from hyperport.bus.attention import StopKind
+from hyperport.engines.base import Stop
+
+if TYPE_CHECKING:
+    from hyperport.machine import Machine
+
+Monitor = Callable[["Machine"], str]
+
+
+def run(machine: Machine, monitor: Monitor | None = None) -> outcome.Outcome:
+    """Run the guest to its end. Raises what a Python device raised, and KeyboardInterrupt on Ctrl-C."""
+    while True:
+        stop = machine.engine.run()
+        if stop.kind == StopKind.HALT:
+            if not machine.engine.interrupts_enabled:
+                return finish(machine, stop)
+            wait_for_interrupt(machine)
+        elif stop.kind == StopKind.PAUSE:
+            if monitor is not None and monitor(machine) == "quit":
+                return outcome.Quit()
+        else:
+            return finish(machine, stop)
+
+
+def wait_for_interrupt(machine: Machine) -> None:
+    """The vCPU sits in HLT: let time pass until the interrupt controller or a stop request wants it."""
+    machine.serial_flush()
+    while not machine.controller.pending() and not machine.attention.stop_pending():
+        machine.engine.look_up()
+        if machine.controller.pending():
+            return
+        deadline = machine.clock.next_deadline_ns()
+        if machine.virtual_time:
+            if deadline is None:
+                machine.attention.wait_ns(None)
+            else:
+                machine.clock.advance(max(0, deadline - machine.clock.now_ns()))
+        else:
+            machine.attention.wait_ns(None if deadline is None else max(0, deadline - machine.clock.now_ns()))
+
+
+def finish(machine: Machine, stop: Stop) -> outcome.Outcome:
+    """The outcome that a stop means; a panic on the console explains whatever came after it."""
+    if stop.kind == StopKind.DEVICE_ERROR:
+        assert stop.failure is not None
+        raise stop.failure
+    panic = machine.panic_line()
+    if panic is not None and stop.kind in PANIC_EXPLAINS:
+        return outcome.Panic(panic)
+    return OUTCOMES[stop.kind](machine, stop)
+
+
+PANIC_EXPLAINS = (StopKind.PANIC, StopKind.RESET, StopKind.HALT, StopKind.POWER_OFF, StopKind.TRIPLE_FAULT)
+
+OUTCOMES: dict[StopKind, Callable[[Machine, Stop], outcome.Outcome]] = {
+    StopKind.HALT: lambda machine, stop: outcome.HaltedForever(machine.engine.state()),
+    StopKind.GUEST_EXIT: lambda machine, stop: outcome.GuestExit(stop.value),
+    StopKind.RESET: lambda machine, stop: outcome.Reset(),
+    StopKind.POWER_OFF: lambda machine, stop: outcome.PowerOff(),
+    StopKind.TRIPLE_FAULT: lambda machine, stop: outcome.TripleFault(machine.engine.state()),
+    StopKind.PANIC: lambda machine, stop: outcome.Panic(machine.panic_line() or "kernel panic"),
+    StopKind.ENGINE_ABORT: lambda machine, stop: outcome.EngineAbort(stop.text or "the engine gave no reason"),
+    StopKind.SIGNAL: lambda machine, stop: outcome.Interrupted(stop.value),
+    StopKind.TIMEOUT: lambda machine, stop: outcome.Timeout(machine.timeout or 0.0),
+    StopKind.QUIT: lambda machine, stop: outcome.Quit(),
+}

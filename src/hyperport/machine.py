@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Builds a PC and owns its parts: memory, engine, bus, devices. No logic: that is in loop.py and in the parts.
+
+The board is a table: which chip, at which ports, on which interrupt line.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from hyperport import boot, loop
+from hyperport.backends.char import CharBackend
+from hyperport.backends.clock import Clock, RealClock, Timer, VirtualClock
+from hyperport.backends.host_events import HostEvents
+from hyperport.bus.attention import Attention, StopKind, StopPin
+from hyperport.bus.irq import IrqLine
+from hyperport.bus.port_bus import PortBus
+from hyperport.bus.python_device import PythonDevice
+from hyperport.config import DeviceSpec, MachineConfig
+from hyperport.devices.a20_gate import A20Gate
+from hyperport.devices.debug_exit import DebugExit
+from hyperport.devices.debugcon import Debugcon
+from hyperport.devices.i8042 import I8042
+from hyperport.devices.pci_host import PciHost
+from hyperport.devices.pic8259 import Pic8259
+from hyperport.devices.pit8254 import Pit8254
+from hyperport.devices.port92 import Port92
+from hyperport.devices.post_code import PostCode
+from hyperport.devices.power_off import PowerOff
+from hyperport.devices.reset_cf9 import ResetCf9
+from hyperport.devices.rtc146818 import Rtc146818
+from hyperport.devices.uart16550 import Uart16550
+from hyperport.engines import resolve
+from hyperport.engines.base import Engine
+from hyperport.errors import ConfigError
+from hyperport.memory import GuestMemory
+from hyperport.observe.stats import run_statistics
+from hyperport.outcome import Outcome
+from hyperport.paths.port_path import ExitPath
+
+IRQ_LINES = 16
+CASCADE = 2  # the slave PIC's place on the master
+
+
+class Machine:
+    """An i386 PC that has been switched off until run() is called.
+
+    config: what to build; or give its fields as keyword arguments: Machine(kernel=Path("vmlinuz"), memory=64 << 20).
+    serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input.
+    clock: RealClock() by default; VirtualClock() makes time deterministic.
+    Raises ConfigError, ImageError or EngineError with one line that says what to do.
+    """
+
+    def __init__(
+        self,
+        config: MachineConfig | None = None,
+        *,
+        serial: CharBackend | None = None,
+        debugcon: CharBackend | None = None,
+        clock: Clock | None = None,
+        **overrides: Any,
+    ) -> None:
+        if config is not None and overrides:
+            raise ConfigError(f"give a config or its fields, not both: {', '.join(sorted(overrides))}")
+        self.config = config or MachineConfig(**overrides)
+        self.clock = clock or RealClock()
+        self.virtual_time = isinstance(self.clock, VirtualClock)
+        self.attention = Attention()
+        self.events = HostEvents(self.attention, self.clock)
+        self.memory = GuestMemory(self.config.memory)
+        self.bus = PortBus()
+        self.serial = serial or CharBackend()
+        self.debugcon = debugcon or CharBackend()
+        self.firmware_log = CharBackend()
+        for backend in (self.serial, self.debugcon, self.firmware_log):
+            backend.connect(self.attention, self.clock)
+        self.irq_owners: dict[int, str] = {CASCADE: "the second PIC"}
+        self.timeout: float | None = None
+        self.wall_s = 0.0
+        self.cpu_s = 0.0
+        self._build_board()
+        for spec in self.config.devices:
+            self.attach_python(spec)
+        if self.config.kernel is not None:
+            self.load()
+
+    def _build_board(self) -> None:
+        self.controller = Pic8259(self.attention)
+        entry = resolve(self.config.engine)
+        self.engine: Engine = entry.load()(
+            self.memory, ExitPath(self.bus), self.controller, self.attention, self.clock
+        )
+        reset = StopPin(self.attention)
+        a20 = A20Gate(IrqLine(self.engine.a20_pin, 0))
+
+        def reset_line() -> IrqLine:
+            return IrqLine(reset, StopKind.RESET)
+
+        self.pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
+        self.keyboard = I8042(self.irq_line(1, "i8042"), IrqLine(), reset_line(), IrqLine(a20, 0))
+        self.uart = Uart16550(self.irq_line(4, "uart16550"), self.serial)
+        self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
+        post = PostCode()
+        board: Sequence[tuple[Any, int, int, int]] = (  # chip, first port, ports, offset of the first
+            (self.controller, 0x020, 2, 0),
+            (self.controller, 0x0A0, 2, 2),
+            (self.controller, 0x4D0, 2, 4),
+            (self.pit, 0x040, 4, 0),
+            (self.pit, 0x061, 1, 4),
+            (self.keyboard, 0x060, 1, 0),
+            (self.keyboard, 0x064, 1, 1),
+            (self.rtc, 0x070, 2, 0),
+            (post, 0x080, 1, 0),
+            (PostCode(), 0x0ED, 1, 0),
+            (Port92(reset_line(), IrqLine(a20, 1)), 0x092, 1, 0),
+            (Debugcon(self.debugcon), 0x0E9, 1, 0),
+            (DebugExit(self.attention), 0x0F4, 4, 0),
+            (self.uart, 0x3F8, 8, 0),
+            (Debugcon(self.firmware_log), 0x402, 1, 0),
+            (DebugExit(self.attention), 0x501, 1, 0),
+            (PowerOff(IrqLine(reset, StopKind.POWER_OFF)), 0x604, 2, 0),
+            (PciHost(ResetCf9(reset_line())), 0xCF8, 8, 0),
+        )
+        for chip, port, count, offset in board:
+            self.bus.attach(chip, port, count, offset)
+        for chip in self.bus.devices():
+            chip.reset()
+        for chip in (self.uart, self.keyboard):
+            self.engine.listen(chip)
+
+    def irq_line(self, number: int, owner: str) -> IrqLine:
+        """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
+        if not 0 <= number < IRQ_LINES:
+            raise ConfigError(f"{owner}: irq {number} is outside 0 to {IRQ_LINES - 1}")
+        if number in self.irq_owners:
+            raise ConfigError(f"{owner}: irq {number} belongs to {self.irq_owners[number]}; choose another")
+        self.irq_owners[number] = owner
+        return IrqLine(self.controller, number)
+
+    def attach(self, device: Any, base: int, irq: int | None = None) -> Any:
+        """Put a device, plain Python or compiled, at port base and on line irq; returns it.
+
+        A plain Python device is given irq, clock, timer and memory as attributes and is then reset.
+        """
+        attached = self.bus.attach(device, base)
+        if isinstance(attached, PythonDevice):
+            attached.connect(self.attention)
+            device.irq = IrqLine() if irq is None else self.irq_line(irq, attached.name)
+            device.clock = self.clock
+            device.timer = Timer(self.clock, attached, 0)
+            device.memory = self.memory
+        attached.reset()
+        return device
+
+    def attach_python(self, spec: DeviceSpec) -> Any:
+        """Load the class that spec names from its file, make a device of it and attach it."""
+        return self.attach(load_device_class(spec.path, spec.class_name)(**spec.options), spec.base, spec.irq)
+
+    def load(self) -> None:
+        """Put the configured kernel into memory and the vCPU at its entry."""
+        config = self.config
+        assert config.kernel is not None
+        self.engine.set_state(
+            boot.load(
+                self.memory,
+                config.kernel,
+                initrd=config.initrd,
+                append=config.append,
+                modules=config.modules,
+                flat=config.flat,
+            )
+        )
+
+    def run(self, timeout: float | None = None, monitor: Callable[[Machine], str] | None = None) -> Outcome:
+        """Run the guest until its end, at most timeout seconds; returns the Outcome.
+
+        Raises what a Python device raised, with its traceback, and KeyboardInterrupt on Ctrl-C. After a Timeout,
+        run() goes on where the guest was.
+        """
+        self.timeout = timeout
+        alarm = None if timeout is None else threading.Timer(timeout, self.request_stop, (StopKind.TIMEOUT,))
+        began, cpu_began = time.monotonic(), _cpu_seconds()
+        self.events.start()
+        if alarm is not None:
+            alarm.daemon = True
+            alarm.start()
+        try:
+            return loop.run(self, monitor)
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+            self.events.stop()
+            self.serial_flush()
+            self.wall_s += time.monotonic() - began
+            self.cpu_s += _cpu_seconds() - cpu_began
+
+    def request_stop(self, kind: StopKind) -> None:
+        """End the run from any thread, with the outcome that belongs to kind."""
+        self.attention.stop(kind)
+
+    def serial_flush(self) -> None:
+        """Send what waits for a newline."""
+        for backend in (self.serial, self.debugcon, self.firmware_log):
+            backend.drain()
+
+    def panic_line(self) -> str | None:
+        """The first line of a kernel panic seen on a console, or None."""
+        for backend in (self.serial, self.debugcon):
+            if backend.panicked:
+                return str(backend.panic_line)
+        return None
+
+    def stats(self, outcome: Outcome) -> dict[str, Any]:
+        """What --stats writes: outcome, times, counters of the engine and of every port."""
+        counters = self.engine.counters()
+        return run_statistics(
+            outcome,
+            wall_s=self.wall_s,
+            cpu_s=self.cpu_s,
+            engine=self.engine.name,
+            io="exit",
+            exceptions={str(vector): count for vector, count in counters.exceptions.items()},
+            irqs={str(vector): count for vector, count in counters.interrupts.items()},
+            hlts=counters.hlts,
+            counts=self.bus.counts(),
+        )
+
+    def save_devices(self) -> dict[str, Any]:
+        """The state of every device by name; a second device of a name gets a number."""
+        return {name: device.save() for name, device in self._named_devices()}
+
+    def load_devices(self, records: dict[str, Any]) -> None:
+        """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
+        for name, device in self._named_devices():
+            if name not in records:
+                raise ConfigError(f"the saved machine has no {name}: load it into one with the same devices")
+            device.load(records[name])
+
+    def _named_devices(self) -> list[tuple[str, Any]]:
+        names: dict[str, int] = {}
+        named = []
+        for device in self.bus.devices():
+            number = names[device.name] = names.get(device.name, 0) + 1
+            named.append((device.name if number == 1 else f"{device.name}.{number}", device))
+        return named
+
+    def close(self) -> None:
+        """Give the engine's memory back to the host."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def load_device_class(path: Path, name: str) -> type[Any]:
+    """The class called name in the Python file at path. Raises ConfigError."""
+    if not path.is_file():
+        raise ConfigError(f"device {path}: no such file")
+    spec = importlib.util.spec_from_file_location(f"hyperport_device_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"device {path}: not a Python file; give FILE.py:Class")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    found = getattr(module, name, None)
+    if not isinstance(found, type):
+        raise ConfigError(f"device {path}: it has no class {name}")
+    return found
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

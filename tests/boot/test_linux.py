@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hyperport.boot.e820 import memory_map
+from hyperport.boot.linux import FIELDS, load_linux
+from hyperport.cpu.state import CpuState
+from hyperport.errors import ImageError
+from hyperport.memory import GuestMemory
+
+from .images import CODE, bzimage, unless_refused
+
+MIB = 1 << 20
+RAM = 8 * MIB
+
+
+def load(folder: Path, image: bytes, *, initrd: bytes | None = None, append: str = "", ram: int = RAM) -> Loaded:
+    kernel = folder / "bzImage"
+    kernel.write_bytes(image)
+    path = None
+    if initrd is not None:
+        path = folder / "initrd"
+        path.write_bytes(initrd)
+    memory = GuestMemory(ram)
+    return Loaded(memory, load_linux(memory, kernel, initrd=path, append=append))
+
+
+class Loaded:
+    def __init__(self, memory: GuestMemory, state: CpuState) -> None:
+        self.memory = memory
+        self.state = state
+
+    def param(self, offset: int, form: str) -> int:
+        (value,) = struct.unpack("<" + form, self.memory.read(self.state.esi + offset, struct.calcsize(form)))
+        assert isinstance(value, int)
+        return value
+
+    def command_line(self) -> bytes:
+        return self.memory.read(self.param(0x228, "I"), 4096).split(b"\0")[0]
+
+
+def test_entry_state_is_what_the_protocol_asks_for(tmp_path: Path) -> None:
+    state = load(tmp_path, bzimage()).state
+    assert state.cr0 & 1
+    assert not state.cr0 >> 31
+    assert not state.eflags & 1 << 9
+    assert (state.cs.selector, state.cs.base, state.cs.limit) == (0x10, 0, 0xFFFFFFFF)
+    assert {getattr(state, name).selector for name in ("ds", "es", "ss")} == {0x18}
+    assert (state.ebp, state.edi, state.ebx) == (0, 0, 0)
+
+
+def test_gdt_in_memory_is_what_gdtr_names(tmp_path: Path) -> None:
+    loaded = load(tmp_path, bzimage())
+    gdtr = loaded.state.gdtr
+    assert loaded.memory.read(gdtr.base + 0x10, 8) == bytes.fromhex("ffff0000009bcf00")
+    assert gdtr.limit == 0x1F
+
+
+def test_relocatable_kernel_goes_to_its_preferred_address(tmp_path: Path) -> None:
+    loaded = load(tmp_path, bzimage())
+    assert loaded.state.eip == 0x200000
+    assert loaded.memory.read(0x200000, len(CODE)) == CODE
+    assert loaded.param(0x214, "I") == 0x200000
+
+
+def test_preferred_address_is_aligned_up(tmp_path: Path) -> None:
+    assert load(tmp_path, bzimage(pref_address=0x200001, kernel_alignment=0x100000)).state.eip == 0x300000
+
+
+def test_fixed_kernel_goes_to_code32_start(tmp_path: Path) -> None:
+    image = bzimage(relocatable_kernel=0, code32_start=0x180000, pref_address=0x400000)
+    assert load(tmp_path, image).state.eip == 0x180000
+
+
+@pytest.mark.parametrize("version", [0x204, 0x205, 0x206, 0x209])
+def test_old_protocols_have_no_preferred_address(tmp_path: Path, version: int) -> None:
+    image = bzimage(version=version, pref_address=0x400000, init_size=1 << 31, kernel_alignment=0x100000)
+    assert load(tmp_path, image).state.eip == 0x100000
+
+
+def test_four_sectors_are_meant_by_none(tmp_path: Path) -> None:
+    image = bytearray(bzimage(setup_sects=4))
+    image[0x1F1] = 0
+    assert load(tmp_path, bytes(image)).memory.read(0x200000, len(CODE)) == CODE
+
+
+def test_bytes_after_syssize_are_not_loaded(tmp_path: Path) -> None:
+    loaded = load(tmp_path, bzimage() + b"signature")
+    assert loaded.memory.read(0x200000 + len(CODE), 9) == bytes(9)
+
+
+def test_a_last_paragraph_that_is_not_whole_is_accepted(tmp_path: Path) -> None:
+    assert load(tmp_path, bzimage()[:-15]).memory.read(0x200000, len(CODE)) == CODE[:-15] + bytes(15)
+
+
+def test_header_reaches_boot_params_and_loader_fields_are_set(tmp_path: Path) -> None:
+    image = bytearray(bzimage())
+    image[0x250:0x258] = b"\xff" * 8
+    loaded = load(tmp_path, bytes(image))
+    assert loaded.memory.read(loaded.state.esi + 0x202, 4) == b"HdrS"
+    assert loaded.param(0x1FE, "H") == 0xAA55
+    assert loaded.param(0x210, "B") == 0xFF
+    assert loaded.param(0x211, "B") == 0x81
+    assert loaded.param(0x224, "H") == 0xFE00
+    assert loaded.param(0x250, "Q") == 0
+    assert loaded.param(0x260, "I") == 0x100000
+
+
+def test_bytes_beyond_the_header_stay_zero(tmp_path: Path) -> None:
+    image = bytearray(bzimage(jump=0x10))
+    image[0x212:0x290] = b"\xaa" * (0x290 - 0x212)
+    struct.pack_into("<I", image, 0x22C, 0x7FFFFFFF)
+    struct.pack_into("<IB", image, 0x230, 0x200000, 0)
+    struct.pack_into("<I", image, 0x214, 0x100000)
+    struct.pack_into("<H", image, 0x236, 0)
+    struct.pack_into("<QI", image, 0x258, 0x200000, 0x1000)
+    loaded = load(tmp_path, bytes(image))
+    assert loaded.memory.read(loaded.state.esi + 0x254, 0x3C) == bytes(0x3C)
+
+
+def test_memory_is_told_in_three_ways(tmp_path: Path) -> None:
+    loaded = load(tmp_path, bzimage())
+    assert loaded.param(0x002, "H") == loaded.param(0x1E0, "I") == 7 * 1024
+    assert loaded.param(0x1E8, "B") == 4
+    table = loaded.memory.read(loaded.state.esi + 0x2D0, 4 * 20)
+    expected = [(entry.start, entry.end - entry.start, entry.kind) for entry in memory_map(RAM)]
+    assert list(struct.iter_unpack("<QQI", table)) == expected
+
+
+def test_ext_mem_k_stops_at_its_largest_value(tmp_path: Path) -> None:
+    loaded = load(tmp_path, bzimage(), ram=128 * MIB)
+    assert loaded.param(0x002, "H") == 0xFFFF
+    assert loaded.param(0x1E0, "I") == 127 * 1024
+
+
+@pytest.mark.parametrize("size", [1, 4095, 4096, 4097, MIB])
+def test_initrd_ends_in_the_last_page_of_ram(tmp_path: Path, size: int) -> None:
+    data = bytes([0x5A]) * size
+    loaded = load(tmp_path, bzimage(), initrd=data)
+    at = loaded.param(0x218, "I")
+    assert loaded.param(0x21C, "I") == size
+    assert at == (RAM - size) // 4096 * 4096
+    assert loaded.memory.read(at, size) == data
+
+
+def test_initrd_stays_below_the_kernels_limit(tmp_path: Path) -> None:
+    loaded = load(tmp_path, bzimage(initrd_addr_max=0x4FFFFF), initrd=bytes(4096))
+    assert loaded.param(0x218, "I") == 0x4FF000
+
+
+def test_initrd_goes_below_the_kernel_where_there_is_no_room_above(tmp_path: Path) -> None:
+    loaded = load(tmp_path, bzimage(init_size=6 * MIB), initrd=bytes(MIB))
+    assert loaded.param(0x218, "I") == MIB
+
+
+def test_without_initrd_its_fields_are_zero(tmp_path: Path) -> None:
+    loaded = load(tmp_path, bzimage())
+    assert (loaded.param(0x218, "I"), loaded.param(0x21C, "I")) == (0, 0)
+
+
+def test_longest_command_line(tmp_path: Path) -> None:
+    assert load(tmp_path, bzimage(), append="x" * 2047).command_line() == b"x" * 2047
+    with pytest.raises(ImageError, match="2048 bytes, the kernel takes 2047"):
+        load(tmp_path, bzimage(), append="x" * 2048)
+
+
+def test_longest_command_line_before_protocol_2_06(tmp_path: Path) -> None:
+    image = bzimage(version=0x205, kernel_alignment=0x100000)
+    assert load(tmp_path, image, append="x" * 255).command_line() == b"x" * 255
+    with pytest.raises(ImageError, match="the kernel takes 255"):
+        load(tmp_path, image, append="x" * 256)
+
+
+@pytest.mark.parametrize(
+    ("image", "problem"),
+    [
+        (b"MZ" + bytes(5000), "not a Linux bzImage"),
+        (bzimage()[:0x280], "not a Linux bzImage"),
+        (bzimage(boot_flag=0), "not a Linux bzImage"),
+        (bzimage(version=0x203), r"protocol 2\.03 is older"),
+        (bzimage(loadflags=0), "zImage"),
+        (bzimage(xloadflags=1), "x86-64"),
+        (bzimage(kernel_alignment=0), "power of 2"),
+        (bzimage(kernel_alignment=0x300000), "power of 2"),
+        (bzimage(setup_sects=200)[:0x2000], "cut off"),
+        (bzimage()[:-16], "cut off"),
+        (bzimage(code=b""), "cut off"),
+        (bzimage(relocatable_kernel=0, code32_start=0x10000), "below 1 MiB"),
+        (bzimage(pref_address=0x7FFFF000, kernel_alignment=1), "not RAM of 8 MiB"),
+        (bzimage(pref_address=1 << 63), "damaged"),
+        (bzimage(init_size=0x600001), "at least 9M"),
+        (bzimage(relocatable_kernel=0, pref_address=0x80000), "not RAM"),
+    ],
+)
+def test_bad_images_are_refused_in_one_line(tmp_path: Path, image: bytes, problem: str) -> None:
+    with pytest.raises(ImageError, match=problem) as caught:
+        load(tmp_path, image)
+    assert str(tmp_path / "bzImage") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_too_large_an_initrd(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"initrd .*6 MiB find no room .*8 MiB of RAM"):
+        load(tmp_path, bzimage(), initrd=bytes(6 * MIB))
+    with pytest.raises(ImageError, match="larger than the guest's 8 MiB"):
+        load(tmp_path, bzimage(), initrd=bytes(9 * MIB))
+
+
+VALUES = st.one_of(st.integers(0, (1 << 64) - 1), st.sampled_from([0, 1, 0xFFFFFFFF, 0x100000, 0x9FC00, RAM, RAM - 1]))
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    changes=st.dictionaries(st.sampled_from(sorted(FIELDS)), VALUES, max_size=5),
+    cut=st.one_of(st.none(), st.integers(0, 4000)),
+    initrd=st.one_of(st.none(), st.integers(1, 5 * MIB)),
+    noise=st.lists(st.tuples(st.integers(0x1F1, 0x28F), st.integers(0, 255)), max_size=6),
+)
+def test_no_header_leads_to_anything_but_a_loaded_kernel_or_an_image_error(
+    tmp_path: Path,
+    changes: dict[str, int],
+    cut: int | None,
+    initrd: int | None,
+    noise: list[tuple[int, int]],
+) -> None:
+    image = bytearray(bzimage())
+    for name, value in changes.items():
+        offset, form, _ = FIELDS[name]
+        struct.pack_into("<" + form, image, offset, value & (1 << 8 * struct.calcsize(form)) - 1)
+    for offset, value in noise:
+        image[offset] = value
+    content = None if initrd is None else bytes(initrd)
+    loaded = unless_refused(lambda: load(tmp_path, bytes(image[:cut]), initrd=content))
+    if loaded is not None:
+        assert MIB <= loaded.state.eip < RAM
+        assert loaded.param(0x218, "I") + loaded.param(0x21C, "I") <= RAM

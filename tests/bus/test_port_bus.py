@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The port space: ownership, splitting, all ones, counters, observers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperport.bus.access import Direction, PortAccess
+from hyperport.bus.device import PortDevice
+from hyperport.bus.port_bus import Path, PortBus
+from hyperport.errors import AccessError, ConfigError
+
+
+class Recorder:
+    """A device that logs accesses and answers offset + 1 in every byte."""
+
+    name = "recorder"
+
+    def __init__(self, span: int = 8, widths: tuple[int, ...] = (1,)) -> None:
+        self.span = span
+        self.widths = widths
+        self.log: list[tuple[Any, ...]] = []
+
+    def read(self, offset: int, size: int) -> int:
+        self.log.append(("in", offset, size))
+        return int.from_bytes(bytes(offset + i + 1 for i in range(size)), "little")
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.log.append(("out", offset, size, value))
+
+
+def test_nobody_home_reads_all_ones() -> None:
+    bus = PortBus()
+    assert [bus.inp(0x1234, size) for size in (1, 2, 4)] == [0xFF, 0xFFFF, 0xFFFFFFFF]
+    bus.outp(0x1234, 4, 0xDEADBEEF)
+    assert {count.device for count in bus.counts()} == {None}
+
+
+def test_wide_access_goes_whole_to_a_device_that_takes_it() -> None:
+    bus = PortBus()
+    device = Recorder(widths=(1, 2, 4))
+    bus.attach(device, 0x300)
+    assert bus.inp(0x302, 4) == 0x06050403
+    bus.outp(0x300, 2, 0x1BEEF)
+    assert device.log == [("in", 2, 4), ("out", 0, 2, 0xBEEF)]
+
+
+def test_wide_access_is_split_low_port_first() -> None:
+    bus = PortBus()
+    device = Recorder()
+    bus.attach(device, 0x300)
+    assert bus.inp(0x300, 4) == 0x04030201
+    bus.outp(0x304, 2, 0xBBAA)
+    assert device.log == [*(("in", i, 1) for i in range(4)), ("out", 4, 1, 0xAA), ("out", 5, 1, 0xBB)]
+
+
+def test_split_prefers_the_widest_half() -> None:
+    bus = PortBus()
+    device = Recorder(widths=(1, 2))
+    bus.attach(device, 0x300)
+    bus.outp(0x300, 4, 0x44332211)
+    assert device.log == [("out", 0, 2, 0x2211), ("out", 2, 2, 0x4433)]
+
+
+def test_access_across_the_end_of_a_device() -> None:
+    bus = PortBus()
+    bus.attach(Recorder(span=2, widths=(1, 2, 4)), 0x300)
+    assert bus.inp(0x301, 2) == 0xFF02
+    assert bus.inp(0x2FF, 2) == 0x01FF
+
+
+def test_access_across_the_last_port() -> None:
+    bus = PortBus()
+    bus.attach(Recorder(span=1, widths=(1, 2, 4)), 0xFFFF)
+    assert bus.inp(0xFFFF, 4) == 0xFFFFFF01
+    bus.outp(0xFFFF, 4, 0)
+
+
+def test_windows_give_a_chip_scattered_ports() -> None:
+    bus = PortBus()
+    device = Recorder(span=5)
+    bus.attach(device, 0x20, 2, 0)
+    bus.attach(device, 0xA0, 3, 2)
+    assert [bus.inp(port) for port in (0x20, 0x21, 0xA0, 0xA2, 0xA3)] == [1, 2, 3, 5, 0xFF]
+    assert len(bus.devices()) == 1
+    assert bus.map() == [(0x20, 0x21, "recorder"), (0xA0, 0xA2, "recorder")]
+
+
+def test_overlap_is_an_error_that_names_the_owner() -> None:
+    bus = PortBus()
+    bus.attach(Recorder(), 0x300)
+    with pytest.raises(ConfigError, match="port 0x307 belongs to recorder"):
+        bus.attach(Recorder(span=1), 0x307)
+
+
+@pytest.mark.parametrize(("base", "span", "offset"), [(0xFFFC, 8, 0), (-1, 1, 0), (0, 0, 0), (0, 9, 0), (0, 1, 8)])
+def test_windows_outside_the_ports_or_the_device(base: int, span: int, offset: int) -> None:
+    with pytest.raises(ConfigError):
+        PortBus().attach(Recorder(), base, span, offset)
+
+
+def test_something_else_is_no_device() -> None:
+    with pytest.raises(ConfigError, match=r"has no read and no write"):
+        PortBus().attach(object(), 0)
+
+
+def test_a_device_with_a_bad_width() -> None:
+    with pytest.raises(ConfigError, match="widths"):
+        PortBus().attach(Recorder(widths=(3,)), 0)
+
+
+def test_more_devices_than_windows() -> None:
+    bus = PortBus()
+    for port in range(255):
+        bus.attach(PortDevice(), port)
+    with pytest.raises(ConfigError, match="more than 255"):
+        bus.attach(PortDevice(), 0x300)
+
+
+def test_strings_are_one_crossing_and_many_accesses() -> None:
+    bus = PortBus()
+    device = Recorder(widths=(1, 2))
+    bus.attach(device, 0x300)
+    assert bus.inp_block(0x300, 2, 3) == b"\x01\x02" * 3
+    bus.outp_block(0x300, 2, b"abcd", Path.HYPERCALL)
+    rows = {(c.direction, c.size, c.path): (c.accesses, c.crossings) for c in bus.counts()}
+    assert rows == {
+        (Direction.IN, 2, Path.EXIT): (3, 1),
+        (Direction.OUT, 2, Path.HYPERCALL): (2, 1),
+    }
+    assert device.log[-1] == ("out", 0, 2, 0x6463)
+
+
+def test_strings_to_nobody_and_to_a_narrow_device() -> None:
+    bus = PortBus()
+    device = Recorder()
+    bus.attach(device, 0x300)
+    assert bus.inp_block(0x100, 4, 2) == b"\xff" * 8
+    assert bus.inp_block(0x300, 2, 2) == b"\x01\x02" * 2
+    bus.outp_block(0x300, 2, b"AB")
+    assert device.log[-2:] == [("out", 0, 1, 0x41), ("out", 1, 1, 0x42)]
+
+
+def test_a_block_method_is_used_where_there_is_one() -> None:
+    class Blocks(Recorder):
+        def read_block(self, offset: int, size: int, count: int) -> bytes:
+            self.log.append(("ins", offset, size, count))
+            return bytes(size * count)
+
+        def write_block(self, offset: int, size: int, data: bytes) -> None:
+            self.log.append(("outs", offset, size, data))
+
+    bus = PortBus()
+    device = Blocks()
+    bus.attach(device, 0x300)
+    assert bus.inp_block(0x300, 1, 5) == bytes(5)
+    bus.outp_block(0x301, 1, b"xyz")
+    assert device.log == [("ins", 0, 1, 5), ("outs", 1, 1, b"xyz")]
+
+
+def test_observers_see_values_and_a_failing_one_is_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+    bus = PortBus()
+    seen: list[PortAccess] = []
+
+    def fails(access: PortAccess) -> None:
+        raise ValueError("no")
+
+    bus.observe(fails)
+    bus.observe(seen.append)
+    bus.outp(0x80, 1, 0x55)
+    bus.inp(0x81, 2)
+    assert [(a.direction, a.port, a.size, a.count, a.value) for a in seen] == [
+        (Direction.OUT, 0x80, 1, 1, 0x55),
+        (Direction.IN, 0x81, 2, 1, 0xFFFF),
+    ]
+    assert capsys.readouterr().err.count("dropped") == 1
+
+
+def test_accesses_that_no_instruction_can_make() -> None:
+    bus = PortBus()
+    for port, size in ((0x10000, 1), (0, 3), (0, 8)):
+        with pytest.raises(AccessError):
+            bus.inp(port, size)
+    with pytest.raises(AccessError):
+        bus.outp_block(0, 2, b"abc")
+
+
+@given(st.integers(0, 0xFFFF), st.sampled_from((1, 2, 4)), st.integers(0, 0xFFFFFFFF))
+def test_every_port_can_be_accessed_and_is_counted_where_it_was(port: int, size: int, value: int) -> None:
+    bus = PortBus()
+    bus.outp(port, size, value)
+    assert bus.inp(port, size) == (1 << 8 * size) - 1
+    assert [(c.port, c.size, c.direction, c.accesses) for c in bus.counts()] == [
+        (port, size, Direction.IN, 1),
+        (port, size, Direction.OUT, 1),
+    ]

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hyperport.cli.fetch import fetch as fetch_verb
+from hyperport.errors import ConfigError, FetchError
+from hyperport.guests import registry
+from hyperport.guests.apt import Apt, Progress
+from hyperport.guests.recipes import Plan
+
+
+class FakeApt:
+    """Stands for apt where only the registry is tried."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def update(self) -> str:
+        return ""
+
+
+class Recipe:
+    """A recipe that makes the files of the guest "debian" and counts how often."""
+
+    def __init__(self) -> None:
+        self.version = "1"
+        self.made = 0
+        self.error: Exception | None = None
+
+    def __call__(self, apt: Apt) -> Plan:
+        return Plan({"package": self.version}, self.make)
+
+    def make(self, directory: Path, progress: Progress) -> None:
+        self.made += 1
+        (directory / "vmlinuz").write_text(self.version)
+        if self.error is not None:
+            raise self.error
+        (directory / "initramfs.cpio").write_text("root")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(registry, "Apt", FakeApt)
+    recipe = Recipe()
+    monkeypatch.setitem(registry.GUESTS, "debian", replace(registry.GUESTS["debian"], recipe=recipe))
+    return recipe
+
+
+def test_known_guests_have_what_a_list_shows() -> None:
+    assert list(registry.GUESTS) == ["debian", "debian-pae", "memtest", "demo"]
+    for name, guest in registry.GUESTS.items():
+        assert guest.name == name
+        assert guest.description
+        assert "\n" not in guest.description
+        assert guest.memory % 4096 == 0
+    assert "console=ttyS0" in registry.GUESTS["debian"].append.split()
+
+
+def test_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert registry.cache_directory() == tmp_path / "x" / "hyperport"
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(ConfigError, match=r"guest 'debain': not known; known are debian, "):
+        registry.locate("debain")
+
+
+def test_what_was_not_fetched_is_told_how_to_fetch(recipe: Recipe) -> None:
+    with pytest.raises(FetchError, match="hyperport fetch debian"):
+        registry.locate("debian")
+
+
+def test_fetch_then_locate(recipe: Recipe, tmp_path: Path) -> None:
+    said: list[str] = []
+    guest = registry.fetch("debian", said.append)
+    assert guest == registry.locate("debian")
+    assert guest.kernel == tmp_path / "hyperport/guests/debian/vmlinuz"
+    assert guest.initrd == tmp_path / "hyperport/guests/debian/initramfs.cpio"
+    assert guest.kernel.read_text() == "1"
+    assert guest.versions == {"package": "1"}
+    manifest = json.loads((guest.kernel.parent / "manifest.json").read_text())
+    assert manifest == {"name": "debian", "versions": {"package": "1"}}
+    assert said[-1].startswith("debian: ready in ")
+
+
+def test_a_second_fetch_changes_nothing_until_versions_change(recipe: Recipe) -> None:
+    registry.fetch("debian")
+    said: list[str] = []
+    registry.fetch("debian", said.append)
+    assert recipe.made == 1
+    assert "up to date" in said[-1]
+    recipe.version = "2"
+    guest = registry.fetch("debian")
+    assert recipe.made == 2
+    assert guest.kernel.read_text() == "2"
+    assert [path.name for path in guest.kernel.parent.parent.iterdir()] == ["debian"]
+
+
+def test_a_failed_fetch_leaves_the_old_guest(recipe: Recipe) -> None:
+    registry.fetch("debian")
+    recipe.version, recipe.error = "2", FetchError("cut off")
+    with pytest.raises(FetchError, match="cut off"):
+        registry.fetch("debian")
+    guest = registry.locate("debian")
+    assert guest.kernel.read_text() == "1"
+    assert [path.name for path in guest.kernel.parent.parent.iterdir()] == ["debian"]
+
+
+def test_a_full_disk_is_one_line(recipe: Recipe) -> None:
+    recipe.error = OSError(28, "No space left on device")
+    with pytest.raises(FetchError, match=r"No space left on device; make room"):
+        registry.fetch("debian")
+
+
+@pytest.mark.parametrize("damage", ["manifest.json", "vmlinuz", "initramfs.cpio"])
+def test_a_guest_that_is_not_whole_is_fetched_again(recipe: Recipe, damage: str) -> None:
+    folder = registry.fetch("debian").kernel.parent
+    (folder / damage).unlink()
+    with pytest.raises(FetchError, match="hyperport fetch debian"):
+        registry.locate("debian")
+    assert registry.fetch("debian").kernel.is_file()
+    assert recipe.made == 2
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "other", "versions": {}}', "\xff"])
+def test_a_manifest_that_makes_no_sense(recipe: Recipe, text: str) -> None:
+    folder = registry.fetch("debian").kernel.parent
+    (folder / "manifest.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(FetchError, match="hyperport fetch debian"):
+        registry.locate("debian")
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(FetchError, match="set XDG_CACHE_HOME"):
+        registry.fetch("debian")
+
+
+def test_a_builtin_that_was_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = registry.Guest("ghost", "not there", "ghost.elf")
+    monkeypatch.setitem(registry.GUESTS, "ghost", guest)
+    with pytest.raises(FetchError, match=r"ghost\.elf is not in .*make build"):
+        registry.locate("ghost")
+
+
+def test_the_verb_reports_on_stderr(recipe: Recipe, capsys: pytest.CaptureFixture[str]) -> None:
+    fetch_verb(["debian"])
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines()[-1].startswith("debian: ready in ")
+
+
+def test_the_verb_downloads_nothing_if_one_name_is_wrong(recipe: Recipe) -> None:
+    with pytest.raises(ConfigError):
+        fetch_verb(["debian", "nonsense"])
+    assert recipe.made == 0

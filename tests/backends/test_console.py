@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from hyperport.backends.char import FdBackend
+from hyperport.backends.clock import VirtualClock
 from hyperport.backends.console import Channel, PtyChannel, UnixChannel, open_channel
-from hyperport.bus.attention import StopKind
+from hyperport.bus.attention import Attention, StopKind
 from hyperport.errors import ConfigError
 
 from .watching import WatcherThread, eventually
@@ -244,3 +246,31 @@ def test_pty_mode_is_raw(pty: PtyChannel) -> None:
     os.close(slave)
     assert not mode[3] & (termios.ECHO | termios.ICANON | termios.ISIG)
     assert not mode[1] & termios.OPOST
+
+
+def test_stuck_reader_does_not_hold_a_machine_that_must_stop() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, b"x" * 4096):
+            pass
+    os.set_blocking(writer, True)
+    attention = Attention()
+    backend = FdBackend(writer)
+    backend.connect(attention, VirtualClock())
+    attention.stop(StopKind.QUIT)
+    backend.emit(b"never read\n")
+    assert not backend.broken
+    assert len(os.read(reader, 1 << 20)) % 4096 == 0
+    os.close(reader)
+    os.close(writer)
+
+
+def test_reader_that_is_gone_is_noticed() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    backend = FdBackend(writer)
+    backend.emit(b"to nobody\n")
+    assert backend.broken
+    assert backend.bytes_out == 0
+    os.close(writer)

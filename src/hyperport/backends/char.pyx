@@ -10,13 +10,15 @@ Each backend also watches the lines for a Linux panic, the one console text that
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
 from hyperport.backends.clock cimport Clock, Timer
 from hyperport.bus.attention cimport ATTENTION_INPUT, ATTENTION_STOP, PANIC, Attention
 
 from posix.unistd cimport write
+
+from hyperport.bus.attention import StopKind
 
 cdef extern from *:
     """
@@ -196,7 +198,8 @@ cdef class FdBackend(CharBackend):
     """Sends to a file descriptor that the caller opened and closes. Input comes by feed().
 
     A reader that is slow makes the guest wait; one that has gone away (EPIPE, EIO) makes output vanish, and
-    `broken` true. With reconnects=True another reader may come (a pty, a socket): then only what was to be sent
+    `broken` true. While it waits for a reader, signal handlers get their turn; a reader that was still stuck when a
+    stop was asked for is not waited for again, until it reads. With reconnects=True another reader may come (a pty, a socket): then only what was to be sent
     while nobody was there is lost.
     """
 
@@ -204,6 +207,7 @@ cdef class FdBackend(CharBackend):
     cdef readonly int fd
     cdef readonly bint broken
     cdef readonly bint reconnects
+    cdef bint stuck
 
     def __init__(self, int fd, bint reconnects=False):
         CharBackend.__init__(self)
@@ -215,11 +219,15 @@ cdef class FdBackend(CharBackend):
         cdef ssize_t sent
         cdef int ready
         while done < count and not self.broken:
-            ready = hp_wait_writable(self.fd, 100)      # asked first: a blocking pipe would not let go of the vCPU
+            ready = hp_wait_writable(self.fd, 0 if self.stuck else 100)  # asked first: a blocking write would hold the vCPU
             if not ready:
-                if self.attention.pending() & ATTENTION_STOP:   # a stop is asked for: do not wait for a stuck reader
+                if not self.stuck:
+                    self.hear_signals()
+                    self.stuck = self.attention.pending() & ATTENTION_STOP != 0
+                if self.stuck:
                     break
                 continue
+            self.stuck = False
             sent = write(self.fd, data + done, count - done) if ready > 0 else 0
             if sent > 0:
                 done += <uint32_t> sent
@@ -227,3 +235,10 @@ cdef class FdBackend(CharBackend):
                 self.broken = not self.reconnects
                 break
         return done
+
+    cdef void hear_signals(self) noexcept with gil:
+        """On the main thread, run signal handlers that wait for their turn; one that raises ends the run."""
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            self.attention.stop(StopKind.DEVICE_ERROR, 0, error)

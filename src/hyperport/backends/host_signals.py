@@ -2,8 +2,9 @@
 """Signals to the host process, while a guest runs.
 
 A Python signal handler runs on the main thread only, between two bytecodes, and the main thread is in guest code. So
-the handlers here do nothing, and the interpreter's wake-up descriptor (signal.set_wakeup_fd) hands the signal's number
-to the machine's watcher thread, which acts.
+the interpreter's wake-up descriptor (signal.set_wakeup_fd) hands the signal's number to the machine's watcher thread.
+That thread lives only while the machine runs; before and after, the handler on the main thread takes the number from
+the same descriptor. Whoever is first acts, the other finds nothing.
 
     SIGINT, SIGTERM, SIGHUP, SIGQUIT   ask the machine to stop; a second one leaves at once
     SIGTSTP                            give the terminal back, stop the process
@@ -28,12 +29,8 @@ ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 JOB_CONTROL: Final = (signal.SIGTSTP, signal.SIGCONT)
 
 
-def _leave_to_watcher(signum: int, frame: FrameType | None) -> None:
-    """A handler must be installed for the wake-up descriptor to be written."""
-
-
 class HostSignals:
-    """While entered, signals go to stop(signum), called on the watcher thread. Enter on the main thread only.
+    """While entered, a signal that ends calls stop(signum), on any thread. Enter on the main thread only.
 
     terminal: the console's, given back before the process stops or leaves.
     received: the first signal that asked for the end, or 0.
@@ -55,7 +52,7 @@ class HostSignals:
         self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         for signum in (*ENDING, *(JOB_CONTROL if self.terminal else ())):
             if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup(1) and shells without job control want it
-                self._before[signum] = signal.signal(signum, _leave_to_watcher)
+                self._before[signum] = signal.signal(signum, self._handler)
         self.events.watch(self._reader, self._arrived)
         return self
 
@@ -67,6 +64,9 @@ class HostSignals:
         os.close(self._writer)
         os.close(self._reader)
         self._reader = self._writer = -1
+
+    def _handler(self, signum: int, frame: FrameType | None) -> None:
+        self._arrived()
 
     def _arrived(self) -> bool:
         with contextlib.suppress(BlockingIOError):

@@ -57,13 +57,13 @@ def devices() -> list[Row]:
 
 
 def engines() -> list[Row]:
-    """name, works (on this host), and why not."""
+    """name, works (on this host), and what it is, or why it does not work."""
     from hyperport.engines import ENGINES
 
     rows = []
     for name, engine in ENGINES.items():
         trouble = [f"{check.name}: {check.detail}" for check in engine.check() if not check.ok]
-        rows.append({"name": name, "works": "no" if trouble else "ok", "why": "; ".join(trouble)})
+        rows.append({"name": name, "works": "no" if trouble else "ok", "about": "; ".join(trouble) or engine.summary})
     return rows
 
 

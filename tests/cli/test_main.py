@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hyperport.cli import doctor, monitor
+from hyperport.cli.list import columns
+
+from . import fake_machine
+from .conftest import Cli
+
+
+def test_help_names_every_verb_on_stdout(cli: Cli) -> None:
+    status, out, err = cli("--help")
+    assert (status, err) == (0, "")
+    assert all(f"│ {verb} " in out for verb in ("run", "list", "fetch", "doctor"))
+
+
+def test_version(cli: Cli) -> None:
+    status, out, _ = cli("--version")
+    assert status == 0
+    assert out.startswith("hyperport")
+
+
+def test_no_color_is_honoured(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[3" not in cli("run", "--help")[1]
+
+
+def test_the_command_line_alone_imports_no_engine_and_no_verb() -> None:
+    code = "import sys, hyperport.cli.main; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert "hyperport.cli.main" in imported
+    assert not {"unicorn", "hyperport.engines.unicorn", "hyperport.cli.run", "hyperport.guests.registry"} & imported
+
+
+def test_list_guests(cli: Cli) -> None:
+    assert cli("list", "guests") == (0, "tiny  ready     small\nfar   to fetch  to be fetched\n", "")
+
+
+def test_list_as_json(cli: Cli) -> None:
+    status, out, _ = cli("list", "guests", "--json")
+    assert status == 0
+    assert json.loads(out)[1] == {"name": "far", "ready": "to fetch", "description": "to be fetched"}
+
+
+def test_list_devices_and_engines(cli: Cli) -> None:
+    assert cli("list", "devices")[:2] == (0, "0300  scratch\n")
+    assert cli("list", "engines")[:2] == (0, "unicorn  ok  plays a guest\n")
+
+
+def test_list_of_something_else(cli: Cli) -> None:
+    status, out, err = cli("list", "wishes")
+    assert (status, out) == (2, "")
+    assert err.startswith("hyperport: ")
+    assert err.count("\n") == 1
+
+
+def test_list_into_a_closed_pipe_is_quiet() -> None:
+    program = str(Path(fake_machine.__file__))
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{{ {sys.executable} {program} list guests; echo $? >&2; }} | true"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(path for path in sys.path if path), "PATH": "/bin:/usr/bin"},
+    )
+    assert done.stderr.strip() in ("0", "141")  # 0 where the reader left only after the list
+
+
+def test_columns_of_nothing() -> None:
+    assert columns([]) == ""
+
+
+def test_doctor_says_ok_when_the_embedded_engine_works(cli: Cli) -> None:
+    status, out, err = cli("doctor")
+    assert (status, err) == (0, "")
+    lines = {line[4:].split("  ")[0].strip(): line for line in out.splitlines()}
+    assert lines["unicorn: library"].startswith("ok  ")
+    assert lines["python"].startswith("ok  ")
+    assert lines["kvm"].startswith("no  ")
+    assert "no engine for it" in lines["kvm"]
+
+
+def test_doctor_fails_when_the_embedded_engine_does_not_work(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = (fake_machine.FakeCheck("library", False, "another build: install unicorn==2.1.4"),)
+    monkeypatch.setattr(fake_machine.FakeEngineEntry, "checks", broken)
+    status, out, _ = cli("doctor", "--json")
+    assert status == 70
+    row = next(row for row in json.loads(out) if row["name"] == "unicorn: library")
+    assert (row["ok"], row["detail"]) == (False, "another build: install unicorn==2.1.4")
+    assert cli("list", "engines")[1] == "unicorn  no  library: another build: install unicorn==2.1.4\n"
+
+
+def test_doctor_names_a_program_that_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    status, out, _ = cli("doctor")
+    assert status == 0
+    assert "not found; hyperport fetch needs it" in out
+
+
+@pytest.mark.parametrize(("there", "words"), [(False, "is not there"), (True, "can be opened")])
+def test_doctor_on_kvm(there: bool, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = tmp_path / "kvm"
+    if there:
+        node.touch()
+    monkeypatch.setattr(doctor, "KVM", node)
+    (finding,) = doctor.kvm()
+    assert words in finding.detail
+    assert not finding.required
+
+
+class Typed:
+    """Lines for the monitor."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = list(lines)
+        self.resumed = 0
+
+    def read_line(self, give_up: object) -> str | None:
+        return self.lines.pop(0) if self.lines else None
+
+    def resume(self) -> None:
+        self.resumed += 1
+
+
+def test_monitor_shows_the_machine_until_it_may_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with fake_machine.Machine() as machine:
+        machine.bus.inp(0x300)
+        lines = Typed("", "help", "reg", "ports", "d", "nix", "cont", "never read")
+        assert monitor.Monitor(lines)(machine) == monitor.CONTINUE
+    out, err = capsys.readouterr()
+    assert out == ""
+    for words in ("show this list", "eip 00001234", "0300     1  in", "0300-0300  scratch", "nix: no such command"):
+        assert words in err
+    assert (lines.lines, lines.resumed) == (["never read"], 1)
+
+
+def test_monitor_leaves_on_quit_and_at_the_end_of_input() -> None:
+    with fake_machine.Machine() as machine:
+        for lines in (Typed("q"), Typed()):
+            assert monitor.Monitor(lines)(machine) == monitor.QUIT
+            assert lines.resumed == 0
+
+
+def test_monitor_goes_on_when_a_signal_has_asked_for_the_end() -> None:
+    with fake_machine.Machine() as machine:
+        assert monitor.Monitor(Typed(), lambda: True)(machine) == monitor.CONTINUE

@@ -104,7 +104,9 @@ class Machine:
             return IrqLine(reset, StopKind.RESET)
 
         self.pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
-        self.keyboard = I8042(self.irq_line(1, "i8042"), IrqLine(), reset_line(), IrqLine(a20, 0))
+        self.keyboard = I8042(
+            self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0)
+        )
         self.uart = Uart16550(self.irq_line(4, "uart16550"), self.serial)
         self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
         post = PostCode()
@@ -124,7 +126,7 @@ class Machine:
             (DebugExit(self.attention), 0x0F4, 4, 0),
             (self.uart, 0x3F8, 8, 0),
             (Debugcon(self.firmware_log), 0x402, 1, 0),
-            (DebugExit(self.attention), 0x501, 1, 0),
+            (DebugExit(self.attention), 0x501, 2, 0),
             (PowerOff(IrqLine(reset, StopKind.POWER_OFF)), 0x604, 2, 0),
             (PciHost(ResetCf9(reset_line())), 0xCF8, 8, 0),
         )

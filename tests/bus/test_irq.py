@@ -11,8 +11,10 @@ def test_a_line_in_the_air_can_be_driven() -> None:
     line = IrqLine()
     line.set(True)
     assert line.level == 1
-    line.pulse()
+    line.set(False)
     assert line.level == 0
+    line.pulse()
+    assert line.level == 1, "a pulled-up wire comes back to high"
 
 
 def test_only_changes_are_heard() -> None:

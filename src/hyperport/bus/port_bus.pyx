@@ -176,7 +176,7 @@ cdef class PortBus:
         (and optionally span, widths, name, read_block, write_block). span defaults to all of the device from
         offset on. Returns the PortDevice that was attached. Raises ConfigError for an overlap.
         """
-        cdef PortDevice target = adapt(device)
+        cdef PortDevice target = self._adapter_of(device)
         cdef int index
         if span is None:
             span = target.span - offset
@@ -199,6 +199,13 @@ cdef class PortBus:
         self.window_count += 1
         self._attached.append((index, target))
         return target
+
+    def _adapter_of(self, device):
+        """What stands for device on this bus: one adapter for all windows of a plain Python device."""
+        for _, attached in self._attached:
+            if device is attached or device is getattr(attached, "target", None):
+                return attached
+        return adapt(device)
 
     def observe(self, observer):
         """Add a PortObserver, or a callable that takes a PortAccess. At most 8."""

@@ -76,7 +76,7 @@ GUESTS: Final[dict[str, Guest]] = {
             memory=8 * MIB,
         ),
         *(
-            Guest(name, f"built in: {description}", f"{name}.elf", memory=16 * MIB)
+            Guest(name, f"built in: {description}", f"{name}.elf", memory=32 * MIB)
             for name, description in (
                 ("demo", "drives the chips of the PC and ends by itself"),
                 ("stress", "checks itself under interrupts at arbitrary points; irqs=N"),

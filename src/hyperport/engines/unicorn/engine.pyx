@@ -352,7 +352,7 @@ cdef class UnicornEngine:
         for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
             self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)
         self.leaf_count = len(table)
-        cdef uint32_t *features = u32(self.env, ENV_FEATURES)
+        cdef uint64_t *features = u64(self.env, ENV_FEATURES)
         features[FEATURE_1_EDX] = cpuid.FEATURES_EDX
         features[FEATURE_1_ECX] = cpuid.FEATURES_ECX
         features[FEATURE_80000001_EDX] = cpuid.EXTENDED_EDX

@@ -44,7 +44,7 @@ cdef enum:
     ENV_EXCEPTION_IS_INT = 5388     # int32_t
     ENV_EXCEPTION_NEXT_EIP = 5392   # uint64_t
     ENV_OLD_EXCEPTION = 5496        # int32_t
-    ENV_FEATURES = 5632             # uint32_t[34]
+    ENV_FEATURES = 5632             # uint64_t[34]
     ENV_UC = 7000                   # struct uc_struct *
     # SegmentCache
     SEGMENT_SIZE = 24

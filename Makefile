@@ -42,7 +42,7 @@ lint: build ## ruff, mypy, cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint $(CYTHON)
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON)
 
 format: $(VENV)/installed ## let ruff format the Python files
 	$(BIN)/ruff check --fix .

@@ -178,11 +178,18 @@ cdef class HostEvents:
     cdef void sleep(self, pollfd *fds, int count, uint64_t timeout) noexcept nogil:
         """Wait for descriptors; on the way raise ATTENTION_TIMER for every deadline that comes."""
         cdef uint64_t now, deadline, limit
+        cdef uint64_t end = NEVER
+        if self.timed and timeout != NEVER:
+            end = self.clock.now() + timeout
         while True:
             limit = timeout
             if self.timed:
                 deadline = self.clock.next_deadline
                 now = self.clock.now()
+                if now >= end:                      # however often deadlines come
+                    return 0
+                if end != NEVER:
+                    limit = end - now
                 if deadline <= now:
                     self.attention.raise_flags(ATTENTION_TIMER)
                     deadline = now + RETRY_NS
@@ -191,7 +198,7 @@ cdef class HostEvents:
                     continue                    # armed between the two looks
                 if deadline != NEVER and deadline - now < limit:
                     limit = deadline - now
-            if hp_poll(fds, count, limit) != 0 or limit == timeout:
+            if hp_poll(fds, count, limit) != 0 or not self.timed:
                 return
 
     def _call(self, fd):

@@ -187,7 +187,7 @@ cdef class HostEvents:
                 deadline = self.clock.next_deadline
                 now = self.clock.now()
                 if now >= end:                      # however often deadlines come
-                    return 0
+                    return
                 if end != NEVER:
                     limit = end - now
                 if deadline <= now:

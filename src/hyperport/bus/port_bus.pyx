@@ -101,13 +101,14 @@ cdef class PortBus:
         if self.observer_count:
             self.tell(DIRECTION_OUT, port, size, 1, <const uint8_t *> &value, path)
 
-    cdef void read_block(self, uint32_t port, uint32_t size, uint32_t count, uint8_t *data, int path) noexcept nogil:
-        """count elements in one crossing, packed little-endian into data."""
+    cdef void read_block(self, uint32_t port, uint32_t size, uint32_t count, uint8_t *data, int path,
+                         uint32_t crossings) noexcept nogil:
+        """count elements of a string, packed little-endian into data."""
         cdef Window *window = &self.windows[self.slots[port]]
         cdef Tally *tally = &self.tallies[tally_index(port, DIRECTION_IN, size, path)]
         cdef uint32_t i, value
         tally.accesses += count
-        tally.crossings += 1
+        tally.crossings += crossings
         if window.device != NULL and window.widths & size and port + size - 1 <= window.last:
             (<PortDevice> window.device).io_read_block(window.offset + port - window.first, size, count, data)
         else:
@@ -117,13 +118,14 @@ cdef class PortBus:
         if self.observer_count:
             self.tell(DIRECTION_IN, port, size, count, data, path)
 
-    cdef void write_block(self, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data, int path) noexcept nogil:
-        """count elements in one crossing, packed little-endian in data."""
+    cdef void write_block(self, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data, int path,
+                          uint32_t crossings) noexcept nogil:
+        """count elements of a string, packed little-endian in data."""
         cdef Window *window = &self.windows[self.slots[port]]
         cdef Tally *tally = &self.tallies[tally_index(port, DIRECTION_OUT, size, path)]
         cdef uint32_t i, value
         tally.accesses += count
-        tally.crossings += 1
+        tally.crossings += crossings
         if window.device != NULL and window.widths & size and port + size - 1 <= window.last:
             (<PortDevice> window.device).io_write_block(window.offset + port - window.first, size, count, data)
         else:
@@ -269,7 +271,7 @@ cdef class PortBus:
         """String IN from Python: count elements in one crossing, as bytes."""
         self._check(port, size, path)
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size * count)
-        self.read_block(port, size, count, <uint8_t *> PyBytes_AS_STRING(data), path)
+        self.read_block(port, size, count, <uint8_t *> PyBytes_AS_STRING(data), path, 1)
         return data
 
     def outp_block(self, uint32_t port, uint32_t size, bytes data, int path=EXIT):
@@ -277,7 +279,8 @@ cdef class PortBus:
         self._check(port, size, path)
         if len(data) % size:
             raise AccessError(f"{len(data)} bytes are no whole number of {size}-byte elements")
-        self.write_block(port, size, <uint32_t> (len(data) // size), <const uint8_t *> PyBytes_AS_STRING(data), path)
+        self.write_block(port, size, <uint32_t> (len(data) // size), <const uint8_t *> PyBytes_AS_STRING(data), path,
+                         1)
 
     def _check(self, uint32_t port, uint32_t size, int path):
         if port >= PORTS or size not in (1, 2, 4) or not 0 <= path < PATHS:

@@ -4,8 +4,7 @@ from hyperport.bus.port_bus import PortBus
 class PortPath:
     name: str
     bus: PortBus
+    traps: bool
     def __init__(self, bus: PortBus) -> None: ...
 
 class ExitPath(PortPath): ...
-
-PATHS: dict[str, type[PortPath]]

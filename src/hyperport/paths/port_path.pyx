@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""Stage 2 of an access: how it reaches the VMM (a path). Next: bus/port_bus.pyx."""
+"""Stage 2 of an access: how it reaches the VMM (a path). Next: bus/port_bus.pyx.
+
+`exit` is here; `trap`, which has to find out itself what the guest did, is in trap.pyx.
+"""
 
 from libc.stdint cimport uint32_t
 
 from hyperport.bus.port_bus cimport EXIT, PortBus
+from hyperport.cpu.decode cimport PortInstruction
+from hyperport.cpu.guest_cpu cimport GuestCpu
+from hyperport.cpu.string_io cimport StringAccess, run_string, string_of
 
 
 cdef class PortPath:
@@ -16,10 +22,20 @@ cdef class PortPath:
         self.bus = bus
 
     cdef uint32_t port_in(self, uint32_t port, uint32_t size) noexcept nogil:
+        """One element in; the engine has checked permission."""
         return 0xFFFFFFFF
 
     cdef void port_out(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil:
+        """One element out; the engine has checked permission."""
         pass
+
+    cdef bint port_string(self, GuestCpu cpu, const PortInstruction *instruction) noexcept nogil:
+        """A REP INS or OUTS; permission is checked. True when complete, False in an interrupt window. May fault."""
+        return True
+
+    cdef bint on_fault(self, GuestCpu cpu) noexcept nogil:
+        """The guest got #GP(0). True if that was a port access, which is now done. May fault."""
+        return False
 
 
 cdef class ExitPath(PortPath):
@@ -33,5 +49,7 @@ cdef class ExitPath(PortPath):
     cdef void port_out(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil:
         self.bus.write(port, size, value, EXIT)
 
-
-PATHS = {"exit": ExitPath}
+    cdef bint port_string(self, GuestCpu cpu, const PortInstruction *instruction) noexcept nogil:
+        cdef StringAccess access
+        string_of(cpu, instruction, &access)
+        return run_string(cpu, self.bus, &access, EXIT)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+from libc.stdint cimport uint8_t, uint32_t
+
+cdef enum Register:         # by their number in encodings
+    EAX = 0
+    ECX = 1
+    EDX = 2
+    EBX = 3
+    ESP = 4
+    EBP = 5
+    ESI = 6
+    EDI = 7
+
+cdef enum:
+    EFLAGS_TF = 1 << 8      # single step
+    EFLAGS_IF = 1 << 9
+    EFLAGS_DF = 1 << 10     # strings go down
+    EFLAGS_RF = 1 << 16
+    EFLAGS_VM = 1 << 17     # virtual 8086
+    VECTOR_DB = 1
+    VECTOR_UD = 6
+    VECTOR_GP = 13
+
+cdef class GuestCpu:
+    cdef uint32_t get(self, int register) noexcept nogil
+    cdef void put(self, int register, uint32_t value) noexcept nogil
+    cdef uint32_t instruction_pointer(self) noexcept nogil
+    cdef uint32_t flags(self) noexcept nogil
+    cdef uint32_t privilege(self) noexcept nogil
+    cdef bint code_is_32_bit(self) noexcept nogil
+    cdef uint32_t segment_base(self, int segment) noexcept nogil
+    cdef const uint8_t *code_at(self, uint32_t linear) noexcept nogil
+    cdef uint8_t *probe(self, uint32_t linear, uint32_t length, bint store) noexcept nogil
+    cdef uint32_t load(self, uint32_t linear, uint32_t size) noexcept nogil
+    cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil
+    cdef void check_port(self, uint32_t port, uint32_t size) noexcept nogil
+    cdef void retire(self, uint32_t length) noexcept nogil
+    cdef void fault(self, int vector, int error_code) noexcept nogil

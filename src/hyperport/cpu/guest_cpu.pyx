@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""A vCPU as the paths and ABIs see it while it stands at an instruction: registers, its memory, its faults.
+
+Each engine's vCPU is one. Methods marked "may fault" do not return where the guest gets an exception: they leave
+towards the guest's handler with the registers as they are at that moment. So a caller keeps them architectural: what
+is done is done, what is not done can be restarted.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+
+cdef class GuestCpu:
+    """Base of vCPUs; this one has no registers and no memory."""
+
+    cdef uint32_t get(self, int register) noexcept nogil:
+        """A general register."""
+        return 0
+
+    cdef void put(self, int register, uint32_t value) noexcept nogil:
+        """Set a general register."""
+        pass
+
+    cdef uint32_t instruction_pointer(self) noexcept nogil:
+        """EIP of the instruction at hand."""
+        return 0
+
+    cdef uint32_t flags(self) noexcept nogil:
+        """EFLAGS; the arithmetic flags may be missing."""
+        return 2
+
+    cdef uint32_t privilege(self) noexcept nogil:
+        """CPL."""
+        return 0
+
+    cdef bint code_is_32_bit(self) noexcept nogil:
+        """CS.D: the default operand and address size."""
+        return True
+
+    cdef uint32_t segment_base(self, int segment) noexcept nogil:
+        """Base of ES, CS, SS, DS, FS, GS (0 to 5)."""
+        return 0
+
+    cdef const uint8_t *code_at(self, uint32_t linear) noexcept nogil:
+        """Host address of the code byte at linear, good to the end of its page; NULL outside RAM. May fault."""
+        return NULL
+
+    cdef uint8_t *probe(self, uint32_t linear, uint32_t length, bint store) noexcept nogil:
+        """Host address of length bytes within one page, checked for a load or store; NULL outside RAM. May fault."""
+        return NULL
+
+    cdef uint32_t load(self, uint32_t linear, uint32_t size) noexcept nogil:
+        """Read 1, 2 or 4 bytes, wherever they are. May fault."""
+        return 0xFFFFFFFF
+
+    cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil:
+        """Write 1, 2 or 4 bytes, wherever they are. May fault."""
+        pass
+
+    cdef void check_port(self, uint32_t port, uint32_t size) noexcept nogil:
+        """Return if the guest may access these ports now (CPL, IOPL, TSS); else #GP(0). May fault."""
+        pass
+
+    cdef void retire(self, uint32_t length) noexcept nogil:
+        """The instruction is complete: EIP moves, RF and the STI shadow end, a single-step trap falls due. May fault."""
+        pass
+
+    cdef void fault(self, int vector, int error_code) noexcept nogil:
+        """Raise an exception at the instruction at hand. Does not return."""
+        pass

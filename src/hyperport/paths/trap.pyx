@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""Stage 2 of an access on the path `trap`: a #GP handler that has to find out what the guest did. Next:
+bus/port_bus.pyx.
+
+This is the hypervisor of 2007. Every port access of the guest raises #GP(0), as it does for a kernel that runs
+deprivileged, and nothing of what the engine knows is used: fetch the bytes at CS:EIP through the guest's page tables,
+decode them, check permission, simulate, move EIP. A #GP that was none of ours, or an access that the guest may not do,
+is its own exception to handle.
+
+While profile is on, the time of the two halves (fetch and decode; check and simulate) is summed in TSC ticks.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from hyperport.bus.port_bus cimport DIRECTION_IN, TRAP, PortBus
+from hyperport.cpu.decode cimport DECODE_MORE, PortInstruction, decode_port_instruction
+from hyperport.cpu.guest_cpu cimport EAX, EDX, GuestCpu
+from hyperport.cpu.string_io cimport StringAccess, run_string, string_of
+from hyperport.paths.port_path cimport PortPath
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <x86intrin.h>
+    static inline uint64_t hp_ticks(void) { return __rdtsc(); }
+    """
+    uint64_t hp_ticks() nogil
+
+cdef enum:
+    PAGE_SIZE = 4096
+    LONGEST = 15            # bytes of an i386 instruction
+    CODE_SEGMENT = 1
+
+
+cdef class TrapPath(PortPath):
+    """`--io trap`: fault, fetch, decode, simulate."""
+
+    name = "trap"
+    cdef public bint profile
+    cdef readonly uint64_t traps_taken
+    cdef readonly uint64_t decode_ticks
+    cdef readonly uint64_t simulate_ticks
+
+    def __init__(self, PortBus bus not None):
+        PortPath.__init__(self, bus)
+        self.traps = True
+
+    cdef bint on_fault(self, GuestCpu cpu) noexcept nogil:
+        cdef PortInstruction instruction
+        cdef uint64_t began = hp_ticks() if self.profile else 0
+        cdef uint64_t decoded
+        if fetch_and_decode(cpu, &instruction) <= 0:
+            return False
+        decoded = hp_ticks() if self.profile else 0
+        self.traps_taken += 1
+        self.simulate(cpu, &instruction)
+        if self.profile:
+            self.decode_ticks += decoded - began
+            self.simulate_ticks += hp_ticks() - decoded
+        return True
+
+    cdef void simulate(self, GuestCpu cpu, PortInstruction *instruction) noexcept nogil:
+        cdef uint32_t port = instruction.port if instruction.immediate else cpu.get(EDX) & 0xFFFF
+        cdef uint32_t size = instruction.size
+        cdef uint32_t mask = <uint32_t> 0xFFFFFFFF >> (32 - 8 * size)
+        cdef StringAccess access
+        cpu.check_port(port, size)
+        if instruction.string:
+            string_of(cpu, instruction, &access)
+            if not run_string(cpu, self.bus, &access, TRAP):
+                return
+        elif instruction.direction == DIRECTION_IN:
+            cpu.put(EAX, (cpu.get(EAX) & ~mask) | (self.bus.read(port, size, TRAP) & mask))
+        else:
+            self.bus.write(port, size, cpu.get(EAX) & mask, TRAP)
+        cpu.retire(instruction.length)
+
+
+cdef int fetch_and_decode(GuestCpu cpu, PortInstruction *instruction) noexcept nogil:
+    """Decode what stands at CS:EIP: its length, or 0 or less if it is no port instruction. May fault."""
+    cdef uint8_t joined[LONGEST]
+    cdef uint32_t linear = cpu.segment_base(CODE_SEGMENT) + cpu.instruction_pointer()
+    cdef uint32_t available = PAGE_SIZE - (linear & (PAGE_SIZE - 1))
+    cdef const uint8_t *code = cpu.code_at(linear)
+    cdef bint code32 = cpu.code_is_32_bit()
+    cdef int length
+    if code == NULL:
+        return 0
+    length = decode_port_instruction(code, available, code32, instruction)
+    if length == DECODE_MORE and available < LONGEST:
+        memcpy(joined, code, available)
+        code = cpu.code_at(linear + available)
+        if code == NULL:
+            return 0
+        memcpy(joined + available, code, LONGEST - available)
+        length = decode_port_instruction(joined, LONGEST, code32, instruction)
+    return length

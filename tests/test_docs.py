@@ -118,7 +118,7 @@ def test_named_verbs_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_named_guests_exist(path: Path) -> None:
-    named = re.findall(r"hyperport\s+(?:run|fetch)\s+([a-z][\w-]*)", path.read_text())
+    named = re.findall(r"hyperport\s(?:run|fetch)\s([a-z][\w-]*)", path.read_text())
     assert set(named) <= set(GUESTS)
 
 

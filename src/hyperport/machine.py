@@ -39,7 +39,7 @@ from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.devices.uart16550 import Uart16550
 from hyperport.engines import resolve
 from hyperport.engines.base import Engine
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, StateError
 from hyperport.memory import GuestMemory
 from hyperport.observe.stats import run_statistics
 from hyperport.outcome import Outcome
@@ -195,6 +195,10 @@ class Machine:
             alarm.start()
         try:
             return loop.run(self, monitor)
+        except KeyboardInterrupt:
+            self.events.stop()
+            self.attention.take_stop()  # the watcher's word of the same signal: the next run goes on
+            raise
         finally:
             if alarm is not None:
                 alarm.cancel()
@@ -240,9 +244,10 @@ class Machine:
 
     def load_devices(self, records: dict[str, Any]) -> None:
         """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
-        for name, device in self._named_devices():
-            if name not in records:
-                raise ConfigError(f"the saved machine has no {name}: load it into one with the same devices")
+        devices = dict(self._named_devices())
+        if wrong := set(devices) ^ set(records):
+            raise StateError(f"the saved machine has other devices ({', '.join(sorted(wrong))}): load it into its like")
+        for name, device in devices.items():
             device.load(records[name])
 
     def _named_devices(self) -> list[tuple[str, Any]]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Boots Debian's i386 kernel to its marker and lets it reboot: CPU seconds on hyperport and on qemu TCG.
 
-    python bench/boot.py [--guest debian] [--pairs 3]
+python bench/boot.py [--guest debian] [--pairs 3]
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from peers import Run, alternate, hyperport, qemu, report, run
-
 from hyperport.guests.registry import locate
+from peers import Run, alternate, hyperport, qemu, report, run
 
 MARKER = "hyperport: guest ready"
 LIMIT_S = 180.0
@@ -24,10 +23,11 @@ def main() -> None:
     options = parser.parse_args()
     guest = locate(options.guest)
     append = f"{guest.append} hp.test=reboot"
-    files = ["-kernel", guest.kernel, "-initrd", guest.initrd, "-append", append]
+    if guest.initrd is None:
+        sys.exit(f"{options.guest} has no initrd: choose debian or debian-pae")
     commands = {
         "hyperport": hyperport("--kernel", guest.kernel, "--initrd", guest.initrd, "--append", append),
-        "qemu": qemu(*files),
+        "qemu": qemu("-kernel", guest.kernel, "-initrd", guest.initrd, "-append", append),
     }
 
     def job(name: str) -> Run:

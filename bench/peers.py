@@ -36,7 +36,9 @@ class Run:
 def run(command: Sequence[str], timeout: float) -> Run:
     """Run a command to its end and account for it alone. Exits with a message if it takes longer than timeout."""
     began = time.monotonic()
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace") as child:
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace"
+    ) as child:
         assert child.stdout is not None
         watchdog = threading.Timer(timeout, child.kill)
         watchdog.start()

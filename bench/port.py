@@ -12,9 +12,8 @@ import argparse
 import re
 import sys
 
-from peers import alternate, hyperport, qemu, report, run
-
 from hyperport.guests.registry import locate
+from peers import alternate, hyperport, qemu, report, run
 
 LIMIT_S = 120.0
 

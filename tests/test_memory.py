@@ -16,7 +16,7 @@ memory = GuestMemory(SIZE)
 
 @given(st.integers(-10, SIZE + 10), st.integers(-5, 5000))
 def test_reads_are_inside_or_refused(address: int, length: int) -> None:
-    if 0 <= address and length >= 0 and address + length <= SIZE:
+    if address >= 0 and length >= 0 and address + length <= SIZE:
         assert len(memory.read(address, length)) == length
     else:
         with pytest.raises(AccessError):

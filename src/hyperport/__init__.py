@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """hyperport: a virtual machine monitor for i386 guests that measures every port access.
 
-    from pathlib import Path
-    import hyperport
+from pathlib import Path
+import hyperport
 
-    console = hyperport.MemoryBackend()
-    with hyperport.Machine(kernel=Path("kernel.elf"), serial=console) as machine:
-        outcome = machine.run(timeout=10)
-    print(outcome, console.output())
+console = hyperport.MemoryBackend()
+with hyperport.Machine(kernel=Path("kernel.elf"), serial=console) as machine:
+    outcome = machine.run(timeout=10)
+print(outcome, console.output())
 """
 
 from hyperport.backends.char import CharBackend, FdBackend, MemoryBackend

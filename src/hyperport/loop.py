@@ -37,19 +37,12 @@ def run(machine: Machine, monitor: Monitor | None = None) -> outcome.Outcome:
 
 def wait_for_interrupt(machine: Machine) -> None:
     """The vCPU sits in HLT: let time pass until the interrupt controller or a stop request wants it."""
-    machine.serial_flush()
-    while not machine.controller.pending() and not machine.attention.stop_pending():
+    machine.flush_output()
+    while True:
         machine.engine.look_up()
-        if machine.controller.pending():
+        if machine.controller.pending() or machine.attention.stop_pending():
             return
-        deadline = machine.clock.next_deadline_ns()
-        if machine.virtual_time:
-            if deadline is None:
-                machine.attention.wait_ns(None)
-            else:
-                machine.clock.advance(max(0, deadline - machine.clock.now_ns()))
-        else:
-            machine.attention.wait_ns(None if deadline is None else max(0, deadline - machine.clock.now_ns()))
+        machine.clock.idle(machine.attention)
 
 
 def finish(machine: Machine, stop: Stop) -> outcome.Outcome:
@@ -65,14 +58,14 @@ def finish(machine: Machine, stop: Stop) -> outcome.Outcome:
 PANIC_EXPLAINS = (StopKind.PANIC, StopKind.RESET, StopKind.HALT, StopKind.POWER_OFF, StopKind.TRIPLE_FAULT)
 
 OUTCOMES: dict[StopKind, Callable[[Machine, Stop], outcome.Outcome]] = {
-    StopKind.HALT: lambda machine, stop: outcome.HaltedForever(machine.engine.state()),
-    StopKind.GUEST_EXIT: lambda machine, stop: outcome.GuestExit(stop.value),
-    StopKind.RESET: lambda machine, stop: outcome.Reset(),
-    StopKind.POWER_OFF: lambda machine, stop: outcome.PowerOff(),
-    StopKind.TRIPLE_FAULT: lambda machine, stop: outcome.TripleFault(machine.engine.state()),
-    StopKind.PANIC: lambda machine, stop: outcome.Panic(machine.panic_line() or "kernel panic"),
-    StopKind.ENGINE_ABORT: lambda machine, stop: outcome.EngineAbort(stop.text or "the engine gave no reason"),
-    StopKind.SIGNAL: lambda machine, stop: outcome.Interrupted(stop.value),
-    StopKind.TIMEOUT: lambda machine, stop: outcome.Timeout(machine.timeout or 0.0),
-    StopKind.QUIT: lambda machine, stop: outcome.Quit(),
+    StopKind.HALT: lambda machine, _: outcome.HaltedForever(machine.engine.state()),
+    StopKind.GUEST_EXIT: lambda _, stop: outcome.GuestExit(stop.value),
+    StopKind.RESET: lambda *_: outcome.Reset(),
+    StopKind.POWER_OFF: lambda *_: outcome.PowerOff(),
+    StopKind.TRIPLE_FAULT: lambda machine, _: outcome.TripleFault(machine.engine.state()),
+    StopKind.PANIC: lambda machine, _: outcome.Panic(machine.panic_line() or "kernel panic"),
+    StopKind.ENGINE_ABORT: lambda _, stop: outcome.EngineAbort(stop.text or "the engine gave no reason"),
+    StopKind.SIGNAL: lambda _, stop: outcome.Interrupted(stop.value),
+    StopKind.TIMEOUT: lambda machine, _: outcome.Timeout(machine.timeout or 0.0),
+    StopKind.QUIT: lambda *_: outcome.Quit(),
 }

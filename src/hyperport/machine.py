@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from hyperport import boot, loop
 from hyperport.backends.char import CharBackend
-from hyperport.backends.clock import Clock, RealClock, Timer, VirtualClock
+from hyperport.backends.clock import Clock, RealClock, Timer
 from hyperport.backends.host_events import HostEvents
 from hyperport.bus.attention import Attention, StopKind, StopPin
 from hyperport.bus.irq import IrqLine
@@ -71,7 +71,6 @@ class Machine:
             raise ConfigError(f"give a config or its fields, not both: {', '.join(sorted(overrides))}")
         self.config = config or MachineConfig(**overrides)
         self.clock = clock or RealClock()
-        self.virtual_time = isinstance(self.clock, VirtualClock)
         self.attention = Attention()
         self.events = HostEvents(self.attention, self.clock)
         self.memory = GuestMemory(self.config.memory)
@@ -94,9 +93,7 @@ class Machine:
     def _build_board(self) -> None:
         self.controller = Pic8259(self.attention)
         entry = resolve(self.config.engine)
-        self.engine: Engine = entry.load()(
-            self.memory, ExitPath(self.bus), self.controller, self.attention, self.clock
-        )
+        self.engine: Engine = entry.load()(self.memory, ExitPath(self.bus), self.controller, self.attention, self.clock)
         reset = StopPin(self.attention)
         a20 = A20Gate(IrqLine(self.engine.a20_pin, 0))
 
@@ -104,9 +101,7 @@ class Machine:
             return IrqLine(reset, StopKind.RESET)
 
         self.pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
-        self.keyboard = I8042(
-            self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0)
-        )
+        self.keyboard = I8042(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0))
         self.uart = Uart16550(self.irq_line(4, "uart16550"), self.serial)
         self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
         post = PostCode()
@@ -203,7 +198,7 @@ class Machine:
             if alarm is not None:
                 alarm.cancel()
             self.events.stop()
-            self.serial_flush()
+            self.flush_output()
             self.wall_s += time.monotonic() - began
             self.cpu_s += _cpu_seconds() - cpu_began
 
@@ -211,7 +206,7 @@ class Machine:
         """End the run from any thread, with the outcome that belongs to kind."""
         self.attention.stop(kind)
 
-    def serial_flush(self) -> None:
+    def flush_output(self) -> None:
         """Send what waits for a newline."""
         for backend in (self.serial, self.debugcon, self.firmware_log):
             backend.drain()

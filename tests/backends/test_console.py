@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import stat
 import termios
@@ -248,22 +249,51 @@ def test_pty_mode_is_raw(pty: PtyChannel) -> None:
     assert not mode[1] & termios.OPOST
 
 
-def test_stuck_reader_does_not_hold_a_machine_that_must_stop() -> None:
+@pytest.fixture
+def full_pipe() -> Iterator[tuple[int, int]]:
+    """(reader, writer) of a blocking pipe that takes nothing more."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with contextlib.suppress(BlockingIOError):
         while os.write(writer, b"x" * 4096):
             pass
     os.set_blocking(writer, True)
-    attention = Attention()
-    backend = FdBackend(writer)
-    backend.connect(attention, VirtualClock())
-    attention.stop(StopKind.QUIT)
-    backend.emit(b"never read\n")
-    assert not backend.broken
-    assert len(os.read(reader, 1 << 20)) % 4096 == 0
+    yield reader, writer
     os.close(reader)
     os.close(writer)
+
+
+def connected(writer: int) -> tuple[FdBackend, Attention]:
+    backend, attention = FdBackend(writer), Attention()
+    backend.connect(attention, VirtualClock())
+    return backend, attention
+
+
+def test_stuck_reader_does_not_hold_a_machine_that_must_stop(full_pipe: tuple[int, int]) -> None:
+    reader, writer = full_pipe
+    backend, attention = connected(writer)
+    attention.stop(StopKind.QUIT)
+    backend.emit(b"never read\n")
+    attention.take_stop()
+    backend.emit(b"nor this, which is sent after the run\n")
+    assert not backend.broken
+    assert set(os.read(reader, 1 << 20)) == {ord("x")}
+    backend.emit(b"it reads again\n")
+    assert os.read(reader, 1 << 20) == b"it reads again\n"
+
+
+def test_signal_handler_has_its_turn_while_a_reader_is_stuck(full_pipe: tuple[int, int]) -> None:
+    def handler(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    backend, attention = connected(full_pipe[1])
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    backend.emit(b"never read\n")
+    signal.signal(signal.SIGALRM, before)
+    kind, _, failure, _ = attention.take_stop()
+    assert kind == StopKind.DEVICE_ERROR
+    assert isinstance(failure, KeyboardInterrupt)
 
 
 def test_reader_that_is_gone_is_noticed() -> None:

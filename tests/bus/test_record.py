@@ -10,7 +10,7 @@ import pytest
 from hyperport.bus.record import check_record
 from hyperport.errors import StateError
 
-FIELDS = {"imr": 8, "on": 1, "fifo": (8, 4)}
+FIELDS: dict[str, int | tuple[int, int]] = {"imr": 8, "on": 1, "fifo": (8, 4)}
 GOOD: dict[str, Any] = {"imr": 0xFF, "on": 1, "fifo": [1, 2]}
 
 

@@ -199,8 +199,8 @@ cdef class FdBackend(CharBackend):
 
     A reader that is slow makes the guest wait; one that has gone away (EPIPE, EIO) makes output vanish, and
     `broken` true. While it waits for a reader, signal handlers get their turn; a reader that was still stuck when a
-    stop was asked for is not waited for again, until it reads. With reconnects=True another reader may come (a pty, a socket): then only what was to be sent
-    while nobody was there is lost.
+    stop was asked for is not waited for again, until it reads. With reconnects=True another reader may come (a pty,
+    a socket): then only what was to be sent while nobody was there is lost.
     """
 
     name = "fd"

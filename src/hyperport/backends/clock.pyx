@@ -10,7 +10,9 @@ sleeps on watch_fd, which is written only when a deadline earlier than the one i
 from libc.stdint cimport uint64_t
 from posix.unistd cimport write
 
+from hyperport.bus.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
+
 from hyperport.errors import ConfigError
 
 cdef extern from *:
@@ -92,6 +94,9 @@ cdef class Clock:
         """The earliest armed deadline in ns since power-on, or None."""
         return None if self.next_deadline == NEVER else self.next_deadline
 
+    def idle(self, Attention attention not None):
+        """Let time pass, without the GIL, until the next deadline or until somebody wants the vCPU's attention."""
+
     def fire_due(self):
         """Fire the timers that are due; the run loop does this while the guest halts."""
         self.run_due()
@@ -110,6 +115,15 @@ cdef class RealClock(Clock):
     cdef uint64_t wall(self) noexcept nogil:
         return self.wall_origin + self.now()
 
+    def idle(self, Attention attention not None):
+        cdef uint64_t now
+        with nogil:
+            now = self.now()
+            if self.next_deadline == NEVER:
+                attention.wait(NEVER)
+            elif self.next_deadline > now:
+                attention.wait(self.next_deadline - now)
+
 
 cdef class VirtualClock(Clock):
     """Deterministic time: it moves only by advance(), and to the next deadline when the guest halts.
@@ -126,6 +140,13 @@ cdef class VirtualClock(Clock):
 
     cdef uint64_t wall(self) noexcept nogil:
         return self.wall_origin + self.time
+
+    def idle(self, Attention attention not None):
+        if self.next_deadline == NEVER:
+            with nogil:
+                attention.wait(NEVER)
+        elif self.next_deadline > self.time:
+            self.time = self.next_deadline
 
     def advance(self, ns):
         """Let ns pass and fire the timers that fall due on the way, each at its own time."""

@@ -149,7 +149,7 @@ cdef class HostEvents:
 
     def _run(self):
         cdef pollfd fds[MAX_WATCHED]
-        cdef int count, ready, i
+        cdef int count, i
         cdef uint64_t timeout, drained
         while not self.stopping:
             fds[0] = pollfd(self.wake_fd, POLLIN, 0)
@@ -165,7 +165,7 @@ cdef class HostEvents:
                         count += 1
             timeout = PAUSE_NS if self.paused else NEVER
             with nogil:
-                ready = self.sleep(fds, count, timeout)
+                self.sleep(fds, count, timeout)
             if fds[0].revents:
                 read(self.wake_fd, &drained, 8)
             if first == 2 and fds[1].revents:
@@ -175,15 +175,21 @@ cdef class HostEvents:
                 if fds[i].revents:
                     self._call(fds[i].fd)
 
-    cdef int sleep(self, pollfd *fds, int count, uint64_t timeout) noexcept nogil:
+    cdef void sleep(self, pollfd *fds, int count, uint64_t timeout) noexcept nogil:
         """Wait for descriptors; on the way raise ATTENTION_TIMER for every deadline that comes."""
         cdef uint64_t now, deadline, limit
-        cdef int ready
+        cdef uint64_t end = NEVER
+        if self.timed and timeout != NEVER:
+            end = self.clock.now() + timeout
         while True:
             limit = timeout
             if self.timed:
                 deadline = self.clock.next_deadline
                 now = self.clock.now()
+                if now >= end:                      # however often deadlines come
+                    return
+                if end != NEVER:
+                    limit = end - now
                 if deadline <= now:
                     self.attention.raise_flags(ATTENTION_TIMER)
                     deadline = now + RETRY_NS
@@ -192,9 +198,8 @@ cdef class HostEvents:
                     continue                    # armed between the two looks
                 if deadline != NEVER and deadline - now < limit:
                     limit = deadline - now
-            ready = hp_poll(fds, count, limit)
-            if ready != 0 or limit == timeout:
-                return ready
+            if hp_poll(fds, count, limit) != 0 or not self.timed:
+                return
 
     def _call(self, fd):
         callback = self.callbacks.get(fd)

@@ -18,7 +18,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType
 from typing import Any, Final, Self
 
 from hyperport.backends.console import Events
@@ -65,7 +64,7 @@ class HostSignals:
         os.close(self._reader)
         self._reader = self._writer = -1
 
-    def _handler(self, signum: int, frame: FrameType | None) -> None:
+    def _handler(self, *_: object) -> None:
         self._arrived()
 
     def _arrived(self) -> bool:

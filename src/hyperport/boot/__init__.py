@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 from hyperport.boot.flat import load_flat
 from hyperport.boot.linux import is_linux, load_linux
 from hyperport.boot.multiboot import ELF_MAGIC, find_header, load_multiboot
-
 from hyperport.errors import ImageError
 
 if TYPE_CHECKING:

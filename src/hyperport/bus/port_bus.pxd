@@ -48,4 +48,5 @@ cdef class PortBus:
     cdef void write_block(self, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data, int path) noexcept nogil
     cdef uint32_t route_read(self, uint32_t port, uint32_t size) noexcept nogil
     cdef void route_write(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil
-    cdef void tell(self, int direction, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data, int path) noexcept nogil
+    cdef void tell(self, int direction, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data,
+                   int path) noexcept nogil

@@ -162,7 +162,8 @@ cdef class PortBus:
             self.route_write(port, half, value & ones(half))
             self.route_write(port + half, half, value >> (8 * half))
 
-    cdef void tell(self, int direction, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data, int path) noexcept nogil:
+    cdef void tell(self, int direction, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data,
+                   int path) noexcept nogil:
         cdef int i
         for i in range(self.observer_count):
             (<PortObserver> self.observers[i]).access(direction, port, size, count, data, path)

@@ -34,7 +34,9 @@ ENGINES: dict[str, EngineEntry] = {
     entry.name: entry
     for entry in (
         EngineEntry("unicorn", "Unicorn 2.1.4, embedded; the default", "hyperport.engines.unicorn", ("exit",)),
-        EngineEntry("scripted", "no CPU: plays a list of port accesses, for tests", "hyperport.engines.scripted", ("exit",)),
+        EngineEntry(
+            "scripted", "no CPU: plays a list of port accesses, for tests", "hyperport.engines.scripted", ("exit",)
+        ),
     )
 }
 

@@ -66,5 +66,15 @@ class Engine(Protocol):
     def halted(self) -> bool:
         """True while the vCPU sits in HLT."""
 
+    @property
+    def interrupts_enabled(self) -> bool:
+        """EFLAGS.IF."""
+
+    def look_up(self) -> None:
+        """What the engine does between blocks of guest code, for a vCPU in HLT: fire timers, move host input."""
+
+    def listen(self, device: Any) -> None:
+        """Let a PortDevice hear on_input() when host input has arrived."""
+
     def close(self) -> None:
         """Give everything back to the host."""

@@ -43,7 +43,7 @@ def run_statistics(
     hlts: int,
     counts: Iterable[PortCount],
 ) -> dict[str, Any]:
-    """The object that --stats writes. Times in seconds; exceptions by vector, irqs by the vector delivered, as decimal text."""
+    """The object that --stats writes. Times in seconds; exceptions and irqs by vector, as decimal text."""
     return {
         "outcome": outcome.kind,
         "status": outcome.status,

@@ -72,7 +72,9 @@ def self_test() -> None:
             [(0xE9, 1), (0xE9, 1)],
         )
         if seen != wanted:
-            raise EngineError(f"unicorn's self-test went wrong: got {seen}, expected {wanted}; reinstall unicorn==2.1.4")
+            raise EngineError(
+                f"unicorn's self-test went wrong: got {seen}, expected {wanted}; reinstall unicorn==2.1.4"
+            )
         _check_registers(engine)
     finally:
         engine.close()

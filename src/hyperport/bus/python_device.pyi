@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from typing import Any
+
+from hyperport.bus.attention import Attention
+from hyperport.bus.device import PortDevice
+
+def adapt(device: Any) -> PortDevice: ...
+
+class PythonDevice(PortDevice):
+    target: Any
+    def __init__(self, target: Any) -> None: ...
+    def connect(self, attention: Attention) -> None: ...

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from hyperport.backends.clock import Clock
+from hyperport.bus.attention import Attention
+from hyperport.bus.device import PortDevice
+from hyperport.bus.interrupt_controller import InterruptController
+from hyperport.cpu.state import CpuState
+from hyperport.engines.base import EngineCounters, Stop
+from hyperport.memory import GuestMemory
+from hyperport.paths.port_path import PortPath
+
+class UnicornEngine:
+    name: str
+    paths: tuple[str, ...]
+    path: PortPath
+    dead: str | None
+    def __init__(
+        self,
+        memory: GuestMemory,
+        path: PortPath,
+        controller: InterruptController,
+        attention: Attention,
+        clock: Clock,
+    ) -> None: ...
+    def listen(self, device: PortDevice) -> None: ...
+    def run(self) -> Stop: ...
+    def look_up(self) -> None: ...
+    @property
+    def halted(self) -> bool: ...
+    @property
+    def interrupts_enabled(self) -> bool: ...
+    @property
+    def a20_pin(self) -> PortDevice: ...
+    def state(self) -> CpuState: ...
+    def set_state(self, state: CpuState) -> None: ...
+    def counters(self) -> EngineCounters: ...
+    def close(self) -> None: ...

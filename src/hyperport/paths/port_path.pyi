@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from hyperport.bus.port_bus import PortBus
+
+class PortPath:
+    name: str
+    bus: PortBus
+    def __init__(self, bus: PortBus) -> None: ...
+
+class ExitPath(PortPath): ...
+
+PATHS: dict[str, type[PortPath]]

@@ -153,12 +153,19 @@ class Machine:
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
             device.memory = self.memory
+        elif irq is not None:
+            raise ConfigError(f"{attached.name}: a compiled chip is given its IrqLine when it is made: machine.irq_line()")
         attached.reset()
         return device
 
     def attach_python(self, spec: DeviceSpec) -> Any:
         """Load the class that spec names from its file, make a device of it and attach it."""
-        return self.attach(load_device_class(spec.path, spec.class_name)(**spec.options), spec.base, spec.irq)
+        device_class = load_device_class(spec.path, spec.class_name)
+        try:
+            device = device_class(**spec.options)
+        except TypeError as error:
+            raise ConfigError(f"device {spec.path}:{spec.class_name} does not take these options: {error}") from error
+        return self.attach(device, spec.base, spec.irq)
 
     def load(self) -> None:
         """Put the configured kernel into memory and the vCPU at its entry."""
@@ -273,7 +280,12 @@ def load_device_class(path: Path, name: str) -> type[Any]:
         raise ConfigError(f"device {path}: not a Python file; give FILE.py:Class")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ConfigError(f"device {path}: line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        raise ConfigError(f"device {path}: it cannot be imported: {type(error).__name__}: {error}") from error
     found = getattr(module, name, None)
     if not isinstance(found, type):
         raise ConfigError(f"device {path}: it has no class {name}")

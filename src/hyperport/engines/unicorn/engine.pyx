@@ -673,7 +673,7 @@ cdef class UnicornEngine:
             gdtr=Table(<uint32_t> u64(env, ENV_GDT + SEGMENT_BASE)[0], u32(env, ENV_GDT + SEGMENT_LIMIT)[0]),
             idtr=Table(<uint32_t> u64(env, ENV_IDT + SEGMENT_BASE)[0], u32(env, ENV_IDT + SEGMENT_LIMIT)[0]),
             sysenter_cs=u32(env, ENV_SYSENTER_CS)[0], sysenter_esp=<uint32_t> u64(env, ENV_SYSENTER_ESP)[0],
-            sysenter_eip=<uint32_t> u64(env, ENV_SYSENTER_EIP)[0],
+            sysenter_eip=<uint32_t> u64(env, ENV_SYSENTER_EIP)[0], halted=self.halted,
         )
         for index, name in enumerate(REGISTERS):
             setattr(state, name, <uint32_t> u64(env, ENV_REGS)[<int> index])
@@ -694,7 +694,7 @@ cdef class UnicornEngine:
         u64(env, ENV_CC_SRC)[0] = eflags & EFLAGS_ARITHMETIC
         u32(env, ENV_CC_OP)[0] = CC_OP_EFLAGS
         (<int32_t *> (env + ENV_DF))[0] = -1 if eflags & EFLAGS_DF else 1
-        u64(env, ENV_EFLAGS)[0] = (eflags & ~<uint32_t> (EFLAGS_ARITHMETIC | EFLAGS_DF)) | 2
+        u64(env, ENV_EFLAGS)[0] = eflags | 2    # on entry the core takes all flags from here, until then from cc_src and df
         u64(env, ENV_EFER)[0] = state.efer
         u32(env, ENV_SYSENTER_CS)[0] = state.sysenter_cs
         u64(env, ENV_SYSENTER_ESP)[0] = <uint32_t> state.sysenter_esp
@@ -711,7 +711,7 @@ cdef class UnicornEngine:
         self.lib.update_cr3(env, <uint32_t> state.cr3)
         self.lib.update_cr0(env, <uint32_t> state.cr0)
         u64(env, ENV_CR)[2] = <uint32_t> state.cr2
-        u32(self.cpu, CPU_HALTED)[0] = 0
+        u32(self.cpu, CPU_HALTED)[0] = 1 if state.halted else 0
         (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
         self.refresh_hidden_flags()
 

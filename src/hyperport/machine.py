@@ -39,7 +39,7 @@ from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.devices.uart16550 import Uart16550
 from hyperport.engines import resolve
 from hyperport.engines.base import Engine
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, StateError
 from hyperport.memory import GuestMemory
 from hyperport.observe.stats import run_statistics
 from hyperport.outcome import Outcome
@@ -153,12 +153,19 @@ class Machine:
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
             device.memory = self.memory
+        elif irq is not None:
+            raise ConfigError(f"{attached.name}: a compiled chip is given its IrqLine when it is made: machine.irq_line()")
         attached.reset()
         return device
 
     def attach_python(self, spec: DeviceSpec) -> Any:
         """Load the class that spec names from its file, make a device of it and attach it."""
-        return self.attach(load_device_class(spec.path, spec.class_name)(**spec.options), spec.base, spec.irq)
+        device_class = load_device_class(spec.path, spec.class_name)
+        try:
+            device = device_class(**spec.options)
+        except TypeError as error:
+            raise ConfigError(f"device {spec.path}:{spec.class_name} does not take these options: {error}") from error
+        return self.attach(device, spec.base, spec.irq)
 
     def load(self) -> None:
         """Put the configured kernel into memory and the vCPU at its entry."""
@@ -190,6 +197,10 @@ class Machine:
             alarm.start()
         try:
             return loop.run(self, monitor)
+        except KeyboardInterrupt:
+            self.events.stop()
+            self.attention.take_stop()  # the watcher's word of the same signal: the next run goes on
+            raise
         finally:
             if alarm is not None:
                 alarm.cancel()
@@ -235,9 +246,10 @@ class Machine:
 
     def load_devices(self, records: dict[str, Any]) -> None:
         """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
-        for name, device in self._named_devices():
-            if name not in records:
-                raise ConfigError(f"the saved machine has no {name}: load it into one with the same devices")
+        devices = dict(self._named_devices())
+        if wrong := set(devices) ^ set(records):
+            raise StateError(f"the saved machine has other devices ({', '.join(sorted(wrong))}): load it into its like")
+        for name, device in devices.items():
             device.load(records[name])
 
     def _named_devices(self) -> list[tuple[str, Any]]:
@@ -268,7 +280,12 @@ def load_device_class(path: Path, name: str) -> type[Any]:
         raise ConfigError(f"device {path}: not a Python file; give FILE.py:Class")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ConfigError(f"device {path}: line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        raise ConfigError(f"device {path}: it cannot be imported: {type(error).__name__}: {error}") from error
     found = getattr(module, name, None)
     if not isinstance(found, type):
         raise ConfigError(f"device {path}: it has no class {name}")

@@ -20,6 +20,7 @@ from hyperport.backends.char import CharBackend
 from hyperport.backends.clock import Clock, RealClock, Timer
 from hyperport.backends.host_events import HostEvents
 from hyperport.bus.attention import Attention, StopKind, StopPin
+from hyperport.bus.device import PortDevice
 from hyperport.bus.irq import IrqLine
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
@@ -77,8 +78,7 @@ class Machine:
         self.bus = PortBus()
         self.serial = serial or CharBackend()
         self.debugcon = debugcon or CharBackend()
-        self.firmware_log = CharBackend()
-        for backend in (self.serial, self.debugcon, self.firmware_log):
+        for backend in (self.serial, self.debugcon):
             backend.connect(self.attention, self.clock)
         self.irq_owners: dict[int, str] = {CASCADE: "the second PIC"}
         self.timeout: float | None = None
@@ -120,7 +120,7 @@ class Machine:
             (Debugcon(self.debugcon), 0x0E9, 1, 0),
             (DebugExit(self.attention), 0x0F4, 4, 0),
             (self.uart, 0x3F8, 8, 0),
-            (Debugcon(self.firmware_log), 0x402, 1, 0),
+            (Debugcon(self.debugcon), 0x402, 1, 0),
             (DebugExit(self.attention), 0x501, 2, 0),
             (PowerOff(IrqLine(reset, StopKind.POWER_OFF)), 0x604, 2, 0),
             (PciHost(ResetCf9(reset_line())), 0xCF8, 8, 0),
@@ -146,15 +146,22 @@ class Machine:
 
         A plain Python device is given irq, clock, timer and memory as attributes and is then reset.
         """
-        attached = self.bus.attach(device, base)
+        name = str(getattr(device, "name", None) or type(device).__name__.lower())
+        if irq is not None and isinstance(device, PortDevice):
+            raise ConfigError(f"{name}: a compiled chip is given its IrqLine when it is made: machine.irq_line()")
+        line = IrqLine() if irq is None else self.irq_line(irq, name)
+        try:
+            attached = self.bus.attach(device, base)
+        except ConfigError:
+            if irq is not None:
+                del self.irq_owners[irq]
+            raise
         if isinstance(attached, PythonDevice):
             attached.connect(self.attention)
-            device.irq = IrqLine() if irq is None else self.irq_line(irq, attached.name)
+            device.irq = line
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
             device.memory = self.memory
-        elif irq is not None:
-            raise ConfigError(f"{attached.name}: a compiled chip is given its IrqLine when it is made: machine.irq_line()")
         attached.reset()
         return device
 
@@ -215,7 +222,7 @@ class Machine:
 
     def flush_output(self) -> None:
         """Send what waits for a newline."""
-        for backend in (self.serial, self.debugcon, self.firmware_log):
+        for backend in (self.serial, self.debugcon):
             backend.drain()
 
     def panic_line(self) -> str | None:

@@ -38,7 +38,7 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineConfig:
-    """One machine. memory is in bytes; modules are (file, arguments); flat is (address, "real" | "protected")."""
+    """One machine. memory is in bytes; modules are (file, arguments); flat is (address, "real" | "protected"); io is a path."""
 
     kernel: Path | None = None
     initrd: Path | None = None
@@ -47,6 +47,7 @@ class MachineConfig:
     flat: tuple[int, str] | None = None
     memory: int = 128 * MIB
     engine: str = "auto"
+    io: str = "exit"
     devices: tuple[DeviceSpec, ...] = ()
 
 
@@ -185,6 +186,7 @@ MACHINE_FILE_KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "flat": lambda value: parse_flat(_text(value)),
     "memory": _memory,
     "engine": _text,
+    "io": _text,
     "devices": _devices,
     "serial": _serial,
     "debugcon": _serial,

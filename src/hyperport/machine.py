@@ -44,7 +44,7 @@ from hyperport.errors import ConfigError, StateError
 from hyperport.memory import GuestMemory
 from hyperport.observe.stats import run_statistics
 from hyperport.outcome import Outcome
-from hyperport.paths.port_path import ExitPath
+from hyperport.paths import PATHS
 
 IRQ_LINES = 16
 CASCADE = 2  # the slave PIC's place on the master
@@ -93,7 +93,10 @@ class Machine:
     def _build_board(self) -> None:
         self.controller = Pic8259(self.attention)
         entry = resolve(self.config.engine)
-        self.engine: Engine = entry.load()(self.memory, ExitPath(self.bus), self.controller, self.attention, self.clock)
+        if self.config.io not in entry.paths:
+            raise ConfigError(f"engine {entry.name} has no path {self.config.io}; choose from {', '.join(entry.paths)}")
+        self.path = PATHS[self.config.io](self.bus)
+        self.engine: Engine = entry.load()(self.memory, self.path, self.controller, self.attention, self.clock)
         reset = StopPin(self.attention)
         a20 = A20Gate(IrqLine(self.engine.a20_pin, 0))
 
@@ -240,7 +243,7 @@ class Machine:
             wall_s=self.wall_s,
             cpu_s=self.cpu_s,
             engine=self.engine.name,
-            io="exit",
+            io=self.config.io,
             exceptions={str(vector): count for vector, count in counters.exceptions.items()},
             irqs={str(vector): count for vector, count in counters.interrupts.items()},
             hlts=counters.hlts,

@@ -38,6 +38,7 @@ cdef class CallTable:
     cdef readonly bint kvm
     cdef readonly bint lguest
     cdef uint32_t base
+    cdef bint is_string(self, uint32_t number) noexcept nogil
     cdef int vmi_call(self, GuestCpu cpu, uint32_t number) noexcept nogil
     cdef int kvm_call(self, GuestCpu cpu) noexcept nogil
     cdef int lguest_call(self, GuestCpu cpu) noexcept nogil

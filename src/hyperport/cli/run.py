@@ -34,6 +34,7 @@ def run(
     flat: str | None = None,
     mem: Annotated[str | None, Parameter(alias="-m")] = None,
     engine: str | None = None,
+    io: str | None = None,
     serial: str | None = None,
     debugcon: str | None = None,
     device: Annotated[tuple[str, ...], MANY] = (),
@@ -68,6 +69,8 @@ def run(
         RAM, in MiB or with K, M or G; 128 by default.
     engine
         What runs guest code, see `hyperport list engines`; auto by default.
+    io
+        The path that port accesses take: exit (the default), trap or hypercall.
     serial
         Where the console goes: stdio (the default), pty, null, file:PATH or unix:PATH.
     debugcon
@@ -96,6 +99,7 @@ def run(
         "flat": None if flat is None else config.parse_flat(flat),
         "memory": None if mem is None else config.parse_size(mem),
         "engine": engine,
+        "io": io,
         "serial": None if serial is None else config.parse_serial(serial),
         "debugcon": None if debugcon is None else config.parse_serial(debugcon),
         "devices": tuple(config.parse_device(text) for text in device),

@@ -11,11 +11,11 @@ is its own exception to handle.
 While profile is on, the time of the two halves (fetch and decode; check and simulate) is summed in TSC ticks.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint32_t, uint64_t
 
 from hyperport.bus.port_bus cimport DIRECTION_IN, TRAP, PortBus
-from hyperport.cpu.decode cimport DECODE_MORE, PortInstruction, decode_port_instruction
+from hyperport.cpu.decode cimport PortInstruction
+from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.guest_cpu cimport EAX, EDX, GuestCpu
 from hyperport.cpu.string_io cimport StringAccess, run_string, string_of
 from hyperport.paths.port_path cimport PortPath
@@ -28,21 +28,10 @@ cdef extern from *:
     """
     uint64_t hp_ticks() nogil
 
-cdef enum:
-    PAGE_SIZE = 4096
-    LONGEST = 15            # bytes of an i386 instruction
-    CODE_SEGMENT = 1
-
-
 cdef class TrapPath(PortPath):
     """`--io trap`: fault, fetch, decode, simulate."""
 
     name = "trap"
-    cdef public bint profile
-    cdef readonly uint64_t traps_taken
-    cdef readonly uint64_t decode_ticks
-    cdef readonly uint64_t simulate_ticks
-
     def __init__(self, PortBus bus not None):
         PortPath.__init__(self, bus)
         self.traps = True
@@ -76,24 +65,3 @@ cdef class TrapPath(PortPath):
         else:
             self.bus.write(port, size, cpu.get(EAX) & mask, TRAP)
         cpu.retire(instruction.length)
-
-
-cdef int fetch_and_decode(GuestCpu cpu, PortInstruction *instruction) noexcept nogil:
-    """Decode what stands at CS:EIP: its length, or 0 or less if it is no port instruction. May fault."""
-    cdef uint8_t joined[LONGEST]
-    cdef uint32_t linear = cpu.segment_base(CODE_SEGMENT) + cpu.instruction_pointer()
-    cdef uint32_t available = PAGE_SIZE - (linear & (PAGE_SIZE - 1))
-    cdef const uint8_t *code = cpu.code_at(linear)
-    cdef bint code32 = cpu.code_is_32_bit()
-    cdef int length
-    if code == NULL:
-        return 0
-    length = decode_port_instruction(code, available, code32, instruction)
-    if length == DECODE_MORE and available < LONGEST:
-        memcpy(joined, code, available)
-        code = cpu.code_at(linear + available)
-        if code == NULL:
-            return 0
-        memcpy(joined + available, code, LONGEST - available)
-        length = decode_port_instruction(joined, LONGEST, code32, instruction)
-    return length

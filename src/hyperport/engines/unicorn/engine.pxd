@@ -6,13 +6,16 @@ from hyperport.backends.clock cimport Clock
 from hyperport.bus.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
 from hyperport.bus.interrupt_controller cimport InterruptController
-from hyperport.engines.unicorn.library cimport Library
+from hyperport.abi.calls cimport CallTable
+from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 from hyperport.memory cimport GuestMemory
 from hyperport.paths.port_path cimport PortPath
 
 cdef enum:
     MAX_LEAVES = 64
     MAX_LISTENERS = 32
+    SITES = 1024            # a power of two
+    ROM_SIZE = 8192         # most bytes of a ROM with doorbells
 
 cdef struct CpuidLeaf:
     uint32_t leaf, eax, ebx, ecx, edx
@@ -21,11 +24,17 @@ cdef struct CodePage:
     uint8_t has_code        # translated code was made from this page
     uint8_t stores          # slow store fills since then
 
-cdef class UnicornEngine:
-    cdef Library *lib
-    cdef void *uc
-    cdef char *cpu
-    cdef char *env
+cdef enum SiteKind:
+    SITE_UNKNOWN = 0
+    SITE_PLAIN = 1          # one element for one call of the core: IN, OUT, INS or OUTS without REP
+    SITE_DOORBELL = 2       # an OUT of the ROM
+
+cdef struct Site:           # what is known of one place in translated code that calls in_byte() .. out_long()
+    uintptr_t caller
+    uint8_t kind
+    uint8_t number          # of the call, for a doorbell
+
+cdef class UnicornEngine(UnicornVcpu):
     cdef void *low_ram          # MemoryRegion of the core, below the VGA hole
     cdef void *high_ram         # and above it
     cdef GuestMemory memory
@@ -41,7 +50,10 @@ cdef class UnicornEngine:
     cdef list _listening
     cdef CodePage *pages
     cdef uint64_t page_count
-    cdef bint running
+    cdef Site sites[SITES]
+    cdef CallTable calls
+    cdef uint64_t rom_base
+    cdef uint8_t doorbells[ROM_SIZE]    # by offset in the ROM: the number of the call, 0 for none
     cdef readonly str dead
     cdef uint64_t exception_count[256]
     cdef uint64_t software_count[256]
@@ -53,12 +65,15 @@ cdef class UnicornEngine:
     cdef _open(self)
     cdef _map(self)
     cdef _hook(self)
-    cdef _identify(self)
-    cdef _require_open(self)
+    cdef _identify(self, more=*)
     cdef void release(self) noexcept
     cdef bint service(self) noexcept nogil
     cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
     cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil
+    cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil
+    cdef bint ring(self, uint32_t number, uintptr_t caller) noexcept nogil
+    cdef void forget_sites(self) noexcept nogil
+    cdef bint vmcall(self) noexcept nogil
     cdef void guest_misses_memory(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
     cdef void guest_cpuid(self) noexcept nogil
@@ -68,8 +83,4 @@ cdef class UnicornEngine:
     cdef void mark_code(self, void *host) noexcept nogil
     cdef void mark_code_at(self, uint64_t address) noexcept nogil
     cdef void forget_code(self, uint64_t page) noexcept nogil
-    cdef void check_port_permission(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
-    cdef void set_segment(self, int offset, object segment)
-    cdef object get_segment(self, int offset, uint32_t set_bits=*)
-    cdef void refresh_hidden_flags(self) noexcept nogil
     cdef void switch_a20(self, int level) noexcept nogil

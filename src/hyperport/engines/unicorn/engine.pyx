@@ -18,7 +18,9 @@ Ports.  The core's IN and OUT helpers call cpu_inb() to cpu_outl() through the l
     translator's notes for every access; here that is done only where an access may fault.
 Slow loads.  Whatever the core reads itself (descriptors, stacks, page tables) asks uc->memory_mapping first, which
     walks a table; region_of() knows where RAM is.
-Port permission.  The core's IOPL and TSS-bitmap check is compiled out; check_port_permission() does it.
+    A REP INS or OUTS arrives here at its first element; look_at() finds out, once for each place in translated
+    code, and does the string whole. It also knows the doorbells of the ROM, by their physical address.
+Port permission.  The core's IOPL and TSS-bitmap check is compiled out; check_port() in vcpu.pyx does it.
 Stores.  The core believes every page holds translated code, which makes each store of a guest without NX slow.
     `pages` knows better: tlb_fill() lets stores to pages without code run at full speed, on_new_code() takes that
     back the moment code is translated from a page.
@@ -27,6 +29,7 @@ Stores.  The core believes every page holds translated code, which makes each st
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from hyperport.bus.attention cimport (
     ATTENTION_INPUT,
@@ -35,20 +38,25 @@ from hyperport.bus.attention cimport (
     Attention,
 )
 from hyperport.bus.device cimport PortDevice
+from hyperport.abi.calls cimport CALL_AGAIN, CALL_DONE, CALL_NOT_OURS, CallTable
+from hyperport.cpu.decode cimport PortInstruction
+from hyperport.cpu.fetch cimport fetch_and_decode
+from hyperport.cpu.guest_cpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_TF, EFLAGS_VM, VECTOR_GP, VECTOR_UD
+from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport (
     Library,
     check_layout,
     guard_reason,
     guarded_start,
     load_library,
-    redirect_port_access,
+    redirect_calls,
     tlb_fill_function,
 )
+from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 from hyperport.paths.port_path cimport PortPath
 
 from hyperport.bus.attention import StopKind
 from hyperport.cpu import cpuid
-from hyperport.cpu.state import REGISTERS, SEGMENTS, CpuState, Segment, Table
 from hyperport.engines.base import EngineCounters, Stop
 from hyperport.errors import ConfigError, EngineError
 
@@ -87,39 +95,12 @@ cdef enum:
     CODE_BUFFER = 32 << 20          # bytes of translated code before the core starts afresh
     STORES_BEFORE_FORGETTING = 4    # slow store fills after which a code page counts as data again
     CR0_PE = 1
-    EFLAGS_TF = 1 << 8
-    EFLAGS_IF = 1 << 9
-    EFLAGS_DF = 1 << 10
-    EFLAGS_VM = 1 << 17
-    EFLAGS_RF = 1 << 16
-    EFLAGS_ARITHMETIC = 0x8D5       # CF PF AF ZF SF OF
-    DESCRIPTOR_DPL_SHIFT = 13
-    DESCRIPTOR_PRESENT = 1 << 15
-    DESCRIPTOR_DEFAULT_32 = 1 << 22
-    TSS_MAP_BASE = 0x66             # where a 32-bit TSS holds the offset of its I/O map
-    TSS_SMALLEST = 103
-    VECTOR_UD = 6
-    VECTOR_GP = 13
+    VECTOR_LGUEST = 0x1F            # lguest's hypercall, INT 1Fh
     FLAT_DATA = 0x00C09300           # present, DPL 0, 4 GiB, 32-bit, data, written
     DESCRIPTOR_CODE = 1 << 11
-    TSS_BUSY = 1 << 9               # the core keeps this bit of TR clear, the CPU set
 
 cdef uint64_t PAGE_MASK = ~(<uint64_t> 0xFFF)
 cdef uint64_t TOP_OF_PHYSICAL = <uint64_t> 1 << 40      # all that page tables of this core can point to
-
-
-# Fields of the core.
-
-cdef inline uint32_t *u32(char *base, int offset) noexcept nogil:
-    return <uint32_t *> (base + offset)
-
-
-cdef inline uint64_t *u64(char *base, int offset) noexcept nogil:
-    return <uint64_t *> (base + offset)
-
-
-cdef inline void *at(char *base, int offset) noexcept nogil:
-    return (<void **> (base + offset))[0]
 
 
 cdef void kick(void *context) noexcept nogil:
@@ -177,10 +158,16 @@ cdef void out_long(void *uc, uint32_t port, uint32_t value, uintptr_t caller) no
         (<UnicornEngine> hp_current()).guest_out(port, 4, value, caller)
 
 
+cdef void flush_code(void *cpu) noexcept nogil:
+    if hp_current() != NULL:
+        (<UnicornEngine> hp_current()).forget_sites()
+    library.flush_code(cpu)
+
+
 cdef Library *library = NULL
-cdef void *port_functions[6]
-port_functions[:] = [<void *> in_byte, <void *> in_word, <void *> in_long,
-                     <void *> out_byte, <void *> out_word, <void *> out_long]
+cdef void *redirections[7]
+redirections[:] = [<void *> in_byte, <void *> in_word, <void *> in_long,
+                   <void *> out_byte, <void *> out_word, <void *> out_long, <void *> flush_code]
 
 
 cdef void on_exception(void *uc, uint32_t vector, void *user) noexcept nogil:
@@ -255,13 +242,6 @@ cdef void on_host_write(void *context, uint64_t address, uint64_t length) noexce
             (<UnicornEngine> context).forget_code(page)
 
 
-cdef inline void load_flat(char *segment, uint32_t selector, uint32_t flags) noexcept nogil:
-    (<uint32_t *> segment)[0] = selector
-    u64(segment, SEGMENT_BASE)[0] = 0
-    u32(segment, SEGMENT_LIMIT)[0] = 0xFFFFFFFF
-    u32(segment, SEGMENT_FLAGS)[0] = flags
-
-
 cdef class A20Pin(PortDevice):
     """Input 0 is the CPU's A20M# pin, high when address line 20 passes."""
 
@@ -275,7 +255,7 @@ cdef class A20Pin(PortDevice):
 
 @cython.final
 @cython.no_gc_clear         # __dealloc__ needs memory, attention and pin
-cdef class UnicornEngine:
+cdef class UnicornEngine(UnicornVcpu):
     """One i386 vCPU on libunicorn.
 
     memory: the guest's RAM. path: where port accesses go. controller: owner of the INTR line. attention: what may
@@ -283,7 +263,7 @@ cdef class UnicornEngine:
     """
 
     name = "unicorn"
-    paths = ("exit",)
+    paths = ("trap", "exit", "hypercall")
 
     def __init__(self, GuestMemory memory not None, PortPath path not None, InterruptController controller not None,
                  Attention attention not None, Clock clock not None):
@@ -360,16 +340,28 @@ cdef class UnicornEngine:
         cpu_class = at(self.cpu, CPU_CLASS)
         plain_tlb_fill = self.lib.tlb_fill
         library = self.lib
-        redirect_port_access(port_functions)
+        redirect_calls(redirections)
         self.low_ram = self.lib.memory_mapping(self.uc, 0)
         self.high_ram = self.lib.memory_mapping(self.uc, VGA_HOLE_END)
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
         (<void **> (<char *> cpu_class + CLASS_CPU_EXEC_INTERRUPT))[0] = <void *> exec_interrupt
 
-    cdef _identify(self):
+    def offer(self, CallTable calls not None, rom_base, doorbells, leaves):
+        """Answer these calls: doorbells maps offsets in the ROM at rom_base to VMI call numbers; leaves add to CPUID."""
+        if any(not 0 <= offset < ROM_SIZE for offset in doorbells):
+            raise ConfigError(f"a doorbell lies outside the first {ROM_SIZE} bytes of the ROM")
+        self.calls = calls
+        self.rom_base = rom_base
+        memset(self.doorbells, 0, sizeof(self.doorbells))
+        for offset, number in doorbells.items():
+            self.doorbells[<int> offset] = number
+        self.forget_sites()
+        self._identify(leaves)
+
+    cdef _identify(self, more=None):
         """Answer CPUID from our table, and let the core decode just what it promises."""
-        table = cpuid.leaves()
+        table = cpuid.leaves() | (more or {})
         for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
             self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)
         self.leaf_count = len(table)
@@ -377,10 +369,6 @@ cdef class UnicornEngine:
         features[FEATURE_1_EDX] = cpuid.FEATURES_EDX
         features[FEATURE_1_ECX] = cpuid.FEATURES_ECX
         features[FEATURE_80000001_EDX] = cpuid.EXTENDED_EDX
-
-    cdef _require_open(self):
-        if self.uc == NULL:
-            raise EngineError("unicorn: the machine has been closed; make a new one")
 
     cdef void release(self) noexcept:
         """Let go of whoever could still call us, then of the CPU; one that died inside the library stays as it is."""
@@ -496,14 +484,95 @@ cdef class UnicornEngine:
     # What the guest does.
 
     cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
+        cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
+        port &= 0xFFFF
+        if self.path.traps:
+            self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
+        if site.caller != caller or site.kind != SITE_PLAIN:
+            self.look_at(port, False, caller)
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
-            self.check_port_permission(port & 0xFFFF, size, caller)
-        return self.path.port_in(port & 0xFFFF, size)
+            self.lib.restore_state(self.cpu, caller, False)
+            self.check_port(port, size)
+        return self.path.port_in(port, size)
 
     cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil:
+        cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
+        port &= 0xFFFF
+        if site.caller != caller or site.kind != SITE_PLAIN:
+            if self.calls is not None or not self.path.traps:
+                if self.look_at(port, True, caller):
+                    return
+        if self.path.traps:
+            self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
-            self.check_port_permission(port & 0xFFFF, size, caller)
-        self.path.port_out(port & 0xFFFF, size, value)
+            self.lib.restore_state(self.cpu, caller, False)
+            self.check_port(port, size)
+        self.path.port_out(port, size, value)
+
+    cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil:
+        """What stands at this place? True for a doorbell, which is now answered; a REP string does not return."""
+        cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
+        cdef PortInstruction instruction
+        cdef const uint8_t *code
+        cdef uint64_t offset
+        cdef uint32_t number = 0
+        cdef bint complete
+        if site.caller == caller and site.kind == SITE_DOORBELL:
+            return self.ring(site.number, caller)
+        self.lib.restore_state(self.cpu, caller, False)
+        if out and self.calls is not None:
+            code = self.code_at(self.segment_base(1) + self.instruction_pointer())
+            offset = <uint64_t> code - <uint64_t> self.memory.base - self.rom_base
+            if code != NULL and offset < ROM_SIZE:
+                number = self.doorbells[offset]
+            if number and number == port:
+                site.caller = caller
+                site.kind = SITE_DOORBELL
+                site.number = <uint8_t> number
+                return self.ring(number, caller)
+        if fetch_and_decode(self, &instruction) > 0 and instruction.string and instruction.rep:
+            if self.flags() & EFLAGS_TF:
+                return False                # single steps see every element
+            self.check_port(port, instruction.size)
+            if self.path.traps:
+                return False
+            complete = self.path.port_string(self, &instruction)
+            if complete:
+                self.retire(instruction.length)
+            self.lib.leave_block(self.cpu)
+        site.caller = caller
+        site.kind = SITE_PLAIN
+        return False
+
+    cdef bint ring(self, uint32_t number, uintptr_t caller) noexcept nogil:
+        """A doorbell was rung: do the call. False where CPL or the offered set make it an ordinary OUT."""
+        cdef int result
+        if self.privilege() > 1:
+            return False
+        if self.calls.is_string(number):
+            self.lib.restore_state(self.cpu, caller, False)     # a page fault must find EIP at the doorbell
+        result = self.calls.vmi_call(self, number)
+        if result == CALL_AGAIN:
+            self.lib.leave_block(self.cpu)
+        return result == CALL_DONE
+
+    cdef void forget_sites(self) noexcept nogil:
+        """Translated code is thrown away, and with it every place that was looked at."""
+        memset(self.sites, 0, sizeof(self.sites))
+
+    cdef bint vmcall(self) noexcept nogil:
+        """An invalid instruction: is it a VMCALL or VMMCALL of a guest that knows KVM? True when it is done."""
+        cdef uint8_t code[3]
+        cdef uint32_t linear = self.segment_base(1) + self.instruction_pointer()
+        cdef int i, result
+        for i in range(3):
+            code[i] = <uint8_t> self.load(linear + i, 1)
+        if code[0] != 0x0F or code[1] != 0x01 or (code[2] != 0xC1 and code[2] != 0xD9):
+            return False
+        result = self.calls.kvm_call(self)
+        if result == CALL_DONE:
+            self.retire(3)
+        return result != CALL_NOT_OURS
 
     cdef void guest_misses_memory(self) noexcept nogil:
         self.mmio_count += 1
@@ -512,6 +581,7 @@ cdef class UnicornEngine:
         cdef char *env = self.env
         cdef uint64_t next_eip, cs_base
         cdef uint32_t length = 2
+        cdef int result
         if u32(env, ENV_EXCEPTION_IS_INT)[0] and vector != VECTOR_UD:
             # The core has already moved EIP past the INT; a fault during delivery must point at it.
             self.software_count[vector] += 1
@@ -521,8 +591,22 @@ cdef class UnicornEngine:
                 length = self.lib.load_byte(env, <uint32_t> (cs_base + next_eip - 1), MMU_KERNEL, 0)
                 length = 1 if length == 0xCC or length == 0xCE else 2
             u64(env, ENV_EIP)[0] = <uint32_t> (next_eip - length)
+            if vector == VECTOR_LGUEST and self.calls is not None:
+                result = self.calls.lguest_call(self)
+                if result == CALL_DONE:
+                    self.retire(length)
+                if result != CALL_NOT_OURS:
+                    return
         else:
             self.exception_count[vector] += 1
+            if vector == VECTOR_GP and self.path.traps and not u32(env, ENV_ERROR_CODE)[0]:
+                # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
+                (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
+                if self.path.on_fault(self):
+                    return
+                (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
+            elif vector == VECTOR_UD and self.calls is not None and self.calls.kvm and self.vmcall():
+                return
         self.lib.do_interrupt(self.cpu)
 
     cdef void guest_cpuid(self) noexcept nogil:
@@ -545,31 +629,11 @@ cdef class UnicornEngine:
         if selector == 0 or not u64(env, ENV_CR)[0] & CR0_PE:
             self.lib.raise_exception(env, VECTOR_GP, 0)
         u64(env, ENV_EFLAGS)[0] &= ~(<uint64_t> (EFLAGS_VM | EFLAGS_IF | EFLAGS_RF))
-        load_flat(env + ENV_SEGS + SEGMENT_SIZE, selector, FLAT_DATA | DESCRIPTOR_CODE)
-        load_flat(env + ENV_SEGS + 2 * SEGMENT_SIZE, (selector + 8) & 0xFFFC, FLAT_DATA)
+        self.load_flat(ENV_SEGS + SEGMENT_SIZE, selector, FLAT_DATA | DESCRIPTOR_CODE)
+        self.load_flat(ENV_SEGS + 2 * SEGMENT_SIZE, (selector + 8) & 0xFFFC, FLAT_DATA)
         self.refresh_hidden_flags()
         u64(env, ENV_REGS)[4] = <uint32_t> u64(env, ENV_SYSENTER_ESP)[0]
         u64(env, ENV_EIP)[0] = <uint32_t> (u64(env, ENV_SYSENTER_EIP)[0] - 2)   # the core steps over SYSENTER
-
-    cdef void check_port_permission(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
-        """SDM vol. 1, 18.5: CPL against IOPL, then the I/O map of the TSS; #GP(0) leaves by longjmp."""
-        cdef char *env = self.env
-        cdef uint64_t eflags = u64(env, ENV_EFLAGS)[0]
-        cdef uint32_t cpl = u32(env, ENV_HFLAGS)[0] & HFLAG_CPL
-        cdef uint32_t limit, flags, offset
-        cdef uint64_t base
-        if cpl <= ((eflags >> 12) & 3) and not eflags & EFLAGS_VM:
-            return
-        self.lib.restore_state(self.cpu, caller, False)     # a fault below must find EIP at this instruction
-        base = u64(env, ENV_TR + SEGMENT_BASE)[0]
-        limit = u32(env, ENV_TR + SEGMENT_LIMIT)[0]
-        flags = u32(env, ENV_TR + SEGMENT_FLAGS)[0]
-        if flags & DESCRIPTOR_PRESENT and flags >> 8 & 0xD == 9 and limit >= TSS_SMALLEST:
-            offset = self.lib.load_word(env, base + TSS_MAP_BASE, MMU_KERNEL, 0) + (port >> 3)
-            if offset + 1 <= limit:
-                if not self.lib.load_word(env, base + offset, MMU_KERNEL, 0) >> (port & 7) & ((1 << size) - 1):
-                    return
-        self.lib.raise_exception(env, VECTOR_GP, 0)
 
     # Translated code and stores.
 
@@ -652,93 +716,6 @@ cdef class UnicornEngine:
 
     cdef void switch_a20(self, int level) noexcept nogil:
         self.lib.set_a20(self.cpu, level)
-
-    cdef object get_segment(self, int offset, uint32_t set_bits=0):
-        return Segment(u32(self.env, offset)[0] & 0xFFFF, <uint32_t> u64(self.env, offset + SEGMENT_BASE)[0],
-                       u32(self.env, offset + SEGMENT_LIMIT)[0], (u32(self.env, offset + SEGMENT_FLAGS)[0] | set_bits) & 0xF0FF00)
-
-    cdef void set_segment(self, int offset, object segment):
-        u32(self.env, offset)[0] = segment.selector
-        u64(self.env, offset + SEGMENT_BASE)[0] = segment.base
-        u32(self.env, offset + SEGMENT_LIMIT)[0] = segment.limit
-        u32(self.env, offset + SEGMENT_FLAGS)[0] = segment.attributes
-
-    cdef void refresh_hidden_flags(self) noexcept nogil:
-        """Recompute what the core caches of CS, SS, DS and ES in hflags, as its segment loads do."""
-        cdef char *env = self.env
-        cdef char *segs = env + ENV_SEGS
-        cdef uint32_t cs_flags = u32(segs + SEGMENT_SIZE, SEGMENT_FLAGS)[0]
-        cdef uint32_t ss_flags = u32(segs + 2 * SEGMENT_SIZE, SEGMENT_FLAGS)[0]
-        cdef uint32_t hflags = u32(env, ENV_HFLAGS)[0] & ~<uint32_t> (HFLAG_CPL | HFLAG_CS32 | HFLAG_SS32 | HFLAG_ADDSEG)
-        cdef uint64_t bases
-        hflags |= ss_flags >> DESCRIPTOR_DPL_SHIFT & HFLAG_CPL
-        if cs_flags & DESCRIPTOR_DEFAULT_32:
-            hflags |= HFLAG_CS32
-        if ss_flags & DESCRIPTOR_DEFAULT_32:
-            hflags |= HFLAG_SS32
-        bases = (u64(segs, SEGMENT_BASE)[0] | u64(segs + 2 * SEGMENT_SIZE, SEGMENT_BASE)[0]
-                 | u64(segs + 3 * SEGMENT_SIZE, SEGMENT_BASE)[0])
-        if bases or not u64(env, ENV_CR)[0] & CR0_PE or u64(env, ENV_EFLAGS)[0] & EFLAGS_VM or not hflags & HFLAG_CS32:
-            hflags |= HFLAG_ADDSEG
-        u32(env, ENV_HFLAGS)[0] = hflags
-
-    def state(self):
-        """All registers as a CpuState."""
-        cdef uint32_t eflags = 0
-        cdef char *env = self.env
-        self._require_open()
-        self.lib.reg_read(self.uc, UC_X86_REG_EFLAGS, &eflags)
-        cdef uint64_t *cr = u64(env, ENV_CR)
-        state = CpuState(
-            eip=<uint32_t> u64(env, ENV_EIP)[0], eflags=eflags, cr0=<uint32_t> cr[0], cr2=<uint32_t> cr[2],
-            cr3=<uint32_t> cr[3], cr4=<uint32_t> cr[4], efer=u64(env, ENV_EFER)[0],
-            ldtr=self.get_segment(ENV_LDT), tr=self.get_segment(ENV_TR, TSS_BUSY),
-            gdtr=Table(<uint32_t> u64(env, ENV_GDT + SEGMENT_BASE)[0], u32(env, ENV_GDT + SEGMENT_LIMIT)[0]),
-            idtr=Table(<uint32_t> u64(env, ENV_IDT + SEGMENT_BASE)[0], u32(env, ENV_IDT + SEGMENT_LIMIT)[0]),
-            sysenter_cs=u32(env, ENV_SYSENTER_CS)[0], sysenter_esp=<uint32_t> u64(env, ENV_SYSENTER_ESP)[0],
-            sysenter_eip=<uint32_t> u64(env, ENV_SYSENTER_EIP)[0], halted=self.halted,
-        )
-        for index, name in enumerate(REGISTERS):
-            setattr(state, name, <uint32_t> u64(env, ENV_REGS)[<int> index])
-        for index, name in enumerate(SEGMENTS):
-            setattr(state, name, self.get_segment(ENV_SEGS + <int> index * SEGMENT_SIZE))
-        return state
-
-    def set_state(self, state):
-        """Load all registers; the guest must be stopped."""
-        cdef char *env = self.env
-        cdef uint32_t eflags = state.eflags
-        self._require_open()
-        if self.running:
-            raise EngineError("unicorn: registers cannot be loaded while the guest runs")
-        self._require_open()
-        for index, name in enumerate(REGISTERS):
-            u64(env, ENV_REGS)[<int> index] = <uint32_t> getattr(state, name)
-        u64(env, ENV_EIP)[0] = <uint32_t> state.eip
-        u64(env, ENV_CC_SRC)[0] = eflags & EFLAGS_ARITHMETIC
-        u32(env, ENV_CC_OP)[0] = CC_OP_EFLAGS
-        (<int32_t *> (env + ENV_DF))[0] = -1 if eflags & EFLAGS_DF else 1
-        u64(env, ENV_EFLAGS)[0] = eflags | 2    # on entry the core takes all flags from here, until then from cc_src and df
-        u64(env, ENV_EFER)[0] = state.efer
-        u32(env, ENV_SYSENTER_CS)[0] = state.sysenter_cs
-        u64(env, ENV_SYSENTER_ESP)[0] = <uint32_t> state.sysenter_esp
-        u64(env, ENV_SYSENTER_EIP)[0] = <uint32_t> state.sysenter_eip
-        for index, name in enumerate(SEGMENTS):
-            self.set_segment(ENV_SEGS + <int> index * SEGMENT_SIZE, getattr(state, name))
-        self.set_segment(ENV_LDT, state.ldtr)
-        self.set_segment(ENV_TR, state.tr)
-        u32(env, ENV_TR + SEGMENT_FLAGS)[0] &= ~<uint32_t> TSS_BUSY
-        u64(env, ENV_GDT + SEGMENT_BASE)[0] = <uint32_t> state.gdtr.base
-        u32(env, ENV_GDT + SEGMENT_LIMIT)[0] = state.gdtr.limit
-        u64(env, ENV_IDT + SEGMENT_BASE)[0] = <uint32_t> state.idtr.base
-        u32(env, ENV_IDT + SEGMENT_LIMIT)[0] = state.idtr.limit
-        self.lib.update_cr4(env, <uint32_t> state.cr4)
-        self.lib.update_cr3(env, <uint32_t> state.cr3)
-        self.lib.update_cr0(env, <uint32_t> state.cr0)
-        u64(env, ENV_CR)[2] = <uint32_t> state.cr2
-        u32(self.cpu, CPU_HALTED)[0] = 1 if state.halted else 0
-        (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
-        self.refresh_hidden_flags()
 
     def counters(self):
         """What was counted since power-on, as EngineCounters."""

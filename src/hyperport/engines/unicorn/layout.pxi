@@ -43,6 +43,7 @@ cdef enum:
     ENV_ERROR_CODE = 5384           # int32_t
     ENV_EXCEPTION_IS_INT = 5388     # int32_t
     ENV_EXCEPTION_NEXT_EIP = 5392   # uint64_t
+    ENV_DR = 5400                   # uint64_t[8]
     ENV_OLD_EXCEPTION = 5496        # int32_t
     ENV_FEATURES = 5632             # uint64_t[34]
     ENV_UC = 7000                   # struct uc_struct *
@@ -66,13 +67,16 @@ cdef enum:
     CC_OP_EFLAGS = 1                # the flags are in cc_src as they are
     TLB_INVALID = 1 << 11
     TLB_NOT_DIRTY = 1 << 10
+    MMU_USER = 1                    # MMU_USER_IDX
     MMU_KERNEL = 2                  # MMU_KNOSMAP_IDX
+    ACCESS_LOAD = 0                 # MMU_DATA_LOAD
     ACCESS_STORE = 1                # MMU_DATA_STORE
     ACCESS_FETCH = 2                # MMU_INST_FETCH
     FEATURE_1_EDX = 0
     FEATURE_1_ECX = 1
     FEATURE_80000001_EDX = 6
     HFLAG_CPL = 3
+    HFLAG_INHIBIT_IRQ = 1 << 3      # the shadow of STI and MOV SS
     HFLAG_CS32 = 1 << 4
     HFLAG_SS32 = 1 << 5
     HFLAG_ADDSEG = 1 << 6

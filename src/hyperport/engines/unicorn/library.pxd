@@ -32,6 +32,15 @@ cdef struct Library:
     void (*raise_exception)(void *env, int vector, int error_code) noexcept nogil
     uint32_t (*load_word)(void *env, uint64_t address, int mmu, uintptr_t return_address) noexcept nogil
     uint32_t (*load_byte)(void *env, uint64_t address, int mmu, uintptr_t return_address) noexcept nogil
+    uint32_t (*load_long)(void *env, uint64_t address, int mmu, uintptr_t return_address) noexcept nogil
+    void (*store_byte)(void *env, uint64_t address, uint32_t value, int mmu, uintptr_t return_address) noexcept nogil
+    void (*store_word)(void *env, uint64_t address, uint32_t value, int mmu, uintptr_t return_address) noexcept nogil
+    void (*store_long)(void *env, uint64_t address, uint32_t value, int mmu, uintptr_t return_address) noexcept nogil
+    void *(*probe_access)(void *env, uint64_t address, int size, int access, int mmu,
+                          uintptr_t return_address) noexcept nogil
+    void (*raise_exception_from)(void *env, int vector, int error_code, uintptr_t return_address) noexcept nogil
+    void (*leave_block)(void *cpu) noexcept nogil
+    void (*flush_code)(void *cpu) noexcept nogil
     void (*update_cr0)(void *env, uint32_t value) noexcept nogil
     void (*update_cr3)(void *env, uint64_t value) noexcept nogil
     void (*update_cr4)(void *env, uint32_t value) noexcept nogil
@@ -52,7 +61,7 @@ cdef struct Library:
     void (*out_long)(void *uc, uint32_t port, uint32_t value, uintptr_t return_address) noexcept nogil
 
 cdef Library *load_library() except NULL
-cdef int redirect_port_access(void **six_functions) except -1
+cdef int redirect_calls(void **functions) except -1
 cdef int check_layout(Library *library, void *uc) except -1
 cdef int guarded_start(start_function start, void *uc, uint64_t begin) noexcept nogil
 cdef str guard_reason()

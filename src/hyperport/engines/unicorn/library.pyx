@@ -54,6 +54,14 @@ SYMBOLS = (
     ("raise_exception", b"raise_exception_err_x86_64"),
     ("load_word", b"cpu_lduw_mmuidx_ra_x86_64"),
     ("load_byte", b"cpu_ldub_mmuidx_ra_x86_64"),
+    ("load_long", b"cpu_ldl_mmuidx_ra_x86_64"),
+    ("store_byte", b"cpu_stb_mmuidx_ra_x86_64"),
+    ("store_word", b"cpu_stw_mmuidx_ra_x86_64"),
+    ("store_long", b"cpu_stl_mmuidx_ra_x86_64"),
+    ("probe_access", b"probe_access_x86_64"),
+    ("raise_exception_from", b"raise_exception_err_ra_x86_64"),
+    ("leave_block", b"cpu_loop_exit_noexc_x86_64"),
+    ("flush_code", b"tb_flush_x86_64"),
     ("update_cr0", b"cpu_x86_update_cr0_x86_64"),
     ("update_cr3", b"cpu_x86_update_cr3_x86_64"),
     ("update_cr4", b"cpu_x86_update_cr4_x86_64"),
@@ -72,7 +80,7 @@ SYMBOLS = (
     ("out_word", b"cpu_outw_x86_64"),
     ("out_long", b"cpu_outl_x86_64"),
 )
-PORT_FUNCTIONS = tuple(name for field, name in SYMBOLS if field.startswith(("in_", "out_")))
+REDIRECTED = (*(name for field, name in SYMBOLS if field.startswith(("in_", "out_"))), b"tb_flush_x86_64")
 
 cdef Library the_library
 cdef bint loaded = False
@@ -117,10 +125,10 @@ cdef Library *load_library() except NULL:
     return &the_library
 
 
-cdef int redirect_port_access(void **six_functions) except -1:
-    """Let the core's IN and OUT helpers call these six (in byte, word, long, out byte, word, long), process-wide."""
-    for index, name in enumerate(PORT_FUNCTIONS):
-        if hp_redirect(handle, name, six_functions[<int> index]) < 1:
+cdef int redirect_calls(void **functions) except -1:
+    """Let the core call these instead of its own, process-wide: in byte, word, long, out byte, word, long, flush."""
+    for index, name in enumerate(REDIRECTED):
+        if hp_redirect(handle, name, functions[<int> index]) < 1:
             raise EngineError(f"libunicorn does not call {name.decode()} as expected: it is another build; {ADVICE}")
     return 0
 

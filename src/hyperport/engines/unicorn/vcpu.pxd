@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+from libc.stdint cimport uint8_t, uint32_t
+
+from hyperport.cpu.guest_cpu cimport GuestCpu
+from hyperport.engines.unicorn.library cimport Library
+
+cdef class UnicornVcpu(GuestCpu):
+    cdef Library *lib
+    cdef void *uc
+    cdef char *cpu
+    cdef char *env
+    cdef bint running
+
+    cdef _require_open(self)
+    cdef int mmu(self) noexcept nogil
+    cdef void load_flat(self, int offset, uint32_t selector, uint32_t flags) noexcept nogil
+    cdef void set_segment(self, int offset, object segment)
+    cdef object get_segment(self, int offset, uint32_t set_bits=*)
+    cdef void refresh_hidden_flags(self) noexcept nogil

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""The registers and memory of a vCPU on Unicorn: engine.pyx makes it run, this file reads and changes it.
+
+The core keeps the register file in CPUX86State (`env`); layout.pxi says where. EFLAGS is in three places: the
+arithmetic flags in cc_src and cc_op (valid only between instructions), DF as +1 or -1, the rest as they are.
+What GuestCpu calls "may fault" leaves by the core's own longjmp, to the block loop and the guest's handler.
+"""
+
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
+
+from hyperport.cpu.guest_cpu cimport (
+    EFLAGS_DF,
+    EFLAGS_RF,
+    EFLAGS_TF,
+    EFLAGS_VM,
+    VECTOR_DB,
+    VECTOR_GP,
+    GuestCpu,
+)
+from hyperport.engines.unicorn.fields cimport u32, u64
+
+from hyperport.cpu.state import REGISTERS, SEGMENTS, CpuState, Segment, Table
+from hyperport.errors import EngineError
+
+include "layout.pxi"
+
+cdef enum:
+    CR0_PE = 1
+    EFLAGS_ARITHMETIC = 0x8D5       # CF PF AF ZF SF OF
+    DESCRIPTOR_DPL_SHIFT = 13
+    DESCRIPTOR_PRESENT = 1 << 15
+    DESCRIPTOR_DEFAULT_32 = 1 << 22
+    TSS_BUSY = 1 << 9               # the core keeps this bit of TR clear, the CPU set
+    TSS_MAP_BASE = 0x66             # where a 32-bit TSS holds the offset of its I/O map
+    TSS_SMALLEST = 103
+    DR6_SINGLE_STEP = 1 << 14
+    PAGE_SIZE = 4096
+
+
+cdef class UnicornVcpu(GuestCpu):
+    """What the paths and ABIs see of the guest, and all registers for boot code and reports."""
+
+    cdef _require_open(self):
+        if self.uc == NULL:
+            raise EngineError("unicorn: the machine has been closed; make a new one")
+
+    # GuestCpu.
+
+    cdef uint32_t get(self, int register) noexcept nogil:
+        return <uint32_t> u64(self.env, ENV_REGS)[register]
+
+    cdef void put(self, int register, uint32_t value) noexcept nogil:
+        u64(self.env, ENV_REGS)[register] = value
+
+    cdef uint32_t instruction_pointer(self) noexcept nogil:
+        return <uint32_t> u64(self.env, ENV_EIP)[0]
+
+    cdef uint32_t flags(self) noexcept nogil:
+        cdef uint32_t eflags = <uint32_t> u64(self.env, ENV_EFLAGS)[0]
+        return eflags | EFLAGS_DF if (<int32_t *> (self.env + ENV_DF))[0] < 0 else eflags
+
+    cdef uint32_t privilege(self) noexcept nogil:
+        return u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL
+
+    cdef bint code_is_32_bit(self) noexcept nogil:
+        return (u32(self.env, ENV_HFLAGS)[0] & HFLAG_CS32) != 0
+
+    cdef uint32_t segment_base(self, int segment) noexcept nogil:
+        return <uint32_t> u64(self.env, ENV_SEGS + segment * SEGMENT_SIZE + SEGMENT_BASE)[0]
+
+    cdef const uint8_t *code_at(self, uint32_t linear) noexcept nogil:
+        cdef void *host = NULL
+        self.lib.code_page_host(self.env, linear, &host)
+        return <const uint8_t *> host
+
+    cdef int mmu(self) noexcept nogil:
+        """Which of the core's TLBs the guest's own loads and stores use now."""
+        return MMU_USER if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL == 3 else MMU_KERNEL
+
+    cdef uint8_t *probe(self, uint32_t linear, uint32_t length, bint store) noexcept nogil:
+        return <uint8_t *> self.lib.probe_access(self.env, linear, <int> length, ACCESS_STORE if store else ACCESS_LOAD,
+                                                 self.mmu(), 0)
+
+    cdef uint32_t load(self, uint32_t linear, uint32_t size) noexcept nogil:
+        if size == 1:
+            return self.lib.load_byte(self.env, linear, self.mmu(), 0)
+        if size == 2:
+            return self.lib.load_word(self.env, linear, self.mmu(), 0)
+        return self.lib.load_long(self.env, linear, self.mmu(), 0)
+
+    cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil:
+        if size == 1:
+            self.lib.store_byte(self.env, linear, value, self.mmu(), 0)
+        elif size == 2:
+            self.lib.store_word(self.env, linear, value, self.mmu(), 0)
+        else:
+            self.lib.store_long(self.env, linear, value, self.mmu(), 0)
+
+    cdef void check_port(self, uint32_t port, uint32_t size) noexcept nogil:
+        """SDM vol. 1, 18.5: CPL against IOPL, then the I/O map of the TSS; in virtual-8086 mode always the map."""
+        cdef char *env = self.env
+        cdef uint64_t eflags = u64(env, ENV_EFLAGS)[0]
+        cdef uint32_t limit, flags, offset
+        cdef uint64_t base
+        if not u64(env, ENV_CR)[0] & CR0_PE:
+            return
+        if self.privilege() <= ((eflags >> 12) & 3) and not eflags & EFLAGS_VM:
+            return
+        base = u64(env, ENV_TR + SEGMENT_BASE)[0]
+        limit = u32(env, ENV_TR + SEGMENT_LIMIT)[0]
+        flags = u32(env, ENV_TR + SEGMENT_FLAGS)[0]
+        if flags & DESCRIPTOR_PRESENT and flags >> 8 & 0xD == 9 and limit >= TSS_SMALLEST:
+            offset = self.lib.load_word(env, base + TSS_MAP_BASE, MMU_KERNEL, 0) + (port >> 3)
+            if offset + 1 <= limit:
+                if not self.lib.load_word(env, base + offset, MMU_KERNEL, 0) >> (port & 7) & ((1 << size) - 1):
+                    return
+        self.fault(VECTOR_GP, 0)
+
+    cdef void retire(self, uint32_t length) noexcept nogil:
+        u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + length)
+        u64(self.env, ENV_EFLAGS)[0] &= ~<uint64_t> EFLAGS_RF
+        u32(self.env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
+        if u64(self.env, ENV_EFLAGS)[0] & EFLAGS_TF:
+            u64(self.env, ENV_DR)[6] |= DR6_SINGLE_STEP
+            self.fault(VECTOR_DB, 0)
+
+    cdef void fault(self, int vector, int error_code) noexcept nogil:
+        self.lib.raise_exception(self.env, vector, error_code)
+
+    # Segments.
+
+    cdef void load_flat(self, int offset, uint32_t selector, uint32_t flags) noexcept nogil:
+        """A 4 GiB segment at base 0 into the register at this offset of env."""
+        u32(self.env, offset)[0] = selector
+        u64(self.env, offset + SEGMENT_BASE)[0] = 0
+        u32(self.env, offset + SEGMENT_LIMIT)[0] = 0xFFFFFFFF
+        u32(self.env, offset + SEGMENT_FLAGS)[0] = flags
+
+    cdef object get_segment(self, int offset, uint32_t set_bits=0):
+        return Segment(u32(self.env, offset)[0] & 0xFFFF, <uint32_t> u64(self.env, offset + SEGMENT_BASE)[0],
+                       u32(self.env, offset + SEGMENT_LIMIT)[0], (u32(self.env, offset + SEGMENT_FLAGS)[0] | set_bits) & 0xF0FF00)
+
+    cdef void set_segment(self, int offset, object segment):
+        u32(self.env, offset)[0] = segment.selector
+        u64(self.env, offset + SEGMENT_BASE)[0] = segment.base
+        u32(self.env, offset + SEGMENT_LIMIT)[0] = segment.limit
+        u32(self.env, offset + SEGMENT_FLAGS)[0] = segment.attributes
+
+    cdef void refresh_hidden_flags(self) noexcept nogil:
+        """Recompute what the core caches of CS, SS, DS and ES in hflags, as its segment loads do."""
+        cdef char *env = self.env
+        cdef char *segs = env + ENV_SEGS
+        cdef uint32_t cs_flags = u32(segs + SEGMENT_SIZE, SEGMENT_FLAGS)[0]
+        cdef uint32_t ss_flags = u32(segs + 2 * SEGMENT_SIZE, SEGMENT_FLAGS)[0]
+        cdef uint32_t hflags = u32(env, ENV_HFLAGS)[0] & ~<uint32_t> (HFLAG_CPL | HFLAG_CS32 | HFLAG_SS32 | HFLAG_ADDSEG)
+        cdef uint64_t bases
+        hflags |= ss_flags >> DESCRIPTOR_DPL_SHIFT & HFLAG_CPL
+        if cs_flags & DESCRIPTOR_DEFAULT_32:
+            hflags |= HFLAG_CS32
+        if ss_flags & DESCRIPTOR_DEFAULT_32:
+            hflags |= HFLAG_SS32
+        bases = (u64(segs, SEGMENT_BASE)[0] | u64(segs + 2 * SEGMENT_SIZE, SEGMENT_BASE)[0]
+                 | u64(segs + 3 * SEGMENT_SIZE, SEGMENT_BASE)[0])
+        if bases or not u64(env, ENV_CR)[0] & CR0_PE or u64(env, ENV_EFLAGS)[0] & EFLAGS_VM or not hflags & HFLAG_CS32:
+            hflags |= HFLAG_ADDSEG
+        u32(env, ENV_HFLAGS)[0] = hflags
+
+    # The whole register file.
+
+    def state(self):
+        """All registers as a CpuState."""
+        cdef uint32_t eflags = 0
+        cdef char *env = self.env
+        self._require_open()
+        self.lib.reg_read(self.uc, UC_X86_REG_EFLAGS, &eflags)
+        cdef uint64_t *cr = u64(env, ENV_CR)
+        state = CpuState(
+            eip=<uint32_t> u64(env, ENV_EIP)[0], eflags=eflags, cr0=<uint32_t> cr[0], cr2=<uint32_t> cr[2],
+            cr3=<uint32_t> cr[3], cr4=<uint32_t> cr[4], efer=u64(env, ENV_EFER)[0],
+            ldtr=self.get_segment(ENV_LDT), tr=self.get_segment(ENV_TR, TSS_BUSY),
+            gdtr=Table(<uint32_t> u64(env, ENV_GDT + SEGMENT_BASE)[0], u32(env, ENV_GDT + SEGMENT_LIMIT)[0]),
+            idtr=Table(<uint32_t> u64(env, ENV_IDT + SEGMENT_BASE)[0], u32(env, ENV_IDT + SEGMENT_LIMIT)[0]),
+            sysenter_cs=u32(env, ENV_SYSENTER_CS)[0], sysenter_esp=<uint32_t> u64(env, ENV_SYSENTER_ESP)[0],
+            sysenter_eip=<uint32_t> u64(env, ENV_SYSENTER_EIP)[0], halted=self.halted,
+        )
+        for index, name in enumerate(REGISTERS):
+            setattr(state, name, <uint32_t> u64(env, ENV_REGS)[<int> index])
+        for index, name in enumerate(SEGMENTS):
+            setattr(state, name, self.get_segment(ENV_SEGS + <int> index * SEGMENT_SIZE))
+        return state
+
+    def set_state(self, state):
+        """Load all registers; the guest must be stopped."""
+        cdef char *env = self.env
+        cdef uint32_t eflags = state.eflags
+        self._require_open()
+        if self.running:
+            raise EngineError("unicorn: registers cannot be loaded while the guest runs")
+        self._require_open()
+        for index, name in enumerate(REGISTERS):
+            u64(env, ENV_REGS)[<int> index] = <uint32_t> getattr(state, name)
+        u64(env, ENV_EIP)[0] = <uint32_t> state.eip
+        u64(env, ENV_CC_SRC)[0] = eflags & EFLAGS_ARITHMETIC
+        u32(env, ENV_CC_OP)[0] = CC_OP_EFLAGS
+        (<int32_t *> (env + ENV_DF))[0] = -1 if eflags & EFLAGS_DF else 1
+        u64(env, ENV_EFLAGS)[0] = eflags | 2    # on entry the core takes all flags from here, until then from cc_src and df
+        u64(env, ENV_EFER)[0] = state.efer
+        u32(env, ENV_SYSENTER_CS)[0] = state.sysenter_cs
+        u64(env, ENV_SYSENTER_ESP)[0] = <uint32_t> state.sysenter_esp
+        u64(env, ENV_SYSENTER_EIP)[0] = <uint32_t> state.sysenter_eip
+        for index, name in enumerate(SEGMENTS):
+            self.set_segment(ENV_SEGS + <int> index * SEGMENT_SIZE, getattr(state, name))
+        self.set_segment(ENV_LDT, state.ldtr)
+        self.set_segment(ENV_TR, state.tr)
+        u32(env, ENV_TR + SEGMENT_FLAGS)[0] &= ~<uint32_t> TSS_BUSY
+        u64(env, ENV_GDT + SEGMENT_BASE)[0] = <uint32_t> state.gdtr.base
+        u32(env, ENV_GDT + SEGMENT_LIMIT)[0] = state.gdtr.limit
+        u64(env, ENV_IDT + SEGMENT_BASE)[0] = <uint32_t> state.idtr.base
+        u32(env, ENV_IDT + SEGMENT_LIMIT)[0] = state.idtr.limit
+        self.lib.update_cr4(env, <uint32_t> state.cr4)
+        self.lib.update_cr3(env, <uint32_t> state.cr3)
+        self.lib.update_cr0(env, <uint32_t> state.cr0)
+        u64(env, ENV_CR)[2] = <uint32_t> state.cr2
+        u32(self.cpu, CPU_HALTED)[0] = 1 if state.halted else 0
+        (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
+        self.refresh_hidden_flags()

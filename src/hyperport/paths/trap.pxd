@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+from libc.stdint cimport uint64_t
+
+from hyperport.cpu.decode cimport PortInstruction
+from hyperport.cpu.guest_cpu cimport GuestCpu
+from hyperport.paths.port_path cimport PortPath
+
+cdef class TrapPath(PortPath):
+    cdef public bint profile
+    cdef readonly uint64_t traps_taken
+    cdef readonly uint64_t decode_ticks
+    cdef readonly uint64_t simulate_ticks
+    cdef void simulate(self, GuestCpu cpu, PortInstruction *instruction) noexcept nogil

@@ -94,9 +94,7 @@ class Machine:
     def _build_board(self) -> None:
         self.controller = Pic8259(self.attention)
         entry = resolve(self.config.engine)
-        self.engine: Engine = entry.load()(
-            self.memory, ExitPath(self.bus), self.controller, self.attention, self.clock
-        )
+        self.engine: Engine = entry.load()(self.memory, ExitPath(self.bus), self.controller, self.attention, self.clock)
         reset = StopPin(self.attention)
         a20 = A20Gate(IrqLine(self.engine.a20_pin, 0))
 
@@ -104,9 +102,7 @@ class Machine:
             return IrqLine(reset, StopKind.RESET)
 
         self.pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
-        self.keyboard = I8042(
-            self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0)
-        )
+        self.keyboard = I8042(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0))
         self.uart = Uart16550(self.irq_line(4, "uart16550"), self.serial)
         self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
         post = PostCode()

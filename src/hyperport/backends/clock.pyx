@@ -23,8 +23,10 @@ cdef extern from *:
         clock_gettime(id, &t);
         return (unsigned long long)t.tv_sec * 1000000000ULL + (unsigned long long)t.tv_nsec;
     }
+    static inline void hp_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
     """
     uint64_t hp_clock_ns(int clock_id) nogil
+    void hp_fence() nogil
     int CLOCK_MONOTONIC
     int CLOCK_REALTIME
 
@@ -57,7 +59,10 @@ cdef class Clock:
             if (<Timer> self.timers[i]).deadline < earliest:
                 earliest = (<Timer> self.timers[i]).deadline
         self.next_deadline = earliest
-        if earliest < self.watched_deadline and self.watch_fd >= 0:
+        if self.watch_fd < 0:
+            return
+        hp_fence()
+        if earliest < self.watched_deadline:
             self.watched_deadline = earliest
             write(self.watch_fd, &one, 8)
 

@@ -19,7 +19,7 @@ from posix.unistd cimport close, read, write
 from hyperport.backends.clock cimport Clock, VirtualClock
 from hyperport.bus.attention cimport ATTENTION_TIMER, SIGNAL, Attention
 
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, EngineError
 
 cdef extern from *:
     """
@@ -29,6 +29,7 @@ cdef extern from *:
     #include <poll.h>
     #include <sys/eventfd.h>
     #include <time.h>
+    static inline void hp_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
     static inline int hp_poll(struct pollfd *fds, int count, unsigned long long ns) {
         struct timespec t = {(time_t)(ns / 1000000000ULL), (long)(ns % 1000000000ULL)};
         return ppoll(fds, (nfds_t)count, ns == ~0ULL ? NULL : &t, NULL);
@@ -38,6 +39,7 @@ cdef extern from *:
         int fd
         short events
         short revents
+    void hp_fence() nogil
     int hp_poll(pollfd *fds, int count, unsigned long long ns) nogil
     int eventfd(unsigned initial, int flags) nogil
     int EFD_NONBLOCK
@@ -110,6 +112,8 @@ cdef class HostEvents:
 
     def start(self):
         """Begin to watch; on the main thread also catch signals for as long as the run lasts."""
+        if self.thread is not None:
+            raise EngineError("run() was called while the guest runs: stop it first, or wait for its end")
         self.stopping = False
         self.signal_seen = 0
         if threading.current_thread() is threading.main_thread():
@@ -177,14 +181,14 @@ cdef class HostEvents:
 
     cdef void sleep(self, pollfd *fds, int count, uint64_t timeout) noexcept nogil:
         """Wait for descriptors; on the way raise ATTENTION_TIMER for every deadline that comes."""
-        cdef uint64_t now, deadline, limit
+        cdef uint64_t now, deadline, earliest, limit
         cdef uint64_t end = NEVER
         if self.timed and timeout != NEVER:
             end = self.clock.now() + timeout
         while True:
             limit = timeout
             if self.timed:
-                deadline = self.clock.next_deadline
+                earliest = deadline = self.clock.next_deadline
                 now = self.clock.now()
                 if now >= end:                      # however often deadlines come
                     return
@@ -194,7 +198,8 @@ cdef class HostEvents:
                     self.attention.raise_flags(ATTENTION_TIMER)
                     deadline = now + RETRY_NS
                 self.clock.watched_deadline = deadline
-                if self.clock.next_deadline < deadline and self.clock.next_deadline > now:
+                hp_fence()                      # as in rearm(): of the two, at least one sees what the other wrote
+                if self.clock.next_deadline < deadline and self.clock.next_deadline != earliest:
                     continue                    # armed between the two looks
                 if deadline != NEVER and deadline - now < limit:
                     limit = deadline - now

@@ -65,12 +65,11 @@ cdef class UnicornEngine:
     cdef void guest_sysenter(self) noexcept nogil
     cdef void *region_of(self, uint64_t address) noexcept nogil
     cdef void tlb_filled(self, uint64_t address, int access, int mmu) noexcept nogil
-    cdef uint64_t linear_eip(self) noexcept nogil
     cdef void mark_code(self, void *host) noexcept nogil
     cdef void mark_code_at(self, uint64_t address) noexcept nogil
     cdef void forget_code(self, uint64_t page) noexcept nogil
     cdef void check_port_permission(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
     cdef void set_segment(self, int offset, object segment)
-    cdef object get_segment(self, int offset)
+    cdef object get_segment(self, int offset, uint32_t set_bits=*)
     cdef void refresh_hidden_flags(self) noexcept nogil
     cdef void switch_a20(self, int level) noexcept nogil

@@ -57,6 +57,13 @@ include "layout.pxi"
 cdef extern from *:
     """
     #include <stdint.h>
+    #include <linux/membarrier.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    static inline void hp_barrier_everywhere(void) { syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0); }
+    static inline void hp_register_barrier(void) {
+        syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0);
+    }
     static inline void hp_set_bits(uint32_t *p, uint32_t v) { __atomic_fetch_or(p, v, __ATOMIC_SEQ_CST); }
     static inline void hp_clear_bits(uint32_t *p, uint32_t v) { __atomic_fetch_and(p, ~v, __ATOMIC_SEQ_CST); }
     static inline void hp_store_half(uint16_t *p, uint16_t v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
@@ -65,6 +72,8 @@ cdef extern from *:
     static inline void *hp_current(void) { return hp_current_engine; }
     static inline void hp_set_current(void *engine) { hp_current_engine = engine; }
     """
+    void hp_barrier_everywhere() nogil
+    void hp_register_barrier() nogil
     void hp_set_bits(uint32_t *p, uint32_t v) nogil
     void hp_clear_bits(uint32_t *p, uint32_t v) nogil
     void hp_store_half(uint16_t *p, uint16_t v) nogil
@@ -93,9 +102,10 @@ cdef enum:
     VECTOR_GP = 13
     FLAT_DATA = 0x00C09300           # present, DPL 0, 4 GiB, 32-bit, data, written
     DESCRIPTOR_CODE = 1 << 11
+    TSS_BUSY = 1 << 9               # the core keeps this bit of TR clear, the CPU set
 
 cdef uint64_t PAGE_MASK = ~(<uint64_t> 0xFFF)
-cdef uint64_t TOP_OF_PHYSICAL = <uint64_t> 1 << 36
+cdef uint64_t TOP_OF_PHYSICAL = <uint64_t> 1 << 40      # all that page tables of this core can point to
 
 
 # Fields of the core.
@@ -113,9 +123,15 @@ cdef inline void *at(char *base, int offset) noexcept nogil:
 
 
 cdef void kick(void *context) noexcept nogil:
-    """Make the vCPU look up at the next block, from any thread."""
+    """Make the vCPU look up at the next block, from any thread.
+
+    The core clears icount_decr and then reads interrupt_request without a barrier between; from another thread the
+    barrier is ours to make, or its late store would undo this one.
+    """
     cdef char *cpu = <char *> context
     hp_set_bits(u32(cpu, CPU_INTERRUPT_REQUEST), INTERRUPT_HARD)
+    if hp_current() == NULL:
+        hp_barrier_everywhere()
     hp_store_half(<uint16_t *> (<char *> at(cpu, CPU_ICOUNT_DECR_PTR) + 2), 0xFFFF)
 
 
@@ -201,10 +217,10 @@ cdef struct BlockRecord:            # uc_tb of unicorn.h
 
 
 cdef void on_new_code(void *uc, BlockRecord *block, BlockRecord *previous, void *user) noexcept nogil:
-    cdef uint64_t page = block.pc & PAGE_MASK
-    while page < block.pc + block.size:
-        (<UnicornEngine> user).mark_code_at(page)
-        page += 1 << PAGE_SHIFT
+    # A block lies in one page or two; at the top of the linear space the sum wraps.
+    (<UnicornEngine> user).mark_code_at(block.pc)
+    if (block.pc ^ (block.pc + block.size - 1)) & PAGE_MASK:
+        (<UnicornEngine> user).mark_code_at(block.pc + block.size - 1)
 
 
 cdef tlb_fill_function plain_tlb_fill = NULL
@@ -258,6 +274,7 @@ cdef class A20Pin(PortDevice):
 
 
 @cython.final
+@cython.no_gc_clear         # __dealloc__ needs memory, attention and pin
 cdef class UnicornEngine:
     """One i386 vCPU on libunicorn.
 
@@ -288,6 +305,7 @@ cdef class UnicornEngine:
         self._identify()
         memory.invalidate_context = <void *> self
         memory.invalidate = on_host_write
+        hp_register_barrier()
         attention.kick_context = self.cpu
         attention.kick = kick
         (<A20Pin> self.pin).engine = <void *> self
@@ -314,6 +332,9 @@ cdef class UnicornEngine:
                                    <void *> self), "mapping the VGA hole")
         self._ok(self.lib.mmio_map(self.uc, size, TOP_OF_PHYSICAL - size, read, <void *> self, write,
                                    <void *> self), "mapping the space above RAM")
+        # Fetches float high too (FFh FFh is #UD); MMIO of the core cannot be executed by itself.
+        self._ok(self.lib.mem_protect(self.uc, VGA_HOLE, VGA_HOLE_END - VGA_HOLE, UC_PROT_ALL), "mapping the VGA hole")
+        self._ok(self.lib.mem_protect(self.uc, size, TOP_OF_PHYSICAL - size, UC_PROT_ALL), "mapping the space above RAM")
 
     cdef _hook(self):
         global plain_tlb_fill, library
@@ -363,20 +384,21 @@ cdef class UnicornEngine:
 
     cdef void release(self) noexcept:
         """Let go of whoever could still call us, then of the CPU; one that died inside the library stays as it is."""
-        if self.memory is not None and self.memory.invalidate_context == <void *> self:
+        if self.uc == NULL:
+            return
+        if self.memory.invalidate_context == <void *> self:
             self.memory.invalidate = ignore_host_write
-        if self.attention is not None and self.attention.kick_context == self.cpu:
+        if self.attention.kick_context == self.cpu:
             self.attention.kick = ignore_kick
-        if self.pin is not None:
-            (<A20Pin> self.pin).engine = NULL
-        if self.uc != NULL and self.dead is None:
+        (<A20Pin> self.pin).engine = NULL
+        if self.dead is None:
             self.lib.close(self.uc)
         self.uc = NULL
         self.cpu = NULL
         self.env = NULL
 
     def close(self):
-        """Give the CPU back. Raises EngineError while the guest runs."""
+        """Give the CPU back; only counters() works afterwards. Raises EngineError while the guest runs."""
         if self.running:
             raise EngineError("unicorn: close() was called while the guest runs; stop it first")
         self.release()
@@ -399,11 +421,13 @@ cdef class UnicornEngine:
         """Run until HLT, a stop request, a triple fault or an abort of the engine; returns a Stop."""
         cdef int error
         cdef uint64_t begin
+        self._require_open()
         if self.dead is not None:
             return Stop(StopKind.ENGINE_ABORT, text=self.dead)
         if self.running:
             raise EngineError("unicorn: run() was called while the guest runs")
-        self._require_open()
+        if hp_current() != NULL:
+            raise EngineError("unicorn: run() was called by a device of another guest; use another thread")
         kind, value, failure, text = self.attention.take_stop()
         if kind != StopKind.NONE:
             return Stop(kind, value, failure, text)
@@ -413,8 +437,6 @@ cdef class UnicornEngine:
         begin = u64(self.env, ENV_EIP)[0]
         with nogil:
             hp_set_current(<void *> self)
-            self.mark_code_at(self.linear_eip())
-            self.mark_code_at(self.linear_eip() + (1 << PAGE_SHIFT))
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
             hp_set_current(NULL)
@@ -455,9 +477,8 @@ cdef class UnicornEngine:
         hp_set_bits(request, INTERRUPT_HARD)        # stays until the guest takes it
         if not self.lib.pending_interrupt(self.cpu, INTERRUPT_HARD) & INTERRUPT_HARD:
             return False
+        # Not cleared here: that could undo a kick which came after the flags were read.
         vector = self.controller.acknowledge() & 0xFF
-        if not self.controller.intr():
-            hp_clear_bits(request, INTERRUPT_HARD)
         self.interrupt_count[vector] += 1
         self.lib.do_hardware_interrupt(self.env, vector, 1)
         return True
@@ -465,6 +486,7 @@ cdef class UnicornEngine:
     def look_up(self):
         """What service() does, for a vCPU that waits in HLT: fire timers, move input. Delivers nothing."""
         cdef int i
+        self._require_open()
         with nogil:
             self.attention.clear_flags(ATTENTION_TIMER | ATTENTION_INPUT)
             self.clock.run_due()
@@ -551,9 +573,6 @@ cdef class UnicornEngine:
 
     # Translated code and stores.
 
-    cdef uint64_t linear_eip(self) noexcept nogil:
-        return <uint32_t> (u64(self.env, ENV_SEGS + SEGMENT_SIZE + SEGMENT_BASE)[0] + u64(self.env, ENV_EIP)[0])
-
     cdef void mark_code(self, void *host) noexcept nogil:
         cdef uint64_t offset = (<uint64_t> host & PAGE_MASK) - <uint64_t> self.memory.base
         cdef CodePage *page
@@ -584,13 +603,15 @@ cdef class UnicornEngine:
         cdef char *fast = self.cpu + X86CPU_TLB_FAST + mmu * TLB_FAST_SIZE
         cdef uint64_t index = (address >> PAGE_SHIFT) & (u64(fast, 0)[0] >> TLB_ENTRY_SHIFT)
         cdef char *entry = <char *> at(fast, 8) + (index << TLB_ENTRY_SHIFT)
-        cdef uint64_t write = u64(entry, TLB_WRITE)[0]
-        cdef uint64_t offset
+        cdef uint64_t write
+        cdef uint64_t offset = (address & PAGE_MASK) + u64(entry, TLB_ADDEND)[0] - <uint64_t> self.memory.base
         cdef CodePage *page
-        if write == <uint64_t> -1 or not write & TLB_NOT_DIRTY:
-            return
-        offset = (address & PAGE_MASK) + u64(entry, TLB_ADDEND)[0] - <uint64_t> self.memory.base
         if offset >= self.memory.size:
+            return
+        if access == ACCESS_FETCH:
+            self.mark_code(self.memory.base + offset)   # on_new_code() is not told of the very first block
+        write = u64(entry, TLB_WRITE)[0]
+        if write == <uint64_t> -1 or not write & TLB_NOT_DIRTY:
             return
         page = &self.pages[offset >> PAGE_SHIFT]
         if page.has_code and access == ACCESS_STORE:
@@ -615,12 +636,14 @@ cdef class UnicornEngine:
     @property
     def halted(self):
         """True while the vCPU sits in HLT."""
-        return self.cpu != NULL and u32(self.cpu, CPU_HALTED)[0] != 0
+        self._require_open()
+        return u32(self.cpu, CPU_HALTED)[0] != 0
 
     @property
     def interrupts_enabled(self):
         """EFLAGS.IF."""
-        return self.env != NULL and (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_IF) != 0
+        self._require_open()
+        return (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_IF) != 0
 
     @property
     def a20_pin(self):
@@ -630,9 +653,9 @@ cdef class UnicornEngine:
     cdef void switch_a20(self, int level) noexcept nogil:
         self.lib.set_a20(self.cpu, level)
 
-    cdef object get_segment(self, int offset):
+    cdef object get_segment(self, int offset, uint32_t set_bits=0):
         return Segment(u32(self.env, offset)[0] & 0xFFFF, <uint32_t> u64(self.env, offset + SEGMENT_BASE)[0],
-                       u32(self.env, offset + SEGMENT_LIMIT)[0], u32(self.env, offset + SEGMENT_FLAGS)[0] & 0xF0FF00)
+                       u32(self.env, offset + SEGMENT_LIMIT)[0], (u32(self.env, offset + SEGMENT_FLAGS)[0] | set_bits) & 0xF0FF00)
 
     cdef void set_segment(self, int offset, object segment):
         u32(self.env, offset)[0] = segment.selector
@@ -669,7 +692,7 @@ cdef class UnicornEngine:
         state = CpuState(
             eip=<uint32_t> u64(env, ENV_EIP)[0], eflags=eflags, cr0=<uint32_t> cr[0], cr2=<uint32_t> cr[2],
             cr3=<uint32_t> cr[3], cr4=<uint32_t> cr[4], efer=u64(env, ENV_EFER)[0],
-            ldtr=self.get_segment(ENV_LDT), tr=self.get_segment(ENV_TR),
+            ldtr=self.get_segment(ENV_LDT), tr=self.get_segment(ENV_TR, TSS_BUSY),
             gdtr=Table(<uint32_t> u64(env, ENV_GDT + SEGMENT_BASE)[0], u32(env, ENV_GDT + SEGMENT_LIMIT)[0]),
             idtr=Table(<uint32_t> u64(env, ENV_IDT + SEGMENT_BASE)[0], u32(env, ENV_IDT + SEGMENT_LIMIT)[0]),
             sysenter_cs=u32(env, ENV_SYSENTER_CS)[0], sysenter_esp=<uint32_t> u64(env, ENV_SYSENTER_ESP)[0],
@@ -685,6 +708,7 @@ cdef class UnicornEngine:
         """Load all registers; the guest must be stopped."""
         cdef char *env = self.env
         cdef uint32_t eflags = state.eflags
+        self._require_open()
         if self.running:
             raise EngineError("unicorn: registers cannot be loaded while the guest runs")
         self._require_open()
@@ -703,6 +727,7 @@ cdef class UnicornEngine:
             self.set_segment(ENV_SEGS + <int> index * SEGMENT_SIZE, getattr(state, name))
         self.set_segment(ENV_LDT, state.ldtr)
         self.set_segment(ENV_TR, state.tr)
+        u32(env, ENV_TR + SEGMENT_FLAGS)[0] &= ~<uint32_t> TSS_BUSY
         u64(env, ENV_GDT + SEGMENT_BASE)[0] = <uint32_t> state.gdtr.base
         u32(env, ENV_GDT + SEGMENT_LIMIT)[0] = state.gdtr.limit
         u64(env, ENV_IDT + SEGMENT_BASE)[0] = <uint32_t> state.idtr.base

@@ -7,6 +7,9 @@
  * A guest must not be able to end the VMM, so the library's own import slots of these functions are redirected
  * here: while a guest runs on this thread, control goes back to hp_guarded_start(), which reports the reason. The
  * engine is then in an unknown state and must not be entered again. Outside of that window abort() is abort().
+ *
+ * One thing the core gets wrong cannot be caught that way: it divides EDX:EAX by a 32-bit number with the host's
+ * 64-bit IDIV, and for 8000000000000000h by -1 the host traps (SIGFPE). Its helper is replaced by hp_idivl().
  */
 #ifndef HYPERPORT_GUARD_H
 #define HYPERPORT_GUARD_H
@@ -122,8 +125,49 @@ static int hp_redirect(void *handle, const char *name, void *target)
     return found;
 }
 
+static void (*hp_raise_exception)(void *env, int vector, uintptr_t return_address);
+
+/* IDIV r/m32. env begins with the registers, 64 bits each; what does not fit into EAX is #DE (SDM vol. 2A, IDIV). */
+static void hp_idivl(void *env, uint64_t operand)
+{
+    uint64_t *registers = env;
+    int64_t dividend = (int64_t)((registers[2] << 32) | (uint32_t)registers[0]);
+    int64_t divisor = (int32_t)operand, quotient;
+
+    if (divisor == 0 || (divisor == -1 && dividend == INT64_MIN))
+        hp_raise_exception(env, 0, (uintptr_t)__builtin_return_address(0));
+    quotient = dividend / divisor;
+    if (quotient != (int32_t)quotient)
+        hp_raise_exception(env, 0, (uintptr_t)__builtin_return_address(0));
+    registers[0] = (uint32_t)quotient;
+    registers[2] = (uint32_t)(dividend % divisor);
+}
+
+/* Make the code at `function` a jump to `target`. Returns 0 where the host forbids that. */
+static int hp_replace(void *function, void *target)
+{
+    unsigned char jump[12] = {0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0};    /* mov rax, target; jmp rax */
+    uintptr_t page = (uintptr_t)function & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
+    size_t length = (uintptr_t)function + sizeof jump - page;
+
+    memcpy(jump + 2, &target, sizeof target);
+    if (mprotect((void *)page, length, PROT_READ | PROT_WRITE | PROT_EXEC))
+        return 0;
+    memcpy(function, jump, sizeof jump);
+    return !mprotect((void *)page, length, PROT_READ | PROT_EXEC);
+}
+
+/* Returns less than 2 where the library is not what we know. */
 static int hp_install_guard(void *handle)
 {
+    void *idivl = dlsym(handle, "helper_idivl_EAX_x86_64");
+    void *raise = dlsym(handle, "raise_exception_ra_x86_64");
+
+    if (!idivl || !raise)
+        return 0;
+    memcpy(&hp_raise_exception, &raise, sizeof raise);
+    if (!hp_replace(idivl, (void *)hp_idivl))
+        return 0;
     hp_redirect(handle, "__assert_fail", (void *)hp_on_assert);
     return hp_redirect(handle, "abort", (void *)hp_on_abort) +
            hp_redirect(handle, "cpu_abort_x86_64", (void *)hp_on_cpu_abort);

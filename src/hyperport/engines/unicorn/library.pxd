@@ -17,6 +17,7 @@ cdef struct Library:
     int (*mem_map_ptr)(void *uc, uint64_t address, uint64_t size, uint32_t perms, void *pointer) noexcept nogil
     int (*mmio_map)(void *uc, uint64_t address, uint64_t size, void *read, void *read_data, void *write,
                     void *write_data) noexcept nogil
+    int (*mem_protect)(void *uc, uint64_t address, uint64_t size, uint32_t perms) noexcept nogil
     int (*hook_add)(void *uc, size_t *hook, int kind, void *callback, void *user, uint64_t begin, uint64_t end,
                     ...) noexcept nogil
     int (*reg_read)(void *uc, int register, void *value) noexcept nogil

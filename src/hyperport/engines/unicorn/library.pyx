@@ -41,6 +41,7 @@ SYMBOLS = (
     ("ctl", b"uc_ctl"),
     ("mem_map_ptr", b"uc_mem_map_ptr"),
     ("mmio_map", b"uc_mmio_map"),
+    ("mem_protect", b"uc_mem_protect"),
     ("hook_add", b"uc_hook_add"),
     ("reg_read", b"uc_reg_read"),
     ("emu_start", b"uc_emu_start"),
@@ -111,7 +112,7 @@ cdef Library *load_library() except NULL:
             raise EngineError(f"libunicorn exports no {name.decode()}: it is another build; {ADVICE}")
         fields[<int> index] = symbol
     if hp_install_guard(handle) < 2:
-        raise EngineError(f"libunicorn does not import abort() as expected: it is another build; {ADVICE}")
+        raise EngineError(f"libunicorn cannot be guarded: it is another build, or this host forbids it; {ADVICE}")
     loaded = True
     return &the_library
 

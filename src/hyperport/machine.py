@@ -154,7 +154,7 @@ class Machine:
             device.timer = Timer(self.clock, attached, 0)
             device.memory = self.memory
         elif irq is not None:
-            raise ConfigError(f"{attached.name}: a compiled chip is given its IrqLine when it is made: machine.irq_line()")
+            raise ConfigError(f"{attached.name}: a compiled chip takes its IrqLine when it is made: Machine.irq_line()")
         attached.reset()
         return device
 

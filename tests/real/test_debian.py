@@ -74,6 +74,8 @@ def test_interactive_shell(guest: str, terminal: Terminal) -> None:
 
     # The guest's own Ctrl-C.
     terminal.start("cat")
+    terminal.child.send("ping\r")
+    terminal.child.expect("ping\r+\nping\r")  # the echo, then cat itself
     terminal.child.send("\x03")
     terminal.wait_for_prompt()
     assert terminal.shell("echo again") == (0, "again")

@@ -111,7 +111,7 @@ def test_where_no_ram_is(board: Board, address: int) -> None:
         ("code beyond RAM", "b8 00 00 00 80 ; mov eax, 0x80000000 \n ff e0 ; jmp eax"),
         ("code in the VGA hole", "b8 00 00 0a 00 ; mov eax, 0xa0000 \n ff e0 ; jmp eax"),
         ("code that runs out of RAM", "b8 ff ff 1f 00 ; mov eax, 0x1fffff \n ff e0 ; jmp eax"),
-        ("stack beyond RAM", "bc 00 00 00 90 ; mov esp, 0x90000000 \n 50 ; push eax \n c3 ; ret"),
+        ("stack beyond RAM", "bc 00 00 00 90 ; mov esp, 0x90000000 \n 50 ; push eax \n 0f 0b ; ud2"),
         (
             "page tables beyond RAM",
             """\
@@ -238,6 +238,7 @@ SEGMENT = st.builds(
     limit=BITS_32,
     attributes=BITS_32.map(lambda bits: bits & 0xF0FF00),
 )
+BUSY = 1 << 9
 TABLE = st.builds(Table, base=BITS_32, limit=st.integers(0, 0xFFFF))
 CR0_ET = 0x10
 CR0_ANY = 0x8005002E  # PG CD NW AM WP NE TS EM MP as far as the core takes them with PE
@@ -247,7 +248,8 @@ STATE = st.builds(
     CpuState,
     **dict.fromkeys(("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip", "cr2", "cr3"), BITS_32),
     **dict.fromkeys(("sysenter_cs", "sysenter_esp", "sysenter_eip"), BITS_32),
-    **dict.fromkeys(("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"), SEGMENT),
+    **dict.fromkeys(("es", "cs", "ss", "ds", "fs", "gs", "ldtr"), SEGMENT),
+    tr=SEGMENT.map(lambda tss: replace(tss, attributes=tss.attributes | BUSY)),  # LTR sets it
     gdtr=TABLE,
     idtr=TABLE,
     eflags=BITS_32.map(lambda bits: bits & EFLAGS_ANY | 2),

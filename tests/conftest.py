@@ -50,16 +50,16 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "hyperport", "run", *arguments]
 
 
-def run_command(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str, limit: float = LIMIT_S) -> subprocess.CompletedProcess[str]:
     """Run `hyperport run` as a process of its own, without a terminal."""
     return subprocess.run(
         command(*arguments),
-        cwd=cwd,
+        cwd=ROOT,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=LIMIT_S,
+        timeout=limit,
         check=False,
     )
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -40,8 +41,7 @@ def machine() -> Iterator[Machine]:
 
 
 def engine(machine: Machine) -> ScriptedEngine:
-    assert isinstance(machine.engine, ScriptedEngine)
-    return machine.engine
+    return cast(ScriptedEngine, machine.engine)
 
 
 @pytest.mark.parametrize(

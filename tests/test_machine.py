@@ -119,7 +119,7 @@ def test_kernel_that_is_not_there(tmp_path: Path) -> None:
         ("class Chip:\n    def\n", {}, "line 2: invalid syntax"),
         ("import nowhere_at_all\n", {}, "ModuleNotFoundError: No module named 'nowhere_at_all'"),
         ("class Chip: pass\n", {}, "Chip is no port device"),
-        ("class Chip: pass\n", {"n": "1"}, "does not take these options"),
+        ("class Chip: pass\n", {"n": "1"}, "cannot be made"),
         ("from hyperport import Device\nclass Chip(Device): span = 100_000\n", {}, "chip"),
     ],
 )

@@ -173,8 +173,8 @@ class Machine:
         device_class = load_device_class(spec.path, spec.class_name)
         try:
             device = device_class(**spec.options)
-        except TypeError as error:
-            raise ConfigError(f"device {spec.path}:{spec.class_name} does not take these options: {error}") from error
+        except Exception as error:
+            raise ConfigError(f"device {spec.path}:{spec.class_name} cannot be made: {_told(error)}") from error
         return self.attach(device, spec.base, spec.irq)
 
     def load(self) -> None:
@@ -198,10 +198,12 @@ class Machine:
         Raises what a Python device raised, with its traceback, and KeyboardInterrupt on Ctrl-C. After a Timeout,
         run() goes on where the guest was.
         """
+        if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+            raise ConfigError(f"timeout of {timeout} s: give a number from 0 to {threading.TIMEOUT_MAX:.0f}")
+        self.events.start()
         self.timeout = timeout
         alarm = None if timeout is None else threading.Timer(timeout, self.request_stop, (StopKind.TIMEOUT,))
         began, cpu_began = time.monotonic(), _cpu_seconds()
-        self.events.start()
         if alarm is not None:
             alarm.daemon = True
             alarm.start()
@@ -295,11 +297,16 @@ def load_device_class(path: Path, name: str) -> type[Any]:
     except SyntaxError as error:
         raise ConfigError(f"device {path}: line {error.lineno}: {error.msg}") from error
     except Exception as error:
-        raise ConfigError(f"device {path}: it cannot be imported: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"device {path}: it cannot be imported: {_told(error)}") from error
     found = getattr(module, name, None)
     if not isinstance(found, type):
         raise ConfigError(f"device {path}: it has no class {name}")
     return found
+
+
+def _told(error: Exception) -> str:
+    """An exception of somebody else's code in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _cpu_seconds() -> float:

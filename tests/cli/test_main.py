@@ -153,3 +153,8 @@ def test_monitor_leaves_on_quit_and_at_the_end_of_input() -> None:
 def test_monitor_goes_on_when_a_signal_has_asked_for_the_end() -> None:
     with fake_machine.Machine() as machine:
         assert monitor.Monitor(Typed(), lambda: True)(machine) == monitor.CONTINUE
+
+
+def test_python_m_hyperport_gives_the_status() -> None:
+    done = subprocess.run([sys.executable, "-m", "hyperport", "list", "nothing"], capture_output=True, check=False)
+    assert done.returncode == 2

@@ -34,9 +34,7 @@ class Board:
         for offset, value in ((0, 0x11), (1, VECTOR_BASE), (1, 0x04), (1, 0x01), (1, 0x00)):  # ICW1 to ICW4, OCW1
             self.controller.write(offset, 1, value)
         factory: Any = ENGINES[engine].load()
-        self.engine: Engine = factory(
-            self.memory, ExitPath(self.bus), self.controller, self.attention, self.clock
-        )
+        self.engine: Engine = factory(self.memory, ExitPath(self.bus), self.controller, self.attention, self.clock)
 
     def line(self, number: int) -> IrqLine:
         """A wire to the interrupt controller."""

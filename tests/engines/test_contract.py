@@ -21,6 +21,7 @@ from hyperport.errors import ConfigError
 
 from .board import START, Board
 
+
 @pytest.fixture(params=sorted(ENGINES))
 def board(request: pytest.FixtureRequest) -> Iterator[Board]:
     made = Board(request.param)
@@ -45,10 +46,9 @@ def test_unknown_engine_is_refused() -> None:
 
 
 def test_halt(board: Board) -> None:
-    assert not board.engine.halted
+    halted_before = board.engine.halted
     assert board.engine.run().kind == StopKind.HALT
-    assert board.engine.halted
-    assert not board.engine.interrupts_enabled
+    assert (halted_before, board.engine.halted, board.engine.interrupts_enabled) == (False, True, False)
     assert board.engine.run().kind == StopKind.HALT
 
 

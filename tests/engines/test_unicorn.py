@@ -111,17 +111,25 @@ def test_where_no_ram_is(board: Board, address: int) -> None:
         ("code beyond RAM", "b8 00 00 00 80 ; mov eax, 0x80000000 \n ff e0 ; jmp eax"),
         ("code in the VGA hole", "b8 00 00 0a 00 ; mov eax, 0xa0000 \n ff e0 ; jmp eax"),
         ("code that runs out of RAM", "b8 ff ff 1f 00 ; mov eax, 0x1fffff \n ff e0 ; jmp eax"),
-        ("stack beyond RAM", "bc 00 00 00 90 ; mov esp, 0x90000000 \n 50 ; push eax \n c3 ; ret"),
+        ("stack beyond RAM", "bc 00 00 00 90 ; mov esp, 0x90000000 \n 50 ; push eax \n 0f 0b ; ud2"),
         (
             "page tables beyond RAM",
-            "b8 00 00 00 80 ; mov eax, 0x80000000 \n 0f 22 d8 ; mov cr3, eax \n"
-            "0f 20 c0 ; mov eax, cr0 \n 0d 00 00 00 80 ; or eax, 1 << 31 \n 0f 22 c0 ; mov cr0, eax",
+            """\
+            b8 00 00 00 80 ; mov eax, 0x80000000
+            0f 22 d8       ; mov cr3, eax
+            0f 20 c0       ; mov eax, cr0
+            0d 00 00 00 80 ; or eax, 1 << 31
+            0f 22 c0       ; mov cr0, eax
+            """,
         ),
         (
             "IDT beyond RAM",
-            "c7 05 00 20 00 00 ff ff 00 00 ; mov dword [0x2000], 0xffff \n"
-            "c7 05 04 20 00 00 00 90 00 00 ; mov dword [0x2004], 0x9000 \n"
-            "0f 01 1d 00 20 00 00 ; lidt [0x2000] \n 0f 0b ; ud2",
+            """\
+            c7 05 00 20 00 00 ff ff 00 00 ; mov dword [0x2000], 0xffff
+            c7 05 04 20 00 00 00 90 00 00 ; mov dword [0x2004], 0x9000
+            0f 01 1d 00 20 00 00          ; lidt [0x2000]
+            0f 0b                         ; ud2
+            """,
         ),
         ("GDT of nothing", "31 c0 ; xor eax, eax \n b0 40 ; mov al, 0x40 \n 8e d8 ; mov ds, eax"),
     ],
@@ -180,8 +188,7 @@ def test_interrupt_comes_right_after_the_sti_shadow(board: Board) -> None:
 def test_interrupt_wakes_hlt_and_returns_behind_it(board: Board) -> None:
     stop = board.real("fb f4 fa f4 ; sti, hlt, cli, hlt", {VECTOR_BASE + 3: RETURN_ADDRESS})
     assert (stop.kind, board.state().eip) == (StopKind.HALT, START + 2)
-    assert board.engine.halted
-    assert board.engine.interrupts_enabled
+    assert (board.engine.halted, board.engine.interrupts_enabled) == (True, True)
     assert board.engine.run().kind == StopKind.HALT  # nothing has come
     pending_interrupt(board)
     assert board.engine.run().kind == StopKind.HALT
@@ -231,6 +238,7 @@ SEGMENT = st.builds(
     limit=BITS_32,
     attributes=BITS_32.map(lambda bits: bits & 0xF0FF00),
 )
+BUSY = 1 << 9
 TABLE = st.builds(Table, base=BITS_32, limit=st.integers(0, 0xFFFF))
 CR0_ET = 0x10
 CR0_ANY = 0x8005002E  # PG CD NW AM WP NE TS EM MP as far as the core takes them with PE
@@ -240,7 +248,8 @@ STATE = st.builds(
     CpuState,
     **dict.fromkeys(("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip", "cr2", "cr3"), BITS_32),
     **dict.fromkeys(("sysenter_cs", "sysenter_esp", "sysenter_eip"), BITS_32),
-    **dict.fromkeys(("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"), SEGMENT),
+    **dict.fromkeys(("es", "cs", "ss", "ds", "fs", "gs", "ldtr"), SEGMENT),
+    tr=SEGMENT.map(lambda tss: replace(tss, attributes=tss.attributes | BUSY)),  # LTR sets it
     gdtr=TABLE,
     idtr=TABLE,
     eflags=BITS_32.map(lambda bits: bits & EFLAGS_ANY | 2),

@@ -95,7 +95,9 @@ def test_exception_comes_out_of_run_with_its_own_frames(tmp_path: Path) -> None:
 
 def test_exception_on_the_command_line(tmp_path: Path) -> None:
     source = tmp_path / "bad.py"
-    source.write_text("class Bad:\n    span = 1\n    def read(self, o, s): return 1\n    def write(self, o, s, v): 1 / 0\n")
+    source.write_text(
+        "class Bad:\n    span = 1\n    def read(self, o, s): return 1\n    def write(self, o, s, v): 1 / 0\n"
+    )
     done = run_command("devtest", "--device", f"{source}:Bad,base=0x300")
     assert done.returncode == 70
     assert "1 / 0" in done.stderr

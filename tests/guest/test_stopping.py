@@ -122,4 +122,5 @@ def test_closed_machine_can_still_be_looked_at() -> None:
     machine.request_stop(StopKind.QUIT)
     assert console.feed(b"late") == 4
     assert machine.save_devices()["uart16550"]["lcr"] == 3
-    assert not machine.engine.halted
+    with pytest.raises(EngineError, match="has been closed"):
+        machine.engine.state()

@@ -19,7 +19,7 @@ from posix.unistd cimport close, read, write
 from hyperport.backends.clock cimport Clock, VirtualClock
 from hyperport.bus.attention cimport ATTENTION_TIMER, SIGNAL, Attention
 
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, EngineError
 
 cdef extern from *:
     """
@@ -112,6 +112,8 @@ cdef class HostEvents:
 
     def start(self):
         """Begin to watch; on the main thread also catch signals for as long as the run lasts."""
+        if self.thread is not None:
+            raise EngineError("run() was called while the guest runs: stop it first, or wait for its end")
         self.stopping = False
         self.signal_seen = 0
         if threading.current_thread() is threading.main_thread():

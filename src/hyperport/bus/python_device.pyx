@@ -42,8 +42,11 @@ cdef class PythonDevice(PortDevice):
     def __init__(self, target):
         self.target = target
         self.name = str(getattr(target, "name", None) or type(target).__name__.lower())
-        self.span = int(getattr(target, "span", 1))
-        self.widths = tuple(getattr(target, "widths", (1,)))
+        try:
+            self.span = int(getattr(target, "span", 1))
+            self.widths = tuple(getattr(target, "widths", (1,)))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{self.name}: span must be a number and widths a tuple of numbers ({error})") from error
         self.read_many = getattr(target, "read_block", None)
         self.write_many = getattr(target, "write_block", None)
         self.attention = Attention()

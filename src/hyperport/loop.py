@@ -47,8 +47,7 @@ def wait_for_interrupt(machine: Machine) -> None:
 
 def finish(machine: Machine, stop: Stop) -> outcome.Outcome:
     """The outcome that a stop means; a panic on the console explains whatever came after it."""
-    if stop.kind == StopKind.DEVICE_ERROR:
-        assert stop.failure is not None
+    if stop.failure is not None:  # whatever else came first
         raise stop.failure
     panic = machine.panic_line()
     if panic is not None and stop.kind in PANIC_EXPLAINS:

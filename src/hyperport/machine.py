@@ -20,6 +20,7 @@ from hyperport.backends.char import CharBackend
 from hyperport.backends.clock import Clock, RealClock, Timer
 from hyperport.backends.host_events import HostEvents
 from hyperport.bus.attention import Attention, StopKind, StopPin
+from hyperport.bus.device import PortDevice
 from hyperport.bus.irq import IrqLine
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
@@ -39,7 +40,7 @@ from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.devices.uart16550 import Uart16550
 from hyperport.engines import resolve
 from hyperport.engines.base import Engine
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, StateError
 from hyperport.memory import GuestMemory
 from hyperport.observe.stats import run_statistics
 from hyperport.outcome import Outcome
@@ -77,8 +78,7 @@ class Machine:
         self.bus = PortBus()
         self.serial = serial or CharBackend()
         self.debugcon = debugcon or CharBackend()
-        self.firmware_log = CharBackend()
-        for backend in (self.serial, self.debugcon, self.firmware_log):
+        for backend in (self.serial, self.debugcon):
             backend.connect(self.attention, self.clock)
         self.irq_owners: dict[int, str] = {CASCADE: "the second PIC"}
         self.timeout: float | None = None
@@ -120,7 +120,7 @@ class Machine:
             (Debugcon(self.debugcon), 0x0E9, 1, 0),
             (DebugExit(self.attention), 0x0F4, 4, 0),
             (self.uart, 0x3F8, 8, 0),
-            (Debugcon(self.firmware_log), 0x402, 1, 0),
+            (Debugcon(self.debugcon), 0x402, 1, 0),
             (DebugExit(self.attention), 0x501, 2, 0),
             (PowerOff(IrqLine(reset, StopKind.POWER_OFF)), 0x604, 2, 0),
             (PciHost(ResetCf9(reset_line())), 0xCF8, 8, 0),
@@ -146,10 +146,19 @@ class Machine:
 
         A plain Python device is given irq, clock, timer and memory as attributes and is then reset.
         """
-        attached = self.bus.attach(device, base)
+        name = str(getattr(device, "name", None) or type(device).__name__.lower())
+        if irq is not None and isinstance(device, PortDevice):
+            raise ConfigError(f"{name}: a compiled chip is given its IrqLine when it is made: machine.irq_line()")
+        line = IrqLine() if irq is None else self.irq_line(irq, name)
+        try:
+            attached = self.bus.attach(device, base)
+        except ConfigError:
+            if irq is not None:
+                del self.irq_owners[irq]
+            raise
         if isinstance(attached, PythonDevice):
             attached.connect(self.attention)
-            device.irq = IrqLine() if irq is None else self.irq_line(irq, attached.name)
+            device.irq = line
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
             device.memory = self.memory
@@ -158,7 +167,12 @@ class Machine:
 
     def attach_python(self, spec: DeviceSpec) -> Any:
         """Load the class that spec names from its file, make a device of it and attach it."""
-        return self.attach(load_device_class(spec.path, spec.class_name)(**spec.options), spec.base, spec.irq)
+        device_class = load_device_class(spec.path, spec.class_name)
+        try:
+            device = device_class(**spec.options)
+        except TypeError as error:
+            raise ConfigError(f"device {spec.path}:{spec.class_name} does not take these options: {error}") from error
+        return self.attach(device, spec.base, spec.irq)
 
     def load(self) -> None:
         """Put the configured kernel into memory and the vCPU at its entry."""
@@ -190,6 +204,10 @@ class Machine:
             alarm.start()
         try:
             return loop.run(self, monitor)
+        except KeyboardInterrupt:
+            self.events.stop()
+            self.attention.take_stop()  # the watcher's word of the same signal: the next run goes on
+            raise
         finally:
             if alarm is not None:
                 alarm.cancel()
@@ -204,7 +222,7 @@ class Machine:
 
     def flush_output(self) -> None:
         """Send what waits for a newline."""
-        for backend in (self.serial, self.debugcon, self.firmware_log):
+        for backend in (self.serial, self.debugcon):
             backend.drain()
 
     def panic_line(self) -> str | None:
@@ -235,9 +253,10 @@ class Machine:
 
     def load_devices(self, records: dict[str, Any]) -> None:
         """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
-        for name, device in self._named_devices():
-            if name not in records:
-                raise ConfigError(f"the saved machine has no {name}: load it into one with the same devices")
+        devices = dict(self._named_devices())
+        if wrong := set(devices) ^ set(records):
+            raise StateError(f"the saved machine has other devices ({', '.join(sorted(wrong))}): load it into its like")
+        for name, device in devices.items():
             device.load(records[name])
 
     def _named_devices(self) -> list[tuple[str, Any]]:
@@ -268,7 +287,12 @@ def load_device_class(path: Path, name: str) -> type[Any]:
         raise ConfigError(f"device {path}: not a Python file; give FILE.py:Class")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ConfigError(f"device {path}: line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        raise ConfigError(f"device {path}: it cannot be imported: {type(error).__name__}: {error}") from error
     found = getattr(module, name, None)
     if not isinstance(found, type):
         raise ConfigError(f"device {path}: it has no class {name}")

@@ -48,7 +48,7 @@ def leaves() -> dict[int, Leaf]:
     brand = BRAND.encode().ljust(48, b"\0")
     table = {
         0: (2, ebx, ecx, edx),
-        1: (SIGNATURE, 8 << 8, FEATURES_ECX, FEATURES_EDX),
+        1: (SIGNATURE, 0, FEATURES_ECX, FEATURES_EDX),
         2: (1, 0, 0, 0),
         0x80000000: (0x80000008, 0, 0, 0),
         0x80000001: (0, 0, 0, EXTENDED_EDX),

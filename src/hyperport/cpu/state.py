@@ -52,7 +52,10 @@ SYSTEM_TSS_BUSY: Final = PRESENT | 11 << 8
 
 @dataclass(slots=True, kw_only=True)
 class CpuState:
-    """All registers that boot, reports and a move between engines need. Numbers are unsigned 32-bit."""
+    """All registers that boot, reports and a move between engines need. Numbers are unsigned 32-bit.
+
+    halted: the vCPU sits in HLT, behind which eip points.
+    """
 
     eax: int = 0
     ecx: int = 0
@@ -82,6 +85,7 @@ class CpuState:
     sysenter_cs: int = 0
     sysenter_esp: int = 0
     sysenter_eip: int = 0
+    halted: bool = False
 
     def describe(self) -> str:
         """The registers in four lines, for reports of a guest that died."""

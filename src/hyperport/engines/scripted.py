@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from hyperport.bus.attention import StopKind
@@ -61,11 +62,12 @@ class ScriptedEngine:
 
     def state(self) -> CpuState:
         """The registers as they were set."""
-        return self._state
+        return replace(self._state, halted=self.halted)
 
     def set_state(self, state: CpuState) -> None:
         """Keep the registers; no code runs."""
         self._state = state
+        self.halted = state.halted
 
     def counters(self) -> EngineCounters:
         """Nothing is counted."""

@@ -54,6 +54,8 @@ cdef class UnicornEngine:
     cdef _map(self)
     cdef _hook(self)
     cdef _identify(self)
+    cdef _require_open(self)
+    cdef void release(self) noexcept
     cdef bint service(self) noexcept nogil
     cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
     cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil

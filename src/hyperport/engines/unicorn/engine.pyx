@@ -357,13 +357,12 @@ cdef class UnicornEngine:
         features[FEATURE_1_ECX] = cpuid.FEATURES_ECX
         features[FEATURE_80000001_EDX] = cpuid.EXTENDED_EDX
 
-    def close(self):
-        """Give the CPU back. An engine that died inside the library is left as it is: it cannot be taken apart."""
-        if self.uc != NULL and self.dead is None:
-            self.lib.close(self.uc)
-        self.uc = NULL
+    cdef _require_open(self):
+        if self.uc == NULL:
+            raise EngineError("unicorn: the machine has been closed; make a new one")
 
-    def __dealloc__(self):
+    cdef void release(self) noexcept:
+        """Let go of whoever could still call us, then of the CPU; one that died inside the library stays as it is."""
         if self.memory is not None and self.memory.invalidate_context == <void *> self:
             self.memory.invalidate = ignore_host_write
         if self.attention is not None and self.attention.kick_context == self.cpu:
@@ -372,6 +371,18 @@ cdef class UnicornEngine:
             (<A20Pin> self.pin).engine = NULL
         if self.uc != NULL and self.dead is None:
             self.lib.close(self.uc)
+        self.uc = NULL
+        self.cpu = NULL
+        self.env = NULL
+
+    def close(self):
+        """Give the CPU back. Raises EngineError while the guest runs."""
+        if self.running:
+            raise EngineError("unicorn: close() was called while the guest runs; stop it first")
+        self.release()
+
+    def __dealloc__(self):
+        self.release()
         free(self.pages)
 
     # Running.
@@ -392,6 +403,7 @@ cdef class UnicornEngine:
             return Stop(StopKind.ENGINE_ABORT, text=self.dead)
         if self.running:
             raise EngineError("unicorn: run() was called while the guest runs")
+        self._require_open()
         kind, value, failure, text = self.attention.take_stop()
         if kind != StopKind.NONE:
             return Stop(kind, value, failure, text)
@@ -603,12 +615,12 @@ cdef class UnicornEngine:
     @property
     def halted(self):
         """True while the vCPU sits in HLT."""
-        return u32(self.cpu, CPU_HALTED)[0] != 0
+        return self.cpu != NULL and u32(self.cpu, CPU_HALTED)[0] != 0
 
     @property
     def interrupts_enabled(self):
         """EFLAGS.IF."""
-        return (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_IF) != 0
+        return self.env != NULL and (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_IF) != 0
 
     @property
     def a20_pin(self):
@@ -651,6 +663,7 @@ cdef class UnicornEngine:
         """All registers as a CpuState."""
         cdef uint32_t eflags = 0
         cdef char *env = self.env
+        self._require_open()
         self.lib.reg_read(self.uc, UC_X86_REG_EFLAGS, &eflags)
         cdef uint64_t *cr = u64(env, ENV_CR)
         state = CpuState(
@@ -660,7 +673,7 @@ cdef class UnicornEngine:
             gdtr=Table(<uint32_t> u64(env, ENV_GDT + SEGMENT_BASE)[0], u32(env, ENV_GDT + SEGMENT_LIMIT)[0]),
             idtr=Table(<uint32_t> u64(env, ENV_IDT + SEGMENT_BASE)[0], u32(env, ENV_IDT + SEGMENT_LIMIT)[0]),
             sysenter_cs=u32(env, ENV_SYSENTER_CS)[0], sysenter_esp=<uint32_t> u64(env, ENV_SYSENTER_ESP)[0],
-            sysenter_eip=<uint32_t> u64(env, ENV_SYSENTER_EIP)[0],
+            sysenter_eip=<uint32_t> u64(env, ENV_SYSENTER_EIP)[0], halted=self.halted,
         )
         for index, name in enumerate(REGISTERS):
             setattr(state, name, <uint32_t> u64(env, ENV_REGS)[<int> index])
@@ -674,13 +687,14 @@ cdef class UnicornEngine:
         cdef uint32_t eflags = state.eflags
         if self.running:
             raise EngineError("unicorn: registers cannot be loaded while the guest runs")
+        self._require_open()
         for index, name in enumerate(REGISTERS):
             u64(env, ENV_REGS)[<int> index] = <uint32_t> getattr(state, name)
         u64(env, ENV_EIP)[0] = <uint32_t> state.eip
         u64(env, ENV_CC_SRC)[0] = eflags & EFLAGS_ARITHMETIC
         u32(env, ENV_CC_OP)[0] = CC_OP_EFLAGS
         (<int32_t *> (env + ENV_DF))[0] = -1 if eflags & EFLAGS_DF else 1
-        u64(env, ENV_EFLAGS)[0] = (eflags & ~<uint32_t> (EFLAGS_ARITHMETIC | EFLAGS_DF)) | 2
+        u64(env, ENV_EFLAGS)[0] = eflags | 2    # on entry the core takes all flags from here, until then from cc_src and df
         u64(env, ENV_EFER)[0] = state.efer
         u32(env, ENV_SYSENTER_CS)[0] = state.sysenter_cs
         u64(env, ENV_SYSENTER_ESP)[0] = <uint32_t> state.sysenter_esp
@@ -697,7 +711,7 @@ cdef class UnicornEngine:
         self.lib.update_cr3(env, <uint32_t> state.cr3)
         self.lib.update_cr0(env, <uint32_t> state.cr0)
         u64(env, ENV_CR)[2] = <uint32_t> state.cr2
-        u32(self.cpu, CPU_HALTED)[0] = 0
+        u32(self.cpu, CPU_HALTED)[0] = 1 if state.halted else 0
         (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
         self.refresh_hidden_flags()
 

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Running guests in tests: the built-in ones, and a few bytes of machine code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from hyperport import Machine, MemoryBackend, Outcome
+from hyperport.guests.registry import locate
+
+ROOT: Final = Path(__file__).parents[1]
+LIMIT_S: Final = 120  # hung, not slow
+MIB: Final = 1 << 20
+FNV_OFFSET: Final = 2166136261  # FNV-1a, 32 bits
+FNV_PRIME: Final = 16777619
+
+
+def run_guest(name: str, append: str = "", *, timeout: float = LIMIT_S, **machine: Any) -> tuple[Outcome, str]:
+    """Run a built-in guest on the default engine; its outcome and what it wrote on COM1, with plain newlines."""
+    console = MemoryBackend()
+    with built_in(name, append, serial=console, **machine) as built:
+        outcome = built.run(timeout=timeout)
+    return outcome, console.output().decode().replace("\r\n", "\n")
+
+
+def built_in(name: str, append: str = "", **machine: Any) -> Machine:
+    """A machine with a built-in guest loaded."""
+    guest = locate(name)
+    return Machine(kernel=guest.kernel, append=append, **{"memory": guest.memory} | machine)
+
+
+def machine_code(listing: str) -> bytes:
+    """The bytes of a listing: hexadecimal on the left, assembly after a semicolon."""
+    return b"".join(bytes.fromhex(line.partition(";")[0]) for line in listing.splitlines())
+
+
+def flat_guest(directory: Path, listing: str, **machine: Any) -> Machine:
+    """A machine that runs a listing at 0x10000 in 32-bit protected mode, without interrupts."""
+    image = directory / "guest.bin"
+    image.write_bytes(machine_code(listing))
+    return Machine(kernel=image, flat=(0x10000, "protected"), **{"memory": 2 * MIB} | machine)
+
+
+def command(*arguments: str) -> list[str]:
+    """A command line of hyperport run, with this interpreter."""
+    return [sys.executable, "-m", "hyperport", "run", *arguments]
+
+
+def run_command(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run `hyperport run` as a process of its own, without a terminal."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def fnv1a(data: bytes) -> int:
+    """The 32-bit FNV-1a checksum, as guest/programs/echo.c counts it."""
+    checksum = FNV_OFFSET
+    for byte in data:
+        checksum = (checksum ^ byte) * FNV_PRIME & 0xFFFFFFFF
+    return checksum

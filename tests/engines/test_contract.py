@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every engine owes the run loop: run over all of ENGINES."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from hyperport import Device
+from hyperport.backends.clock import Timer
+from hyperport.bus.attention import StopKind
+from hyperport.bus.device import PortDevice
+from hyperport.bus.port_bus import Path
+from hyperport.bus.python_device import PythonDevice
+from hyperport.cpu.state import Segment, Table, real_mode
+from hyperport.engines import ENGINES, resolve
+from hyperport.engines.base import EngineCounters
+from hyperport.errors import ConfigError
+
+from .board import START, Board
+
+@pytest.fixture(params=sorted(ENGINES))
+def board(request: pytest.FixtureRequest) -> Iterator[Board]:
+    made = Board(request.param)
+    made.memory.write(START, b"\xf4")
+    made.engine.set_state(real_mode(cs=0, ip=START))
+    yield made
+    made.engine.close()
+
+
+def test_entry_tells_the_truth(board: Board) -> None:
+    entry = ENGINES[board.engine.name]
+    assert entry.paths == board.engine.paths
+    assert set(entry.paths) <= {path.name.lower() for path in Path}
+    assert entry.summary
+    assert all(check.ok for check in entry.check())
+
+
+def test_unknown_engine_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'bochs' is unknown; choose from auto, scripted, unicorn"):
+        resolve("bochs")
+    assert resolve("auto").name == "unicorn"
+
+
+def test_halt(board: Board) -> None:
+    assert not board.engine.halted
+    assert board.engine.run().kind == StopKind.HALT
+    assert board.engine.halted
+    assert not board.engine.interrupts_enabled
+    assert board.engine.run().kind == StopKind.HALT
+
+
+@pytest.mark.parametrize("kind", sorted(set(StopKind) - {StopKind.NONE, StopKind.HALT}))
+def test_stop_request_is_served_once(board: Board, kind: StopKind) -> None:
+    failure = ValueError("why")
+    board.attention.stop(kind, 42, failure, "because")
+    stop = board.engine.run()
+    assert (stop.kind, stop.value, stop.failure, stop.text) == (kind, 42, failure, "because")
+    assert board.engine.run().kind == StopKind.HALT
+
+
+def test_first_stop_request_wins(board: Board) -> None:
+    board.attention.stop(StopKind.RESET)
+    board.attention.stop(StopKind.TIMEOUT)
+    assert board.engine.run().kind == StopKind.RESET
+    assert board.engine.run().kind == StopKind.HALT
+
+
+def test_look_up_fires_timers_that_are_due(board: Board) -> None:
+    class Alarm(Device):
+        """Counts its alarms."""
+
+        rung = 0
+
+        def on_timer(self, number: int) -> None:
+            self.rung += 1
+
+    alarm = Alarm()
+    timer = Timer(board.clock, PythonDevice(alarm), 0)
+    timer.arm_at(1000)
+    board.engine.look_up()
+    assert alarm.rung == 0
+    board.clock.advance(1000)
+    board.engine.look_up()
+    assert alarm.rung == 1
+
+
+def test_state_is_what_was_loaded(board: Board) -> None:
+    loaded = replace(
+        real_mode(cs=0x1234, ip=0x5678), eax=0xDEADBEEF, edi=1, gdtr=Table(0x1000, 0x7F), fs=Segment(0x20, 0x200)
+    )
+    board.engine.set_state(loaded)
+    assert loaded.differences(board.engine.state()) == []
+
+
+def test_counters_and_pins(board: Board) -> None:
+    assert board.engine.counters() == EngineCounters()
+    assert isinstance(board.engine.a20_pin, PortDevice)
+
+
+def test_close_twice(board: Board) -> None:
+    board.engine.close()
+    board.engine.close()

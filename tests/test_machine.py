@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The board as it is built: who is where, and what is refused with one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hyperport import ConfigError, Device, DeviceSpec, HyperportError, ImageError, Machine, MachineConfig, VirtualClock
+from hyperport.devices.post_code import PostCode
+
+from .conftest import MIB, run_command
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    with Machine(engine="scripted", memory=MIB, clock=VirtualClock()) as made:
+        yield made
+
+
+class Two(Device):
+    """Two ports."""
+
+    span = 2
+
+
+def test_board_of_a_pc(machine: Machine) -> None:
+    owners = {port: machine.bus.owner(port) for port in (0x20, 0xA1, 0x4D0, 0x43, 0x61, 0x60, 0x64, 0x71, 0x3FF, 0xCF9)}
+    assert owners == {
+        0x20: "pic8259",
+        0xA1: "pic8259",
+        0x4D0: "pic8259",
+        0x43: "pit8254",
+        0x61: "pit8254",
+        0x60: "i8042",
+        0x64: "i8042",
+        0x71: "rtc146818",
+        0x3FF: "uart16550",
+        0xCF9: "pci-host",
+    }
+    assert machine.irq_owners.keys() == {0, 1, 2, 4, 8, 12}
+
+
+def test_python_device_gets_its_wires(machine: Machine) -> None:
+    device = machine.attach(Two(), 0x300, 5)
+    assert (device.irq.number, device.memory.size, device.clock) == (5, MIB, machine.clock)
+    assert device.timer.deadline > 0
+    unwired = machine.attach(Two(), 0x310)
+    unwired.irq.set(1)
+
+
+@pytest.mark.parametrize("base", [0x3FF, 0x64, 0x1F])
+def test_overlap(machine: Machine, base: int) -> None:
+    with pytest.raises(ConfigError, match="two") as caught:
+        machine.attach(Two(), base)
+    assert "\n" not in str(caught.value)
+    assert str(machine.bus.owner(0x3FF)) in str(caught.value) or base != 0x3FF
+
+
+def test_beyond_the_last_port(machine: Machine) -> None:
+    with pytest.raises(ConfigError):
+        machine.attach(Two(), 0xFFFF)
+
+
+@pytest.mark.parametrize(
+    ("irq", "words"),
+    [
+        (4, "two: irq 4 belongs to uart16550; choose another"),
+        (2, "two: irq 2 belongs to the second PIC"),
+        (16, "two: irq 16 is outside 0 to 15"),
+        (-1, "two: irq -1 is outside 0 to 15"),
+    ],
+)
+def test_irq_that_cannot_be_had(machine: Machine, irq: int, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        machine.attach(Two(), 0x300, irq)
+
+
+def test_irq_of_another_device(machine: Machine) -> None:
+    machine.attach(Two(), 0x300, 5)
+    with pytest.raises(ConfigError, match="irq 5 belongs to two"):
+        machine.attach(Two(), 0x310, 5)
+
+
+def test_compiled_chip_takes_its_line_when_it_is_made(machine: Machine) -> None:
+    machine.attach(PostCode(), 0x300)
+    with pytest.raises(ConfigError, match="post-code: a compiled chip"):
+        machine.attach(PostCode(), 0x310, 5)
+
+
+def test_object_that_is_no_device(machine: Machine) -> None:
+    with pytest.raises(ConfigError, match=r"str is no port device: it has no read and no write\(\)"):
+        machine.attach("device", 0x300)
+
+
+def test_config_and_its_fields_at_once() -> None:
+    with pytest.raises(ConfigError, match="not both: memory"):
+        Machine(MachineConfig(), memory=MIB)
+
+
+def test_unknown_engine() -> None:
+    with pytest.raises(ConfigError, match="engine 'bochs' is unknown; choose from auto, scripted, unicorn"):
+        Machine(engine="bochs")
+
+
+def test_kernel_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="nothing"):
+        Machine(kernel=tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "words"),
+    [
+        (None, {}, "no such file"),
+        ("class Other: pass\n", {}, "it has no class Chip"),
+        ("Chip = 1\n", {}, "it has no class Chip"),
+        ("class Chip:\n    def\n", {}, "line 2: invalid syntax"),
+        ("import nowhere_at_all\n", {}, "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("class Chip: pass\n", {}, "Chip is no port device"),
+        ("class Chip: pass\n", {"n": "1"}, "does not take these options"),
+        ("from hyperport import Device\nclass Chip(Device): span = 100_000\n", {}, "chip"),
+    ],
+)
+def test_bad_device_file_is_one_line(tmp_path: Path, source: str | None, options: dict[str, str], words: str) -> None:
+    path = tmp_path / "chip.py"
+    if source is not None:
+        path.write_text(source)
+    with pytest.raises(ConfigError) as caught:
+        Machine(
+            engine="scripted",
+            memory=MIB,
+            devices=(DeviceSpec(path=path, class_name="Chip", base=0x300, options=options),),
+        )
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_reach_the_device(tmp_path: Path) -> None:
+    path = tmp_path / "chip.py"
+    path.write_text(
+        "from hyperport import Device\n"
+        "class Chip(Device):\n"
+        "    def __init__(self, value): self.value = int(value)\n"
+        "    def read(self, offset, size): return self.value\n"
+    )
+    spec = DeviceSpec(path=path, class_name="Chip", base=0x300, options={"value": "0x1f".replace("0x1f", "31")})
+    with Machine(engine="scripted", memory=MIB, devices=(spec,)) as machine:
+        assert machine.bus.inp(0x300) == 31
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("demo", "--device", "/nowhere.py:Chip,base=0x300"), 78),
+        (("demo", "--device", "docs/examples/doorbell.py:Doorbell,base=0x3f8"), 78),
+        (("demo", "--device", "docs/examples/doorbell.py:Doorbell,base=0x300,irq=4"), 78),
+        (("demo", "--engine", "bochs"), 78),
+        (("demo", "--mem", "1K"), 78),
+        (("--kernel", "/nowhere"), 66),
+        (("--kernel", "docs/examples/doorbell.py"), 66),
+    ],
+)
+def test_command_that_cannot_work_is_one_line(arguments: tuple[str, ...], status: int) -> None:
+    done = run_command(*arguments)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith("hyperport: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_every_error_of_ours_is_one_type() -> None:
+    assert issubclass(ConfigError, HyperportError)

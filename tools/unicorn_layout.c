@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Prints the offsets that src/hyperport/engines/unicorn/layout.pxi holds, from the headers of Unicorn's source
+ * distribution (pip download --no-binary :all: unicorn==2.1.4), configured once so that config-host.h exists:
+ *
+ *     cmake -S unicorn-2.1.4/src -B build -DUNICORN_ARCH=x86
+ *     S=unicorn-2.1.4/src
+ *     gcc -w -O2 -Ibuild -Ibuild/x86_64-softmmu -I$S/glib_compat -I$S/qemu -I$S/qemu/include -I$S/include -I$S/qemu/tcg \
+ *         -I$S/qemu/tcg/i386 -I$S/qemu/target/i386 -DNEED_CPU_H -include $S/qemu/x86_64.h \
+ *         -Wl,--defsym,flatview_translate_x86_64=0 tools/unicorn_layout.c -o unicorn_layout && ./unicorn_layout
+ */
+#include "uc_priv.h"
+#include "sysemu/cpus.h"
+#include "cpu.h"
+#include "exec/exec-all.h"
+#include "exec/cpu-all.h"
+#include "unicorn_common.h"
+#include <stdio.h>
+
+#define ROW(name, value) printf("    %s = %ld\n", name, (long)(value))
+
+int main(void)
+{
+    ROW("UC_MEMORY_MAPPING", offsetof(struct uc_struct, memory_mapping));
+    ROW("UC_CPU", offsetof(struct uc_struct, cpu));
+    ROW("UC_NO_EXIT_REQUEST", offsetof(struct uc_struct, no_exit_request));
+    ROW("CPU_INTERRUPT_REQUEST", offsetof(CPUState, interrupt_request));
+    ROW("CPU_ENV_PTR", offsetof(CPUState, env_ptr));
+    ROW("CPU_ICOUNT_DECR_PTR", offsetof(CPUState, icount_decr_ptr));
+    ROW("CPU_HALTED", offsetof(CPUState, halted));
+    ROW("CPU_EXCEPTION_INDEX", offsetof(CPUState, exception_index));
+    ROW("CPU_UC", offsetof(CPUState, uc));
+    ROW("CPU_CLASS", offsetof(CPUState, cc));
+    ROW("CLASS_TLB_FILL", offsetof(CPUClass, tlb_fill));
+    ROW("CLASS_CPU_EXEC_INTERRUPT", offsetof(CPUClass, cpu_exec_interrupt));
+    ROW("X86CPU_TLB_FAST", offsetof(X86CPU, neg.tlb.f));
+    ROW("X86CPU_ENV", offsetof(X86CPU, env));
+    ROW("ENV_REGS", offsetof(CPUX86State, regs));
+    ROW("ENV_EIP", offsetof(CPUX86State, eip));
+    ROW("ENV_EFLAGS", offsetof(CPUX86State, eflags));
+    ROW("ENV_CC_SRC", offsetof(CPUX86State, cc_src));
+    ROW("ENV_CC_OP", offsetof(CPUX86State, cc_op));
+    ROW("ENV_DF", offsetof(CPUX86State, df));
+    ROW("ENV_HFLAGS", offsetof(CPUX86State, hflags));
+    ROW("ENV_SEGS", offsetof(CPUX86State, segs));
+    ROW("ENV_LDT", offsetof(CPUX86State, ldt));
+    ROW("ENV_TR", offsetof(CPUX86State, tr));
+    ROW("ENV_GDT", offsetof(CPUX86State, gdt));
+    ROW("ENV_IDT", offsetof(CPUX86State, idt));
+    ROW("ENV_CR", offsetof(CPUX86State, cr));
+    ROW("ENV_EFER", offsetof(CPUX86State, efer));
+    ROW("ENV_SYSENTER_CS", offsetof(CPUX86State, sysenter_cs));
+    ROW("ENV_SYSENTER_ESP", offsetof(CPUX86State, sysenter_esp));
+    ROW("ENV_SYSENTER_EIP", offsetof(CPUX86State, sysenter_eip));
+    ROW("ENV_ERROR_CODE", offsetof(CPUX86State, error_code));
+    ROW("ENV_EXCEPTION_IS_INT", offsetof(CPUX86State, exception_is_int));
+    ROW("ENV_EXCEPTION_NEXT_EIP", offsetof(CPUX86State, exception_next_eip));
+    ROW("ENV_OLD_EXCEPTION", offsetof(CPUX86State, old_exception));
+    ROW("ENV_DR", offsetof(CPUX86State, dr));
+    ROW("ENV_FEATURES", offsetof(CPUX86State, features));
+    ROW("ENV_UC", offsetof(CPUX86State, uc));
+    ROW("SEGMENT_SIZE", sizeof(SegmentCache));
+    ROW("SEGMENT_BASE", offsetof(SegmentCache, base));
+    ROW("SEGMENT_LIMIT", offsetof(SegmentCache, limit));
+    ROW("SEGMENT_FLAGS", offsetof(SegmentCache, flags));
+    ROW("TLB_ENTRY_SIZE", sizeof(CPUTLBEntry));
+    ROW("TLB_WRITE", offsetof(CPUTLBEntry, addr_write));
+    ROW("TLB_CODE", offsetof(CPUTLBEntry, addr_code));
+    ROW("TLB_ADDEND", offsetof(CPUTLBEntry, addend));
+    ROW("TLB_FAST_SIZE", sizeof(CPUTLBDescFast));
+    ROW("TLB_MODES", NB_MMU_MODES);
+    ROW("TLB_INVALID", TLB_INVALID_MASK);
+    ROW("TLB_NOT_DIRTY", TLB_NOTDIRTY);
+    ROW("FEATURE_1_EDX", FEAT_1_EDX);
+    ROW("FEATURE_1_ECX", FEAT_1_ECX);
+    ROW("FEATURE_80000001_EDX", FEAT_8000_0001_EDX);
+    return 0;
+}

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src guest -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.[chS]' -o -name '*.ld')
 CYTHON := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
 
-.PHONY: help build demo test test-real bench lint format clean
+.PHONY: help build headers demo test test-real bench lint format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ $(VENV)/built: $(VENV)/installed setup.py $(SOURCES)
 	touch $@
 
 build: $(VENV)/built ## the compiled core, the guest programs and .venv/bin/hyperport
+
+headers: build ## guest/include/hyperport/abi.h from the table of numbers
+	$(BIN)/python tools/abi_header.py
 
 demo: build ## boot the built-in guest on the default engine and show its port accesses
 	$(BIN)/hyperport run demo --report || test $$? -eq 1 # 1: the guest itself wrote exit value 0
@@ -49,6 +52,6 @@ format: $(VENV)/installed ## let ruff format the Python files
 	$(BIN)/ruff format .
 
 clean: ## everything that was built
-	rm -rf $(VENV) build dist src/*.egg-info src/hyperport/guests/bin
+	rm -rf $(VENV) build dist src/*.egg-info src/hyperport/guests/bin src/hyperport/rom/vmi.bin
 	find src -name '*.so' -delete
 	find src \( -name '*.c' -o -name '*.html' \) -delete

@@ -16,6 +16,8 @@ SOURCES = sorted((ROOT / "src" / "hyperport").rglob("*.pyx"))
 
 GUEST = ROOT / "guest"
 GUEST_BIN = ROOT / "src" / "hyperport" / "guests" / "bin"
+ROM_SOURCE = GUEST / "rom" / "vmi.S"
+ROM_BIN = ROOT / "src" / "hyperport" / "rom" / "vmi.bin"
 GUEST_CC = os.environ.get("GUEST_CC", "gcc")
 GUEST_CFLAGS = [
     *("-m32", "-march=i686", "-mno-sse", "-mno-mmx", "-mno-80387"),
@@ -70,19 +72,35 @@ def build_guests() -> None:
         part.replace(target)
 
 
+def build_rom() -> None:
+    """Assembles the code of the VMI option ROM, flat from offset 0."""
+    include = GUEST / "include"
+    newest = max(path.stat().st_mtime for path in (ROM_SOURCE, *include.rglob("*.h"), ROOT / "setup.py"))
+    if ROM_BIN.exists() and ROM_BIN.stat().st_mtime > newest:
+        return
+    check_guest_compiler()
+    part = ROM_BIN.with_suffix(".part")
+    flat = "-Wl,--oformat=binary,-Ttext=0"
+    run_guest_compiler(["-I", str(include), flat, "-o", str(part), str(ROM_SOURCE)])
+    part.chmod(0o644)
+    part.replace(ROM_BIN)
+
+
 class BuildPy(build_py):  # type: ignore[misc]
-    """build_py that makes the guest programs first: they are package data."""
+    """build_py that makes the guest programs and the ROM first: they are package data."""
 
     def run(self) -> None:  # noqa: D102
         build_guests()
+        build_rom()
         super().run()
 
 
 class BuildExt(build_ext):  # type: ignore[misc]
-    """build_ext that makes the guest programs too: `build_ext --inplace` runs no build_py."""
+    """build_ext that makes the guest programs and the ROM too: `build_ext --inplace` runs no build_py."""
 
     def run(self) -> None:  # noqa: D102
         build_guests()
+        build_rom()
         super().run()
 
 

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""VMI 3.0: the guest calls an option ROM (rom/image.py), whose stubs for the port calls ring a doorbell.
+
+The doorbell is `out %al, $number` at its own place in the ROM. It is known by its physical address, so nothing is
+taken from the guest: the same instruction anywhere else, or at CPL 3, is an ordinary port access. All other calls
+are either not offered or are code in the ROM that needs no VMM.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hyperport.abi.convention import Convention
+from hyperport.abi.numbers import PORT_CALLS, VMI_REGISTERS
+
+OUT_IMM8_AL: Final = 0xE6  # opcode of the doorbell; the byte behind it is the call's number
+
+CONVENTION: Final = Convention(
+    name="vmi",
+    summary="VMI option ROM, API 3.0, calls 49 to 60",
+    found_by="scanning C0000h to DFFFFh for the ROM",
+    instructions=tuple(bytes((OUT_IMM8_AL, call.number)) for call in PORT_CALLS),
+    registers=VMI_REGISTERS,
+    ports={call.number: call for call in PORT_CALLS},
+    calls={},
+    unknown=None,
+    highest_cpl=1,
+)

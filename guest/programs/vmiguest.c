@@ -4,9 +4,11 @@
  * the SDK; against the test device at port 0x340 if there is one, else the diagnostic port. Paging is on, the ROM is used by its
  * alias at 0xC0000000, string buffers lie on scattered pages, and a 1 kHz timer returns by the ROM's IRET meanwhile.
  * Every port call is compared with the instruction: all registers, flags, memory, what the device saw.
- * Command line: vmi=disable_io_ops; ops=kvm or ops=lguest: no VMI, the same checks on the calls of that convention.
+ * Command line: vmi=disable_io_ops; ops=kvm or ops=lguest: no VMI, the same checks on the calls of that convention; with self
+ * the guest answers those calls itself, and not more than half of a string each time, so that no VMM is needed for them.
  * Unit of work: one check. Ends: with "vmiguest: N checks, F failures", value 0 if F is 0, else 1. A ROM that is refused or
  * missing gives "vmi: refused: REASON", and everything is checked natively. */
+#include <hyperport/kvm.h>
 #include <hyperport/lguest.h>
 #include <hyperport/start.h>
 
@@ -32,6 +34,8 @@
 #define TEST_START 2166136261u /* its checksum after seeding */
 #define SEED 0x12345678u
 
+#define VECTOR_UD 6
+#define VMCALL_BYTES 3
 #define IRET_VECTOR 0x40
 #define LEAVE_VECTOR 0x81
 #define CPUID_SEP (1u << 11)
@@ -274,6 +278,38 @@ static const struct hyperport_vmi_rom *vmi_start(void)
     return rom;
 }
 
+/* The VMM's part in KVM's and lguest's convention, played in the guest. */
+static void on_call(struct frame *frame)
+{
+    unsigned op = frame->eax - HYPERPORT_CALL(HYPERPORT_VMI_INL);
+    if (op >= HYPERPORT_PORT_OPS) {
+        print("vmiguest: call %x is not one of the twelve\n", frame->eax);
+        guest_exit(1);
+    }
+    hyperport_io_entry entry = hyperport_io_native.entry[op];
+    uint32_t value = frame->ecx, count = (frame->ecx + 1) / 2, source = frame->edx, destination = frame->edx;
+    __asm__ volatile("push %%ebx\n\t"
+                     "popf\n\t"
+                     "call *%[entry]\n\t"
+                     "cld"
+                     : "+a"(value), "+c"(count), "+S"(source), "+D"(destination)
+                     : "d"(frame->ebx), "b"(frame->eflags & EFLAGS_DF), [entry] "m"(entry)
+                     : "memory", "cc");
+    bool string = (op >= HYPERPORT_OP_INSL && op <= HYPERPORT_OP_INSW) || op >= HYPERPORT_OP_OUTSL;
+    frame->eax = string ? frame->ecx / 2 : value;
+    if (frame->vector == VECTOR_UD)
+        frame->eip += VMCALL_BYTES;
+}
+
+static void io_self(enum hyperport_backend backend)
+{
+    bool kvm = backend == HYPERPORT_KVM;
+    interrupt_handle(kvm ? VECTOR_UD : HYPERPORT_LGUEST_VECTOR, on_call);
+    hyperport_io = kvm ? hyperport_io_kvm : hyperport_io_lguest;
+    struct hyperport_patch_result patch = hyperport_patch_all();
+    print("vmiguest: ops %s by itself, %u of %u sites rewritten\n", hyperport_backend_name(backend), patch.patched, patch.sites);
+}
+
 static bool io_start(const char *command_line)
 {
     struct hyperport_io_config config = {.backend = HYPERPORT_VMI, .hardware_subarch = HYPERPORT_LGUEST_SUBARCH};
@@ -281,6 +317,10 @@ static bool io_start(const char *command_line)
         return false;
     sites_native();
     if (config.backend == HYPERPORT_KVM || config.backend == HYPERPORT_LGUEST) {
+        if (option_given(command_line, "self")) {
+            io_self(config.backend);
+            return true;
+        }
         struct hyperport_io_result io = hyperport_io_init(&config);
         print("vmiguest: ops %s, %u taken\n", hyperport_backend_name(io.backend), io.taken);
         return check(!io.reason, "the back end asked for", io.backend, config.backend);

@@ -62,12 +62,12 @@ cdef class TestDevice(PortDevice):
             self.checksum = FNV_START
 
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
-        cdef uint32_t i, value, state
+        cdef uint32_t _i, value, state
         if offset != DATA:
             PortDevice.io_read_block(self, offset, size, count, data)
             return
         state = self.state
-        for i in range(count):
+        for _i in range(count):
             state = state * <uint32_t> LCG_FACTOR + <uint32_t> LCG_STEP
             value = state >> (32 - 8 * size)
             memcpy(data, &value, size)
@@ -75,12 +75,12 @@ cdef class TestDevice(PortDevice):
         self.state = state
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
-        cdef uint32_t i, value, checksum
+        cdef uint32_t _i, value, checksum
         if offset != DATA:
             PortDevice.io_write_block(self, offset, size, count, data)
             return
         checksum = self.checksum
-        for i in range(count):
+        for _i in range(count):
             value = 0
             memcpy(&value, data, size)
             data += size

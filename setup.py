@@ -47,11 +47,17 @@ def check_guest_compiler() -> None:
 
 
 def build_guests() -> None:
-    """Links each guest/programs/NAME.c with guest/lib to bin/NAME.elf, and each NAME.S to a flat image bin/NAME.bin."""
-    library = [*sorted((GUEST / "lib").glob("*.S")), *sorted((GUEST / "lib").glob("*.c"))]
+    """Links each program to bin/NAME.elf, with the guest library and the SDK, or to a flat image bin/NAME.bin.
+
+    Programs are guest/programs/NAME.c and guest/workloads/NAME.c; flat images are guest/programs/NAME.S.
+    """
+    folders = [GUEST / "lib", GUEST / "sdk", GUEST / "workloads" / "harness"]
+    library, sdk, harness = ([*sorted(folder.glob("*.S")), *sorted(folder.glob("*.c"))] for folder in folders)
+    include = [f"-I{folder}" for folder in (GUEST / "lib", GUEST / "include", GUEST / "workloads" / "harness")]
     script = GUEST / "lib" / "link.ld"
-    newest = max(path.stat().st_mtime for path in (*(GUEST / "lib").iterdir(), ROOT / "setup.py"))
-    programs = sorted((GUEST / "programs").glob("*.[cS]"))
+    common = [path for folder in (*folders, GUEST / "include" / "hyperport") for path in folder.iterdir()]
+    newest = max(path.stat().st_mtime for path in (*common, ROOT / "setup.py"))
+    programs = [*sorted((GUEST / "programs").glob("*.[cS]")), *sorted((GUEST / "workloads").glob("*.c"))]
     targets = {path: GUEST_BIN / f"{path.stem}{'.elf' if path.suffix == '.c' else '.bin'}" for path in programs}
     stale = {
         path: target
@@ -65,7 +71,8 @@ def build_guests() -> None:
     for path, target in stale.items():
         part = target.with_suffix(".part")
         if path.suffix == ".c":
-            link = ["-I", str(GUEST / "lib"), "-Wl,-T," + str(script), *map(str, library)]
+            parts = [*library, *sdk, *(harness if path.parent.name == "workloads" else [])]
+            link = [*include, "-ffunction-sections", f"-Wl,-T,{script},--gc-sections", *map(str, parts)]
         else:
             link = ["-Wl,--oformat=binary,-Ttext=0x7c00"]
         run_guest_compiler([*link, "-o", str(part), str(path)])

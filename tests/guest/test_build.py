@@ -9,7 +9,9 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 BIN: Final = ROOT / "src" / "hyperport" / "guests" / "bin"
-PROGRAMS: Final = sorted(path.stem for path in (ROOT / "guest" / "programs").glob("*.c"))
+PROGRAMS: Final = sorted(
+    path.stem for folder in ("programs", "workloads") for path in (ROOT / "guest" / folder).glob("*.c")
+)
 
 # ELF-32 (System V ABI, chapter 4) and multiboot 1 (specification 0.6.96, 3.1) constants.
 EM_386: Final = 3
@@ -85,7 +87,7 @@ def load(name: str) -> Image:
 
 
 def test_there_are_programs() -> None:
-    assert {"demo", "stress", "faults", "portbench", "outcome", "echo", "devtest"} <= set(PROGRAMS)
+    assert {"demo", "stress", "faults", "portbench", "outcome", "echo", "devtest", "vmiguest", "mix"} <= set(PROGRAMS)
 
 
 def test_nothing_stale_is_shipped() -> None:

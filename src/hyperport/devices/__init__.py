@@ -41,5 +41,6 @@ CHIPS: dict[str, Factory] = {
     "power-off": _chip("power_off", "PowerOff"),
     "reset-cf9": _chip("reset_cf9", "ResetCf9"),
     "rtc146818": _chip("rtc146818", "Rtc146818", "clock"),
+    "testdev": _chip("testdev", "TestDevice"),
     "uart16550": _chip("uart16550", "Uart16550"),
 }

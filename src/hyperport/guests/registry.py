@@ -85,6 +85,14 @@ GUESTS: Final[dict[str, Guest]] = {
                 ("outcome", "ends in the way its command line names: reset8042, triple, halt, exit N, ..."),
                 ("echo", "echoes the console in capitals until Ctrl-D, then its count and checksum"),
                 ("devtest", "drives the example device of docs/devices.md at 0x300, irq 5"),
+                ("vmiguest", "uses the VMI ROM as Linux does and checks every call; vmi=disable_io_ops"),
+                ("console", "workload: polled text on COM1; n=N, ops=vmi|kvm|lguest|native"),
+                ("cmos", "workload: CMOS reads"),
+                ("ticks", "workload: timer interrupts; hz=N"),
+                ("pci", "workload: a scan of configuration space"),
+                ("delay", "workload: paused writes to port 0x80"),
+                ("strings", "workload: blocks of 512 bytes by REP INS and OUTS; width=1|2|4, in, out"),
+                ("mix", "workload: computing with port I/O in between; ratio=N"),
             )
         ),
     )

@@ -57,9 +57,9 @@ cdef class GuestCpu:
         """Write 1, 2 or 4 bytes, wherever they are. May fault."""
         pass
 
-    cdef void check_port(self, uint32_t port, uint32_t size) noexcept nogil:
-        """Return if the guest may access these ports now (CPL, IOPL, TSS); else #GP(0). May fault."""
-        pass
+    cdef bint port_allowed(self, uint32_t port, uint32_t size) noexcept nogil:
+        """Whether the guest may access these ports now (CPL, IOPL, the TSS's I/O map); if not, #GP(0). May fault."""
+        return True
 
     cdef void retire(self, uint32_t length) noexcept nogil:
         """The instruction is complete: EIP moves, RF and the STI shadow end, a single-step trap falls due. May fault."""

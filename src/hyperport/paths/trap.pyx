@@ -43,6 +43,8 @@ cdef class TrapPath(PortPath):
         if fetch_and_decode(cpu, &instruction) <= 0:
             return False
         decoded = hp_ticks() if self.profile else 0
+        if not cpu.port_allowed(instruction.port if instruction.immediate else cpu.get(EDX) & 0xFFFF, instruction.size):
+            return False
         self.traps_taken += 1
         self.simulate(cpu, &instruction)
         if self.profile:
@@ -55,7 +57,6 @@ cdef class TrapPath(PortPath):
         cdef uint32_t size = instruction.size
         cdef uint32_t mask = <uint32_t> 0xFFFFFFFF >> (32 - 8 * size)
         cdef StringAccess access
-        cpu.check_port(port, size)
         if instruction.string:
             string_of(cpu, instruction, &access)
             if not run_string(cpu, self.bus, &access, TRAP):

@@ -20,7 +20,7 @@ Slow loads.  Whatever the core reads itself (descriptors, stacks, page tables) a
     walks a table; region_of() knows where RAM is.
     A REP INS or OUTS arrives here at its first element; look_at() finds out, once for each place in translated
     code, and does the string whole. It also knows the doorbells of the ROM, by their physical address.
-Port permission.  The core's IOPL and TSS-bitmap check is compiled out; check_port() in vcpu.pyx does it.
+Port permission.  The core's IOPL and TSS-bitmap check is compiled out; port_allowed() in vcpu.pyx does it.
 Stores.  The core believes every page holds translated code, which makes each store of a guest without NX slow.
     `pages` knows better: tlb_fill() lets stores to pages without code run at full speed, on_new_code() takes that
     back the moment code is translated from a page.
@@ -492,7 +492,8 @@ cdef class UnicornEngine(UnicornVcpu):
             self.look_at(port, False, caller)
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
             self.lib.restore_state(self.cpu, caller, False)
-            self.check_port(port, size)
+            if not self.port_allowed(port, size):
+                self.fault(VECTOR_GP, 0)
         return self.path.port_in(port, size)
 
     cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil:
@@ -506,7 +507,8 @@ cdef class UnicornEngine(UnicornVcpu):
             self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
             self.lib.restore_state(self.cpu, caller, False)
-            self.check_port(port, size)
+            if not self.port_allowed(port, size):
+                self.fault(VECTOR_GP, 0)
         self.path.port_out(port, size, value)
 
     cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil:
@@ -533,7 +535,8 @@ cdef class UnicornEngine(UnicornVcpu):
         if fetch_and_decode(self, &instruction) > 0 and instruction.string and instruction.rep:
             if self.flags() & EFLAGS_TF:
                 return False                # single steps see every element
-            self.check_port(port, instruction.size)
+            if not self.port_allowed(port, instruction.size):
+                self.fault(VECTOR_GP, 0)
             if self.path.traps:
                 return False
             complete = self.path.port_string(self, &instruction)

@@ -15,7 +15,6 @@ from hyperport.cpu.guest_cpu cimport (
     EFLAGS_TF,
     EFLAGS_VM,
     VECTOR_DB,
-    VECTOR_GP,
     GuestCpu,
 )
 from hyperport.engines.unicorn.fields cimport u32, u64
@@ -97,25 +96,24 @@ cdef class UnicornVcpu(GuestCpu):
         else:
             self.lib.store_long(self.env, linear, value, self.mmu(), 0)
 
-    cdef void check_port(self, uint32_t port, uint32_t size) noexcept nogil:
+    cdef bint port_allowed(self, uint32_t port, uint32_t size) noexcept nogil:
         """SDM vol. 1, 18.5: CPL against IOPL, then the I/O map of the TSS; in virtual-8086 mode always the map."""
         cdef char *env = self.env
         cdef uint64_t eflags = u64(env, ENV_EFLAGS)[0]
         cdef uint32_t limit, flags, offset
         cdef uint64_t base
         if not u64(env, ENV_CR)[0] & CR0_PE:
-            return
+            return True
         if self.privilege() <= ((eflags >> 12) & 3) and not eflags & EFLAGS_VM:
-            return
+            return True
         base = u64(env, ENV_TR + SEGMENT_BASE)[0]
         limit = u32(env, ENV_TR + SEGMENT_LIMIT)[0]
         flags = u32(env, ENV_TR + SEGMENT_FLAGS)[0]
         if flags & DESCRIPTOR_PRESENT and flags >> 8 & 0xD == 9 and limit >= TSS_SMALLEST:
             offset = self.lib.load_word(env, base + TSS_MAP_BASE, MMU_KERNEL, 0) + (port >> 3)
             if offset + 1 <= limit:
-                if not self.lib.load_word(env, base + offset, MMU_KERNEL, 0) >> (port & 7) & ((1 << size) - 1):
-                    return
-        self.fault(VECTOR_GP, 0)
+                return not self.lib.load_word(env, base + offset, MMU_KERNEL, 0) >> (port & 7) & ((1 << size) - 1)
+        return False
 
     cdef void retire(self, uint32_t length) noexcept nogil:
         u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + length)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,11 @@ LIMIT_S: Final = 120  # hung, not slow
 MIB: Final = 1 << 20
 FNV_OFFSET: Final = 2166136261  # FNV-1a, 32 bits
 FNV_PRIME: Final = 16777619
+
+# A background job of a script is started with these ignored, and so would be every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def run_guest(name: str, append: str = "", *, timeout: float = LIMIT_S, **machine: Any) -> tuple[Outcome, str]:

@@ -38,7 +38,9 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineConfig:
-    """One machine. memory is in bytes; modules are (file, arguments); flat is (address, "real" | "protected"); io is a path."""
+    """One machine. memory is in bytes; modules are (file, arguments); flat is (address, "real" | "protected"); io is a path.
+
+    vmi_calls restricts what the VMI ROM offers (names, numbers, ranges); testdev puts the test device at port 0x340."""
 
     kernel: Path | None = None
     initrd: Path | None = None
@@ -48,6 +50,8 @@ class MachineConfig:
     memory: int = 128 * MIB
     engine: str = "auto"
     io: str = "exit"
+    vmi_calls: tuple[str, ...] | None = None
+    testdev: bool = False
     devices: tuple[DeviceSpec, ...] = ()
 
 

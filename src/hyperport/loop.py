@@ -67,6 +67,5 @@ OUTCOMES: dict[StopKind, Callable[[Machine, Stop], outcome.Outcome]] = {
     StopKind.ENGINE_ABORT: lambda _, stop: outcome.EngineAbort(stop.text or "the engine gave no reason"),
     StopKind.SIGNAL: lambda _, stop: outcome.Interrupted(stop.value),
     StopKind.TIMEOUT: lambda machine, _: outcome.Timeout(machine.timeout or 0.0),
-    StopKind.GUEST_KILLED: lambda _, stop: outcome.GuestKilled(stop.value),
     StopKind.QUIT: lambda *_: outcome.Quit(),
 }

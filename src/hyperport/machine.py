@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from hyperport import boot, loop
+from hyperport.abi.calls import CallTable
+from hyperport.abi.numbers import PORT_CALLS
 from hyperport.backends.char import CharBackend
 from hyperport.backends.clock import Clock, RealClock, Timer
 from hyperport.backends.host_events import HostEvents
@@ -37,6 +39,7 @@ from hyperport.devices.post_code import PostCode
 from hyperport.devices.power_off import PowerOff
 from hyperport.devices.reset_cf9 import ResetCf9
 from hyperport.devices.rtc146818 import Rtc146818
+from hyperport.devices.testdev import TestDevice
 from hyperport.devices.uart16550 import Uart16550
 from hyperport.engines import resolve
 from hyperport.engines.base import Engine
@@ -45,8 +48,10 @@ from hyperport.memory import GuestMemory
 from hyperport.observe.stats import run_statistics
 from hyperport.outcome import Outcome
 from hyperport.paths import PATHS
+from hyperport.rom.image import ROM_BASE, build_rom
 
 IRQ_LINES = 16
+TESTDEV_BASE = 0x340  # where guest/workloads look for the test device
 CASCADE = 2  # the slave PIC's place on the master
 
 
@@ -97,6 +102,8 @@ class Machine:
             raise ConfigError(f"engine {entry.name} has no path {self.config.io}; choose from {', '.join(entry.paths)}")
         self.path = PATHS[self.config.io](self.bus)
         self.engine: Engine = entry.load()(self.memory, self.path, self.controller, self.attention, self.clock)
+        if self.config.io == "hypercall":
+            self._offer_calls()
         reset = StopPin(self.attention)
         a20 = A20Gate(IrqLine(self.engine.a20_pin, 0))
 
@@ -108,6 +115,8 @@ class Machine:
         self.uart = Uart16550(self.irq_line(4, "uart16550"), self.serial)
         self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
         post = PostCode()
+        if self.config.testdev:
+            self.bus.attach(TestDevice(), TESTDEV_BASE)
         board: Sequence[tuple[Any, int, int, int]] = (  # chip, first port, ports, offset of the first
             (self.controller, 0x020, 2, 0),
             (self.controller, 0x0A0, 2, 2),
@@ -134,6 +143,16 @@ class Machine:
             chip.reset()
         for chip in (self.uart, self.keyboard):
             self.engine.listen(chip)
+
+    def _offer_calls(self) -> None:
+        rom = build_rom(self.config.vmi_calls)
+        shapes = {call.number: call.port for call in PORT_CALLS if call.number in rom.doorbells.values()}
+        self.memory.write(ROM_BASE, rom.data)
+        self.engine.offer(
+            CallTable(self.bus, {n: (form.direction, form.size, form.string) for n, form in shapes.items() if form}),
+            ROM_BASE,
+            rom.doorbells,
+        )
 
     def irq_line(self, number: int, owner: str) -> IrqLine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""

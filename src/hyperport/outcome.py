@@ -199,22 +199,6 @@ class EngineAbort(Outcome):
 
 
 @dataclass(frozen=True, slots=True)
-class GuestKilled(Outcome):
-    """The guest made a hypercall whose ABI ends a guest that makes it; number is the call's."""
-
-    kind: ClassVar[str] = "guest-killed"
-    number: int
-
-    @property
-    def status(self) -> int:
-        """70."""
-        return STATUS_INTERNAL
-
-    def __str__(self) -> str:
-        return f"the guest was ended: it made the unknown lguest hypercall {self.number:#x}"
-
-
-@dataclass(frozen=True, slots=True)
 class Interrupted(Outcome):
     """The host process received signal signum."""
 

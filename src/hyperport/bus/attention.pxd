@@ -16,7 +16,6 @@ cpdef enum StopKind:
     TIMEOUT = 10        # the time the user gave is over
     QUIT = 11           # the user left (Ctrl-a x)
     PAUSE = 12          # the user wants the monitor (Ctrl-a c)
-    GUEST_KILLED = 13   # the guest made a call that ends it; value is the number
 
 cdef enum:
     ATTENTION_INTR = 1      # the interrupt controller's INTR output is high

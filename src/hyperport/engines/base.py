@@ -76,5 +76,8 @@ class Engine(Protocol):
     def listen(self, device: Any) -> None:
         """Let a PortDevice hear on_input() when host input has arrived."""
 
+    def offer(self, calls: Any, rom_base: int, doorbells: dict[int, int]) -> None:
+        """Answer a CallTable's calls, rung at doorbells (offset in the ROM at rom_base -> VMI call number)."""
+
     def close(self) -> None:
         """Give everything back to the host."""

@@ -60,6 +60,9 @@ class ScriptedEngine:
     def listen(self, device: PortDevice) -> None:
         """Host input is not moved: a script has no moment for it."""
 
+    def offer(self, calls: Any, rom_base: int, doorbells: dict[int, int]) -> None:
+        """A script makes no calls."""
+
     def state(self) -> CpuState:
         """The registers as they were set."""
         return replace(self._state, halted=self.halted)

@@ -65,7 +65,7 @@ cdef class UnicornEngine(UnicornVcpu):
     cdef _open(self)
     cdef _map(self)
     cdef _hook(self)
-    cdef _identify(self, more=*)
+    cdef _identify(self)
     cdef void release(self) noexcept
     cdef bint service(self) noexcept nogil
     cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
@@ -73,7 +73,6 @@ cdef class UnicornEngine(UnicornVcpu):
     cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil
     cdef bint ring(self, uint32_t number, uintptr_t caller) noexcept nogil
     cdef void forget_sites(self) noexcept nogil
-    cdef bint vmcall(self) noexcept nogil
     cdef void guest_misses_memory(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
     cdef void guest_cpuid(self) noexcept nogil

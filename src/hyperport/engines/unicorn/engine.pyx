@@ -38,7 +38,7 @@ from hyperport.bus.attention cimport (
     Attention,
 )
 from hyperport.bus.device cimport PortDevice
-from hyperport.abi.calls cimport CALL_AGAIN, CALL_DONE, CALL_NOT_OURS, CallTable
+from hyperport.abi.calls cimport CALL_AGAIN, CALL_DONE, CallTable
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.guest_cpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_TF, EFLAGS_VM, VECTOR_GP, VECTOR_UD
@@ -95,7 +95,6 @@ cdef enum:
     CODE_BUFFER = 32 << 20          # bytes of translated code before the core starts afresh
     STORES_BEFORE_FORGETTING = 4    # slow store fills after which a code page counts as data again
     CR0_PE = 1
-    VECTOR_LGUEST = 0x1F            # lguest's hypercall, INT 1Fh
     FLAT_DATA = 0x00C09300           # present, DPL 0, 4 GiB, 32-bit, data, written
     DESCRIPTOR_CODE = 1 << 11
 
@@ -347,8 +346,8 @@ cdef class UnicornEngine(UnicornVcpu):
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
         (<void **> (<char *> cpu_class + CLASS_CPU_EXEC_INTERRUPT))[0] = <void *> exec_interrupt
 
-    def offer(self, CallTable calls not None, rom_base, doorbells, leaves):
-        """Answer these calls: doorbells maps offsets in the ROM at rom_base to VMI call numbers; leaves add to CPUID."""
+    def offer(self, CallTable calls not None, rom_base, doorbells):
+        """Answer these calls: doorbells maps offsets in the ROM at rom_base to VMI call numbers."""
         if any(not 0 <= offset < ROM_SIZE for offset in doorbells):
             raise ConfigError(f"a doorbell lies outside the first {ROM_SIZE} bytes of the ROM")
         self.calls = calls
@@ -357,11 +356,10 @@ cdef class UnicornEngine(UnicornVcpu):
         for offset, number in doorbells.items():
             self.doorbells[<int> offset] = number
         self.forget_sites()
-        self._identify(leaves)
 
-    cdef _identify(self, more=None):
+    cdef _identify(self):
         """Answer CPUID from our table, and let the core decode just what it promises."""
-        table = cpuid.leaves() | (more or {})
+        table = cpuid.leaves()
         for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
             self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)
         self.leaf_count = len(table)
@@ -563,20 +561,6 @@ cdef class UnicornEngine(UnicornVcpu):
         """Translated code is thrown away, and with it every place that was looked at."""
         memset(self.sites, 0, sizeof(self.sites))
 
-    cdef bint vmcall(self) noexcept nogil:
-        """An invalid instruction: is it a VMCALL or VMMCALL of a guest that knows KVM? True when it is done."""
-        cdef uint8_t code[3]
-        cdef uint32_t linear = self.segment_base(1) + self.instruction_pointer()
-        cdef int i, result
-        for i in range(3):
-            code[i] = <uint8_t> self.load(linear + i, 1)
-        if code[0] != 0x0F or code[1] != 0x01 or (code[2] != 0xC1 and code[2] != 0xD9):
-            return False
-        result = self.calls.kvm_call(self)
-        if result == CALL_DONE:
-            self.retire(3)
-        return result != CALL_NOT_OURS
-
     cdef void guest_misses_memory(self) noexcept nogil:
         self.mmio_count += 1
 
@@ -584,7 +568,6 @@ cdef class UnicornEngine(UnicornVcpu):
         cdef char *env = self.env
         cdef uint64_t next_eip, cs_base
         cdef uint32_t length = 2
-        cdef int result
         if u32(env, ENV_EXCEPTION_IS_INT)[0] and vector != VECTOR_UD:
             # The core has already moved EIP past the INT; a fault during delivery must point at it.
             self.software_count[vector] += 1
@@ -594,12 +577,6 @@ cdef class UnicornEngine(UnicornVcpu):
                 length = self.lib.load_byte(env, <uint32_t> (cs_base + next_eip - 1), MMU_KERNEL, 0)
                 length = 1 if length == 0xCC or length == 0xCE else 2
             u64(env, ENV_EIP)[0] = <uint32_t> (next_eip - length)
-            if vector == VECTOR_LGUEST and self.calls is not None:
-                result = self.calls.lguest_call(self)
-                if result == CALL_DONE:
-                    self.retire(length)
-                if result != CALL_NOT_OURS:
-                    return
         else:
             self.exception_count[vector] += 1
             if vector == VECTOR_GP and self.path.traps and not u32(env, ENV_ERROR_CODE)[0]:
@@ -608,8 +585,6 @@ cdef class UnicornEngine(UnicornVcpu):
                 if self.path.on_fault(self):
                     return
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
-            elif vector == VECTOR_UD and self.calls is not None and self.calls.kvm and self.vmcall():
-                return
         self.lib.do_interrupt(self.cpu)
 
     cdef void guest_cpuid(self) noexcept nogil:

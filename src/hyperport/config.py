@@ -38,8 +38,9 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineConfig:
-    """One machine. memory is in bytes; modules are (file, arguments); flat is (address, "real" | "protected"); io is a path.
+    """One machine. memory is in bytes; modules are (file, arguments); flat is (address, "real" | "protected").
 
+    io is the path of port accesses;
     vmi_calls restricts what the VMI ROM offers (names, numbers, ranges); testdev puts the test device at port 0x340."""
 
     kernel: Path | None = None

@@ -33,7 +33,12 @@ class EngineEntry:
 ENGINES: dict[str, EngineEntry] = {
     entry.name: entry
     for entry in (
-        EngineEntry("unicorn", "Unicorn 2.1.4, embedded; the default", "hyperport.engines.unicorn", ("trap", "exit", "hypercall")),
+        EngineEntry(
+            "unicorn",
+            "Unicorn 2.1.4, embedded; the default",
+            "hyperport.engines.unicorn",
+            ("trap", "exit", "hypercall"),
+        ),
         EngineEntry(
             "scripted", "no CPU: plays a list of port accesses, for tests", "hyperport.engines.scripted", ("exit",)
         ),

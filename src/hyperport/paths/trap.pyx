@@ -32,6 +32,7 @@ cdef class TrapPath(PortPath):
     """`--io trap`: fault, fetch, decode, simulate."""
 
     name = "trap"
+
     def __init__(self, PortBus bus not None):
         PortPath.__init__(self, bus)
         self.traps = True

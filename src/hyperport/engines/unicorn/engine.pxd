@@ -7,22 +7,13 @@ from hyperport.bus.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
 from hyperport.bus.interrupt_controller cimport InterruptController
 from hyperport.abi.calls cimport CallTable
-from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
-from hyperport.memory cimport GuestMemory
+from hyperport.engines.unicorn.code_pages cimport TrackedVcpu
 from hyperport.paths.port_path cimport PortPath
 
 cdef enum:
-    MAX_LEAVES = 64
     MAX_LISTENERS = 32
     SITES = 1024            # a power of two
     ROM_SIZE = 8192         # most bytes of a ROM with doorbells
-
-cdef struct CpuidLeaf:
-    uint32_t leaf, eax, ebx, ecx, edx
-
-cdef struct CodePage:
-    uint8_t has_code        # translated code was made from this page
-    uint8_t stores          # slow store fills since then
 
 cdef enum SiteKind:
     SITE_UNKNOWN = 0
@@ -34,22 +25,15 @@ cdef struct Site:           # what is known of one place in translated code that
     uint8_t kind
     uint8_t number          # of the call, for a doorbell
 
-cdef class UnicornEngine(UnicornVcpu):
-    cdef void *low_ram          # MemoryRegion of the core, below the VGA hole
-    cdef void *high_ram         # and above it
-    cdef GuestMemory memory
+cdef class UnicornEngine(TrackedVcpu):
     cdef readonly PortPath path
     cdef InterruptController controller
     cdef Attention attention
     cdef Clock clock
     cdef PortDevice pin
-    cdef CpuidLeaf leaves[MAX_LEAVES]
-    cdef int leaf_count
     cdef void *listeners[MAX_LISTENERS]
     cdef int listener_count
     cdef list _listening
-    cdef CodePage *pages
-    cdef uint64_t page_count
     cdef Site sites[SITES]
     cdef CallTable calls
     cdef uint64_t rom_base
@@ -65,7 +49,6 @@ cdef class UnicornEngine(UnicornVcpu):
     cdef _open(self)
     cdef _map(self)
     cdef _hook(self)
-    cdef _identify(self)
     cdef void release(self) noexcept
     cdef bint service(self) noexcept nogil
     cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
@@ -75,11 +58,5 @@ cdef class UnicornEngine(UnicornVcpu):
     cdef void forget_sites(self) noexcept nogil
     cdef void guest_misses_memory(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
-    cdef void guest_cpuid(self) noexcept nogil
     cdef void guest_sysenter(self) noexcept nogil
-    cdef void *region_of(self, uint64_t address) noexcept nogil
-    cdef void tlb_filled(self, uint64_t address, int access, int mmu) noexcept nogil
-    cdef void mark_code(self, void *host) noexcept nogil
-    cdef void mark_code_at(self, uint64_t address) noexcept nogil
-    cdef void forget_code(self, uint64_t page) noexcept nogil
     cdef void switch_a20(self, int level) noexcept nogil

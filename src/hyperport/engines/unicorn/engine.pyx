@@ -16,19 +16,14 @@ Interrupts.  cc->cpu_exec_interrupt is replaced by exec_interrupt(): the core ca
 Ports.  The core's IN and OUT helpers call cpu_inb() to cpu_outl() through the library's import slots, which are
     redirected to in_byte() to out_long() below. The public hook would first restore EIP and flags from the
     translator's notes for every access; here that is done only where an access may fault.
-Slow loads.  Whatever the core reads itself (descriptors, stacks, page tables) asks uc->memory_mapping first, which
-    walks a table; region_of() knows where RAM is.
     A REP INS or OUTS arrives here at its first element; look_at() finds out, once for each place in translated
     code, and does the string whole. It also knows the doorbells of the ROM, by their physical address.
 Port permission.  The core's IOPL and TSS-bitmap check is compiled out; port_allowed() in vcpu.pyx does it.
-Stores.  The core believes every page holds translated code, which makes each store of a guest without NX slow.
-    `pages` knows better: tlb_fill() lets stores to pages without code run at full speed, on_new_code() takes that
-    back the moment code is translated from a page.
+Stores and slow loads.  See code_pages.pyx.
 """
 
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from hyperport.bus.attention cimport (
@@ -52,34 +47,17 @@ from hyperport.engines.unicorn.library cimport (
     redirect_calls,
     tlb_fill_function,
 )
-from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
+from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT, VGA_HOLE, VGA_HOLE_END, TrackedVcpu
+from hyperport.memory cimport GuestMemory
 from hyperport.paths.port_path cimport PortPath
 
 from hyperport.bus.attention import StopKind
-from hyperport.cpu import cpuid
 from hyperport.engines.base import EngineCounters, Stop
 from hyperport.errors import ConfigError, EngineError
 
 include "layout.pxi"
 
-cdef extern from *:
-    """
-    #include <stdint.h>
-    #include <linux/membarrier.h>
-    #include <sys/syscall.h>
-    #include <unistd.h>
-    static inline void hp_barrier_everywhere(void) { syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0); }
-    static inline void hp_register_barrier(void) {
-        syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0);
-    }
-    static inline void hp_set_bits(uint32_t *p, uint32_t v) { __atomic_fetch_or(p, v, __ATOMIC_SEQ_CST); }
-    static inline void hp_clear_bits(uint32_t *p, uint32_t v) { __atomic_fetch_and(p, ~v, __ATOMIC_SEQ_CST); }
-    static inline void hp_store_half(uint16_t *p, uint16_t v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
-    /* The engine that runs on this thread: the core's callbacks carry no user pointer of ours. */
-    static __thread void *hp_current_engine;
-    static inline void *hp_current(void) { return hp_current_engine; }
-    static inline void hp_set_current(void *engine) { hp_current_engine = engine; }
-    """
+cdef extern from "vcpu_thread.h":
     void hp_barrier_everywhere() nogil
     void hp_register_barrier() nogil
     void hp_set_bits(uint32_t *p, uint32_t v) nogil
@@ -89,16 +67,11 @@ cdef extern from *:
     void hp_set_current(void *engine) nogil
 
 cdef enum:
-    PAGE_SHIFT = 12
-    VGA_HOLE = 0xA0000              # up to 0xC0000: no RAM on a PC
-    VGA_HOLE_END = 0xC0000
     CODE_BUFFER = 32 << 20          # bytes of translated code before the core starts afresh
-    STORES_BEFORE_FORGETTING = 4    # slow store fills after which a code page counts as data again
     CR0_PE = 1
     FLAT_DATA = 0x00C09300           # present, DPL 0, 4 GiB, 32-bit, data, written
     DESCRIPTOR_CODE = 1 << 11
 
-cdef uint64_t PAGE_MASK = ~(<uint64_t> 0xFFF)
 cdef uint64_t TOP_OF_PHYSICAL = <uint64_t> 1 << 40      # all that page tables of this core can point to
 
 
@@ -254,7 +227,7 @@ cdef class A20Pin(PortDevice):
 
 @cython.final
 @cython.no_gc_clear         # __dealloc__ needs memory, attention and pin
-cdef class UnicornEngine(UnicornVcpu):
+cdef class UnicornEngine(TrackedVcpu):
     """One i386 vCPU on libunicorn.
 
     memory: the guest's RAM. path: where port accesses go. controller: owner of the INTR line. attention: what may
@@ -266,7 +239,6 @@ cdef class UnicornEngine(UnicornVcpu):
 
     def __init__(self, GuestMemory memory not None, PortPath path not None, InterruptController controller not None,
                  Attention attention not None, Clock clock not None):
-        self.memory = memory
         self.path = path
         self.controller = controller
         self.attention = attention
@@ -274,14 +246,11 @@ cdef class UnicornEngine(UnicornVcpu):
         self._listening = []
         self.pin = A20Pin()
         self.lib = load_library()
-        self.page_count = memory.size >> PAGE_SHIFT
-        self.pages = <CodePage *> calloc(self.page_count, sizeof(CodePage))
-        if self.pages == NULL:
-            raise MemoryError("no memory for the engine's page table")
+        self.watch_pages(memory)
         self._open()
         self._map()
         self._hook()
-        self._identify()
+        self.identify()
         memory.invalidate_context = <void *> self
         memory.invalidate = on_host_write
         hp_register_barrier()
@@ -340,8 +309,7 @@ cdef class UnicornEngine(UnicornVcpu):
         plain_tlb_fill = self.lib.tlb_fill
         library = self.lib
         redirect_calls(redirections)
-        self.low_ram = self.lib.memory_mapping(self.uc, 0)
-        self.high_ram = self.lib.memory_mapping(self.uc, VGA_HOLE_END)
+        self.find_ram()
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
         (<void **> (<char *> cpu_class + CLASS_CPU_EXEC_INTERRUPT))[0] = <void *> exec_interrupt
@@ -356,17 +324,6 @@ cdef class UnicornEngine(UnicornVcpu):
         for offset, number in doorbells.items():
             self.doorbells[<int> offset] = number
         self.forget_sites()
-
-    cdef _identify(self):
-        """Answer CPUID from our table, and let the core decode just what it promises."""
-        table = cpuid.leaves()
-        for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
-            self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)
-        self.leaf_count = len(table)
-        cdef uint64_t *features = u64(self.env, ENV_FEATURES)
-        features[FEATURE_1_EDX] = cpuid.FEATURES_EDX
-        features[FEATURE_1_ECX] = cpuid.FEATURES_ECX
-        features[FEATURE_80000001_EDX] = cpuid.EXTENDED_EDX
 
     cdef void release(self) noexcept:
         """Let go of whoever could still call us, then of the CPU; one that died inside the library stays as it is."""
@@ -391,7 +348,6 @@ cdef class UnicornEngine(UnicornVcpu):
 
     def __dealloc__(self):
         self.release()
-        free(self.pages)
 
     # Running.
 
@@ -587,19 +543,6 @@ cdef class UnicornEngine(UnicornVcpu):
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
         self.lib.do_interrupt(self.cpu)
 
-    cdef void guest_cpuid(self) noexcept nogil:
-        cdef uint64_t *registers = u64(self.env, ENV_REGS)
-        cdef uint32_t leaf = <uint32_t> registers[0]
-        cdef int i
-        registers[0] = registers[1] = registers[2] = registers[3] = 0
-        for i in range(self.leaf_count):
-            if self.leaves[i].leaf == leaf:
-                registers[0] = self.leaves[i].eax
-                registers[1] = self.leaves[i].ecx
-                registers[2] = self.leaves[i].edx
-                registers[3] = self.leaves[i].ebx
-                break
-
     cdef void guest_sysenter(self) noexcept nogil:
         """SYSENTER (SDM vol. 2B): flat ring-0 CS and SS from the MSR, IF and VM cleared."""
         cdef char *env = self.env
@@ -612,66 +555,6 @@ cdef class UnicornEngine(UnicornVcpu):
         self.refresh_hidden_flags()
         u64(env, ENV_REGS)[4] = <uint32_t> u64(env, ENV_SYSENTER_ESP)[0]
         u64(env, ENV_EIP)[0] = <uint32_t> (u64(env, ENV_SYSENTER_EIP)[0] - 2)   # the core steps over SYSENTER
-
-    # Translated code and stores.
-
-    cdef void mark_code(self, void *host) noexcept nogil:
-        cdef uint64_t offset = (<uint64_t> host & PAGE_MASK) - <uint64_t> self.memory.base
-        cdef CodePage *page
-        if offset >= self.memory.size:
-            return
-        page = &self.pages[offset >> PAGE_SHIFT]
-        if not page.has_code:
-            page.has_code = 1
-            page.stores = 0
-            self.lib.tlb_reset_dirty(self.cpu, <uintptr_t> host & PAGE_MASK, 1 << PAGE_SHIFT)
-
-    cdef void mark_code_at(self, uint64_t address) noexcept nogil:
-        cdef void *host = NULL
-        self.lib.code_page_host(self.env, <uint32_t> address, &host)
-        if host != NULL:
-            self.mark_code(host)
-
-    cdef void *region_of(self, uint64_t address) noexcept nogil:
-        """The core's MemoryRegion at a physical address; RAM, which never moves, without its table walk."""
-        if address < VGA_HOLE:
-            return self.low_ram
-        if address < self.memory.size and address >= VGA_HOLE_END:
-            return self.high_ram
-        return self.lib.memory_mapping(self.uc, address)
-
-    cdef void tlb_filled(self, uint64_t address, int access, int mmu) noexcept nogil:
-        """The core has filled a TLB entry: is a store to this page slow for a reason?"""
-        cdef char *fast = self.cpu + X86CPU_TLB_FAST + mmu * TLB_FAST_SIZE
-        cdef uint64_t index = (address >> PAGE_SHIFT) & (u64(fast, 0)[0] >> TLB_ENTRY_SHIFT)
-        cdef char *entry = <char *> at(fast, 8) + (index << TLB_ENTRY_SHIFT)
-        cdef uint64_t write
-        cdef uint64_t offset = (address & PAGE_MASK) + u64(entry, TLB_ADDEND)[0] - <uint64_t> self.memory.base
-        cdef CodePage *page
-        if offset >= self.memory.size:
-            return
-        if access == ACCESS_FETCH:
-            self.mark_code(self.memory.base + offset)   # on_new_code() is not told of the very first block
-        write = u64(entry, TLB_WRITE)[0]
-        if write == <uint64_t> -1 or not write & TLB_NOT_DIRTY:
-            return
-        page = &self.pages[offset >> PAGE_SHIFT]
-        if page.has_code and access == ACCESS_STORE:
-            page.stores += 1
-            if page.stores >= STORES_BEFORE_FORGETTING:
-                self.forget_code(offset >> PAGE_SHIFT)
-        if page.has_code:
-            # Keep the store slow: the core drops the dirty mark of pages it believes not executable.
-            if u64(entry, TLB_CODE)[0] == <uint64_t> -1:
-                u64(entry, TLB_CODE)[0] = (address & PAGE_MASK) | TLB_INVALID
-        elif access != ACCESS_FETCH:
-            u64(entry, TLB_WRITE)[0] = write & ~(<uint64_t> TLB_NOT_DIRTY)
-
-    cdef void forget_code(self, uint64_t page) noexcept nogil:
-        cdef uint64_t start = self.lib.ram_address(self.uc, self.memory.base + (page << PAGE_SHIFT))
-        self.lib.invalidate_range(self.uc, start, start + (1 << PAGE_SHIFT))
-        self.pages[page].has_code = 0
-        self.pages[page].stores = 0
 
     # Registers.
 

@@ -5,14 +5,24 @@ from libc.stdint cimport uint8_t, uint32_t
 from hyperport.cpu.guest_cpu cimport GuestCpu
 from hyperport.engines.unicorn.library cimport Library
 
+cdef enum:
+    MAX_LEAVES = 64
+
+cdef struct CpuidLeaf:
+    uint32_t leaf, eax, ebx, ecx, edx
+
 cdef class UnicornVcpu(GuestCpu):
     cdef Library *lib
     cdef void *uc
     cdef char *cpu
     cdef char *env
     cdef bint running
+    cdef CpuidLeaf leaves[MAX_LEAVES]
+    cdef int leaf_count
 
     cdef _require_open(self)
+    cdef identify(self)
+    cdef void guest_cpuid(self) noexcept nogil
     cdef int mmu(self) noexcept nogil
     cdef void load_flat(self, int offset, uint32_t selector, uint32_t flags) noexcept nogil
     cdef void set_segment(self, int offset, object segment)

@@ -7,7 +7,7 @@ arithmetic flags in cc_src and cc_op (valid only between instructions), DF as +1
 What GuestCpu calls "may fault" leaves by the core's own longjmp, to the block loop and the guest's handler.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from hyperport.cpu.guest_cpu cimport (
     EFLAGS_DF,
@@ -19,6 +19,7 @@ from hyperport.cpu.guest_cpu cimport (
 )
 from hyperport.engines.unicorn.fields cimport u32, u64
 
+from hyperport.cpu import cpuid
 from hyperport.cpu.state import REGISTERS, SEGMENTS, CpuState, Segment, Table
 from hyperport.errors import EngineError
 
@@ -125,6 +126,32 @@ cdef class UnicornVcpu(GuestCpu):
 
     cdef void fault(self, int vector, int error_code) noexcept nogil:
         self.lib.raise_exception(self.env, vector, error_code)
+
+    # CPUID.
+
+    cdef identify(self):
+        """Answer CPUID from our table, and let the core decode just what it promises."""
+        table = cpuid.leaves()
+        for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
+            self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)
+        self.leaf_count = len(table)
+        cdef uint64_t *features = u64(self.env, ENV_FEATURES)
+        features[FEATURE_1_EDX] = cpuid.FEATURES_EDX
+        features[FEATURE_1_ECX] = cpuid.FEATURES_ECX
+        features[FEATURE_80000001_EDX] = cpuid.EXTENDED_EDX
+
+    cdef void guest_cpuid(self) noexcept nogil:
+        cdef uint64_t *registers = u64(self.env, ENV_REGS)
+        cdef uint32_t leaf = <uint32_t> registers[0]
+        cdef int i
+        registers[0] = registers[1] = registers[2] = registers[3] = 0
+        for i in range(self.leaf_count):
+            if self.leaves[i].leaf == leaf:
+                registers[0] = self.leaves[i].eax
+                registers[1] = self.leaves[i].ecx
+                registers[2] = self.leaves[i].edx
+                registers[3] = self.leaves[i].ebx
+                break
 
     # Segments.
 

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+from libc.stdint cimport uint8_t, uint64_t
+
+from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
+from hyperport.memory cimport GuestMemory
+
+cdef enum:
+    PAGE_SHIFT = 12
+    VGA_HOLE = 0xA0000              # up to 0xC0000: no RAM on a PC
+    VGA_HOLE_END = 0xC0000
+
+cdef uint64_t PAGE_MASK
+
+cdef struct CodePage:
+    uint8_t has_code        # translated code was made from this page
+    uint8_t stores          # slow store fills since then
+
+cdef class TrackedVcpu(UnicornVcpu):
+    cdef GuestMemory memory
+    cdef CodePage *pages
+    cdef void *low_ram          # MemoryRegion of the core, below the VGA hole
+    cdef void *high_ram         # and above it
+
+    cdef watch_pages(self, GuestMemory memory)
+    cdef void find_ram(self) noexcept
+    cdef void *region_of(self, uint64_t address) noexcept nogil
+    cdef void tlb_filled(self, uint64_t address, int access, int mmu) noexcept nogil
+    cdef void mark_code(self, void *host) noexcept nogil
+    cdef void mark_code_at(self, uint64_t address) noexcept nogil
+    cdef void forget_code(self, uint64_t page) noexcept nogil

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""Which guest pages hold translated code, and where RAM is: what makes a guest's stores and slow loads fast.
+
+Stores.  The core believes that every page holds translated code, so that each store of a guest without NX takes its
+    slow way. `pages` knows better: tlb_filled() lets stores to pages without code run at full speed, mark_code()
+    takes that back the moment code is translated from a page. A code page that is stored to again and again counts
+    as data once more: its code is dropped.
+Slow loads.  Whatever the core reads itself (descriptors, stacks, page tables) asks uc->memory_mapping first, which
+    walks a table; region_of() knows where RAM is.
+"""
+
+cimport cython
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+
+from hyperport.engines.unicorn.fields cimport at, u64
+from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
+from hyperport.memory cimport GuestMemory
+
+include "layout.pxi"
+
+cdef uint64_t PAGE_MASK = ~(<uint64_t> 0xFFF)
+
+cdef enum:
+    STORES_BEFORE_FORGETTING = 4    # slow store fills after which a code page counts as data again
+
+
+@cython.no_gc_clear         # the engine's end still needs memory
+cdef class TrackedVcpu(UnicornVcpu):
+    """A vCPU whose pages are watched."""
+
+    def __dealloc__(self):
+        free(self.pages)
+
+    cdef watch_pages(self, GuestMemory memory):
+        """Begin, with no code anywhere."""
+        self.memory = memory
+        self.pages = <CodePage *> calloc(memory.size >> PAGE_SHIFT, sizeof(CodePage))
+        if self.pages == NULL:
+            raise MemoryError("no memory for the engine's page table")
+
+    cdef void find_ram(self) noexcept:
+        """Ask the core for its two RAM regions, once they are mapped."""
+        self.low_ram = self.lib.memory_mapping(self.uc, 0)
+        self.high_ram = self.lib.memory_mapping(self.uc, VGA_HOLE_END)
+
+    cdef void mark_code(self, void *host) noexcept nogil:
+        cdef uint64_t offset = (<uint64_t> host & PAGE_MASK) - <uint64_t> self.memory.base
+        cdef CodePage *page
+        if offset >= self.memory.size:
+            return
+        page = &self.pages[offset >> PAGE_SHIFT]
+        if not page.has_code:
+            page.has_code = 1
+            page.stores = 0
+            self.lib.tlb_reset_dirty(self.cpu, <uintptr_t> host & PAGE_MASK, 1 << PAGE_SHIFT)
+
+    cdef void mark_code_at(self, uint64_t address) noexcept nogil:
+        cdef void *host = NULL
+        self.lib.code_page_host(self.env, <uint32_t> address, &host)
+        if host != NULL:
+            self.mark_code(host)
+
+    cdef void *region_of(self, uint64_t address) noexcept nogil:
+        """The core's MemoryRegion at a physical address; RAM, which never moves, without its table walk."""
+        if address < VGA_HOLE:
+            return self.low_ram
+        if address < self.memory.size and address >= VGA_HOLE_END:
+            return self.high_ram
+        return self.lib.memory_mapping(self.uc, address)
+
+    cdef void tlb_filled(self, uint64_t address, int access, int mmu) noexcept nogil:
+        """The core has filled a TLB entry: is a store to this page slow for a reason?"""
+        cdef char *fast = self.cpu + X86CPU_TLB_FAST + mmu * TLB_FAST_SIZE
+        cdef uint64_t index = (address >> PAGE_SHIFT) & (u64(fast, 0)[0] >> TLB_ENTRY_SHIFT)
+        cdef char *entry = <char *> at(fast, 8) + (index << TLB_ENTRY_SHIFT)
+        cdef uint64_t write
+        cdef uint64_t offset = (address & PAGE_MASK) + u64(entry, TLB_ADDEND)[0] - <uint64_t> self.memory.base
+        cdef CodePage *page
+        if offset >= self.memory.size:
+            return
+        if access == ACCESS_FETCH:
+            self.mark_code(self.memory.base + offset)   # on_new_code() is not told of the very first block
+        write = u64(entry, TLB_WRITE)[0]
+        if write == <uint64_t> -1 or not write & TLB_NOT_DIRTY:
+            return
+        page = &self.pages[offset >> PAGE_SHIFT]
+        if page.has_code and access == ACCESS_STORE:
+            page.stores += 1
+            if page.stores >= STORES_BEFORE_FORGETTING:
+                self.forget_code(offset >> PAGE_SHIFT)
+        if page.has_code:
+            # Keep the store slow: the core drops the dirty mark of pages it believes not executable.
+            if u64(entry, TLB_CODE)[0] == <uint64_t> -1:
+                u64(entry, TLB_CODE)[0] = (address & PAGE_MASK) | TLB_INVALID
+        elif access != ACCESS_FETCH:
+            u64(entry, TLB_WRITE)[0] = write & ~(<uint64_t> TLB_NOT_DIRTY)
+
+    cdef void forget_code(self, uint64_t page) noexcept nogil:
+        cdef uint64_t start = self.lib.ram_address(self.uc, self.memory.base + (page << PAGE_SHIFT))
+        self.lib.invalidate_range(self.uc, start, start + (1 << PAGE_SHIFT))
+        self.pages[page].has_code = 0
+        self.pages[page].stores = 0

@@ -235,6 +235,8 @@ class Machine:
         finally:
             if alarm is not None:
                 alarm.cancel()
+                alarm.join()
+                self.attention.withdraw(StopKind.TIMEOUT)  # one that came as the run ended otherwise
             self.events.stop()
             self.flush_output()
             self.wall_s += time.monotonic() - began

@@ -20,6 +20,16 @@ def test_the_first_stop_request_wins() -> None:
     assert not attention.stop_pending()
 
 
+def test_a_request_can_be_withdrawn_by_its_kind() -> None:
+    attention = Attention()
+    attention.stop(StopKind.QUIT)
+    attention.withdraw(StopKind.TIMEOUT)
+    assert attention.stop_pending()
+    attention.withdraw(StopKind.QUIT)
+    assert not attention.stop_pending()
+    assert attention.take_stop()[0] == StopKind.NONE
+
+
 def test_a_stop_pin_is_pulled_by_a_rising_line() -> None:
     attention = Attention()
     line = IrqLine(StopPin(attention), StopKind.POWER_OFF)

@@ -114,6 +114,11 @@ cdef class Attention:
         self.text = None
         return request
 
+    def withdraw(self, int kind):
+        """Take back a pending stop request of this kind; one of another kind stays."""
+        if self.stop_kind == kind:
+            self.take_stop()
+
     def wait_ns(self, timeout_ns):
         """Wait for any flag without the GIL; timeout in ns, None for no limit. True if something happened."""
         cdef uint64_t limit = <uint64_t> -1 if timeout_ns is None else timeout_ns

@@ -37,6 +37,7 @@ from hyperport.memory import GuestMemory
 from hyperport.outcome import (
     EngineAbort,
     GuestExit,
+    GuestKilled,
     HaltedForever,
     Interrupted,
     Outcome,
@@ -65,6 +66,7 @@ __all__ = [
     "FetchError",
     "GuestError",
     "GuestExit",
+    "GuestKilled",
     "GuestMemory",
     "HaltedForever",
     "HostError",

@@ -23,6 +23,7 @@ ISA_IRQS: Final = 16
 PORTS: Final = 0x10000
 CONTROL_A: Final = 0x01
 NO_ESCAPE: Final = -1
+DEFAULT_ABI: Final = ("vmi",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,9 @@ class DeviceSpec:
 class MachineConfig:
     """One machine. memory is in bytes; modules are (file, arguments); flat is (address, "real" | "protected").
 
-    io is the path of port accesses;
-    vmi_calls restricts what the VMI ROM offers (names, numbers, ranges); testdev puts the test device at port 0x340."""
+    io is the path of port accesses. abi (hypercall conventions) and vmi_calls (what the VMI ROM offers: names, numbers,
+    ranges) go with io "hypercall" only. testdev puts the test device at port 0x340.
+    """
 
     kernel: Path | None = None
     initrd: Path | None = None
@@ -51,6 +53,7 @@ class MachineConfig:
     memory: int = 128 * MIB
     engine: str = "auto"
     io: str = "exit"
+    abi: tuple[str, ...] = DEFAULT_ABI
     vmi_calls: tuple[str, ...] | None = None
     testdev: bool = False
     devices: tuple[DeviceSpec, ...] = ()
@@ -89,6 +92,11 @@ def parse_flat(text: str) -> tuple[int, str]:
     if not comma or mode not in FLAT_MODES:
         raise UsageError(f"flat image {text!r}: write ADDR,MODE with mode {' or '.join(FLAT_MODES)}, as 0x7c00,real")
     return parse_number(address, "flat image: address"), mode
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """A list with commas; what the names mean is for whoever takes them."""
+    return tuple(name.strip() for name in text.split(","))
 
 
 def parse_device(text: str) -> DeviceSpec:
@@ -192,6 +200,8 @@ MACHINE_FILE_KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "memory": _memory,
     "engine": _text,
     "io": _text,
+    "abi": lambda value: parse_names(_text(value)),
+    "vmi_calls": lambda value: parse_names(_text(value)),
     "devices": _devices,
     "serial": _serial,
     "debugcon": _serial,

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from hyperport import boot, loop
+from hyperport.abi import conventions, kvm, lguest, vmi
 from hyperport.abi.calls import CallTable
-from hyperport.abi.numbers import PORT_CALLS
+from hyperport.abi.numbers import LGUEST_SUBARCH
 from hyperport.backends.char import CharBackend
 from hyperport.backends.clock import Clock, RealClock, Timer
 from hyperport.backends.host_events import HostEvents
@@ -26,7 +27,7 @@ from hyperport.bus.device import PortDevice
 from hyperport.bus.irq import IrqLine
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
-from hyperport.config import DeviceSpec, MachineConfig
+from hyperport.config import DEFAULT_ABI, DeviceSpec, MachineConfig
 from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
 from hyperport.devices.debugcon import Debugcon
@@ -104,6 +105,8 @@ class Machine:
         self.engine: Engine = entry.load()(self.memory, self.path, self.controller, self.attention, self.clock)
         if self.config.io == "hypercall":
             self._offer_calls()
+        elif self.config.abi != DEFAULT_ABI or self.config.vmi_calls is not None:
+            raise ConfigError(f"hypercalls are chosen, but the path is {self.config.io}: use path hypercall")
         reset = StopPin(self.attention)
         a20 = A20Gate(IrqLine(self.engine.a20_pin, 0))
 
@@ -145,13 +148,17 @@ class Machine:
             self.engine.listen(chip)
 
     def _offer_calls(self) -> None:
-        rom = build_rom(self.config.vmi_calls)
-        shapes = {call.number: call.port for call in PORT_CALLS if call.number in rom.doorbells.values()}
-        self.memory.write(ROM_BASE, rom.data)
+        offered = conventions(self.config.abi)
+        doorbells: dict[int, int] = {}
+        if vmi.CONVENTION in offered:
+            rom = build_rom(self.config.vmi_calls)
+            doorbells = rom.doorbells
+            self.memory.write(ROM_BASE, rom.data)
         self.engine.offer(
-            CallTable(self.bus, {n: (form.direction, form.size, form.string) for n, form in shapes.items() if form}),
+            CallTable(self.bus, offered, frozenset(doorbells.values())),
             ROM_BASE,
-            rom.doorbells,
+            doorbells,
+            kvm.cpuid_leaves() if kvm.CONVENTION in offered else {},
         )
 
     def irq_line(self, number: int, owner: str) -> IrqLine:
@@ -208,6 +215,7 @@ class Machine:
                 append=config.append,
                 modules=config.modules,
                 flat=config.flat,
+                subarch=LGUEST_SUBARCH if lguest.CONVENTION in conventions(config.abi) else 0,
             )
         )
 

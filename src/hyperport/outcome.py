@@ -10,6 +10,7 @@ A status that the guest chose is odd, every status of the VMM's own is even (but
     80        triple fault
     82        kernel panic on the console
     84        halted for ever
+    86        killed for a hypercall
     124       timeout, as timeout(1) has it
     128 + n   signal n
 """
@@ -39,6 +40,7 @@ STATUS_IO: Final = 74  # EX_IOERR
 STATUS_TRIPLE_FAULT: Final = 80
 STATUS_PANIC: Final = 82
 STATUS_HALTED: Final = 84
+STATUS_KILLED: Final = 86
 STATUS_TIMEOUT: Final = 124
 STATUS_SIGNAL: Final = 128
 
@@ -180,6 +182,22 @@ class Quit(Outcome):
 
     def __str__(self) -> str:
         return "left by the user"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestKilled(Outcome):
+    """A hypercall that its convention answers with the end of the guest; reason is one line."""
+
+    kind: ClassVar[str] = "killed"
+    reason: str
+
+    @property
+    def status(self) -> int:
+        """86."""
+        return STATUS_KILLED
+
+    def __str__(self) -> str:
+        return f"the guest was killed: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

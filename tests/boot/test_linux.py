@@ -20,7 +20,9 @@ MIB = 1 << 20
 RAM = 8 * MIB
 
 
-def load(folder: Path, image: bytes, *, initrd: bytes | None = None, append: str = "", ram: int = RAM) -> Loaded:
+def load(
+    folder: Path, image: bytes, *, initrd: bytes | None = None, append: str = "", ram: int = RAM, subarch: int = 0
+) -> Loaded:
     kernel = folder / "bzImage"
     kernel.write_bytes(image)
     path = None
@@ -28,7 +30,7 @@ def load(folder: Path, image: bytes, *, initrd: bytes | None = None, append: str
         path = folder / "initrd"
         path.write_bytes(initrd)
     memory = GuestMemory(ram)
-    return Loaded(memory, load_linux(memory, kernel, initrd=path, append=append))
+    return Loaded(memory, load_linux(memory, kernel, initrd=path, append=append, subarch=subarch))
 
 
 class Loaded:
@@ -110,6 +112,13 @@ def test_header_reaches_boot_params_and_loader_fields_are_set(tmp_path: Path) ->
     assert loaded.param(0x224, "H") == 0xFE00
     assert loaded.param(0x250, "Q") == 0
     assert loaded.param(0x260, "I") == 0x100000
+
+
+@pytest.mark.parametrize("subarch", [0, 1])
+def test_hardware_subarch_is_the_loaders(tmp_path: Path, subarch: int) -> None:
+    image = bytearray(bzimage())
+    image[0x23C:0x240] = b"\x03\0\0\0"
+    assert load(tmp_path, bytes(image), subarch=subarch).param(0x23C, "I") == subarch
 
 
 def test_bytes_beyond_the_header_stay_zero(tmp_path: Path) -> None:

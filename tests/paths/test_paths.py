@@ -24,6 +24,14 @@ CODE, BUFFER, SIZE = 0x10_0000, 0x20_0000, 0x1_0000
 PORT = 0x340
 HLT = b"\xf4"
 RAW = ("trap", "exit")
+RUNS = (
+    ("trap", "native"),
+    ("exit", "native"),
+    ("hypercall", "native"),
+    ("hypercall", "vmi"),
+    ("hypercall", "kvm"),
+    ("hypercall", "lguest"),
+)
 WORKLOADS = {"cmos": "n=500", "pci": "n=50", "delay": "n=2000", "strings": "n=200", "mix": "n=500", "console": "n=3"}
 
 
@@ -44,8 +52,9 @@ def test_interrupts_at_arbitrary_points(io: str) -> None:
 @pytest.mark.parametrize(("name", "append"), WORKLOADS.items())
 def test_workloads_read_the_same_by_trap_exit_and_call(name: str, append: str) -> None:
     results = {}
-    for io, ops in (("trap", "native"), ("exit", "native"), ("hypercall", "native"), ("hypercall", "vmi")):
-        outcome, text = run_guest(name, f"{append} ops={ops}", io=io, testdev=True)
+    for io, ops in RUNS:
+        abi: dict[str, Any] = {"abi": ("vmi", "kvm", "lguest")} if io == "hypercall" else {}
+        outcome, text = run_guest(name, f"{append} ops={ops}", io=io, testdev=True, **abi)
         found = re.search(r"units (\d+) accesses (\d+) checksum (\w+)", text)
         assert outcome == GuestExit(0), text
         assert found is not None, text
@@ -60,6 +69,8 @@ def test_workloads_read_the_same_by_trap_exit_and_call(name: str, append: str) -
         ("", {"vmi_calls": ("INB", "OUTB", "58-60")}, "5 port calls taken"),
         ("", {"vmi_calls": ("IRET",)}, "0 port calls taken"),
         ("vmi=disable_io_ops", {}, "0 port calls taken"),
+        ("ops=kvm", {"abi": ("vmi", "kvm")}, "ops kvm, 12 taken"),
+        ("ops=lguest", {"abi": ("lguest",)}, "ops lguest, 12 taken"),
     ],
 )
 def test_a_guest_that_knows_vmi(append: str, machine: dict[str, Any], said: str) -> None:

@@ -43,9 +43,11 @@ def load(
     append: str = "",
     modules: Sequence[tuple[Path, str]] = (),
     flat: tuple[int, str] | None = None,
+    subarch: int = 0,
 ) -> CpuState:
     """Load kernel with the loader its header asks for; flat: (address, mode) loads it as it is.
 
+    subarch: hardware_subarch of the Linux boot parameters; no other protocol has a place for it.
     Raises ImageError, also for an option that this kind of image has no use for.
     """
     if flat is not None:
@@ -59,7 +61,7 @@ def load(
         raise ImageError(f"kernel {kernel}: {error.strerror}; give a file that can be read") from error
     if kind == "linux":
         _refuse(kernel, "a Linux kernel", module=modules)
-        return load_linux(memory, kernel, initrd=initrd, append=append)
+        return load_linux(memory, kernel, initrd=initrd, append=append, subarch=subarch)
     if kind == "multiboot":
         _refuse(kernel, "a multiboot kernel", initrd=initrd)
         return load_multiboot(memory, kernel, append=append, modules=modules)

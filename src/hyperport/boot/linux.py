@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hyperport.abi.numbers import LGUEST_SUBARCH_AT
 from hyperport.boot import e820
 from hyperport.boot.layout import CODE_SELECTOR, DATA_SELECTOR, Layout, encode_text, read_file
 from hyperport.cpu.state import CpuState, protected_flat
@@ -60,6 +61,7 @@ RAMDISK_IMAGE: Final = (0x218, "<I")
 RAMDISK_SIZE: Final = (0x21C, "<I")
 HEAP_END_PTR: Final = (0x224, "<H")
 CMD_LINE_PTR: Final = (0x228, "<I")
+HARDWARE_SUBARCH: Final = (LGUEST_SUBARCH_AT, "<I")
 SETUP_DATA: Final = (0x250, "<Q")
 E820_TABLE: Final = 0x2D0
 E820_ENTRY: Final = "<QQI"  # address, size, type
@@ -121,9 +123,12 @@ def parse_header(image: bytes, name: str) -> SetupHeader:
     return header
 
 
-def load_linux(memory: GuestMemory, kernel: Path, *, initrd: Path | None = None, append: str = "") -> CpuState:
+def load_linux(
+    memory: GuestMemory, kernel: Path, *, initrd: Path | None = None, append: str = "", subarch: int = 0
+) -> CpuState:
     """Put a bzImage, an initrd and a command line into RAM; the processor's state at the kernel's 32-bit entry.
 
+    subarch: hardware_subarch, 0 for a PC. It is written whatever the protocol: an old kernel does not look.
     Raises ImageError, one line, if the image is malformed or something does not fit.
     """
     image = read_file(kernel, "kernel", memory.size)
@@ -160,6 +165,7 @@ def load_linux(memory: GuestMemory, kernel: Path, *, initrd: Path | None = None,
     store(params, HEAP_END_PTR, HEAP_END)
     store(params, CODE32_START, start)
     store(params, CMD_LINE_PTR, command_at)
+    store(params, HARDWARE_SUBARCH, subarch)
     store_memory(params, memory.size)
     memory.write(params_at, bytes(params))
 

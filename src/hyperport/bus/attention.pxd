@@ -16,6 +16,7 @@ cpdef enum StopKind:
     TIMEOUT = 10        # the time the user gave is over
     QUIT = 11           # the user left (Ctrl-a x)
     PAUSE = 12          # the user wants the monitor (Ctrl-a c)
+    GUEST_KILLED = 13   # a hypercall that its convention answers with the end of the guest; value is its number
 
 cdef enum:
     ATTENTION_INTR = 1      # the interrupt controller's INTR output is high

@@ -17,6 +17,7 @@ class StopKind(IntEnum):
     TIMEOUT = 10
     QUIT = 11
     PAUSE = 12
+    GUEST_KILLED = 13
 
 class Attention:
     event_fd: int

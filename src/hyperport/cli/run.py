@@ -35,6 +35,7 @@ def run(
     mem: Annotated[str | None, Parameter(alias="-m")] = None,
     engine: str | None = None,
     io: str | None = None,
+    abi: str | None = None,
     vmi_calls: str | None = None,
     serial: str | None = None,
     debugcon: str | None = None,
@@ -71,7 +72,9 @@ def run(
     engine
         What runs guest code, see `hyperport list engines`; auto by default.
     io
-        The path that port accesses take: exit (the default), trap or hypercall (offers the VMI ROM).
+        The path that port accesses take: exit (the default), trap or hypercall.
+    abi
+        With --io hypercall: the conventions offered, of vmi, kvm and lguest, as vmi,kvm; vmi by default.
     vmi_calls
         Restrict the VMI ROM to these calls: names, numbers or ranges, as INB,OUTB,58-60.
     serial
@@ -103,7 +106,8 @@ def run(
         "memory": None if mem is None else config.parse_size(mem),
         "engine": engine,
         "io": io,
-        "vmi_calls": None if vmi_calls is None else tuple(vmi_calls.split(",")),
+        "abi": None if abi is None else config.parse_names(abi),
+        "vmi_calls": None if vmi_calls is None else config.parse_names(vmi_calls),
         "serial": None if serial is None else config.parse_serial(serial),
         "debugcon": None if debugcon is None else config.parse_serial(debugcon),
         "devices": tuple(config.parse_device(text) for text in device),

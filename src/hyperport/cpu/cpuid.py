@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What CPUID tells a guest: a P6-class CPU without a local APIC, chosen by us and the same on every engine.
 
-Bits from the SDM, vol. 2A, CPUID. Leaves 4000_0000h and up are left to the hypercall ABIs, so bit 31 of 1:ECX
-(hypervisor present) is clear until one of them claims it.
+Bits from the SDM, vol. 2A, CPUID. Leaves 4000_0000h and up are the hypercall ABIs': bit 31 of 1:ECX (hypervisor
+present) is clear until one of them claims it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 Leaf = tuple[int, int, int, int]  # EAX, EBX, ECX, EDX
@@ -29,6 +30,7 @@ FEATURES_EDX: Final = (
     | 1 << 26  # SSE2
 )
 FEATURES_ECX: Final = 1 << 0  # SSE3
+HYPERVISOR_ECX: Final = 1 << 31  # a hypervisor is present: leaves 4000_0000h and up mean something
 EXTENDED_EDX: Final = 1 << 20  # NX
 PHYSICAL_BITS: Final = 36
 LINEAR_BITS: Final = 32
@@ -42,13 +44,16 @@ def _text(text: bytes) -> tuple[int, int, int]:
     return words[0], words[1], words[2]
 
 
-def leaves() -> dict[int, Leaf]:
-    """The table that engines answer CPUID from. A leaf that is not in it answers zeros."""
+def leaves(hypervisor: Mapping[int, Leaf] | None = None) -> dict[int, Leaf]:
+    """The table that engines answer CPUID from. A leaf that is not in it answers zeros.
+
+    hypervisor: leaves 4000_0000h and up of the hypercall ABIs; if there are any, 1:ECX says so.
+    """
     ebx, edx, ecx = _text(b"GenuineIntel")
     brand = BRAND.encode().ljust(48, b"\0")
     table = {
         0: (2, ebx, ecx, edx),
-        1: (SIGNATURE, 0, FEATURES_ECX, FEATURES_EDX),
+        1: (SIGNATURE, 0, FEATURES_ECX | (HYPERVISOR_ECX if hypervisor else 0), FEATURES_EDX),
         2: (1, 0, 0, 0),
         0x80000000: (0x80000008, 0, 0, 0),
         0x80000001: (0, 0, 0, EXTENDED_EDX),
@@ -58,4 +63,4 @@ def leaves() -> dict[int, Leaf]:
         part = brand[16 * number : 16 * number + 16]
         words = [int.from_bytes(part[i : i + 4], "little") for i in (0, 4, 8, 12)]
         table[0x80000002 + number] = (words[0], words[1], words[2], words[3])
-    return table
+    return table | dict(hypervisor or {})

@@ -21,6 +21,7 @@ cdef enum:
     VECTOR_DB = 1
     VECTOR_UD = 6
     VECTOR_GP = 13
+    VECTOR_PF = 14
 
 cdef class GuestCpu:
     cdef uint32_t get(self, int register) noexcept nogil

@@ -60,7 +60,7 @@ class ScriptedEngine:
     def listen(self, device: PortDevice) -> None:
         """Host input is not moved: a script has no moment for it."""
 
-    def offer(self, calls: Any, rom_base: int, doorbells: dict[int, int]) -> None:
+    def offer(self, calls: Any, rom_base: int, doorbells: dict[int, int], cpuid_leaves: dict[int, Any]) -> None:
         """A script makes no calls."""
 
     def state(self) -> CpuState:

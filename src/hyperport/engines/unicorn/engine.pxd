@@ -3,17 +3,14 @@
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 from hyperport.backends.clock cimport Clock
-from hyperport.bus.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
 from hyperport.bus.interrupt_controller cimport InterruptController
-from hyperport.abi.calls cimport CallTable
-from hyperport.engines.unicorn.code_pages cimport TrackedVcpu
+from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
 from hyperport.paths.port_path cimport PortPath
 
 cdef enum:
     MAX_LISTENERS = 32
     SITES = 1024            # a power of two
-    ROM_SIZE = 8192         # most bytes of a ROM with doorbells
 
 cdef enum SiteKind:
     SITE_UNKNOWN = 0
@@ -25,19 +22,15 @@ cdef struct Site:           # what is known of one place in translated code that
     uint8_t kind
     uint8_t number          # of the call, for a doorbell
 
-cdef class UnicornEngine(TrackedVcpu):
+cdef class UnicornEngine(CallingVcpu):
     cdef readonly PortPath path
     cdef InterruptController controller
-    cdef Attention attention
     cdef Clock clock
     cdef PortDevice pin
     cdef void *listeners[MAX_LISTENERS]
     cdef int listener_count
     cdef list _listening
     cdef Site sites[SITES]
-    cdef CallTable calls
-    cdef uint64_t rom_base
-    cdef uint8_t doorbells[ROM_SIZE]    # by offset in the ROM: the number of the call, 0 for none
     cdef readonly str dead
     cdef uint64_t exception_count[256]
     cdef uint64_t software_count[256]
@@ -54,7 +47,6 @@ cdef class UnicornEngine(TrackedVcpu):
     cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
     cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil
     cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil
-    cdef bint ring(self, uint32_t number, uintptr_t caller) noexcept nogil
     cdef void forget_sites(self) noexcept nogil
     cdef void guest_misses_memory(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil

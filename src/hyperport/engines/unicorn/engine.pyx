@@ -17,7 +17,7 @@ Ports.  The core's IN and OUT helpers call cpu_inb() to cpu_outl() through the l
     redirected to in_byte() to out_long() below. The public hook would first restore EIP and flags from the
     translator's notes for every access; here that is done only where an access may fault.
     A REP INS or OUTS arrives here at its first element; look_at() finds out, once for each place in translated
-    code, and does the string whole. It also knows the doorbells of the ROM, by their physical address.
+    code, and does the string whole. Doorbells and the other hypercalls: hypercalls.pyx.
 Port permission.  The core's IOPL and TSS-bitmap check is compiled out; port_allowed() in vcpu.pyx does it.
 Stores and slow loads.  See code_pages.pyx.
 """
@@ -33,10 +33,9 @@ from hyperport.bus.attention cimport (
     Attention,
 )
 from hyperport.bus.device cimport PortDevice
-from hyperport.abi.calls cimport CALL_AGAIN, CALL_DONE, CallTable
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.guest_cpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_TF, EFLAGS_VM, VECTOR_GP, VECTOR_UD
+from hyperport.cpu.guest_cpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_TF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport (
     Library,
@@ -47,7 +46,9 @@ from hyperport.engines.unicorn.library cimport (
     redirect_calls,
     tlb_fill_function,
 )
-from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT, VGA_HOLE, VGA_HOLE_END, TrackedVcpu
+from hyperport.abi.calls cimport CallTable
+from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT, VGA_HOLE, VGA_HOLE_END
+from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
 from hyperport.memory cimport GuestMemory
 from hyperport.paths.port_path cimport PortPath
 
@@ -71,6 +72,7 @@ cdef enum:
     CR0_PE = 1
     FLAT_DATA = 0x00C09300           # present, DPL 0, 4 GiB, 32-bit, data, written
     DESCRIPTOR_CODE = 1 << 11
+    LGUEST_VECTOR = 0x1F            # abi/lguest.py: INT 1Fh
 
 cdef uint64_t TOP_OF_PHYSICAL = <uint64_t> 1 << 40      # all that page tables of this core can point to
 
@@ -147,7 +149,8 @@ cdef void on_exception(void *uc, uint32_t vector, void *user) noexcept nogil:
 
 
 cdef bint on_invalid_instruction(void *uc, void *user) noexcept nogil:
-    (<UnicornEngine> user).guest_exception(VECTOR_UD)
+    if not (<UnicornEngine> user).calls_by_vmcall():
+        (<UnicornEngine> user).guest_exception(VECTOR_UD)
     return True
 
 
@@ -227,7 +230,7 @@ cdef class A20Pin(PortDevice):
 
 @cython.final
 @cython.no_gc_clear         # __dealloc__ needs memory, attention and pin
-cdef class UnicornEngine(TrackedVcpu):
+cdef class UnicornEngine(CallingVcpu):
     """One i386 vCPU on libunicorn.
 
     memory: the guest's RAM. path: where port accesses go. controller: owner of the INTR line. attention: what may
@@ -250,7 +253,7 @@ cdef class UnicornEngine(TrackedVcpu):
         self._open()
         self._map()
         self._hook()
-        self.identify()
+        self.identify({})
         memory.invalidate_context = <void *> self
         memory.invalidate = on_host_write
         hp_register_barrier()
@@ -314,15 +317,9 @@ cdef class UnicornEngine(TrackedVcpu):
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
         (<void **> (<char *> cpu_class + CLASS_CPU_EXEC_INTERRUPT))[0] = <void *> exec_interrupt
 
-    def offer(self, CallTable calls not None, rom_base, doorbells):
-        """Answer these calls: doorbells maps offsets in the ROM at rom_base to VMI call numbers."""
-        if any(not 0 <= offset < ROM_SIZE for offset in doorbells):
-            raise ConfigError(f"a doorbell lies outside the first {ROM_SIZE} bytes of the ROM")
-        self.calls = calls
-        self.rom_base = rom_base
-        memset(self.doorbells, 0, sizeof(self.doorbells))
-        for offset, number in doorbells.items():
-            self.doorbells[<int> offset] = number
+    def offer(self, CallTable calls not None, rom_base=0, doorbells=None, cpuid_leaves=None):
+        """See CallingVcpu; what was found out about places in translated code is forgotten."""
+        CallingVcpu.offer(self, calls, rom_base, doorbells, cpuid_leaves)
         self.forget_sites()
 
     cdef void release(self) noexcept:
@@ -387,6 +384,8 @@ cdef class UnicornEngine(TrackedVcpu):
             self.dead = f"the CPU engine cannot go on: {guard_reason()}"
             return Stop(StopKind.ENGINE_ABORT, text=self.dead)
         kind, value, failure, text = self.attention.take_stop()
+        if kind == StopKind.GUEST_KILLED:
+            text = self.calls.reason(value)
         if kind != StopKind.NONE:
             return Stop(kind, value, failure, text)
         if error:
@@ -469,18 +468,13 @@ cdef class UnicornEngine(TrackedVcpu):
         """What stands at this place? True for a doorbell, which is now answered; a REP string does not return."""
         cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
         cdef PortInstruction instruction
-        cdef const uint8_t *code
-        cdef uint64_t offset
-        cdef uint32_t number = 0
+        cdef uint32_t number
         cdef bint complete
         if site.caller == caller and site.kind == SITE_DOORBELL:
             return self.ring(site.number, caller)
         self.lib.restore_state(self.cpu, caller, False)
         if out and self.calls is not None:
-            code = self.code_at(self.segment_base(1) + self.instruction_pointer())
-            offset = <uint64_t> code - <uint64_t> self.memory.base - self.rom_base
-            if code != NULL and offset < ROM_SIZE:
-                number = self.doorbells[offset]
+            number = self.doorbell_here()
             if number and number == port:
                 site.caller = caller
                 site.kind = SITE_DOORBELL
@@ -501,18 +495,6 @@ cdef class UnicornEngine(TrackedVcpu):
         site.kind = SITE_PLAIN
         return False
 
-    cdef bint ring(self, uint32_t number, uintptr_t caller) noexcept nogil:
-        """A doorbell was rung: do the call. False where CPL or the offered set make it an ordinary OUT."""
-        cdef int result
-        if self.privilege() > 1:
-            return False
-        if self.calls.is_string(number):
-            self.lib.restore_state(self.cpu, caller, False)     # a page fault must find EIP at the doorbell
-        result = self.calls.vmi_call(self, number)
-        if result == CALL_AGAIN:
-            self.lib.leave_block(self.cpu)
-        return result == CALL_DONE
-
     cdef void forget_sites(self) noexcept nogil:
         """Translated code is thrown away, and with it every place that was looked at."""
         memset(self.sites, 0, sizeof(self.sites))
@@ -526,14 +508,18 @@ cdef class UnicornEngine(TrackedVcpu):
         cdef uint32_t length = 2
         if u32(env, ENV_EXCEPTION_IS_INT)[0] and vector != VECTOR_UD:
             # The core has already moved EIP past the INT; a fault during delivery must point at it.
-            self.software_count[vector] += 1
             next_eip = u64(env, ENV_EXCEPTION_NEXT_EIP)[0]
             if vector == 3 or vector == 4:      # INT3 and INTO have one byte, INT 3 and INT 4 two
                 cs_base = u64(env, ENV_SEGS + SEGMENT_SIZE + SEGMENT_BASE)[0]
                 length = self.lib.load_byte(env, <uint32_t> (cs_base + next_eip - 1), MMU_KERNEL, 0)
                 length = 1 if length == 0xCC or length == 0xCE else 2
             u64(env, ENV_EIP)[0] = <uint32_t> (next_eip - length)
+            if vector == LGUEST_VECTOR and self.calls_by_int():
+                return
+            self.software_count[vector] += 1
         else:
+            if vector == VECTOR_PF and self.string_call_faulted():
+                return
             self.exception_count[vector] += 1
             if vector == VECTOR_GP and self.path.traps and not u32(env, ENV_ERROR_CODE)[0]:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.

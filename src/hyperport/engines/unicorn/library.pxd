@@ -41,6 +41,7 @@ cdef struct Library:
     void (*raise_exception_from)(void *env, int vector, int error_code, uintptr_t return_address) noexcept nogil
     void (*leave_block)(void *cpu) noexcept nogil
     void (*flush_code)(void *cpu) noexcept nogil
+    void (*flush_tlb)(void *cpu) noexcept nogil
     void (*update_cr0)(void *env, uint32_t value) noexcept nogil
     void (*update_cr3)(void *env, uint64_t value) noexcept nogil
     void (*update_cr4)(void *env, uint32_t value) noexcept nogil

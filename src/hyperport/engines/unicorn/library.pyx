@@ -62,6 +62,7 @@ SYMBOLS = (
     ("raise_exception_from", b"raise_exception_err_ra_x86_64"),
     ("leave_block", b"cpu_loop_exit_noexc_x86_64"),
     ("flush_code", b"tb_flush_x86_64"),
+    ("flush_tlb", b"tlb_flush_x86_64"),
     ("update_cr0", b"cpu_x86_update_cr0_x86_64"),
     ("update_cr3", b"cpu_x86_update_cr3_x86_64"),
     ("update_cr4", b"cpu_x86_update_cr4_x86_64"),

@@ -21,7 +21,7 @@ cdef class UnicornVcpu(GuestCpu):
     cdef int leaf_count
 
     cdef _require_open(self)
-    cdef identify(self)
+    cdef identify(self, more_leaves)
     cdef void guest_cpuid(self) noexcept nogil
     cdef int mmu(self) noexcept nogil
     cdef void load_flat(self, int offset, uint32_t selector, uint32_t flags) noexcept nogil

@@ -129,9 +129,9 @@ cdef class UnicornVcpu(GuestCpu):
 
     # CPUID.
 
-    cdef identify(self):
-        """Answer CPUID from our table, and let the core decode just what it promises."""
-        table = cpuid.leaves()
+    cdef identify(self, more_leaves):
+        """Answer CPUID from our table and more_leaves, and let the core decode just what it promises."""
+        table = cpuid.leaves(more_leaves)
         for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
             self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)
         self.leaf_count = len(table)

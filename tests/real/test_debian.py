@@ -115,3 +115,23 @@ def test_panic_is_an_outcome(guest: str) -> None:
     assert done.returncode == 82
     assert "hyperport: the guest panicked: " in done.stderr
     assert "Kernel panic - not syncing" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--io", "trap"), ""),
+        (("--io", "hypercall"), ""),
+        (("--io", "hypercall", "--abi", "vmi,kvm"), "Hypervisor detected: KVM"),
+        (("--io", "hypercall", "--abi", "lguest"), ""),
+    ],
+    ids=["trap", "vmi", "kvm", "lguest"],
+)
+def test_boot_on_every_path_and_with_every_convention(guest: str, options: tuple[str, ...], said: str) -> None:
+    """A kernel that knows nothing of port calls must not be disturbed by what is offered."""
+    append = ("--append", f"{DEBIAN_APPEND} hp.test=reboot")
+    done = run_command(guest, *append, *options, "--timeout", str(BOOT_S), limit=2 * BOOT_S)
+    assert (done.returncode, done.stderr) == (0, "hyperport: the guest reset the machine\n"), done.stdout[-2000:]
+    assert READY in done.stdout
+    assert said in done.stdout
+    assert trouble(done.stdout) == []

@@ -283,17 +283,18 @@ class Machine:
 
     def save_devices(self) -> dict[str, Any]:
         """The state of every device by name; a second device of a name gets a number."""
-        return {name: device.save() for name, device in self._named_devices()}
+        return {name: device.save() for name, device in self.named_devices()}
 
     def load_devices(self, records: dict[str, Any]) -> None:
         """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
-        devices = dict(self._named_devices())
+        devices = dict(self.named_devices())
         if wrong := set(devices) ^ set(records):
             raise StateError(f"the saved machine has other devices ({', '.join(sorted(wrong))}): load it into its like")
         for name, device in devices.items():
             device.load(records[name])
 
-    def _named_devices(self) -> list[tuple[str, Any]]:
+    def named_devices(self) -> list[tuple[str, Any]]:
+        """The devices on the bus, by the names that save_devices() gives them."""
         names: dict[str, int] = {}
         named = []
         for device in self.bus.devices():

@@ -108,9 +108,9 @@ RECORD = {
     "rises": (1, 3), "null_count": (1, 3), "load_kind": (2, 3), "low_byte": (8, 3), "expect_high": (1, 3),
     "read_high": (1, 3), "latched": (2, 3), "status_latched": (1, 3), "status": (8, 3), "latch": (16, 3),
     "residue": (16, 3), "reload": (17, 3), "count": (17, 3), "held": (60, 3),
-    "age": (60, 3), "load_in": (32, 3), "late": 60, "irq": 1, "port_b": 4,
+    "age": (60, 3), "load_in": (32, 3), "late": 60, "service_in": 30, "irq": 1, "port_b": 4,
 }
-STORED = [field for field in RECORD if field not in ("age", "load_in", "late", "irq", "port_b")]
+STORED = [field for field in RECORD if field not in ("age", "load_in", "late", "service_in", "irq", "port_b")]
 RELATIVE = ("age", "load_in")
 
 
@@ -323,6 +323,13 @@ cdef class Pit8254(PortDevice):
             due = ticks_to_ns(self.next_edge)
         self.timer.arm(due if due > earliest else earliest)
 
+    cdef uint64_t service_in(self, int64_t now) noexcept nogil:
+        """ns until the next service, if that waits for more than the next edge; else 0."""
+        cdef uint64_t now_ns = self.clock.now(), due = self.timer.deadline
+        if due <= now_ns or due - now_ns > SECOND or (self.next_edge > now and due == ticks_to_ns(self.next_edge)):
+            return 0
+        return due - now_ns
+
     cdef void reschedule(self, int64_t now, uint64_t now_ns) noexcept nogil:
         """Channel 0 was programmed: unless edges are owed, find the next one anew."""
         if self.next_edge > now:
@@ -390,6 +397,7 @@ cdef class Pit8254(PortDevice):
             channels.append(state)
         record = {field: [state[field] for state in channels] for field in [*STORED, *RELATIVE]}
         record["late"] = now - self.next_edge + 1 if self.next_edge <= now else 0
+        record["service_in"] = self.service_in(now)
         record["irq"] = self.irq0.level
         record["port_b"] = self.port_b
         return record
@@ -418,6 +426,8 @@ cdef class Pit8254(PortDevice):
         self.next_edge = next_rising(&self.channels[0], now - <int64_t> record["late"])
         self.irq0.drive(record["irq"])
         self.arm(now, self.clock.now(), 0)
+        if record["service_in"] and self.next_edge != NEVER:
+            self.timer.arm(self.clock.now() + <uint64_t> record["service_in"])
 
 
 cdef uint8_t mode_of(uint8_t control) noexcept nogil:

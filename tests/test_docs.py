@@ -46,7 +46,7 @@ def blocks(kind: str) -> list[tuple[str, str, str]]:
 
 
 EXAMPLES: Final = [(name, text) for name, file, text in blocks("python") if not file]
-QUOTES: Final = [(file, text) for _, file, text in blocks("python") if file]
+QUOTES: Final = [(file, text) for kind in ("python", "c") for _, file, text in blocks(kind) if file]
 
 
 def section(path: Path, title: str) -> str:

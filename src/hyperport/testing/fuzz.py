@@ -151,7 +151,7 @@ def subject(name: str) -> Subject:
 
 
 def fuzz(target: Subject, accesses: int, seed: int, *, save_load: bool = True, progress: Any = None) -> FuzzResult:
-    """Play steps on target until there were so many accesses. Raises FuzzError, or what a device in plain Python raised.
+    """Play steps on target until there were so many accesses. Raises FuzzError.
 
     Without save_load nothing is ever saved, and the answers must be the same. progress: see WildGuest.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The port bus beside a model that knows only a dict from port to (device, offset): any order of attaching, accesses."""
+"""The port bus beside a model, a dict from port to (device, offset): attaching and accesses in any order."""
 
 from __future__ import annotations
 

@@ -20,11 +20,11 @@ from hyperport.bus.access import PortAccess
 from hyperport.devices.debugcon import Debugcon
 from hyperport.devices.testdev import TestDevice
 
-
 from ...guest.board import BIN
 from .programs import LOG_PORT, TEST_DEVICE_PORT, Program, encode_batch
 
 QEMU: Final = shutil.which("qemu-system-i386")
+PATHS: Final = ("trap", "exit", "hypercall")
 MIB: Final = 1 << 20
 LIMIT_S: Final = 600  # hung, not slow
 RESULTS: Final = 0x5F0
@@ -35,7 +35,22 @@ STREAM_SIZE: Final = 1 << 20
 REPORT: Final = struct.Struct("<29I")
 FIELDS: Final = (
     *("index", "event", "vector", "error", "cr2", "dr6", "eip", "cs", "eflags", "esp", "ss", "es", "ds", "fs", "gs"),
-    *("eax", "ecx", "edx", "ebx", "ebp", "esi", "edi", "touched", "touched_big", "memory", "cmos", "ports", "divisor", "stream"),
+    *(
+        "eax",
+        "ecx",
+        "edx",
+        "ebx",
+        "ebp",
+        "esi",
+        "edi",
+        "touched",
+        "touched_big",
+        "memory",
+        "cmos",
+        "ports",
+        "divisor",
+        "stream",
+    ),
 )
 MARK: Final = b"\n#case "
 
@@ -120,6 +135,12 @@ class AccessLog:
             self.current.append((*key, access.data))
 
 
+def run_everywhere(programs: Sequence[Program], directory: Path, *, qemu: bool) -> dict[str, Seen]:
+    """What each machine shows of these programs, qemu's first if it takes part."""
+    seen = {"qemu": run_on_qemu(programs, directory)} if qemu else {}
+    return seen | {io: run_on_path(programs, io, directory) for io in PATHS}
+
+
 def run_on_qemu(programs: Sequence[Program], directory: Path) -> Seen:
     """Under qemu's TCG, which executes LOCK with a port instruction: there UD2 stands in its place."""
     assert QEMU is not None
@@ -127,7 +148,11 @@ def run_on_qemu(programs: Sequence[Program], directory: Path) -> Seen:
     log, results, serial = directory / "log", directory / "results", directory / "serial"
     batch.write_bytes(encode_batch(programs, locks=False))
     source.write_bytes(STREAM)
-    consoles = [part for port in range(LOG_PORT, LOG_PORT + 4) for part in ("-device", f"isa-debugcon,iobase={port:#x},chardev=log")]
+    consoles = [
+        part
+        for port in range(LOG_PORT, LOG_PORT + 4)
+        for part in ("-device", f"isa-debugcon,iobase={port:#x},chardev=log")
+    ]
     command = [
         *(QEMU, "-accel", "tcg", "-cpu", "qemu32", "-machine", "pc", "-m", "64", "-nodefaults", "-no-user-config"),
         *("-display", "none", "-vga", "none", "-monitor", "none", "-no-reboot", "-serial", f"file:{serial}"),

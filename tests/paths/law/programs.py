@@ -56,15 +56,23 @@ TEST_DEVICE_PORT: Final = 0x340
 CMOS_INDEX: Final = 0x70
 LOG: Final[Group] = tuple((LOG_PORT + i, (1,)) for i in range(4))  # debug consoles with one log
 STREAM: Final[Group] = ((0x511, (1,)),)  # bytes that differ, one after the other
-RAM: Final[Group] = ((0x71, (1,)), (CMOS_INDEX, (1, 2)), (CMOS_INDEX, (2,)))  # a word to 70h writes one byte of CMOS RAM
+RAM: Final[Group] = (
+    (0x71, (1,)),
+    (CMOS_INDEX, (1, 2)),
+    (CMOS_INDEX, (2,)),
+)  # a word to 70h writes one byte of CMOS RAM
 BYTES: Final[Group] = ((0x21, (1,)), (0xA1, (1,)), (0x3FF, (1,)))  # interrupt masks, the UART's scratch register
 DIVISOR: Final[Group] = ((0x3F8, (1, 2)), (0x3F9, (1,)))  # of the UART, while DLAB is set
 NOBODY: Final[Group] = (*((port, (1, 2, 4)) for port in (0x30, 0x1234, 0x9000, 0x7FFC, 0xFFFC)), (0xFFFE, (1, 2)))
-ODD: Final[Group] = tuple((port, (1, 2, 4)) for port in (0x7FFD, 0x7FFF, 0x8003, 0x9006, 0xFFFD, 0xFFFF))  # written only
+ODD: Final[Group] = tuple(
+    (port, (1, 2, 4)) for port in (0x7FFD, 0x7FFF, 0x8003, 0x9006, 0xFFFD, 0xFFFF)
+)  # written only
 SHARED: Final = ((LOG, 3), (STREAM, 3), (RAM, 2), (BYTES, 1), (DIVISOR, 2), (NOBODY, 2))
 # With our own paths only: a device that takes all widths whole, and wide accesses that reach beyond a device.
 TEST_DEVICE: Final[Group] = ((TEST_DEVICE_PORT, (1, 2, 4)), (TEST_DEVICE_PORT + 4, (4,)))
-EDGES: Final[Group] = tuple((port, (1, 2, 4)) for port in (*range(LOG_PORT, LOG_PORT + 4), 0x511, 0x3FF, 0xA1, 0xFFFD, 0xFFFF))
+EDGES: Final[Group] = tuple(
+    (port, (1, 2, 4)) for port in (*range(LOG_PORT, LOG_PORT + 4), 0x511, 0x3FF, 0xA1, 0xFFFD, 0xFFFF)
+)
 OURS: Final = ((TEST_DEVICE, 4), (EDGES, 3), (NOBODY, 1), (DIVISOR, 1))
 HARMLESS: Final = ((LOG, 1), (NOBODY, 1))  # any byte may be sent there
 PCI_ADDRESS: Final = 0xCF8
@@ -113,11 +121,10 @@ class RandomSource:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One of a program's instructions. count_width: bytes of the count register of a REP string, 0 for others."""
+    """One of a program's instructions. locked: it has LOCK, and is not too long."""
 
     code: bytes
     locked: bool = False
-    count_width: int = 0
 
 
 @dataclass(slots=True)
@@ -146,9 +153,7 @@ class Program:
 
     def code(self, *, locks: bool = True) -> bytes:
         """Its bytes; without locks, UD2 stands where a LOCK makes an instruction invalid."""
-        body = b"".join(
-            b"\x0f\x0b" + part.code[2:] if part.locked and not locks else part.code for part in self.body
-        )
+        body = b"".join(b"\x0f\x0b" + part.code[2:] if part.locked and not locks else part.code for part in self.body)
         if self.looped:  # dec ebp; jnz body
             size = 4 if self.wide else 2
             body += b"\x4d\x0f\x85"
@@ -250,8 +255,8 @@ class Generator:
 
     # Code.
 
-    def add(self, code: bytes, locked: bool = False, count_width: int = 0) -> None:
-        self.made.body.append(Instruction(code, locked, count_width))
+    def add(self, code: bytes, locked: bool = False) -> None:
+        self.made.body.append(Instruction(code, locked))
 
     def move(self, register: int, value: int) -> None:
         """MOV r32, imm32."""
@@ -267,7 +272,11 @@ class Generator:
             self.made.eflags ^= DF  # the pointers that follow reckon with it
             self.add(b"\xfd" if self.made.eflags & DF else b"\xfc")
         else:
-            self.add((b"\xf9", b"\xf5", b"\x29\xdb", b"\x43", b"\x83\xeb" + bytes([self.source.integer(0, 255)]), b"\x90")[kind])
+            self.add(
+                (b"\xf9", b"\xf5", b"\x29\xdb", b"\x43", b"\x83\xeb" + bytes([self.source.integer(0, 255)]), b"\x90")[
+                    kind
+                ]
+            )
 
     def set_port(self, port: int) -> None:
         self.used.append(port)
@@ -327,7 +336,7 @@ class Generator:
         if self.chance(80) or address_size == 2 or not self.made.body:
             self.move(ESI if out else EDI, self.pointer(segment, address_size, count, size))
         code = prefixes + bytes([0x6C | odd | out << 1])
-        self.add(code, locked and len(code) <= LONGEST, address_size if repeated else 0)
+        self.add(code, locked and len(code) <= LONGEST)
 
     def set_count(self, count: int, address_size: int) -> None:
         if address_size == 2:
@@ -387,7 +396,11 @@ class Generator:
 
     def large(self, part: Instruction) -> bool:
         """Does it set a count of thousands?"""
-        return part.code[-5:-4] == b"\xb9" and part.code[-3:] != b"\0\0\0" and int.from_bytes(part.code[-4:], "little") > 1000
+        return (
+            part.code[-5:-4] == b"\xb9"
+            and part.code[-3:] != b"\0\0\0"
+            and int.from_bytes(part.code[-4:], "little") > 1000
+        )
 
     def choose_flags(self, calls: bool) -> None:
         made = self.made
@@ -408,9 +421,7 @@ class Generator:
         if self.chance(60):
             kinds = [self.among((7, 7, 7, 7, 5, 3, 0, 0, 1)) for _ in range(16)]
             self.made.pages = bytes(low | high << 4 for low, high in zip(kinds[::2], kinds[1::2], strict=True))
-        self.made.options = sum(
-            bit for bit, percent in ((REPAIR, 70), (WRITE_PROTECT, 40)) if self.chance(percent)
-        )
+        self.made.options = sum(bit for bit, percent in ((REPAIR, 70), (WRITE_PROTECT, 40)) if self.chance(percent))
 
     def choose_body(self, calls: bool) -> None:
         makers = [self.plain, self.string, self.string]

@@ -6,7 +6,7 @@ Known differences, and who is right (Intel SDM):
 | what | qemu's TCG 7.2 | ours | real CPUs |
 |---|---|---|---|
 | LOCK before a port instruction | ignored | #UD | #UD (vol. 2, LOCK) |
-| a wide access that reaches beyond a device | all to the device of its first port | split, as by the ISA bridge | split |
+| a wide access that reaches beyond a device | all to the first device | split, as by the ISA bridge | split |
 | a wide IN, not aligned, where nobody is at home | 0 | all ones | all ones |
 | code runs into an absent page in mid-block: EIP of the #PF | the instruction | the block's start | the instruction |
 | limits and types of segments | not checked | not checked | #GP, #SS |
@@ -17,7 +17,7 @@ In what qemu runs UD2 stands for an instruction with LOCK. The others are not ge
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from iced_x86 import Decoder, Formatter, FormatterSyntax
@@ -38,7 +38,7 @@ class Difference:
     what: tuple[str, ...]
 
 
-def differences(programs: list[Program], named: dict[str, Seen]) -> Iterator[Difference]:
+def differences(programs: Sequence[Program], named: dict[str, Seen]) -> Iterator[Difference]:
     """Each program's first disagreement with the first of the machines."""
     (reference, expected), *others = named.items()
     for index in range(len(programs)):
@@ -61,9 +61,9 @@ def disagreements(expected: Seen, seen: Seen, index: int) -> Iterator[str]:
     if expected.log[index] != seen.log[index]:
         yield f"log {shown(expected.log[index])} / {shown(seen.log[index])}"
     if expected.accesses and seen.accesses and expected.accesses[index] != seen.accesses[index]:
-        for one, other in zip(expected.accesses[index], seen.accesses[index], strict=False):
-            if one != other:
-                yield f"access {told(one)} / {told(other)}"
+        for run, other_run in zip(expected.accesses[index], seen.accesses[index], strict=False):
+            if run != other_run:
+                yield f"access {told(run)} / {told(other_run)}"
                 return
         yield f"{len(expected.accesses[index])} / {len(seen.accesses[index])} runs of accesses"
 
@@ -86,9 +86,10 @@ def listing(program: Program) -> str:
     segments = " ".join(
         f"{n}={v:04x}" for n, v in zip(("es", "", "ss", "ds", "fs", "gs"), program.segments, strict=True) if n
     )
+    flags = f"options={program.options} events={program.events} eflags={program.eflags:08x}"
+    ports = f"tss_limit={program.tss_limit} iomap={program.iomap_base} allowed={program.allowed}"
     lines = [
-        f"{program.mode.name} options={program.options} events={program.events} eflags={program.eflags:08x} "
-        f"tss_limit={program.tss_limit} iomap={program.iomap_base} allowed={program.allowed}",
+        f"{program.mode.name} {flags} {ports}",
         registers,
         f"{segments} pages={program.pages.hex()}",
     ]

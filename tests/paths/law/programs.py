@@ -47,9 +47,9 @@ LOCK, OPERAND, ADDRESS, REPNE, REP = 0xF0, 0x66, 0x67, 0xF2, 0xF3
 END: Final = b"\xcd\x81"
 LONGEST: Final = 15
 
-# Ports, each with the sizes to drive it with. Every one is something that qemu has, too, and that shows order and width.
-# qemu gives all of a wide access to the owner of its first port, and answers one that is not aligned with 0 where nobody
-# is at home: so these stay inside one device, and such ports are not read.
+# Ports, each with the sizes to drive it with. Every one is something that qemu has, too, and that shows order and
+# width. qemu gives all of a wide access to the owner of its first port, and answers one that is not aligned with 0
+# where nobody is at home: so these stay inside one device, and such ports are not read.
 Group = tuple[tuple[int, tuple[int, ...]], ...]
 LOG_PORT: Final = 0x5E0
 TEST_DEVICE_PORT: Final = 0x340
@@ -438,7 +438,7 @@ class Generator:
         made = self.made
         used = sorted(set(self.used))
         for port in used[:4]:
-            if self.chance(70):
+            if self.chance(90 if made.mode == Mode.V86 else 70):
                 made.allowed.append((port, self.among((4, 4, 4, 2, 1))))
         if self.chance(15):
             port = self.among(used)

@@ -105,6 +105,7 @@ cdef class CallTable:
             access.base = cpu.segment_base(SEGMENT_ES if shape.direction == DIRECTION_IN else SEGMENT_DS)
             access.mask = 0xFFFFFFFF
             access.repeated = True
+            access.stepped = False
             access.index_register = EDI if shape.direction == DIRECTION_IN else ESI
             access.count_register = ECX
             return CALL_DONE if run_string(cpu, self.bus, &access, HYPERCALL) else CALL_AGAIN
@@ -155,6 +156,7 @@ cdef class CallTable:
         access.base = 0
         access.mask = 0xFFFFFFFF
         access.repeated = True
+        access.stepped = False
         access.index_register = EDX
         access.count_register = ECX
         self.string_count = cpu.get(ECX)

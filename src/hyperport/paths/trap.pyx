@@ -61,6 +61,7 @@ cdef class TrapPath(PortPath):
         if instruction.string:
             string_of(cpu, instruction, &access)
             if not run_string(cpu, self.bus, &access, TRAP):
+                cpu.retire(0)
                 return
         elif instruction.direction == DIRECTION_IN:
             cpu.put(EAX, (cpu.get(EAX) & ~mask) | (self.bus.read(port, size, TRAP) & mask))

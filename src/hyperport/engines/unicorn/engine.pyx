@@ -440,6 +440,8 @@ cdef class UnicornEngine(CallingVcpu):
         cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
         port &= 0xFFFF
         if self.path.traps:
+            if self.path.profile:
+                self.path.fault_begins()
             self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
         if site.caller != caller or site.kind != SITE_PLAIN:
             self.look_at(port, False, caller)
@@ -457,6 +459,8 @@ cdef class UnicornEngine(CallingVcpu):
                 if self.look_at(port, True, caller):
                     return
         if self.path.traps:
+            if self.path.profile:
+                self.path.fault_begins()
             self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
             self.lib.restore_state(self.cpu, caller, False)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Computing with port I/O in between, at a ratio of one's choice.
  * Drives: in turn the PIC's mask, the CMOS RAM, the UART's line control register and the diagnostic port: 6 accesses a round.
- * Unit of work: one access, with ratio=N steps of a generator over 4 KiB of memory before it (25: docs/performance.md says why).
+ * Unit of work: one access, with ratio=N steps of a generator over 4 KiB of memory before it (10: docs/performance.md says why).
  * Checksum: all values read, and the state that the computation ends in. */
 #include "workload.h"
 
@@ -10,7 +10,7 @@
 #define CMOS_FREE 0x50
 #define POST_PORT 0x80
 #define WORDS 1024u
-#define DEFAULT_RATIO 25u
+#define DEFAULT_RATIO 10u
 
 static uint32_t memory[WORDS];
 static uint32_t state = 1, ratio;

@@ -8,7 +8,7 @@ import pytest
 
 from hyperport.cli.main import main
 from hyperport.observe import compare
-from hyperport.observe.compare import WAYS, Job, Measurement
+from hyperport.observe.compare import USUAL_WAYS, Job, Measurement
 
 FEW = ("--repeat", "1", "--scale", "0.0002")
 
@@ -27,7 +27,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(out)
     assert (err, out.count("\n"), result["left_out"]) == ("", 1, [])
     assert set(result) == {"rows", "left_out", "host"}
-    assert [row["path"] for row in result["rows"]] == list(WAYS)
+    assert [row["path"] for row in result["rows"]] == [way.name for way in USUAL_WAYS]
     wanted = {"workload", "engine", "path", "accesses", "crossings", "ns_per_access", "ratio_to_trap", "checksum"}
     for row in result["rows"]:
         assert wanted <= set(row)

@@ -10,7 +10,7 @@ import pytest
 
 from hyperport.engines import ENGINES, EngineEntry
 from hyperport.errors import ConfigError, DifferenceError, GuestError, UsageError
-from hyperport.observe.compare import WAYS, WORKLOADS, Job, Measurement, compare, make_plan, measure, table
+from hyperport.observe.compare import USUAL_WAYS, WAYS, WORKLOADS, Job, Measurement, compare, make_plan, measure, table
 
 from ..conftest import ROOT
 
@@ -18,6 +18,7 @@ FEW = 1e-4
 ONE_CROSSING_EACH = ("console", "cmos", "pci", "mix")  # every access is one crossing by every path
 GIVEN = Measurement(accesses=100, checksum="0badcafe", ns=20_000, tsc_khz=2_000_000, crossings=100)
 SPEED = {"trap": 8, "exit": 1, "hypercall": 2}
+NAMES = [way.name for way in USUAL_WAYS]
 
 
 def fixed(job: Job) -> Measurement:
@@ -36,7 +37,7 @@ def rows() -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def test_a_row_for_each_workload_and_path(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
-    assert list(rows) == [(workload, way) for workload in WORKLOADS for way in WAYS]
+    assert list(rows) == [(workload, way) for workload in WORKLOADS for way in NAMES]
     for row in rows.values():
         assert row["engine"] == "unicorn"
         assert row["ns_lowest"] <= row["ns_per_access"] <= row["ns_highest"]
@@ -52,18 +53,25 @@ def test_the_guest_reads_the_same_on_each_path(workload: str, rows: dict[tuple[s
 
 @pytest.mark.parametrize("workload", ONE_CROSSING_EACH)
 def test_crossings_are_those_of_the_timed_part(workload: str, rows: dict[tuple[str, str], dict[str, Any]]) -> None:
-    for way in WAYS:
+    for way in NAMES:
         row = rows[workload, way]
         assert row["crossings"] == row["accesses"] > 0
 
 
 def test_a_string_is_one_crossing_and_a_pause_is_none(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
-    for way in WAYS:
+    for way in NAMES:
         units = rows["strings", way]["units"]
         assert rows["strings", way]["crossings"] == 6 * units + 1  # and the device's checksum
         assert rows["strings", way]["accesses"] == 2 * (512 + 256 + 128) * units
     assert rows["delay", "exit"]["crossings"] == 2 * rows["delay", "exit"]["units"]
     assert rows["delay", "hypercall"]["crossings"] == rows["delay", "hypercall"]["units"]
+
+
+def test_the_other_conventions_are_there_when_they_are_named() -> None:
+    names = ["exit", "hypercall-kvm", "hypercall-lguest"]
+    rows = compare(make_plan(["cmos", "strings"], names, repeat=1, scale=FEW))
+    assert [row["path"] for row in rows] == names * 2
+    assert len({row["crossings"] for row in rows[:3]}) == len({row["crossings"] for row in rows[3:]}) == 1
 
 
 def test_a_profiled_trap_has_phases_and_others_have_none() -> None:
@@ -116,7 +124,7 @@ def test_rounds_alternate_and_begin_with_another_path_each() -> None:
     ("change", "said"),
     [({"checksum": "0badbeef"}, "checksum 0badbeef, not 0badcafe"), ({"accesses": 99}, "99, not 100")],
 )
-@pytest.mark.parametrize("path", WAYS)
+@pytest.mark.parametrize("path", NAMES)
 def test_a_path_that_differs_is_named(path: str, change: dict[str, Any], said: str) -> None:
     def run(job: Job) -> Measurement:
         return replace(fixed(job), **change) if job.way.name == path else fixed(job)
@@ -161,7 +169,7 @@ def test_a_path_that_an_engine_has_not_is_told(monkeypatch: pytest.MonkeyPatch) 
     assert [(row["engine"], row["path"]) for row in rows] == [
         ("slow", "exit"),
         ("slow", "hypercall"),
-        *(("unicorn", way) for way in WAYS),
+        *(("unicorn", way) for way in NAMES),
     ]
     assert [row["ratio_to_trap"] is None for row in rows] == [True, True, False, False, False]
 
@@ -188,7 +196,7 @@ def test_the_table_has_a_line_for_each_row() -> None:
     rows = compare(make_plan(["cmos"]), fixed)
     heading, *lines = table(rows).splitlines()
     assert heading.split()[:3] == ["workload", "engine", "path"]
-    assert [line.split()[2] for line in lines] == list(WAYS)
+    assert [line.split()[2] for line in lines] == NAMES
     assert lines[0].split()[-4:] == ["50%", "25%", "12%", "0badcafe"]
     assert lines[2].split()[3:9] == ["100", "100", "400.0", "400.0", "400.0", "4.00"]
 

@@ -30,7 +30,8 @@ def compare(
     workloads
         Workloads to run: console, cmos, pci, mix, delay, ticks, strings; all by default.
     io
-        Paths to compare, with commas between: trap, exit, hypercall; all by default.
+        Paths to compare, with commas between: trap, exit and hypercall by default; also hypercall-kvm and
+        hypercall-lguest.
     engine
         Engines to compare, with commas between; auto by default.
     repeat

@@ -51,12 +51,16 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a workload is run: io and machine say what is offered (MachineConfig), ops what the guest takes of it."""
+    """How a workload is run: io and machine say what is offered (MachineConfig), ops what the guest takes of it.
+
+    usual: run without being named.
+    """
 
     name: str
     io: str
     ops: str
     machine: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    usual: bool = True
 
 
 WORKLOADS: Final[dict[str, Workload]] = {
@@ -78,8 +82,13 @@ WAYS: Final[dict[str, Way]] = {
         Way("trap", "trap", "native"),
         Way("exit", "exit", "native"),
         Way("hypercall", "hypercall", "vmi"),
+        Way("hypercall-kvm", "hypercall", "kvm", {"abi": ("kvm",)}, usual=False),
+        Way("hypercall-lguest", "hypercall", "lguest", {"abi": ("lguest",)}, usual=False),
     )
 }
+
+
+USUAL_WAYS: Final = tuple(way for way in WAYS.values() if way.usual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +223,12 @@ def make_plan(
     scale: float = 1.0,
     append: str = "",
 ) -> Plan:
-    """A plan from names; none means all. Raises UsageError for a name that is not there, and if nothing is left."""
+    """A plan from names; none means all workloads, the usual ways.
+
+    Raises UsageError for a name that is not there, and if nothing is left.
+    """
     chosen = [_find(WORKLOADS, name, "workload") for name in dict.fromkeys(workloads)] or list(WORKLOADS.values())
-    wanted = [_find(WAYS, name, "path") for name in dict.fromkeys(ways)] or list(WAYS.values())
+    wanted = [_find(WAYS, name, "path") for name in dict.fromkeys(ways)] or [*USUAL_WAYS]
     if repeat < 1 or not 0 < scale <= MOST_UNITS:
         raise UsageError("repeat must be 1 or more, scale above 0")
     trials, left_out = [], []

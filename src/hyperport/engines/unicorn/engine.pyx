@@ -454,7 +454,10 @@ cdef class UnicornEngine(CallingVcpu):
     cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil:
         cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
         port &= 0xFFFF
-        if site.caller != caller or site.kind != SITE_PLAIN:
+        if site.caller == caller and site.kind == SITE_DOORBELL:
+            if self.ring(site.number, caller):
+                return
+        elif site.caller != caller or site.kind != SITE_PLAIN:
             if self.calls is not None or not self.path.traps:
                 if self.look_at(port, True, caller):
                     return
@@ -474,8 +477,6 @@ cdef class UnicornEngine(CallingVcpu):
         cdef PortInstruction instruction
         cdef uint32_t number
         cdef bint complete
-        if site.caller == caller and site.kind == SITE_DOORBELL:
-            return self.ring(site.number, caller)
         self.lib.restore_state(self.cpu, caller, False)
         if out and self.calls is not None:
             number = self.doorbell_here()

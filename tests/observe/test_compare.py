@@ -10,7 +10,20 @@ import pytest
 
 from hyperport.engines import ENGINES, EngineEntry
 from hyperport.errors import ConfigError, DifferenceError, GuestError, UsageError
-from hyperport.observe.compare import USUAL_WAYS, WAYS, WORKLOADS, Job, Measurement, compare, make_plan, measure, table
+from hyperport.machine import Machine
+from hyperport.observe.compare import (
+    USUAL_WAYS,
+    WAYS,
+    WORKLOADS,
+    Job,
+    Marks,
+    Measurement,
+    compare,
+    make_plan,
+    measure,
+    table,
+    waited_ns,
+)
 
 from ..conftest import ROOT
 
@@ -101,6 +114,23 @@ def test_rows_are_medians_and_ratios_of_them() -> None:
 def test_shares_are_of_the_profiled_time() -> None:
     (trap,) = compare(make_plan(["cmos"], ["trap"]), fixed)
     assert trap["shares"] == {"fault": 0.5, "decode": 0.25, "simulate": 0.125}  # of 320,000 ticks
+
+
+@pytest.mark.parametrize(
+    ("wall", "waited", "share"),
+    [(1000, 0, 0.0), (1000, 250, 0.25), (1500, 250, 0.0), (1500, 750, 0.25), (900, 100, 0.1), (1000, 5000, 1.0)],
+)
+def test_only_waiting_within_the_guests_time_is_taken_off(wall: int, waited: int, share: float) -> None:
+    with Machine() as machine:
+        marks = Marks(machine, profile=False)
+    marks.elapsed = (wall, waited)
+    assert marks.disturbed(1000) == share
+    assert marks.disturbed(0) == 0
+
+
+def test_disturbed_time_is_no_time_of_an_access() -> None:
+    assert replace(GIVEN, disturbed=0.5).ns_per_access == GIVEN.ns_per_access / 2
+    assert waited_ns() >= 0
 
 
 def test_without_trap_there_is_no_ratio() -> None:

@@ -16,7 +16,7 @@ def compare(
     *workloads: str,
     io: str | None = None,
     engine: str = "auto",
-    repeat: int = 5,
+    repeat: int = 9,
     scale: float = 1.0,
     append: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
     json: Annotated[bool, Parameter(negative="")] = False,

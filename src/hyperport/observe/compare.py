@@ -4,6 +4,7 @@
 A round runs the workload once on each path, each time in a new machine; the next round begins with the next path, so
 that drift of the host hits all alike. A workload times itself by the TSC, which a guest gets from the host, and tells
 the VMM by a mark on a free port where its timed part begins and ends: between the two marks crossings are counted.
+Time in which the host ran something else is taken off, by what the scheduler says of this thread.
 What the phases of a trap take is measured in runs of their own, whose readings of the clock disturb no other.
 
 Workloads and ways are tables; engines are those of engines/ that offer a way.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +37,7 @@ MOST_UNITS: Final = 0xFFFF_FFFF  # n= of a workload has 32 bits
 BASELINE: Final = "trap"  # the way whose time ratios are of
 PHASES: Final = ("fault", "decode", "simulate")  # of a trap; see paths/trap.pyx
 CALIBRATION_UNITS: Final = 1
+SCHEDULER: Final = Path("/proc/thread-self/schedstat")  # ns on a CPU, ns waiting for one, time slices
 
 Entry = TypeVar("Entry")
 Row = dict[str, Any]
@@ -42,7 +45,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A program of guest/workloads. units: how many make a timed part of 0.2 to 0.6 s by trap on Unicorn."""
+    """A program of guest/workloads. units: how many make a timed part of 0.1 to 0.2 s by trap on Unicorn."""
 
     name: str
     units: int
@@ -66,13 +69,13 @@ class Way:
 WORKLOADS: Final[dict[str, Workload]] = {
     workload.name: workload
     for workload in (
-        Workload("console", 1_000_000),
-        Workload("cmos", 1_000_000),
-        Workload("pci", 1_200_000),
-        Workload("mix", 1_000_000),
-        Workload("delay", 1_200_000),
-        Workload("ticks", 500, "hz=2000"),
-        Workload("strings", 20_000),
+        Workload("console", 400_000),
+        Workload("cmos", 400_000),
+        Workload("pci", 500_000),
+        Workload("mix", 60_000),
+        Workload("delay", 500_000),
+        Workload("ticks", 300, "hz=2000"),
+        Workload("strings", 10_000),
     )
 }
 
@@ -117,13 +120,14 @@ class Measurement:
     ns: int
     tsc_khz: int
     crossings: int
+    disturbed: float = 0.0  # share of the time in which this thread waited for a CPU of the host
     traps: int = 0
     phases: tuple[int, ...] = (0, 0, 0)  # TSC ticks of PHASES, where they were measured
 
     @property
     def ns_per_access(self) -> float:
-        """Nanoseconds of the guest's time for each access that it asked for."""
-        return self.ns / max(self.accesses, 1)
+        """Nanoseconds of the guest's time for each access that it asked for, without those it waited for the host."""
+        return self.ns * (1 - self.disturbed) / max(self.accesses, 1)
 
 
 class Marks:
@@ -137,6 +141,7 @@ class Marks:
         self.machine = machine
         self.trap = machine.path if profile and isinstance(machine.path, TrapPath) else None
         self.begin = self.end = self.counted()
+        self.began = self.elapsed = (0, 0)
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002 - a device's signature
         """Nothing to read."""
@@ -148,8 +153,20 @@ class Marks:
             self.trap.profile = bool(value)
         if value:
             self.begin = self.counted()
+            self.began = (time.monotonic_ns(), waited_ns())
         else:
+            waited = waited_ns() - self.began[1]
+            self.elapsed = (time.monotonic_ns() - self.began[0], waited)
             self.end = self.counted()
+
+    def disturbed(self, ns: int) -> float:
+        """The share of the guest's ns in which the thread could have run, but surely had no CPU.
+
+        What it waited between the marks may lie outside the time that the guest took, as far as that has room.
+        """
+        wall, waited = self.elapsed
+        inside = waited - max(wall - ns, 0)
+        return min(max(inside, 0) / ns, 1.0) if ns else 0.0
 
     def counted(self) -> tuple[int, ...]:
         """Crossings; traps, and the ticks of their PHASES, if they are wanted."""
@@ -158,6 +175,14 @@ class Marks:
             return (crossings, 0, 0, 0, 0)
         path = self.trap
         return (crossings, path.traps_profiled, path.fault_ticks, path.decode_ticks, path.simulate_ticks)
+
+
+def waited_ns() -> int:
+    """Nanoseconds that this thread has waited for a CPU; 0 on a host that does not say."""
+    try:
+        return int(SCHEDULER.read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def measure(job: Job) -> Measurement:
@@ -188,7 +213,14 @@ def measure(job: Job) -> Measurement:
             raise GuestError(f"{job}: {outcome}; its last line: {said[:80]!r}")
         crossings, traps, *phases = (after - before for before, after in zip(marks.begin, marks.end, strict=True))
         return Measurement(
-            int(found[1]), found[2], int(found[3]), int(found[4]), crossings, traps=traps, phases=tuple(phases)
+            accesses=int(found[1]),
+            checksum=found[2],
+            ns=int(found[3]),
+            tsc_khz=int(found[4]),
+            crossings=crossings,
+            disturbed=marks.disturbed(int(found[3])),
+            traps=traps,
+            phases=tuple(phases),
         )
 
 
@@ -199,7 +231,7 @@ class Plan:
     workloads: tuple[Workload, ...]
     trials: tuple[tuple[str, Way], ...]
     left_out: tuple[str, ...] = ()
-    repeat: int = 5
+    repeat: int = 9
     scale: float = 1.0
     append: str = ""
 
@@ -219,7 +251,7 @@ def make_plan(
     ways: Sequence[str] = (),
     engines: Sequence[str] = ("auto",),
     *,
-    repeat: int = 5,
+    repeat: int = 9,
     scale: float = 1.0,
     append: str = "",
 ) -> Plan:
@@ -325,6 +357,7 @@ def _rows(results: Mapping[Job, list[Measurement]]) -> list[Row]:
                 "ratio_to_trap": round(median(times[BASELINE]) / median(mine), 3) if ratios and median(mine) else None,
                 "ratio_lowest": round(min(ratios), 3) if ratios else None,
                 "ratio_highest": round(max(ratios), 3) if ratios else None,
+                "disturbed": round(median(run.disturbed for run in runs), 3),
                 "shares": _shares(profiled[job.way.name]) if job.way.name in profiled else None,
                 "checksum": runs[0].checksum,
             }

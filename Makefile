@@ -39,6 +39,8 @@ test-real: build ## boot guests that nobody here wrote (fetches them with apt-ge
 
 bench: build ## hyperport beside qemu TCG, alternating, in one run
 	$(BIN)/python bench/port.py
+	$(BIN)/python bench/strings.py
+	$(BIN)/python bench/workloads.py
 	$(BIN)/python bench/boot.py
 
 lint: build ## ruff, mypy, cython-lint

@@ -49,7 +49,7 @@ from hyperport.memory import GuestMemory
 from hyperport.observe.stats import run_statistics
 from hyperport.outcome import Outcome
 from hyperport.paths import PATHS
-from hyperport.rom.image import ROM_BASE, build_rom
+from hyperport.rom.image import ROM_BASE, RomImage, build_rom
 
 IRQ_LINES = 16
 TESTDEV_BASE = 0x340  # where guest/workloads look for the test device
@@ -62,6 +62,7 @@ class Machine:
     config: what to build; or give its fields as keyword arguments: Machine(kernel=Path("vmlinuz"), memory=64 << 20).
     serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input.
     clock: RealClock() by default; VirtualClock() makes time deterministic.
+    rom: the VMI ROM that io "hypercall" offers; by default one that guests accept, with config.vmi_calls.
     Raises ConfigError, ImageError or EngineError with one line that says what to do.
     """
 
@@ -72,12 +73,14 @@ class Machine:
         serial: CharBackend | None = None,
         debugcon: CharBackend | None = None,
         clock: Clock | None = None,
+        rom: RomImage | None = None,
         **overrides: Any,
     ) -> None:
         if config is not None and overrides:
             raise ConfigError(f"give a config or its fields, not both: {', '.join(sorted(overrides))}")
         self.config = config or MachineConfig(**overrides)
         self.clock = clock or RealClock()
+        self.rom = rom
         self.attention = Attention()
         self.events = HostEvents(self.attention, self.clock)
         self.memory = GuestMemory(self.config.memory)
@@ -151,7 +154,7 @@ class Machine:
         offered = conventions(self.config.abi)
         doorbells: dict[int, int] = {}
         if vmi.CONVENTION in offered:
-            rom = build_rom(self.config.vmi_calls)
+            rom = self.rom or build_rom(self.config.vmi_calls)
             doorbells = rom.doorbells
             self.memory.write(ROM_BASE, rom.data)
         self.engine.offer(

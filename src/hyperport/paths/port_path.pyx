@@ -34,6 +34,10 @@ cdef class PortPath:
         """An INS or OUTS; permission is checked. True when complete, False between two elements. May fault."""
         return True
 
+    cdef void fault_begins(self) noexcept nogil:
+        """The engine is about to raise the #GP of an access. Called only while profile is on."""
+        pass
+
     cdef bint on_fault(self, GuestCpu cpu) noexcept nogil:
         """The guest got #GP(0). True if that was a port access, which is now done. May fault."""
         return False

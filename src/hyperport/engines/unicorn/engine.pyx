@@ -451,6 +451,8 @@ cdef class UnicornEngine(CallingVcpu):
         cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
         port &= 0xFFFF
         if self.path.traps:
+            if self.path.profile:
+                self.path.fault_begins()
             self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
         if site.caller != caller or site.kind != SITE_PLAIN:
             self.look_at(port, False, caller)
@@ -463,11 +465,16 @@ cdef class UnicornEngine(CallingVcpu):
     cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil:
         cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
         port &= 0xFFFF
-        if site.caller != caller or site.kind != SITE_PLAIN:
+        if site.caller == caller and site.kind == SITE_DOORBELL:
+            if self.ring(site.number, caller):
+                return
+        elif site.caller != caller or site.kind != SITE_PLAIN:
             if self.calls is not None or not self.path.traps:
                 if self.look_at(port, True, caller):
                     return
         if self.path.traps:
+            if self.path.profile:
+                self.path.fault_begins()
             self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
             self.lib.restore_state(self.cpu, caller, False)
@@ -480,8 +487,6 @@ cdef class UnicornEngine(CallingVcpu):
         cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
         cdef PortInstruction instruction
         cdef uint32_t number
-        if site.caller == caller and site.kind == SITE_DOORBELL:
-            return self.ring(site.number, caller)
         self.lib.restore_state(self.cpu, caller, False)
         if out and self.calls is not None:
             number = self.doorbell_here()

@@ -24,6 +24,7 @@ from hyperport.backends.clock import Clock, RealClock, Timer
 from hyperport.backends.host_events import HostEvents
 from hyperport.bus.attention import Attention, StopKind, StopPin
 from hyperport.bus.device import PortDevice
+from hyperport.bus.dma import DmaView
 from hyperport.bus.irq import IrqLine
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
@@ -190,7 +191,7 @@ class Machine:
             device.irq = line
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
-            device.memory = self.memory
+            device.memory = DmaView(self.memory)
         attached.reset()
         return device
 

@@ -21,6 +21,7 @@ from hyperport.abi.calls import CallTable
 from hyperport.abi.numbers import LGUEST_SUBARCH
 from hyperport.backends.char import CharBackend
 from hyperport.backends.clock import Clock, RealClock, Timer
+from hyperport.backends.display import Display
 from hyperport.backends.host_events import HostEvents
 from hyperport.bus.attention import Attention, StopKind, StopPin
 from hyperport.bus.device import PortDevice
@@ -43,6 +44,7 @@ from hyperport.devices.reset_cf9 import ResetCf9
 from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.devices.testdev import TestDevice
 from hyperport.devices.uart16550 import Uart16550
+from hyperport.devices.vga import Vga
 from hyperport.engines import resolve
 from hyperport.engines.base import Engine
 from hyperport.errors import ConfigError, StateError
@@ -118,6 +120,8 @@ class Machine:
         self.keyboard = I8042(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0))
         self.uart = Uart16550(self.irq_line(4, "uart16550"), self.serial)
         self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
+        self.vga = Vga(self.clock)
+        self.display = Display(self.vga, self.memory)
         post = PostCode()
         if self.config.testdev:
             self.bus.attach(TestDevice(), TESTDEV_BASE)
@@ -135,6 +139,11 @@ class Machine:
             (Port92(reset_line(), IrqLine(a20, 1)), 0x092, 1, 0),
             (Debugcon(self.debugcon), 0x0E9, 1, 0),
             (DebugExit(self.attention), 0x0F4, 4, 0),
+            (self.vga, 0x3B4, 2, 0x04),
+            (self.vga, 0x3BA, 1, 0x0A),
+            (self.vga, 0x3C0, 16, 0x10),
+            (self.vga, 0x3D4, 2, 0x24),
+            (self.vga, 0x3DA, 1, 0x2A),
             (self.uart, 0x3F8, 8, 0),
             (Debugcon(self.debugcon), 0x402, 1, 0),
             (DebugExit(self.attention), 0x501, 2, 0),

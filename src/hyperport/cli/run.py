@@ -43,6 +43,7 @@ def run(
     timeout: float | None = None,
     echr: str | None = None,
     stats: Path | None = None,
+    screenshot: Path | None = None,
     report: Annotated[bool, ONCE] = False,
     trace_ports: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     config_file: Annotated[Path | None, Parameter(name="--config")] = None,
@@ -89,6 +90,8 @@ def run(
         The console's escape key: a letter for Ctrl-letter, a code from 1 to 31, or none; a by default.
     stats
         Write what the run took into this file, as one JSON object.
+    screenshot
+        Write a picture of the VGA's screen at the end into this PNG file.
     report
         Print the port-access table on stderr at the end.
     trace_ports
@@ -119,7 +122,11 @@ def run(
         from hyperport.observe.stats import check_destination
 
         check_destination(stats)
-    return execute(wanted, stats=stats, report=report, trace_ports=trace_ports)
+    if screenshot is not None:
+        from hyperport.observe.stats import check_destination
+
+        check_destination(screenshot, "screenshot")
+    return execute(wanted, stats=stats, screenshot=screenshot, report=report, trace_ports=trace_ports)
 
 
 def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +152,9 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     return {key: value for key, value in own.items() if value is not None} | chosen
 
 
-def execute(wanted: dict[str, Any], *, stats: Path | None, report: bool, trace_ports: str | None) -> int:
+def execute(
+    wanted: dict[str, Any], *, stats: Path | None, screenshot: Path | None, report: bool, trace_ports: str | None
+) -> int:
     """Build the machine, run it, report; returns the exit status of the outcome."""
     from hyperport.backends.host_signals import HostSignals
     from hyperport.bus.attention import StopKind
@@ -185,6 +194,12 @@ def execute(wanted: dict[str, Any], *, stats: Path | None, report: bool, trace_p
             from hyperport.observe.stats import write_statistics
 
             write_statistics(stats, machine.stats(outcome))
+        if screenshot is not None:
+            from hyperport.observe.stats import write_whole
+
+            if not machine.display.text():
+                note("the screen is in a graphics mode, which is not modelled: its picture is black")
+            write_whole(screenshot, machine.display.png())
         if report:
             from hyperport.observe.report import port_table
 

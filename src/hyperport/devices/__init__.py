@@ -43,4 +43,5 @@ CHIPS: dict[str, Factory] = {
     "rtc146818": _chip("rtc146818", "Rtc146818", "clock"),
     "testdev": _chip("testdev", "TestDevice"),
     "uart16550": _chip("uart16550", "Uart16550"),
+    "vga": _chip("vga", "Vga", "clock"),
 }

@@ -27,7 +27,7 @@ MIB: Final = 1 << 20
 MANIFEST: Final = "manifest.json"
 
 # Words of the kernel's command line for this PC.
-#   console=ttyS0    the first 16550A is the console; there is no screen
+#   console=ttyS0    the first 16550A is the console; with console=tty0 the screen is one as well
 #   panic=-1         a panic resets at once, so that the machine ends with an outcome
 #   acpi=off         there is no ACPI: without a search for its tables and an error line about it
 #   nokaslr          runs can be compared, and addresses found in System.map

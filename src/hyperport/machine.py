@@ -23,6 +23,7 @@ from hyperport.backends.char import CharBackend
 from hyperport.backends.clock import Clock, RealClock, Timer
 from hyperport.backends.display import Display
 from hyperport.backends.host_events import HostEvents
+from hyperport.backends.keyboard import Keyboard
 from hyperport.bus.attention import Attention, StopKind, StopPin
 from hyperport.bus.device import PortDevice
 from hyperport.bus.dma import DmaView
@@ -117,7 +118,12 @@ class Machine:
             return IrqLine(reset, StopKind.RESET)
 
         self.pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
-        self.keyboard = I8042(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0))
+        typed = CharBackend()
+        typed.connect(self.attention, self.clock)
+        self.keys = Keyboard(typed)
+        self.keyboard = I8042(
+            *(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0), typed, self.clock)
+        )
         self.uart = Uart16550(self.irq_line(4, "uart16550"), self.serial)
         self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
         self.vga = Vga(self.clock)
@@ -259,6 +265,10 @@ class Machine:
             self.flush_output()
             self.wall_s += time.monotonic() - began
             self.cpu_s += _cpu_seconds() - cpu_began
+
+    def type(self, text: str) -> int:
+        """Type text on the guest's keyboard, from any thread; returns how many characters found room to wait."""
+        return self.keys.type(text)
 
     def request_stop(self, kind: StopKind) -> None:
         """End the run from any thread, with the outcome that belongs to kind."""

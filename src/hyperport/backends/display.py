@@ -97,12 +97,8 @@ class Screen:
             repeat = self.line_count // self.glyph_lines
             for line in range(self.glyph_lines):
                 dots = [self._dots(glyphs[code][line], code, shade) for code, shade in codes]
-                if (
-                    self.cursor
-                    and number == self.cursor.row
-                    and self.cursor.first_line <= line <= self.cursor.last_line
-                ):
-                    dots[self.cursor.column] = bytes([codes[self.cursor.column][1] & 0xF]) * self.dots
+                if cursor and number == cursor.row and cursor.first_line <= line <= cursor.last_line:
+                    dots[cursor.column] = bytes([codes[cursor.column][1] & 0xF]) * self.dots
                 pixels += [b"".join(dots)] * repeat
         return png(pixels, self.colours)
 
@@ -198,7 +194,7 @@ def _colours(attribute: bytes, dac: bytes, mask: int) -> tuple[Colour, ...]:
 
 @cache
 def font(lines: int) -> tuple[bytes, ...]:
-    """256 glyphs of that many rows of eight dots: the 8x8 font up to 12 lines, else the 8x16 font, cut or with blanks."""
+    """256 glyphs of that many rows of eight dots: the 8x8 font up to 12 lines, else the 8x16 font; cut or filled up."""
     text = resources.files("hyperport.backends").joinpath("cp437.hex").read_text("utf-8")
     glyphs = (line.split()[2 if lines <= 12 else 1] for line in text.splitlines() if not line.startswith("#"))
     return tuple(bytes.fromhex(glyph)[:lines].ljust(lines, b"\0") for glyph in glyphs)

@@ -24,6 +24,7 @@ PORTS: Final = 0x10000
 CONTROL_A: Final = 0x01
 NO_ESCAPE: Final = -1
 DEFAULT_ABI: Final = ("vmi",)
+DISPLAYS: Final = ("none", "term")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +142,13 @@ def parse_serial(text: str) -> SerialSpec:
     return SerialSpec(kind, Path(path) if takes_path else None)
 
 
+def parse_display(text: str) -> str:
+    """none, or term for the user's terminal."""
+    if text not in DISPLAYS:
+        raise UsageError(f"display {text!r}: write {' or '.join(DISPLAYS)}")
+    return text
+
+
 def parse_escape_key(text: str) -> int:
     """The console's escape key as a byte: a or ^a for Ctrl-a, a number from 1 to 31, or none (NO_ESCAPE)."""
     if text == "none":
@@ -205,6 +213,7 @@ MACHINE_FILE_KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "devices": _devices,
     "serial": _serial,
     "debugcon": _serial,
+    "display": lambda value: parse_display(_text(value)),
     "echr": lambda value: parse_escape_key(_text(value)),
     "timeout": _seconds,
 }

@@ -23,8 +23,11 @@ BYTE_NS = 660_000
 # A guest's driver, by the table of set 1: codes count through the rows of the keyboard.
 ROWS = {0x02: "1234567890-=\b\tqwertyuiop[]\n", 0x1E: "asdfghjkl;'`", 0x2B: "\\zxcvbnm,./", 0x39: " ", 0x01: "\x1b"}
 PLAIN = {start + place: key for start, row in ROWS.items() for place, key in enumerate(row)}
-SHIFTS = dict(zip("1234567890-=[]\\;'`,./" + string.ascii_lowercase, '!@#$%^&*()_+{}|:"~<>?' + string.ascii_uppercase,
-                  strict=True))
+SHIFTS = dict(
+    zip(
+        "1234567890-=[]\\;'`,./" + string.ascii_lowercase, '!@#$%^&*()_+{}|:"~<>?' + string.ascii_uppercase, strict=True
+    )
+)
 SHIFT, CTRL = 0x2A, 0x1D
 TYPABLE = string.printable.replace("\r", "").replace("\x0b", "").replace("\x0c", "") + "\x01\x03\x04\x1a\x1b"
 
@@ -51,7 +54,7 @@ class Guest:
         self.chip.write(COMMAND, 1, 0xAE)  # "keyboard on" makes the controller look
 
     def codes(self) -> list[int]:
-        got = []
+        got: list[int] = []
         while True:
             if not self.chip.read(COMMAND) & FULL:
                 self.clock.advance(BYTE_NS)

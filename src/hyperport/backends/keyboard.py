@@ -9,6 +9,7 @@ flooded. Any thread may type.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Final
 
 from hyperport.backends.char import CharBackend
@@ -25,14 +26,22 @@ ROWS: Final = (
     ("zxcvbnm,./", "1a 22 21 2a 32 31 3a 41 49 4a"),
     (" ", "29"),
 )
-NAMED: Final = {
-    **{"escape": 0x76, "backspace": 0x66, "tab": 0x0D, "enter": 0x5A, "shift": 0x12, "ctrl": 0x14, "alt": 0x11},
-    **{"f1": 0x05, "f2": 0x06, "f3": 0x04, "f4": 0x0C, "f5": 0x03, "f6": 0x0B},
-    **{"f7": 0x83, "f8": 0x0A, "f9": 0x01, "f10": 0x09, "f11": 0x78, "f12": 0x07},
-    **{"up": 0xE075, "down": 0xE072, "left": 0xE06B, "right": 0xE074},
-    **{"home": 0xE06C, "end": 0xE069, "pageup": 0xE07D, "pagedown": 0xE07A, "insert": 0xE070, "delete": 0xE071},
-}
-KEYS: Final = {key: code for row, codes in ROWS for key, code in zip(row, bytes.fromhex(codes), strict=True)} | NAMED
+NAMED_ROWS: Final = (
+    (("escape", "backspace", "tab", "enter", "shift", "ctrl", "alt"), "76 66 0d 5a 12 14 11"),
+    (tuple(f"f{number}" for number in range(1, 13)), "05 06 04 0c 03 0b 83 0a 01 09 78 07"),
+)
+EXTENDED_ROWS: Final = (
+    (("up", "down", "left", "right", "home", "end", "pageup", "pagedown"), "75 72 6b 74 6c 69 7d 7a"),
+    (("insert", "delete"), "70 71"),
+)
+
+
+def _table(rows: Iterable[tuple[Iterable[str], str]], prefix: int = 0) -> dict[str, int]:
+    return {key: prefix | code for keys, codes in rows for key, code in zip(keys, bytes.fromhex(codes), strict=True)}
+
+
+NAMED: Final = _table(NAMED_ROWS) | _table(EXTENDED_ROWS, EXTENDED << 8)
+KEYS: Final = _table(ROWS) | NAMED
 SHIFTED: Final = dict(zip('~!@#$%^&*()_+{}|:"<>?', "`1234567890-=[]\\;',./", strict=True))
 CONTROLS: Final = {"\n": "enter", "\r": "enter", "\t": "tab", "\b": "backspace", "\x7f": "backspace", "\x1b": "escape"}
 
@@ -81,8 +90,7 @@ class Keyboard:
         """
         strokes = [stroke(*keys_for(character)) for character in text]
         with self.lock:
-            count = next((n for n, codes in enumerate(strokes) if not self._feed(codes)), len(strokes))
-        return count
+            return next((n for n, codes in enumerate(strokes) if not self._feed(codes)), len(strokes))
 
     def press(self, *names: str) -> bool:
         """Press keys together and let them go, as press("ctrl", "alt", "delete"); False if there is no room."""

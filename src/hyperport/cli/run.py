@@ -39,6 +39,7 @@ def run(
     vmi_calls: str | None = None,
     serial: str | None = None,
     debugcon: str | None = None,
+    display: str | None = None,
     device: Annotated[tuple[str, ...], MANY] = (),
     timeout: float | None = None,
     echr: str | None = None,
@@ -82,6 +83,8 @@ def run(
         Where the console goes: stdio (the default), pty, null, file:PATH or unix:PATH.
     debugcon
         Where port 0xe9 and the firmware log at 0x402 go, as for --serial; null by default.
+    display
+        Where the VGA's screen is shown: none (the default), or term for this terminal, which is then its keyboard too.
     device
         A device in Python: FILE.py:Class,base=0x300[,irq=5][,key=value]. May be repeated.
     timeout
@@ -113,6 +116,7 @@ def run(
         "vmi_calls": None if vmi_calls is None else config.parse_names(vmi_calls),
         "serial": None if serial is None else config.parse_serial(serial),
         "debugcon": None if debugcon is None else config.parse_serial(debugcon),
+        "display": None if display is None else config.parse_display(display),
         "devices": tuple(config.parse_device(text) for text in device),
         "timeout": timeout,
         "echr": None if echr is None else config.parse_escape_key(echr),
@@ -148,7 +152,8 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     from hyperport.guests.registry import locate
 
     known = locate(name)
-    own = {"kernel": known.kernel, "initrd": known.initrd, "append": known.append, "memory": known.memory}
+    append = f"{known.append} {known.screen}".strip() if chosen.get("display") == "term" else known.append
+    own = {"kernel": known.kernel, "initrd": known.initrd, "append": append, "memory": known.memory}
     return {key: value for key, value in own.items() if value is not None} | chosen
 
 
@@ -162,8 +167,11 @@ def execute(
 
     timeout = wanted.pop("timeout", None)
     escape_key = wanted.pop("echr", config.CONTROL_A)
-    serial_spec = wanted.pop("serial", "stdio")
+    on_terminal = wanted.pop("display", "none") == "term"
+    serial_spec = wanted.pop("serial", "null" if on_terminal else "stdio")
     debugcon_spec = wanted.pop("debugcon", "null")
+    if on_terminal:
+        _require_screen(serial_spec, debugcon_spec)
     with ExitStack() as stack:
         serial = stack.enter_context(open_channel(serial_spec, escape_key=escape_key))
         reads_stdin = isinstance(serial, StdioChannel)
@@ -173,11 +181,16 @@ def execute(
         )
         if trace_ports is not None:
             _trace(machine, trace_ports, stack)
-        for channel in (debugcon, serial):
+        channels = [debugcon, serial]
+        if on_terminal:
+            from hyperport.backends.screen import ScreenChannel
+
+            channels.append(stack.enter_context(ScreenChannel(machine.display, machine.keys, escape_key)))
+        for channel in channels:
             stack.callback(channel.stop)
             channel.start(machine.events, machine.request_stop)
         console = next(
-            (each for each in (serial, debugcon) if isinstance(each, StdioChannel) and each.takes_input), None
+            (each for each in reversed(channels) if isinstance(each, StdioChannel) and each.takes_input), None
         )
         signals = stack.enter_context(
             HostSignals(
@@ -187,7 +200,7 @@ def execute(
             )
         )
         outcome = machine.run(timeout=timeout, monitor=_monitor(console, lambda: bool(signals.received)))
-        for channel in (serial, debugcon):  # the terminal is ordinary again before anything is said
+        for channel in reversed(channels):  # the terminal is ordinary again before anything is said
             channel.stop()
         explain(outcome)
         if stats is not None:
@@ -212,6 +225,15 @@ def explain(outcome: Outcome) -> None:
     note(f"{outcome} (status {outcome.status})" if outcome.status else str(outcome))
     if isinstance(outcome, TripleFault | HaltedForever):
         print(outcome.state.describe(), file=sys.stderr)
+
+
+def _require_screen(*lines: Any) -> None:
+    """Raise UsageError if this process has no terminal for a screen, or a serial line wants it too."""
+    from hyperport.backends.screen import require_terminal
+
+    if any(line in ("stdio", config.SerialSpec("stdio")) for line in lines):
+        raise UsageError("display term: a serial line on stdio wants the terminal too; use --serial pty or unix:PATH")
+    require_terminal()
 
 
 def _trace(machine: Machine, destination: str, stack: ExitStack) -> None:

@@ -184,6 +184,10 @@ def _serial(value: Any) -> SerialSpec:
     return parse_serial(_text(value))
 
 
+def _serials(value: Any) -> tuple[SerialSpec, ...]:
+    return tuple(parse_serial(text) for text in ([value] if isinstance(value, str) else _texts(value)))
+
+
 def _texts(value: Any) -> list[str]:
     if not isinstance(value, list):
         raise UsageError("must be a list of strings")
@@ -211,8 +215,9 @@ MACHINE_FILE_KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "abi": lambda value: parse_names(_text(value)),
     "vmi_calls": lambda value: parse_names(_text(value)),
     "devices": _devices,
-    "serial": _serial,
+    "serial": _serials,
     "debugcon": _serial,
+    "parallel": _serial,
     "display": lambda value: parse_display(_text(value)),
     "echr": lambda value: parse_escape_key(_text(value)),
     "timeout": _seconds,

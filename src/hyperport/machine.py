@@ -27,7 +27,7 @@ from hyperport.backends.keyboard import Keyboard
 from hyperport.bus.attention import Attention, StopKind, StopPin
 from hyperport.bus.device import PortDevice
 from hyperport.bus.dma import DmaView
-from hyperport.bus.irq import IrqLine
+from hyperport.bus.irq import IrqLine, SharedLine
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
 from hyperport.config import DEFAULT_ABI, DeviceSpec, MachineConfig
@@ -35,6 +35,7 @@ from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
 from hyperport.devices.debugcon import Debugcon
 from hyperport.devices.i8042 import I8042
+from hyperport.devices.parallel_port import ParallelPort
 from hyperport.devices.pci_host import PciHost
 from hyperport.devices.pic8259 import Pic8259
 from hyperport.devices.pit8254 import Pit8254
@@ -57,6 +58,9 @@ from hyperport.rom.image import ROM_BASE, build_rom
 
 IRQ_LINES = 16
 TESTDEV_BASE = 0x340  # where guest/workloads look for the test device
+COM_PORTS = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))  # first port and line of COM1 to COM4, as PCs have them
+LPT1 = (0x378, 7)
+PANIC = "Kernel panic - not syncing"
 CASCADE = 2  # the slave PIC's place on the master
 
 
@@ -64,7 +68,8 @@ class Machine:
     """An i386 PC that has been switched off until run() is called.
 
     config: what to build; or give its fields as keyword arguments: Machine(kernel=Path("vmlinuz"), memory=64 << 20).
-    serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input.
+    serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input. A list of
+    serial is for COM1 to COM4. parallel: behind LPT1, which is there only if it is given.
     clock: RealClock() by default; VirtualClock() makes time deterministic.
     Raises ConfigError, ImageError or EngineError with one line that says what to do.
     """
@@ -73,8 +78,9 @@ class Machine:
         self,
         config: MachineConfig | None = None,
         *,
-        serial: CharBackend | None = None,
+        serial: CharBackend | Sequence[CharBackend] | None = None,
         debugcon: CharBackend | None = None,
+        parallel: CharBackend | None = None,
         clock: Clock | None = None,
         **overrides: Any,
     ) -> None:
@@ -86,9 +92,14 @@ class Machine:
         self.events = HostEvents(self.attention, self.clock)
         self.memory = GuestMemory(self.config.memory)
         self.bus = PortBus()
-        self.serial = serial or CharBackend()
+        self.serials = [serial] if isinstance(serial, CharBackend) else list(serial or [CharBackend()])
+        if len(self.serials) > len(COM_PORTS):
+            raise ConfigError(f"{len(self.serials)} serial lines: a PC has {len(COM_PORTS)}, COM1 to COM4")
+        self.serial = self.serials[0]
         self.debugcon = debugcon or CharBackend()
-        for backend in (self.serial, self.debugcon):
+        self.parallel = parallel
+        self.consoles = [*self.serials, self.debugcon]
+        for backend in (*self.consoles, *([parallel] if parallel else [])):
             backend.connect(self.attention, self.clock)
         self.irq_owners: dict[int, str] = {CASCADE: "the second PIC"}
         self.timeout: float | None = None
@@ -124,7 +135,7 @@ class Machine:
         self.keyboard = I8042(
             *(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0), typed, self.clock)
         )
-        self.uart = Uart16550(self.irq_line(4, "uart16550"), self.serial)
+        self.uarts = self._make_uarts()
         self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
         self.vga = Vga(self.clock)
         self.display = Display(self.vga, self.memory)
@@ -150,18 +161,31 @@ class Machine:
             (self.vga, 0x3C0, 16, 0x10),
             (self.vga, 0x3D4, 2, 0x24),
             (self.vga, 0x3DA, 1, 0x2A),
-            (self.uart, 0x3F8, 8, 0),
+            *((uart, base, 8, 0) for uart, (base, _) in zip(self.uarts, COM_PORTS, strict=False)),
             (Debugcon(self.debugcon), 0x402, 1, 0),
             (DebugExit(self.attention), 0x501, 2, 0),
             (PowerOff(IrqLine(reset, StopKind.POWER_OFF)), 0x604, 2, 0),
             (PciHost(ResetCf9(reset_line())), 0xCF8, 8, 0),
         )
+        if self.parallel is not None:
+            lpt = ParallelPort(self.irq_line(LPT1[1], "parallel-port"), self.parallel)
+            self.bus.attach(lpt, LPT1[0])
         for chip, port, count, offset in board:
             self.bus.attach(chip, port, count, offset)
         for chip in self.bus.devices():
             chip.reset()
-        for chip in (self.uart, self.keyboard):
+        for chip in (*self.uarts, self.keyboard):
             self.engine.listen(chip)
+
+    def _make_uarts(self) -> list[Uart16550]:
+        """COM1 and its like; where two have the same line, it is shared."""
+        lines: dict[int, SharedLine] = {}
+        for _, irq in COM_PORTS[: len(self.serials)]:
+            if irq not in lines:
+                lines[irq] = SharedLine(self.irq_line(irq, "uart16550"))
+        return [
+            Uart16550(lines[irq].input(), backend) for backend, (_, irq) in zip(self.serials, COM_PORTS, strict=False)
+        ]
 
     def _offer_calls(self) -> None:
         offered = conventions(self.config.abi)
@@ -270,21 +294,35 @@ class Machine:
         """Type text on the guest's keyboard, from any thread; returns how many characters found room to wait."""
         return self.keys.type(text)
 
+    def on_tone(self, callback: Callable[[int, float], object]) -> None:
+        """Call callback(ns since power-on, hertz) when the speaker's tone changes; 0.0 is silence.
+
+        What callback raises ends the run and comes out of run().
+        """
+
+        def listener(now_ns: int, hertz: float) -> None:
+            try:
+                callback(now_ns, hertz)
+            except BaseException as error:
+                self.attention.stop(StopKind.DEVICE_ERROR, 0, error)
+
+        self.pit.listen(listener)
+
     def request_stop(self, kind: StopKind) -> None:
         """End the run from any thread, with the outcome that belongs to kind."""
         self.attention.stop(kind)
 
     def flush_output(self) -> None:
         """Send what waits for a newline."""
-        for backend in (self.serial, self.debugcon):
+        for backend in (*self.consoles, *([self.parallel] if self.parallel else [])):
             backend.drain()
 
     def panic_line(self) -> str | None:
-        """The first line of a kernel panic seen on a console, or None."""
-        for backend in (self.serial, self.debugcon):
+        """The first line of a kernel panic seen on a console or on the screen, or None."""
+        for backend in self.consoles:
             if backend.panicked:
                 return str(backend.panic_line)
-        return None
+        return next((line.strip() for line in self.display.text() if PANIC in line), None)
 
     def stats(self, outcome: Outcome) -> dict[str, Any]:
         """What --stats writes: outcome, times, counters of the engine and of every port."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 from cyclopts import Parameter
 
 from hyperport import config
-from hyperport.backends.console import StdioChannel, note, open_channel
-from hyperport.config import MachineConfig
+from hyperport.backends.console import Channel, StdioChannel, note, open_channel
+from hyperport.config import MachineConfig, SerialSpec
 from hyperport.errors import ConfigError, UsageError
 from hyperport.outcome import HaltedForever, Outcome, TripleFault
 
 if TYPE_CHECKING:
+    from hyperport.backends.char import CharBackend
     from hyperport.machine import Machine
 
 ONCE = Parameter(negative="")
@@ -37,8 +39,9 @@ def run(
     io: str | None = None,
     abi: str | None = None,
     vmi_calls: str | None = None,
-    serial: str | None = None,
+    serial: Annotated[tuple[str, ...], MANY] = (),
     debugcon: str | None = None,
+    parallel: str | None = None,
     display: str | None = None,
     device: Annotated[tuple[str, ...], MANY] = (),
     timeout: float | None = None,
@@ -80,9 +83,11 @@ def run(
     vmi_calls
         Restrict the VMI ROM to these calls: names, numbers or ranges, as INB,OUTB,58-60.
     serial
-        Where the console goes: stdio (the default), pty, null, file:PATH or unix:PATH.
+        Where the console goes: stdio (the default), pty, null, file:PATH or unix:PATH. Given again: COM2 to COM4.
     debugcon
         Where port 0xe9 and the firmware log at 0x402 go, as for --serial; null by default.
+    parallel
+        Where a parallel port's bytes go, as for --serial; without it there is no parallel port.
     display
         Where the VGA's screen is shown: none (the default), or term for this terminal, which is then its keyboard too.
     device
@@ -114,8 +119,9 @@ def run(
         "io": io,
         "abi": None if abi is None else config.parse_names(abi),
         "vmi_calls": None if vmi_calls is None else config.parse_names(vmi_calls),
-        "serial": None if serial is None else config.parse_serial(serial),
+        "serial": tuple(config.parse_serial(text) for text in serial) or None,
         "debugcon": None if debugcon is None else config.parse_serial(debugcon),
+        "parallel": None if parallel is None else config.parse_serial(parallel),
         "display": None if display is None else config.parse_display(display),
         "devices": tuple(config.parse_device(text) for text in device),
         "timeout": timeout,
@@ -168,30 +174,36 @@ def execute(
     timeout = wanted.pop("timeout", None)
     escape_key = wanted.pop("echr", config.CONTROL_A)
     on_terminal = wanted.pop("display", "none") == "term"
-    serial_spec = wanted.pop("serial", "null" if on_terminal else "stdio")
-    debugcon_spec = wanted.pop("debugcon", "null")
+    lines = {
+        "serial": wanted.pop("serial", (SerialSpec("null" if on_terminal else "stdio"),)),
+        "debugcon": (wanted.pop("debugcon", SerialSpec("null")),),
+        "parallel": (wanted.pop("parallel"),) if "parallel" in wanted else (),
+    }
     if on_terminal:
-        _require_screen(serial_spec, debugcon_spec)
+        _require_screen([spec for specs in lines.values() for spec in specs])
     with ExitStack() as stack:
-        serial = stack.enter_context(open_channel(serial_spec, escape_key=escape_key))
-        reads_stdin = isinstance(serial, StdioChannel)
-        debugcon = stack.enter_context(open_channel(debugcon_spec, escape_key=escape_key, takes_input=not reads_stdin))
+        channels: list[Channel] = []
+        backends: dict[str, list[CharBackend]] = {}
+        for line, specs in lines.items():
+            for spec in specs:
+                alone = not any(isinstance(channel, StdioChannel) for channel in channels)
+                channels.append(stack.enter_context(open_channel(spec, escape_key=escape_key, takes_input=alone)))
+                backends.setdefault(line, []).append(channels[-1].backend)
+        (debugcon,) = backends["debugcon"]
+        printer = next(iter(backends.get("parallel", ())), None)
         machine = stack.enter_context(
-            Machine(MachineConfig(**wanted), serial=serial.backend, debugcon=debugcon.backend)
+            Machine(MachineConfig(**wanted), serial=backends["serial"], debugcon=debugcon, parallel=printer)
         )
         if trace_ports is not None:
             _trace(machine, trace_ports, stack)
-        channels = [debugcon, serial]
         if on_terminal:
             from hyperport.backends.screen import ScreenChannel
 
             channels.append(stack.enter_context(ScreenChannel(machine.display, machine.keys, escape_key)))
-        for channel in channels:
+        for channel in reversed(channels):
             stack.callback(channel.stop)
             channel.start(machine.events, machine.request_stop)
-        console = next(
-            (each for each in reversed(channels) if isinstance(each, StdioChannel) and each.takes_input), None
-        )
+        console = next((each for each in channels if isinstance(each, StdioChannel) and each.takes_input), None)
         signals = stack.enter_context(
             HostSignals(
                 machine.events,
@@ -200,7 +212,7 @@ def execute(
             )
         )
         outcome = machine.run(timeout=timeout, monitor=_monitor(console, lambda: bool(signals.received)))
-        for channel in reversed(channels):  # the terminal is ordinary again before anything is said
+        for channel in channels:  # the terminal is ordinary again before anything is said
             channel.stop()
         explain(outcome)
         if stats is not None:
@@ -227,11 +239,11 @@ def explain(outcome: Outcome) -> None:
         print(outcome.state.describe(), file=sys.stderr)
 
 
-def _require_screen(*lines: Any) -> None:
+def _require_screen(lines: Iterable[SerialSpec]) -> None:
     """Raise UsageError if this process has no terminal for a screen, or a serial line wants it too."""
     from hyperport.backends.screen import require_terminal
 
-    if any(line in ("stdio", config.SerialSpec("stdio")) for line in lines):
+    if SerialSpec("stdio") in lines:
         raise UsageError("display term: a serial line on stdio wants the terminal too; use --serial pty or unix:PATH")
     require_terminal()
 

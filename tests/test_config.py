@@ -149,7 +149,7 @@ def test_machine_file(tmp_path: Path) -> None:
         "memory": 64 << 20,
         "engine": "unicorn",
         "devices": (DeviceSpec(path=tmp_path / "dev.py", class_name="Dev", base=0x300, irq=5),),
-        "serial": SerialSpec("unix", tmp_path / "console"),
+        "serial": (SerialSpec("unix", tmp_path / "console"),),
         "debugcon": SerialSpec("null"),
         "echr": 2,
         "timeout": 2.0,

@@ -10,7 +10,7 @@ with hyperport.Machine(kernel=Path("kernel.elf"), serial=console) as machine:
 print(outcome, console.output())
 """
 
-from hyperport.backends.char import CharBackend, FdBackend, MemoryBackend
+from hyperport.backends.char import CallbackBackend, CharBackend, FdBackend, MemoryBackend
 from hyperport.backends.clock import RealClock, VirtualClock
 from hyperport.bus.access import Direction, PortAccess, PortCount
 from hyperport.bus.attention import StopKind
@@ -54,6 +54,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessError",
     "AccessPath",
+    "CallbackBackend",
     "CharBackend",
     "ConfigError",
     "CpuState",

@@ -24,6 +24,7 @@ PORTS: Final = 0x10000
 CONTROL_A: Final = 0x01
 NO_ESCAPE: Final = -1
 DEFAULT_ABI: Final = ("vmi",)
+DISPLAYS: Final = ("none", "term")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +142,13 @@ def parse_serial(text: str) -> SerialSpec:
     return SerialSpec(kind, Path(path) if takes_path else None)
 
 
+def parse_display(text: str) -> str:
+    """none, or term for the user's terminal."""
+    if text not in DISPLAYS:
+        raise UsageError(f"display {text!r}: write {' or '.join(DISPLAYS)}")
+    return text
+
+
 def parse_escape_key(text: str) -> int:
     """The console's escape key as a byte: a or ^a for Ctrl-a, a number from 1 to 31, or none (NO_ESCAPE)."""
     if text == "none":
@@ -176,6 +184,10 @@ def _serial(value: Any) -> SerialSpec:
     return parse_serial(_text(value))
 
 
+def _serials(value: Any) -> tuple[SerialSpec, ...]:
+    return tuple(parse_serial(text) for text in ([value] if isinstance(value, str) else _texts(value)))
+
+
 def _texts(value: Any) -> list[str]:
     if not isinstance(value, list):
         raise UsageError("must be a list of strings")
@@ -203,8 +215,10 @@ MACHINE_FILE_KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "abi": lambda value: parse_names(_text(value)),
     "vmi_calls": lambda value: parse_names(_text(value)),
     "devices": _devices,
-    "serial": _serial,
+    "serial": _serials,
     "debugcon": _serial,
+    "parallel": _serial,
+    "display": lambda value: parse_display(_text(value)),
     "echr": lambda value: parse_escape_key(_text(value)),
     "timeout": _seconds,
 }

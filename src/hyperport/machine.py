@@ -21,10 +21,13 @@ from hyperport.abi.calls import CallTable
 from hyperport.abi.numbers import LGUEST_SUBARCH
 from hyperport.backends.char import CharBackend
 from hyperport.backends.clock import Clock, RealClock, Timer
+from hyperport.backends.display import Display
 from hyperport.backends.host_events import HostEvents
+from hyperport.backends.keyboard import Keyboard
 from hyperport.bus.attention import Attention, StopKind, StopPin
 from hyperport.bus.device import PortDevice
-from hyperport.bus.irq import IrqLine
+from hyperport.bus.dma import DmaView
+from hyperport.bus.irq import IrqLine, SharedLine
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
 from hyperport.config import DEFAULT_ABI, DeviceSpec, MachineConfig
@@ -32,6 +35,7 @@ from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
 from hyperport.devices.debugcon import Debugcon
 from hyperport.devices.i8042 import I8042
+from hyperport.devices.parallel_port import ParallelPort
 from hyperport.devices.pci_host import PciHost
 from hyperport.devices.pic8259 import Pic8259
 from hyperport.devices.pit8254 import Pit8254
@@ -42,6 +46,7 @@ from hyperport.devices.reset_cf9 import ResetCf9
 from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.devices.testdev import TestDevice
 from hyperport.devices.uart16550 import Uart16550
+from hyperport.devices.vga import Vga
 from hyperport.engines import resolve
 from hyperport.engines.base import Engine
 from hyperport.errors import ConfigError, StateError
@@ -53,6 +58,9 @@ from hyperport.rom.image import ROM_BASE, RomImage, build_rom
 
 IRQ_LINES = 16
 TESTDEV_BASE = 0x340  # where guest/workloads look for the test device
+COM_PORTS = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))  # first port and line of COM1 to COM4, as PCs have them
+LPT1 = (0x378, 7)
+PANIC = "Kernel panic - not syncing"
 CASCADE = 2  # the slave PIC's place on the master
 
 
@@ -60,7 +68,8 @@ class Machine:
     """An i386 PC that has been switched off until run() is called.
 
     config: what to build; or give its fields as keyword arguments: Machine(kernel=Path("vmlinuz"), memory=64 << 20).
-    serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input.
+    serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input. A list of
+    serial is for COM1 to COM4. parallel: behind LPT1, which is there only if it is given.
     clock: RealClock() by default; VirtualClock() makes time deterministic.
     rom: the VMI ROM that io "hypercall" offers; by default one that guests accept, with config.vmi_calls.
     Raises ConfigError, ImageError or EngineError with one line that says what to do.
@@ -70,8 +79,9 @@ class Machine:
         self,
         config: MachineConfig | None = None,
         *,
-        serial: CharBackend | None = None,
+        serial: CharBackend | Sequence[CharBackend] | None = None,
         debugcon: CharBackend | None = None,
+        parallel: CharBackend | None = None,
         clock: Clock | None = None,
         rom: RomImage | None = None,
         **overrides: Any,
@@ -85,9 +95,14 @@ class Machine:
         self.events = HostEvents(self.attention, self.clock)
         self.memory = GuestMemory(self.config.memory)
         self.bus = PortBus()
-        self.serial = serial or CharBackend()
+        self.serials = [serial] if isinstance(serial, CharBackend) else list(serial or [CharBackend()])
+        if len(self.serials) > len(COM_PORTS):
+            raise ConfigError(f"{len(self.serials)} serial lines: a PC has {len(COM_PORTS)}, COM1 to COM4")
+        self.serial = self.serials[0]
         self.debugcon = debugcon or CharBackend()
-        for backend in (self.serial, self.debugcon):
+        self.parallel = parallel
+        self.consoles = [*self.serials, self.debugcon]
+        for backend in (*self.consoles, *([parallel] if parallel else [])):
             backend.connect(self.attention, self.clock)
         self.irq_owners: dict[int, str] = {CASCADE: "the second PIC"}
         self.timeout: float | None = None
@@ -117,9 +132,16 @@ class Machine:
             return IrqLine(reset, StopKind.RESET)
 
         self.pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
-        self.keyboard = I8042(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0))
-        self.uart = Uart16550(self.irq_line(4, "uart16550"), self.serial)
+        typed = CharBackend()
+        typed.connect(self.attention, self.clock)
+        self.keys = Keyboard(typed)
+        self.keyboard = I8042(
+            *(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0), typed, self.clock)
+        )
+        self.uarts = self._make_uarts()
         self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
+        self.vga = Vga(self.clock)
+        self.display = Display(self.vga, self.memory)
         post = PostCode()
         if self.config.testdev:
             self.bus.attach(TestDevice(), TESTDEV_BASE)
@@ -137,18 +159,36 @@ class Machine:
             (Port92(reset_line(), IrqLine(a20, 1)), 0x092, 1, 0),
             (Debugcon(self.debugcon), 0x0E9, 1, 0),
             (DebugExit(self.attention), 0x0F4, 4, 0),
-            (self.uart, 0x3F8, 8, 0),
+            (self.vga, 0x3B4, 2, 0x04),
+            (self.vga, 0x3BA, 1, 0x0A),
+            (self.vga, 0x3C0, 16, 0x10),
+            (self.vga, 0x3D4, 2, 0x24),
+            (self.vga, 0x3DA, 1, 0x2A),
+            *((uart, base, 8, 0) for uart, (base, _) in zip(self.uarts, COM_PORTS, strict=False)),
             (Debugcon(self.debugcon), 0x402, 1, 0),
             (DebugExit(self.attention), 0x501, 2, 0),
             (PowerOff(IrqLine(reset, StopKind.POWER_OFF)), 0x604, 2, 0),
             (PciHost(ResetCf9(reset_line())), 0xCF8, 8, 0),
         )
+        if self.parallel is not None:
+            lpt = ParallelPort(self.irq_line(LPT1[1], "parallel-port"), self.parallel)
+            self.bus.attach(lpt, LPT1[0])
         for chip, port, count, offset in board:
             self.bus.attach(chip, port, count, offset)
         for chip in self.bus.devices():
             chip.reset()
-        for chip in (self.uart, self.keyboard):
+        for chip in (*self.uarts, self.keyboard):
             self.engine.listen(chip)
+
+    def _make_uarts(self) -> list[Uart16550]:
+        """COM1 and its like; where two have the same line, it is shared."""
+        lines: dict[int, SharedLine] = {}
+        for _, irq in COM_PORTS[: len(self.serials)]:
+            if irq not in lines:
+                lines[irq] = SharedLine(self.irq_line(irq, "uart16550"))
+        return [
+            Uart16550(lines[irq].input(), backend) for backend, (_, irq) in zip(self.serials, COM_PORTS, strict=False)
+        ]
 
     def _offer_calls(self) -> None:
         offered = conventions(self.config.abi)
@@ -193,7 +233,7 @@ class Machine:
             device.irq = line
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
-            device.memory = self.memory
+            device.memory = DmaView(self.memory)
         attached.reset()
         return device
 
@@ -253,21 +293,39 @@ class Machine:
             self.wall_s += time.monotonic() - began
             self.cpu_s += _cpu_seconds() - cpu_began
 
+    def type(self, text: str) -> int:
+        """Type text on the guest's keyboard, from any thread; returns how many characters found room to wait."""
+        return self.keys.type(text)
+
+    def on_tone(self, callback: Callable[[int, float], object]) -> None:
+        """Call callback(ns since power-on, hertz) when the speaker's tone changes; 0.0 is silence.
+
+        What callback raises ends the run and comes out of run().
+        """
+
+        def listener(now_ns: int, hertz: float) -> None:
+            try:
+                callback(now_ns, hertz)
+            except BaseException as error:
+                self.attention.stop(StopKind.DEVICE_ERROR, 0, error)
+
+        self.pit.listen(listener)
+
     def request_stop(self, kind: StopKind) -> None:
         """End the run from any thread, with the outcome that belongs to kind."""
         self.attention.stop(kind)
 
     def flush_output(self) -> None:
         """Send what waits for a newline."""
-        for backend in (self.serial, self.debugcon):
+        for backend in (*self.consoles, *([self.parallel] if self.parallel else [])):
             backend.drain()
 
     def panic_line(self) -> str | None:
-        """The first line of a kernel panic seen on a console, or None."""
-        for backend in (self.serial, self.debugcon):
+        """The first line of a kernel panic seen on a console or on the screen, or None."""
+        for backend in self.consoles:
             if backend.panicked:
                 return str(backend.panic_line)
-        return None
+        return next((line.strip() for line in self.display.text() if PANIC in line), None)
 
     def stats(self, outcome: Outcome) -> dict[str, Any]:
         """What --stats writes: outcome, times, counters of the engine and of every port."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -64,13 +64,14 @@ class Machine:
         self,
         config: MachineConfig | None = None,
         *,
-        serial: CharBackend | None = None,
+        serial: Sequence[CharBackend] = (),
         debugcon: CharBackend | None = None,
+        parallel: CharBackend | None = None,
     ) -> None:
         self.config = config or MachineConfig()
         if self.config.append == "refuse":
             raise ConfigError("this machine cannot be built")
-        self.serial = serial or CharBackend()
+        self.serial = serial[0] if serial else CharBackend()
         self.debugcon = debugcon or CharBackend()
         self.attention = Attention()
         self.clock = RealClock()

@@ -24,6 +24,9 @@ class MemoryBackend(CharBackend):
     def output(self) -> bytes: ...
     def clear(self) -> None: ...
 
+class CallbackBackend(CharBackend):
+    def __init__(self, callback: Callable[[bytes], object]) -> None: ...
+
 class FdBackend(CharBackend):
     fd: int
     broken: bool

@@ -201,6 +201,24 @@ cdef class MemoryBackend(CharBackend):
         self.sent.clear()
 
 
+cdef class CallbackBackend(CharBackend):
+    """Hands what the guest sent to a callable, as bytes, on the vCPU's thread. One that raises ends the run."""
+
+    name = "callback"
+    cdef object callback
+
+    def __init__(self, callback):
+        CharBackend.__init__(self)
+        self.callback = callback
+
+    cdef uint32_t send(self, const uint8_t *data, uint32_t count) noexcept with gil:
+        try:
+            self.callback(bytes(data[:count]))
+        except BaseException as error:
+            self.attention.stop(StopKind.DEVICE_ERROR, 0, error)
+        return count
+
+
 cdef class FdBackend(CharBackend):
     """Sends to a file descriptor that the caller opened and closes. Input comes by feed().
 

@@ -33,6 +33,7 @@ CHIPS: dict[str, Factory] = {
     "debug-exit": _chip("debug_exit", "DebugExit", "attention"),
     "debugcon": _chip("debugcon", "Debugcon"),
     "i8042": _chip("i8042", "I8042"),
+    "parallel-port": _chip("parallel_port", "ParallelPort"),
     "pci-host": _chip("pci_host", "PciHost"),
     "pic8259": _chip("pic8259", "Pic8259", "attention"),
     "pit8254": _chip("pit8254", "Pit8254", "clock", "irq"),
@@ -43,4 +44,5 @@ CHIPS: dict[str, Factory] = {
     "rtc146818": _chip("rtc146818", "Rtc146818", "clock"),
     "testdev": _chip("testdev", "TestDevice"),
     "uart16550": _chip("uart16550", "Uart16550"),
+    "vga": _chip("vga", "Vga", "clock"),
 }

@@ -27,7 +27,7 @@ MIB: Final = 1 << 20
 MANIFEST: Final = "manifest.json"
 
 # Words of the kernel's command line for this PC.
-#   console=ttyS0    the first 16550A is the console; there is no screen
+#   console=ttyS0    the first 16550A is the console; with console=tty0 the screen is one as well
 #   panic=-1         a panic resets at once, so that the machine ends with an outcome
 #   acpi=off         there is no ACPI: without a search for its tables and an error line about it
 #   nokaslr          runs can be compared, and addresses found in System.map
@@ -46,6 +46,7 @@ class Guest:
     initrd: str | None = None
     append: str = ""
     memory: int = 128 * MIB  # bytes
+    screen: str = ""  # what append needs besides when the console is to be on the screen
 
 
 GUESTS: Final[dict[str, Guest]] = {
@@ -58,6 +59,7 @@ GUESTS: Final[dict[str, Guest]] = {
             recipes.debian("686"),
             recipes.INITRAMFS,
             DEBIAN_APPEND,
+            screen="console=tty0",
         ),
         Guest(
             "debian-pae",
@@ -66,6 +68,7 @@ GUESTS: Final[dict[str, Guest]] = {
             recipes.debian("686-pae"),
             recipes.INITRAMFS,
             DEBIAN_APPEND,
+            screen="console=tty0",
         ),
         Guest(
             "memtest",
@@ -110,6 +113,7 @@ class FetchedGuest:
     append: str
     memory: int
     versions: dict[str, str]
+    screen: str = ""
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True):
@@ -195,7 +199,7 @@ def _complete(guest: Guest, folder: Path) -> bool:
 def _fetched(guest: Guest, folder: Path, versions: dict[str, str]) -> FetchedGuest:
     initrd = folder / guest.initrd if guest.initrd else None
     return FetchedGuest(
-        guest.name, guest.description, folder / guest.kernel, initrd, guest.append, guest.memory, versions
+        guest.name, guest.description, folder / guest.kernel, initrd, guest.append, guest.memory, versions, guest.screen
     )
 
 

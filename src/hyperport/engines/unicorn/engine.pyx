@@ -49,9 +49,9 @@ from hyperport.engines.unicorn.library cimport (
     tlb_fill_function,
 )
 from hyperport.abi.calls cimport CallTable
-from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT, VGA_HOLE, VGA_HOLE_END
+from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT
 from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
-from hyperport.memory cimport GuestMemory
+from hyperport.memory cimport HOLE, HOLE_END, GuestMemory
 from hyperport.paths.port_path cimport PortPath
 
 from hyperport.bus.attention import StopKind
@@ -287,15 +287,15 @@ cdef class UnicornEngine(CallingVcpu):
         cdef uint8_t *base = self.memory.base
         cdef void *read = <void *> on_mmio_read
         cdef void *write = <void *> on_mmio_write
-        self._ok(self.lib.mem_map_ptr(self.uc, 0, VGA_HOLE, UC_PROT_ALL, base), "mapping low RAM")
-        self._ok(self.lib.mem_map_ptr(self.uc, VGA_HOLE_END, size - VGA_HOLE_END, UC_PROT_ALL, base + VGA_HOLE_END),
+        self._ok(self.lib.mem_map_ptr(self.uc, 0, HOLE, UC_PROT_ALL, base), "mapping low RAM")
+        self._ok(self.lib.mem_map_ptr(self.uc, HOLE_END, size - HOLE_END, UC_PROT_ALL, base + HOLE_END),
                  "mapping RAM")
-        self._ok(self.lib.mmio_map(self.uc, VGA_HOLE, VGA_HOLE_END - VGA_HOLE, read, <void *> self, write,
-                                   <void *> self), "mapping the VGA hole")
+        self._ok(self.lib.mmio_map(self.uc, HOLE, HOLE_END - HOLE, read, <void *> self, write,
+                                   <void *> self), "mapping the hole")
         self._ok(self.lib.mmio_map(self.uc, size, TOP_OF_PHYSICAL - size, read, <void *> self, write,
                                    <void *> self), "mapping the space above RAM")
         # Fetches float high too (FFh FFh is #UD); MMIO of the core cannot be executed by itself.
-        self._ok(self.lib.mem_protect(self.uc, VGA_HOLE, VGA_HOLE_END - VGA_HOLE, UC_PROT_ALL), "mapping the VGA hole")
+        self._ok(self.lib.mem_protect(self.uc, HOLE, HOLE_END - HOLE, UC_PROT_ALL), "mapping the hole")
         self._ok(self.lib.mem_protect(self.uc, size, TOP_OF_PHYSICAL - size, UC_PROT_ALL), "mapping the space above RAM")
 
     cdef _hook(self):

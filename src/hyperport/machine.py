@@ -32,6 +32,7 @@ from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
 from hyperport.devices.debugcon import Debugcon
 from hyperport.devices.i8042 import I8042
+from hyperport.devices.ide import IdeChannel
 from hyperport.devices.pci_host import PciHost
 from hyperport.devices.pic8259 import Pic8259
 from hyperport.devices.pit8254 import Pit8254
@@ -42,6 +43,7 @@ from hyperport.devices.reset_cf9 import ResetCf9
 from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.devices.testdev import TestDevice
 from hyperport.devices.uart16550 import Uart16550
+from hyperport.drives import Drives
 from hyperport.engines import resolve
 from hyperport.engines.base import Engine
 from hyperport.errors import ConfigError, StateError
@@ -117,6 +119,9 @@ class Machine:
         self.keyboard = I8042(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0))
         self.uart = Uart16550(self.irq_line(4, "uart16550"), self.serial)
         self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
+        self.drives = Drives(self.config.disks, self.config.cdroms)
+        primary = IdeChannel(self.irq_line(14, "ide"), *self.drives.primary)
+        secondary = IdeChannel(self.irq_line(15, "ide"), *self.drives.secondary)
         post = PostCode()
         if self.config.testdev:
             self.bus.attach(TestDevice(), TESTDEV_BASE)
@@ -134,6 +139,10 @@ class Machine:
             (Port92(reset_line(), IrqLine(a20, 1)), 0x092, 1, 0),
             (Debugcon(self.debugcon), 0x0E9, 1, 0),
             (DebugExit(self.attention), 0x0F4, 4, 0),
+            (secondary, 0x170, 8, 0),
+            (primary, 0x1F0, 8, 0),
+            (secondary, 0x376, 1, 8),
+            (primary, 0x3F6, 1, 8),
             (self.uart, 0x3F8, 8, 0),
             (Debugcon(self.debugcon), 0x402, 1, 0),
             (DebugExit(self.attention), 0x501, 2, 0),
@@ -303,8 +312,9 @@ class Machine:
         return named
 
     def close(self) -> None:
-        """Give the engine's memory back to the host."""
+        """Give the engine's memory and the disks back to the host. Raises HostError if a disk cannot be finished."""
         self.engine.close()
+        self.drives.close()
 
     def __enter__(self) -> Self:
         return self

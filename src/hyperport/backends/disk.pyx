@@ -167,10 +167,10 @@ cdef class MemoryDisk(Disk):
     def __dealloc__(self):
         free(self.data)
 
-    def fail_from(self, uint64_t first, int errno):
-        """From now on whatever touches a sector from first on fails with errno, and so does a flush; 0 ends it."""
-        self.bad_from = first if errno else self.sectors
-        self.bad_errno = errno
+    def fail_from(self, uint64_t first, int error):
+        """From now on whatever touches a sector from first on fails with this errno, and so does a flush; 0 ends it."""
+        self.bad_from = first if error else self.sectors
+        self.bad_errno = error
 
     cdef int do_read(self, uint64_t first, uint32_t count, uint8_t *data) noexcept nogil:
         if self.bad_errno and first + count > self.bad_from:

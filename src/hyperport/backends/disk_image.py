@@ -164,7 +164,7 @@ def _create_overlay(path: Path, size: int) -> None:
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with open(handle, "wb") as file:
+        with os.fdopen(handle, "wb") as file:
             file.write(_header(size))
             file.truncate(_data_offset(size) + size)
             file.flush()

@@ -39,6 +39,8 @@ def run(
     vmi_calls: str | None = None,
     serial: str | None = None,
     debugcon: str | None = None,
+    disk: Annotated[tuple[str, ...], MANY] = (),
+    cdrom: Annotated[tuple[Path, ...], MANY] = (),
     device: Annotated[tuple[str, ...], MANY] = (),
     timeout: float | None = None,
     echr: str | None = None,
@@ -81,6 +83,10 @@ def run(
         Where the console goes: stdio (the default), pty, null, file:PATH or unix:PATH.
     debugcon
         Where port 0xe9 and the firmware log at 0x402 go, as for --serial; null by default.
+    disk
+        A hard disk: FILE[,ro][,overlay=FILE][,snapshot], a raw image. Up to four drives; hda comes first.
+    cdrom
+        A CD-ROM image; hdc, if that is free.
     device
         A device in Python: FILE.py:Class,base=0x300[,irq=5][,key=value]. May be repeated.
     timeout
@@ -94,7 +100,7 @@ def run(
     trace_ports
         Write every port access as a line on stderr, or with --trace-ports=FILE into a file.
     config_file
-        A machine in TOML. Options of the command line are stronger; devices add up.
+        A machine in TOML. Options of the command line are stronger; drives and devices add up.
     """
     given = {
         "guest": guest,
@@ -110,6 +116,8 @@ def run(
         "vmi_calls": None if vmi_calls is None else config.parse_names(vmi_calls),
         "serial": None if serial is None else config.parse_serial(serial),
         "debugcon": None if debugcon is None else config.parse_serial(debugcon),
+        "disks": tuple(config.parse_disk(text) for text in disk),
+        "cdroms": cdrom,
         "devices": tuple(config.parse_device(text) for text in device),
         "timeout": timeout,
         "echr": None if echr is None else config.parse_escape_key(echr),
@@ -128,7 +136,8 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     Keys as in config.MACHINE_FILE_KEYS, only those that somebody set. Raises UsageError if there is nothing to run.
     """
     chosen = from_file | {key: value for key, value in given.items() if value is not None}
-    chosen["devices"] = (*from_file.get("devices", ()), *given.get("devices", ()))
+    for many in ("disks", "cdroms", "devices"):
+        chosen[many] = (*from_file.get(many, ()), *given.get(many, ()))
     if given.get("kernel"):  # another kernel than the file's guest
         chosen["guest"] = given.get("guest")
     name, has_kernel = chosen.pop("guest", None), "kernel" in chosen
@@ -181,6 +190,8 @@ def execute(wanted: dict[str, Any], *, stats: Path | None, report: bool, trace_p
         for channel in (serial, debugcon):  # the terminal is ordinary again before anything is said
             channel.stop()
         explain(outcome)
+        for line in machine.drives.trouble():
+            note(line)
         if stats is not None:
             from hyperport.observe.stats import write_statistics
 

@@ -86,4 +86,5 @@ def test_trouble_of_the_host_is_told_at_the_end(images: list[Path], tmp_path: Pa
 def test_image_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     done = run_command("demo", "--disk", str(tmp_path / "none"))
     assert done.returncode == 78
-    assert done.stderr == f"hyperport: disk {tmp_path}/none: No such file or directory; make one with: truncate -s 1G {tmp_path}/none\n"
+    hint = f"make one with: truncate -s 1G {tmp_path}/none"
+    assert done.stderr == f"hyperport: disk {tmp_path}/none: No such file or directory; {hint}\n"

@@ -46,6 +46,7 @@ class Guest:
     initrd: str | None = None
     append: str = ""
     memory: int = 128 * MIB  # bytes
+    stamp: str | None = None  # of recipes.stamp(): a fetched guest with another one is out of date
 
 
 GUESTS: Final[dict[str, Guest]] = {
@@ -58,6 +59,7 @@ GUESTS: Final[dict[str, Guest]] = {
             recipes.debian("686"),
             recipes.INITRAMFS,
             DEBIAN_APPEND,
+            stamp=recipes.stamp(),
         ),
         Guest(
             "debian-pae",
@@ -66,6 +68,7 @@ GUESTS: Final[dict[str, Guest]] = {
             recipes.debian("686-pae"),
             recipes.INITRAMFS,
             DEBIAN_APPEND,
+            stamp=recipes.stamp(),
         ),
         Guest(
             "memtest",
@@ -133,7 +136,10 @@ def find(name: str) -> Guest:
 
 
 def locate(name: str) -> FetchedGuest:
-    """A guest that is built in or has been fetched. Raises FetchError if it has not, ConfigError if nobody knows it."""
+    """A guest that is built in or has been fetched.
+
+    Raises FetchError if it has not, or by another version of hyperport; ConfigError if nobody knows it.
+    """
     guest = find(name)
     if guest.recipe is None:
         folder = Path(str(resources.files("hyperport.guests"))) / "bin"
@@ -144,6 +150,8 @@ def locate(name: str) -> FetchedGuest:
     manifest = read_manifest(folder)
     if manifest is None or manifest.name != name or not _complete(guest, folder):
         raise FetchError(f"guest {name}: not in {folder}; get it with: hyperport fetch {name}")
+    if guest.stamp is not None and manifest.versions.get(recipes.STAMP) != guest.stamp:
+        raise FetchError(f"guest {name}: {folder} is of another hyperport; renew it with: hyperport fetch {name}")
     return _fetched(guest, folder, manifest.versions)
 
 

@@ -40,6 +40,7 @@ test-real: build ## boot guests that nobody here wrote (fetches them with apt-ge
 bench: build ## hyperport beside qemu TCG, alternating, in one run
 	$(BIN)/python bench/port.py
 	$(BIN)/python bench/boot.py
+	$(BIN)/python bench/disk.py
 
 lint: build ## ruff, mypy, cython-lint
 	$(BIN)/ruff check .

@@ -84,6 +84,7 @@ GUESTS: Final[dict[str, Guest]] = {
                 ("demo", "drives the chips of the PC and ends by itself"),
                 ("stress", "checks itself under interrupts at arbitrary points; irqs=N"),
                 ("faults", "user-mode faults, one line each"),
+                ("diskbench", "times reads of hda by REP INS; n=N, needs --disk"),
                 ("portbench", "times port accesses, int 80h and page faults; n=N"),
                 ("outcome", "ends in the way its command line names: reset8042, triple, halt, exit N, ..."),
                 ("echo", "echoes the console in capitals until Ctrl-D, then its count and checksum"),

@@ -50,7 +50,7 @@ def test_five_are_too_many(images: list[Path]) -> None:
 
 def test_closed_machine_gives_its_images_back(images: list[Path]) -> None:
     disks = (DiskSpec(path=images[0]),)
-    with Machine(memory=MIB, disks=disks), pytest.raises(ConfigError, match="in use by another machine"):
+    with Machine(memory=MIB, disks=disks), pytest.raises(ConfigError, match="in use by a machine"):
         Machine(memory=MIB, disks=disks)
     Machine(memory=MIB, disks=disks).close()
 

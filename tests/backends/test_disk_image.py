@@ -252,7 +252,7 @@ def test_two_never_write_one_image(base: Path, tmp_path: Path, first: str, secon
     if allowed:
         open_as(second)
     else:
-        with pytest.raises(ConfigError, match="in use by another machine"):
+        with pytest.raises(ConfigError, match="in use by a machine"):
             open_as(second)
     del holder
     open_as(second)

@@ -159,7 +159,7 @@ cdef class MemoryDisk(Disk):
             raise AccessError(f"disk: {size} bytes are no whole number of sectors of {SECTOR}")
         self.data = <uint8_t *> calloc(<size_t> size, 1)
         if self.data == NULL:
-            raise MemoryError("no memory for a disk")
+            raise HostError(f"disk: no memory for {size} bytes; make it smaller")
         self.sectors = <uint64_t> size // SECTOR
         self.writable = writable
         self.bad_from = self.sectors
@@ -240,7 +240,7 @@ cdef class OverlayDisk(RawDisk):
         self.map = <uint8_t *> calloc(self.map_bytes, 1)
         self.stale = <uint8_t *> calloc(self.map_bytes // COPY_PAGE, 1)
         if self.map == NULL or self.stale == NULL:
-            raise MemoryError("no memory for an overlay's map")
+            raise HostError(f"disk: no memory for the map of {size} bytes; use no overlay and no snapshot")
 
     def __dealloc__(self):
         if self.map != NULL and self.stale != NULL and self.fd >= 0:

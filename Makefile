@@ -42,6 +42,7 @@ bench: build ## hyperport beside qemu TCG, alternating, in one run
 	$(BIN)/python bench/strings.py
 	$(BIN)/python bench/workloads.py
 	$(BIN)/python bench/boot.py
+	$(BIN)/python bench/disk.py
 
 lint: build ## ruff, mypy, cython-lint
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from hyperport.bus.irq import IrqLine
 from hyperport.bus.plain_device import Device
 from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.bus.port_bus import PortBus
-from hyperport.config import DeviceSpec, MachineConfig
+from hyperport.config import DeviceSpec, DiskSpec, MachineConfig
 from hyperport.cpu.state import CpuState
 from hyperport.errors import (
     AccessError,
@@ -61,6 +61,7 @@ __all__ = [
     "Device",
     "DeviceSpec",
     "Direction",
+    "DiskSpec",
     "EngineAbort",
     "EngineError",
     "FdBackend",

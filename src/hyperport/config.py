@@ -39,11 +39,22 @@ class DeviceSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSpec:
+    """A hard disk: a raw image, read only, with an overlay file for what is written, or with writes thrown away."""
+
+    path: Path
+    read_only: bool = False
+    overlay: Path | None = None
+    snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MachineConfig:
     """One machine. memory is in bytes; modules are (file, arguments); flat is (address, "real" | "protected").
 
     io is the path of port accesses. abi (hypercall conventions) and vmi_calls (what the VMI ROM offers: names, numbers,
     ranges) go with io "hypercall" only. testdev puts the test device at port 0x340.
+    disks become hda, hdb, hdc, hdd in order; the first of cdroms is hdc, or takes the next free place as others do.
     """
 
     kernel: Path | None = None
@@ -58,6 +69,8 @@ class MachineConfig:
     vmi_calls: tuple[str, ...] | None = None
     testdev: bool = False
     devices: tuple[DeviceSpec, ...] = ()
+    disks: tuple[DiskSpec, ...] = ()
+    cdroms: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +136,26 @@ def parse_device(text: str) -> DeviceSpec:
     if irq is not None and irq >= ISA_IRQS:
         raise UsageError(f"device {where}: irq {irq} is outside the lines 0 to {ISA_IRQS - 1}")
     return DeviceSpec(path=Path(path), class_name=class_name, base=base, irq=irq, options=options)
+
+
+def parse_disk(text: str) -> DiskSpec:
+    """FILE[,ro][,overlay=FILE][,snapshot]; the last three exclude each other."""
+    path, *settings = text.split(",")
+    if not path:
+        raise UsageError(f"disk {text!r}: write FILE, then ,ro or ,overlay=FILE or ,snapshot if wanted")
+    if len(settings) > 1:
+        raise UsageError(f"disk {path}: {' and '.join(settings)} exclude each other; give one of them")
+    setting, equals, overlay = settings[0].partition("=") if settings else ("", "", "")
+    if settings and (setting not in ("ro", "overlay", "snapshot") or (setting == "overlay") != bool(overlay)):
+        raise UsageError(f"disk {path}: {settings[0]!r} is no setting: write ro, overlay=FILE or snapshot")
+    if equals and setting != "overlay":
+        raise UsageError(f"disk {path}: {setting} takes no value")
+    return DiskSpec(
+        path=Path(path),
+        read_only=setting == "ro",
+        overlay=Path(overlay) if overlay else None,
+        snapshot=setting == "snapshot",
+    )
 
 
 def parse_module(text: str) -> tuple[Path, str]:
@@ -198,6 +231,14 @@ def _devices(value: Any) -> tuple[DeviceSpec, ...]:
     return tuple(parse_device(text) for text in _texts(value))
 
 
+def _disks(value: Any) -> tuple[DiskSpec, ...]:
+    return tuple(parse_disk(text) for text in _texts(value))
+
+
+def _paths(value: Any) -> tuple[Path, ...]:
+    return tuple(Path(text) for text in _texts(value))
+
+
 def _modules(value: Any) -> tuple[tuple[Path, str], ...]:
     return tuple(parse_module(text) for text in _texts(value))
 
@@ -216,6 +257,8 @@ MACHINE_FILE_KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "vmi_calls": lambda value: parse_names(_text(value)),
     "devices": _devices,
     "serial": _serials,
+    "disks": _disks,
+    "cdroms": _paths,
     "debugcon": _serial,
     "parallel": _serial,
     "display": lambda value: parse_display(_text(value)),
@@ -257,6 +300,9 @@ def _relative_to(directory: Path, value: Any) -> Any:
             return directory / value
         case DeviceSpec(path=path, class_name=name, base=base, irq=irq, options=options):
             return DeviceSpec(path=directory / path, class_name=name, base=base, irq=irq, options=options)
+        case DiskSpec(path=path, read_only=read_only, overlay=overlay, snapshot=snapshot):
+            beside = None if overlay is None else directory / overlay
+            return DiskSpec(path=directory / path, read_only=read_only, overlay=beside, snapshot=snapshot)
         case tuple():
             return tuple(_relative_to(directory, item) for item in value)
         case SerialSpec(kind=kind, path=Path() as path):

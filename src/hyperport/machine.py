@@ -35,6 +35,7 @@ from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
 from hyperport.devices.debugcon import Debugcon
 from hyperport.devices.i8042 import I8042
+from hyperport.devices.ide import IdeChannel
 from hyperport.devices.parallel_port import ParallelPort
 from hyperport.devices.pci_host import PciHost
 from hyperport.devices.pic8259 import Pic8259
@@ -47,6 +48,7 @@ from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.devices.testdev import TestDevice
 from hyperport.devices.uart16550 import Uart16550
 from hyperport.devices.vga import Vga
+from hyperport.drives import Drives
 from hyperport.engines import resolve
 from hyperport.engines.base import Engine
 from hyperport.errors import ConfigError, StateError
@@ -142,6 +144,9 @@ class Machine:
         self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
         self.vga = Vga(self.clock)
         self.display = Display(self.vga, self.memory)
+        self.drives = Drives(self.config.disks, self.config.cdroms)
+        primary = IdeChannel(self.irq_line(14, "ide"), *self.drives.primary)
+        secondary = IdeChannel(self.irq_line(15, "ide"), *self.drives.secondary)
         post = PostCode()
         if self.config.testdev:
             self.bus.attach(TestDevice(), TESTDEV_BASE)
@@ -165,6 +170,10 @@ class Machine:
             (self.vga, 0x3D4, 2, 0x24),
             (self.vga, 0x3DA, 1, 0x2A),
             *((uart, base, 8, 0) for uart, (base, _) in zip(self.uarts, COM_PORTS, strict=False)),
+            (secondary, 0x170, 8, 0),
+            (primary, 0x1F0, 8, 0),
+            (secondary, 0x376, 1, 8),
+            (primary, 0x3F6, 1, 8),
             (Debugcon(self.debugcon), 0x402, 1, 0),
             (DebugExit(self.attention), 0x501, 2, 0),
             (PowerOff(IrqLine(reset, StopKind.POWER_OFF)), 0x604, 2, 0),
@@ -364,8 +373,9 @@ class Machine:
         return named
 
     def close(self) -> None:
-        """Give the engine's memory back to the host."""
+        """Give the engine's memory and the disks back to the host. Raises HostError if a disk cannot be finished."""
         self.engine.close()
+        self.drives.close()
 
     def __enter__(self) -> Self:
         return self

@@ -28,6 +28,7 @@ from hyperport.bus.attention import Attention, StopKind
 from hyperport.bus.port_bus import PortBus
 from hyperport.config import MachineConfig
 from hyperport.cpu.state import CpuState
+from hyperport.drives import Drives
 from hyperport.errors import ConfigError, FetchError
 from hyperport.observe.stats import run_statistics
 from hyperport.outcome import GuestExit, Interrupted, Outcome, PowerOff, Quit, Timeout, TripleFault
@@ -80,6 +81,7 @@ class Machine:
         self.bus = PortBus()
         self.bus.attach(Scratch(), 0x300)
         self.engine = FakeEngine()
+        self.drives = Drives()
         self.events = WatcherThread()
         self.events.__enter__()
         self.built.append(self)

@@ -43,6 +43,8 @@ def run(
     debugcon: str | None = None,
     parallel: str | None = None,
     display: str | None = None,
+    disk: Annotated[tuple[str, ...], MANY] = (),
+    cdrom: Annotated[tuple[Path, ...], MANY] = (),
     device: Annotated[tuple[str, ...], MANY] = (),
     timeout: float | None = None,
     echr: str | None = None,
@@ -90,6 +92,10 @@ def run(
         Where a parallel port's bytes go, as for --serial; without it there is no parallel port.
     display
         Where the VGA's screen is shown: none (the default), or term for this terminal, which is then its keyboard too.
+    disk
+        A hard disk: FILE[,ro][,overlay=FILE][,snapshot], a raw image. Up to four drives; hda comes first.
+    cdrom
+        A CD-ROM image; hdc, if that is free.
     device
         A device in Python: FILE.py:Class,base=0x300[,irq=5][,key=value]. May be repeated.
     timeout
@@ -105,7 +111,7 @@ def run(
     trace_ports
         Write every port access as a line on stderr, or with --trace-ports=FILE into a file.
     config_file
-        A machine in TOML. Options of the command line are stronger; devices add up.
+        A machine in TOML. Options of the command line are stronger; drives and devices add up.
     """
     given = {
         "guest": guest,
@@ -123,6 +129,8 @@ def run(
         "debugcon": None if debugcon is None else config.parse_serial(debugcon),
         "parallel": None if parallel is None else config.parse_serial(parallel),
         "display": None if display is None else config.parse_display(display),
+        "disks": tuple(config.parse_disk(text) for text in disk),
+        "cdroms": cdrom,
         "devices": tuple(config.parse_device(text) for text in device),
         "timeout": timeout,
         "echr": None if echr is None else config.parse_escape_key(echr),
@@ -145,7 +153,8 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     Keys as in config.MACHINE_FILE_KEYS, only those that somebody set. Raises UsageError if there is nothing to run.
     """
     chosen = from_file | {key: value for key, value in given.items() if value is not None}
-    chosen["devices"] = (*from_file.get("devices", ()), *given.get("devices", ()))
+    for many in ("disks", "cdroms", "devices"):
+        chosen[many] = (*from_file.get(many, ()), *given.get(many, ()))
     if given.get("kernel"):  # another kernel than the file's guest
         chosen["guest"] = given.get("guest")
     name, has_kernel = chosen.pop("guest", None), "kernel" in chosen
@@ -215,6 +224,8 @@ def execute(
         for channel in channels:  # the terminal is ordinary again before anything is said
             channel.stop()
         explain(outcome)
+        for line in machine.drives.trouble():
+            note(line)
         if stats is not None:
             from hyperport.observe.stats import write_statistics
 

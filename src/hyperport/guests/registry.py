@@ -47,6 +47,7 @@ class Guest:
     append: str = ""
     memory: int = 128 * MIB  # bytes
     screen: str = ""  # what append needs besides when the console is to be on the screen
+    stamp: str | None = None  # of recipes.stamp(): a fetched guest with another one is out of date
 
 
 GUESTS: Final[dict[str, Guest]] = {
@@ -60,6 +61,7 @@ GUESTS: Final[dict[str, Guest]] = {
             recipes.INITRAMFS,
             DEBIAN_APPEND,
             screen="console=tty0",
+            stamp=recipes.stamp(),
         ),
         Guest(
             "debian-pae",
@@ -69,6 +71,7 @@ GUESTS: Final[dict[str, Guest]] = {
             recipes.INITRAMFS,
             DEBIAN_APPEND,
             screen="console=tty0",
+            stamp=recipes.stamp(),
         ),
         Guest(
             "memtest",
@@ -84,6 +87,7 @@ GUESTS: Final[dict[str, Guest]] = {
                 ("demo", "drives the chips of the PC and ends by itself"),
                 ("stress", "checks itself under interrupts at arbitrary points; irqs=N"),
                 ("faults", "user-mode faults, one line each"),
+                ("diskbench", "times reads of hda by REP INS; n=N, needs --disk"),
                 ("portbench", "times port accesses, int 80h and page faults; n=N"),
                 ("outcome", "ends in the way its command line names: reset8042, triple, halt, exit N, ..."),
                 ("echo", "echoes the console in capitals until Ctrl-D, then its count and checksum"),
@@ -137,7 +141,10 @@ def find(name: str) -> Guest:
 
 
 def locate(name: str) -> FetchedGuest:
-    """A guest that is built in or has been fetched. Raises FetchError if it has not, ConfigError if nobody knows it."""
+    """A guest that is built in or has been fetched.
+
+    Raises FetchError if it has not, or by another version of hyperport; ConfigError if nobody knows it.
+    """
     guest = find(name)
     if guest.recipe is None:
         folder = Path(str(resources.files("hyperport.guests"))) / "bin"
@@ -148,6 +155,8 @@ def locate(name: str) -> FetchedGuest:
     manifest = read_manifest(folder)
     if manifest is None or manifest.name != name or not _complete(guest, folder):
         raise FetchError(f"guest {name}: not in {folder}; get it with: hyperport fetch {name}")
+    if guest.stamp is not None and manifest.versions.get(recipes.STAMP) != guest.stamp:
+        raise FetchError(f"guest {name}: {folder} is of another hyperport; renew it with: hyperport fetch {name}")
     return _fetched(guest, folder, manifest.versions)
 
 

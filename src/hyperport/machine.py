@@ -98,7 +98,7 @@ class Machine:
 
     def _build_board(self) -> None:
         self.controller = Pic8259(self.attention)
-        entry = resolve(self.config.engine)
+        entry = resolve(self.config.engine, self.config.io)
         if self.config.io not in entry.paths:
             raise ConfigError(f"engine {entry.name} has no path {self.config.io}; choose from {', '.join(entry.paths)}")
         self.path = PATHS[self.config.io](self.bus)

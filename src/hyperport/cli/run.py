@@ -14,7 +14,7 @@ from hyperport import config
 from hyperport.backends.console import StdioChannel, note, open_channel
 from hyperport.config import MachineConfig
 from hyperport.errors import ConfigError, UsageError
-from hyperport.outcome import HaltedForever, Outcome, TripleFault
+from hyperport.outcome import EngineAbort, HaltedForever, Outcome, TripleFault
 
 if TYPE_CHECKING:
     from hyperport.machine import Machine
@@ -162,6 +162,8 @@ def execute(wanted: dict[str, Any], *, stats: Path | None, report: bool, trace_p
         machine = stack.enter_context(
             Machine(MachineConfig(**wanted), serial=serial.backend, debugcon=debugcon.backend)
         )
+        if machine.config.engine == "auto":
+            _tell_engine(machine)
         if trace_ports is not None:
             _trace(machine, trace_ports, stack)
         for channel in (debugcon, serial):
@@ -192,10 +194,16 @@ def execute(wanted: dict[str, Any], *, stats: Path | None, report: bool, trace_p
     return outcome.status
 
 
+def _tell_engine(machine: Machine) -> None:
+    from hyperport.engines import automatic
+
+    note(f"engine {machine.engine.name}: {automatic(machine.config.io)[1]}")
+
+
 def explain(outcome: Outcome) -> None:
     """Say on stderr how the run ended; for a vCPU that died, with its registers."""
     note(f"{outcome} (status {outcome.status})" if outcome.status else str(outcome))
-    if isinstance(outcome, TripleFault | HaltedForever):
+    if isinstance(outcome, TripleFault | HaltedForever | EngineAbort) and outcome.state is not None:
         print(outcome.state.describe(), file=sys.stderr)
 
 

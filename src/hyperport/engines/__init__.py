@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from hyperport.engines.base import Check
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, EngineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,32 @@ ENGINES: dict[str, EngineEntry] = {
             ("trap", "exit", "hypercall"),
         ),
         EngineEntry(
+            "kvm", "/dev/kvm: the host's processor runs the guest", "hyperport.engines.kvm", ("exit", "hypercall")
+        ),
+        EngineEntry(
             "scripted", "no CPU: plays a list of port accesses, for tests", "hyperport.engines.scripted", ("exit",)
         ),
     )
 }
 
 
-def resolve(name: str) -> EngineEntry:
-    """The entry for an --engine value; `auto` is unicorn. Raises ConfigError for an unknown name."""
-    wanted = "unicorn" if name == "auto" else name
-    if wanted not in ENGINES:
+def resolve(name: str, path: str = "exit") -> EngineEntry:
+    """The entry for an --engine value and an --io value. Raises ConfigError for an unknown name."""
+    if name == "auto":
+        return automatic(path)[0]
+    if name not in ENGINES:
         raise ConfigError(f"engine {name!r} is unknown; choose from auto, {', '.join(sorted(ENGINES))}")
-    return ENGINES[wanted]
+    return ENGINES[name]
+
+
+def automatic(path: str = "exit") -> tuple[EngineEntry, str]:
+    """What `auto` takes, and why: KVM where it is hardware and serves this path, else Unicorn."""
+    from hyperport.engines.kvm import host
+
+    if path not in ENGINES["kvm"].paths:
+        return ENGINES["unicorn"], f"kvm has no path {path}"
+    try:
+        found = host.examine()
+    except EngineError as error:
+        return ENGINES["unicorn"], str(error).partition(":")[2].partition(";")[0].strip()
+    return ENGINES["kvm" if found.hardware else "unicorn"], f"/dev/kvm is {found}"

@@ -208,6 +208,7 @@ cdef class UnicornVcpu(GuestCpu):
             idtr=Table(<uint32_t> u64(env, ENV_IDT + SEGMENT_BASE)[0], u32(env, ENV_IDT + SEGMENT_LIMIT)[0]),
             sysenter_cs=u32(env, ENV_SYSENTER_CS)[0], sysenter_esp=<uint32_t> u64(env, ENV_SYSENTER_ESP)[0],
             sysenter_eip=<uint32_t> u64(env, ENV_SYSENTER_EIP)[0], halted=self.halted,
+            interrupt_shadow=(u32(env, ENV_HFLAGS)[0] & HFLAG_INHIBIT_IRQ) != 0,
         )
         for index, name in enumerate(REGISTERS):
             setattr(state, name, <uint32_t> u64(env, ENV_REGS)[<int> index])
@@ -249,4 +250,7 @@ cdef class UnicornVcpu(GuestCpu):
         u64(env, ENV_CR)[2] = <uint32_t> state.cr2
         u32(self.cpu, CPU_HALTED)[0] = 1 if state.halted else 0
         (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
+        u32(env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
+        if state.interrupt_shadow:
+            u32(env, ENV_HFLAGS)[0] |= HFLAG_INHIBIT_IRQ
         self.refresh_hidden_flags()

@@ -43,6 +43,8 @@ class MachineConfig:
 
     io is the path of port accesses. abi (hypercall conventions) and vmi_calls (what the VMI ROM offers: names, numbers,
     ranges) go with io "hypercall" only. testdev puts the test device at port 0x340.
+    With engine kvm: kvm_irqchip takes the kernel's interrupt controllers and timer instead of ours; kvm_coalesce lets
+    the kernel queue writes to ports whose devices are postable.
     """
 
     kernel: Path | None = None
@@ -56,6 +58,8 @@ class MachineConfig:
     abi: tuple[str, ...] = DEFAULT_ABI
     vmi_calls: tuple[str, ...] | None = None
     testdev: bool = False
+    kvm_irqchip: bool = False
+    kvm_coalesce: bool = False
     devices: tuple[DeviceSpec, ...] = ()
 
 
@@ -182,6 +186,19 @@ def _texts(value: Any) -> list[str]:
     return [_text(item) for item in value]
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError("must be true or false")
+    return value
+
+
+def parse_switch(text: str) -> bool:
+    """on or off."""
+    if text not in ("on", "off"):
+        raise UsageError(f"{text!r} is no switch: write on or off")
+    return text == "on"
+
+
 def _devices(value: Any) -> tuple[DeviceSpec, ...]:
     return tuple(parse_device(text) for text in _texts(value))
 
@@ -203,6 +220,8 @@ MACHINE_FILE_KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "abi": lambda value: parse_names(_text(value)),
     "vmi_calls": lambda value: parse_names(_text(value)),
     "devices": _devices,
+    "kvm_irqchip": _flag,
+    "kvm_coalesce": _flag,
     "serial": _serial,
     "debugcon": _serial,
     "echr": lambda value: parse_escape_key(_text(value)),

@@ -97,10 +97,10 @@ class Machine:
             self.load()
 
     def _build_board(self) -> None:
-        self.controller = Pic8259(self.attention)
         entry = resolve(self.config.engine, self.config.io)
         if self.config.io not in entry.paths:
             raise ConfigError(f"engine {entry.name} has no path {self.config.io}; choose from {', '.join(entry.paths)}")
+        self.controller = self._interrupt_controller(entry.name)
         self.path = PATHS[self.config.io](self.bus)
         self.engine: Engine = entry.load()(self.memory, self.path, self.controller, self.attention, self.clock)
         if self.config.io == "hypercall":
@@ -113,7 +113,6 @@ class Machine:
         def reset_line() -> IrqLine:
             return IrqLine(reset, StopKind.RESET)
 
-        self.pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
         self.keyboard = I8042(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0))
         self.uart = Uart16550(self.irq_line(4, "uart16550"), self.serial)
         self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
@@ -121,11 +120,6 @@ class Machine:
         if self.config.testdev:
             self.bus.attach(TestDevice(), TESTDEV_BASE)
         board: Sequence[tuple[Any, int, int, int]] = (  # chip, first port, ports, offset of the first
-            (self.controller, 0x020, 2, 0),
-            (self.controller, 0x0A0, 2, 2),
-            (self.controller, 0x4D0, 2, 4),
-            (self.pit, 0x040, 4, 0),
-            (self.pit, 0x061, 1, 4),
             (self.keyboard, 0x060, 1, 0),
             (self.keyboard, 0x064, 1, 1),
             (self.rtc, 0x070, 2, 0),
@@ -140,12 +134,42 @@ class Machine:
             (PowerOff(IrqLine(reset, StopKind.POWER_OFF)), 0x604, 2, 0),
             (PciHost(ResetCf9(reset_line())), 0xCF8, 8, 0),
         )
-        for chip, port, count, offset in board:
+        for chip, port, count, offset in (*self._timing(), *board):
             self.bus.attach(chip, port, count, offset)
         for chip in self.bus.devices():
             chip.reset()
         for chip in (self.uart, self.keyboard):
             self.engine.listen(chip)
+
+        if self.config.kvm_coalesce:
+            self._require_kvm("--kvm-coalesce", entry.name)
+            self.engine.coalesce(self.bus.postable())  # type: ignore[attr-defined]
+
+    def _require_kvm(self, option: str, engine: str) -> None:
+        if engine != "kvm":
+            raise ConfigError(f"{option} belongs to the engine kvm, and this is {engine}: add --engine kvm or leave it out")
+
+    def _interrupt_controller(self, engine: str) -> Any:
+        if not self.config.kvm_irqchip:
+            return Pic8259(self.attention)
+        self._require_kvm("--kvm-irqchip", engine)
+        from hyperport.engines.kvm.irqchip import KernelIrqchip
+
+        return KernelIrqchip()
+
+    def _timing(self) -> Sequence[tuple[Any, int, int, int]]:
+        """The rows of the board that the kernel has instead with --kvm-irqchip."""
+        if self.config.kvm_irqchip:
+            self.irq_owners[0] = "the kernel's timer"
+            return ()
+        pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
+        return (
+            (self.controller, 0x020, 2, 0),
+            (self.controller, 0x0A0, 2, 2),
+            (self.controller, 0x4D0, 2, 4),
+            (pit, 0x040, 4, 0),
+            (pit, 0x061, 1, 4),
+        )
 
     def _offer_calls(self) -> None:
         offered = conventions(self.config.abi)

@@ -37,6 +37,8 @@ def run(
     io: str | None = None,
     abi: str | None = None,
     vmi_calls: str | None = None,
+    kvm_irqchip: str | None = None,
+    kvm_coalesce: str | None = None,
     serial: str | None = None,
     debugcon: str | None = None,
     device: Annotated[tuple[str, ...], MANY] = (),
@@ -77,6 +79,10 @@ def run(
         With --io hypercall: the conventions offered, of vmi, kvm and lguest, as vmi,kvm; vmi by default.
     vmi_calls
         Restrict the VMI ROM to these calls: names, numbers or ranges, as INB,OUTB,58-60.
+    kvm_irqchip
+        on: the kernel's interrupt controllers and timer instead of ours (engine kvm only); off by default.
+    kvm_coalesce
+        on: the kernel queues writes to ports that may be written late (engine kvm only); off by default.
     serial
         Where the console goes: stdio (the default), pty, null, file:PATH or unix:PATH.
     debugcon
@@ -108,6 +114,8 @@ def run(
         "io": io,
         "abi": None if abi is None else config.parse_names(abi),
         "vmi_calls": None if vmi_calls is None else config.parse_names(vmi_calls),
+        "kvm_irqchip": None if kvm_irqchip is None else config.parse_switch(kvm_irqchip),
+        "kvm_coalesce": None if kvm_coalesce is None else config.parse_switch(kvm_coalesce),
         "serial": None if serial is None else config.parse_serial(serial),
         "debugcon": None if debugcon is None else config.parse_serial(debugcon),
         "devices": tuple(config.parse_device(text) for text in device),

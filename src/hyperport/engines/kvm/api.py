@@ -34,7 +34,6 @@ SET_USER_MEMORY_REGION: Final = 0x4020AE46
 SET_TSS_ADDR: Final = 0xAE47
 SET_IDENTITY_MAP_ADDR: Final = 0x4008AE48
 CREATE_IRQCHIP: Final = 0xAE60
-IRQ_LINE: Final = 0x4008AE61
 REGISTER_COALESCED_MMIO: Final = 0x4010AE67
 CREATE_PIT2: Final = 0x4040AE77
 IOEVENTFD: Final = 0x4040AE79
@@ -44,7 +43,6 @@ MEMORY_REGION: Final = struct.Struct("<IIQQQ")  # slot, flags, guest-physical ad
 COALESCED_ZONE: Final = struct.Struct("<QII")  # first port, bytes, 1 for ports
 IO_EVENT: Final = struct.Struct("<QQIiI36x")  # value, port, bytes, descriptor, flags
 PIT_CONFIG: Final = struct.Struct("<I60x")  # flags
-IRQ_LEVEL: Final = struct.Struct("<II")  # line, level
 CPUID_HEAD: Final = struct.Struct("<II")  # entries, padding
 CPUID_ENTRY: Final = struct.Struct("<7I12x")  # function, index, flags, eax, ebx, ecx, edx
 CPUID_MOST: Final = 256
@@ -197,10 +195,6 @@ class VirtualMachine:
     def signal_on_write(self, port: int, size: int, eventfd: int) -> None:
         """Let the kernel answer OUTs of size bytes to port by adding one to an eventfd; the guest goes on."""
         fcntl.ioctl(self.vm, IOEVENTFD, IO_EVENT.pack(0, port, size, eventfd, IO_EVENT_PORT))
-
-    def drive_irq(self, line: int, level: int) -> None:
-        """Set an input of the kernel's interrupt controllers."""
-        fcntl.ioctl(self.vm, IRQ_LINE, IRQ_LEVEL.pack(line, level))
 
     def close(self) -> None:
         """Give all back. Whoever holds a view of the shared page must have let go of it."""

@@ -20,7 +20,6 @@ cdef class KvmEngine(KvmVcpu):
     cdef object vm
     cdef object shared          # a view of the page that the vCPU shares with the kernel
     cdef readonly PortPath path
-    cdef readonly bint irqchip
     cdef InterruptController controller
     cdef Attention attention
     cdef Clock clock

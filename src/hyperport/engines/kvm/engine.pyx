@@ -32,6 +32,7 @@ from hyperport.bus.device cimport PortDevice
 from hyperport.bus.interrupt_controller cimport InterruptController
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, POSTED
 from hyperport.cpu.guest_cpu cimport EFLAGS_IF
+from hyperport.engines.kvm.irqchip cimport KernelIrqchip
 from hyperport.engines.kvm.structs cimport (
     HP_RING_SLOTS,
     KVM_EXIT_FAIL_ENTRY,
@@ -106,6 +107,9 @@ cdef class KvmEngine(KvmVcpu):
 
     memory: the guest's RAM. path: where port accesses go. controller: owner of the INTR line. attention: what may
     interrupt the run. clock: whose timers to fire. Raises EngineError where KVM cannot be had.
+
+    With a KernelIrqchip as controller the kernel has the chips, the timer and HLT: run() does not return Stop(HALT), and
+    a CpuState is not all there is to the machine.
     """
 
     name = "kvm"
@@ -127,7 +131,11 @@ cdef class KvmEngine(KvmVcpu):
         self.ram.hole_end = VGA_HOLE_END
         if not hp_take_kick_signal():
             raise EngineError("kvm: every real-time signal is taken: free one, or use --engine unicorn")
-        self.vm = api.VirtualMachine(((0, VGA_HOLE, host), (VGA_HOLE_END, memory.size - VGA_HOLE_END, host + VGA_HOLE_END)))
+        self.irqchip = isinstance(controller, KernelIrqchip)
+        self.vm = api.VirtualMachine(((0, VGA_HOLE, host), (VGA_HOLE_END, memory.size - VGA_HOLE_END, host + VGA_HOLE_END)),
+                                     irqchip=self.irqchip)
+        if self.irqchip:
+            (<KernelIrqchip> controller).vm = self.vm.vm
         self.shared = memoryview(self.vm.shared)
         self.vcpu.fd = self.vm.vcpu
         self.vcpu.run = <kvm_run *> address_of(self.shared)
@@ -178,6 +186,8 @@ cdef class KvmEngine(KvmVcpu):
             self.attention.kick = ignore_kick
         self.vcpu.run = NULL
         self.posted = NULL
+        if self.irqchip:
+            (<KernelIrqchip> self.controller).vm = -1
         self.shared.release()
         self.vm.close()
 

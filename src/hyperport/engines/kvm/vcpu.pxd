@@ -14,6 +14,7 @@ cdef class KvmVcpu(GuestCpu):
     cdef Ram ram
     cdef bint synced            # the kernel hands registers over in the shared page
     cdef bint waits             # the vCPU sits in HLT
+    cdef readonly bint irqchip  # the kernel has the interrupt controllers, the timer, and HLT
     cdef bint changed           # put() was called since fetch_registers()
     cdef kvm_regs *regs
     cdef kvm_sregs *sregs

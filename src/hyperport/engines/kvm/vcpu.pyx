@@ -15,11 +15,15 @@ from hyperport.cpu.guest_cpu cimport EFLAGS_VM, GuestCpu
 from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_LOAD, WALK_OK, WALK_STORE, WALK_USER, Paging, ram_at, walk
 from hyperport.engines.kvm.structs cimport (
     KVM_GET_FPU,
+    KVM_GET_MP_STATE,
     KVM_GET_MSRS,
     KVM_GET_REGS,
     KVM_GET_SREGS,
     KVM_GET_VCPU_EVENTS,
+    KVM_MP_STATE_HALTED,
+    KVM_MP_STATE_RUNNABLE,
     KVM_SET_FPU,
+    KVM_SET_MP_STATE,
     KVM_SET_MSRS,
     KVM_SET_REGS,
     KVM_SET_SREGS,
@@ -241,11 +245,15 @@ cdef class KvmVcpu(GuestCpu):
         cdef kvm_regs regs
         cdef kvm_sregs sregs
         cdef kvm_vcpu_events events
+        cdef uint32_t activity
         cdef SysenterMsrs msrs = sysenter_msrs(0, 0, 0)
         self._ioctl(KVM_GET_REGS, &regs, "reading registers")
         self._ioctl(KVM_GET_SREGS, &sregs, "reading registers")
         self._ioctl(KVM_GET_VCPU_EVENTS, &events, "reading events")
         self._ioctl(KVM_GET_MSRS, &msrs, "reading MSRs")
+        if self.irqchip:
+            self._ioctl(KVM_GET_MP_STATE, &activity, "reading whether it halts")
+            self.waits = activity == KVM_MP_STATE_HALTED
         state = CpuState(
             eip=<uint32_t> regs.rip, eflags=<uint32_t> regs.rflags, cr0=<uint32_t> sregs.cr0, cr2=<uint32_t> sregs.cr2,
             cr3=<uint32_t> sregs.cr3, cr4=<uint32_t> sregs.cr4, efer=sregs.efer,
@@ -266,6 +274,7 @@ cdef class KvmVcpu(GuestCpu):
         cdef kvm_regs regs
         cdef kvm_sregs sregs
         cdef kvm_vcpu_events events
+        cdef uint32_t activity = KVM_MP_STATE_HALTED if state.halted else KVM_MP_STATE_RUNNABLE
         cdef SysenterMsrs msrs = sysenter_msrs(state.sysenter_cs, state.sysenter_esp, state.sysenter_eip)
         if self.vcpu.entered:
             raise EngineError("kvm: registers cannot be loaded while the guest runs")
@@ -289,6 +298,8 @@ cdef class KvmVcpu(GuestCpu):
         self._ioctl(KVM_SET_REGS, &regs, "loading registers")
         self._ioctl(KVM_SET_MSRS, &msrs, "loading MSRs")
         self._ioctl(KVM_SET_VCPU_EVENTS, &events, "loading events")
+        if self.irqchip:
+            self._ioctl(KVM_SET_MP_STATE, &activity, "loading whether it halts")
         self.vcpu.run.kvm_dirty_regs = 0
         self.vcpu.run.ready_for_interrupt_injection = 0
         self.waits = state.halted

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from hyperport import Machine, MemoryBackend, Outcome
+import pytest
+
+from hyperport import EngineError, Machine, MemoryBackend, Outcome
+from hyperport.engines.kvm import host
 from hyperport.guests.registry import locate
 
 ROOT: Final = Path(__file__).parents[1]
@@ -23,6 +27,35 @@ FNV_PRIME: Final = 16777619
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    with contextlib.suppress(ValueError):  # somebody has it already
+        parser.addoption("--require-kvm", action="store_true", help="fail where KVM is missing, instead of skipping")
+
+
+def lacking(config: pytest.Config, what: str) -> NoReturn:
+    """Skip, or with --require-kvm fail: this host's KVM cannot do it."""
+    if config.getoption("--require-kvm"):
+        pytest.fail(f"--require-kvm: {what}", pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture
+def kvm(request: pytest.FixtureRequest) -> host.Host:
+    """What the host's KVM is worth; without it the test is skipped."""
+    try:
+        return host.examine()
+    except EngineError as error:
+        lacking(request.config, str(error))
+
+
+@pytest.fixture
+def hardware_kvm(request: pytest.FixtureRequest, kvm: host.Host) -> host.Host:
+    """A KVM that runs 32-bit kernels."""
+    if not kvm.hardware:
+        lacking(request.config, f"/dev/kvm is {kvm}; 32-bit kernels need hardware")
+    return kvm
 
 
 def run_guest(name: str, append: str = "", *, timeout: float = LIMIT_S, **machine: Any) -> tuple[Outcome, str]:

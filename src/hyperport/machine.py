@@ -143,11 +143,13 @@ class Machine:
 
         if self.config.kvm_coalesce:
             self._require_kvm("--kvm-coalesce", entry.name)
-            self.engine.coalesce(self.bus.postable())  # type: ignore[attr-defined]
+            self.engine.coalesce(self.bus.postable())
 
     def _require_kvm(self, option: str, engine: str) -> None:
         if engine != "kvm":
-            raise ConfigError(f"{option} belongs to the engine kvm, and this is {engine}: add --engine kvm or leave it out")
+            raise ConfigError(
+                f"{option} belongs to the engine kvm, and this is {engine}: add --engine kvm or leave it out"
+            )
 
     def _interrupt_controller(self, engine: str) -> Any:
         if not self.config.kvm_irqchip:

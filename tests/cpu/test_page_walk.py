@@ -94,8 +94,14 @@ ENTRY = st.builds(
 
 
 @settings(max_examples=100, deadline=None)
-@given(directory=ENTRY, large=st.sampled_from([0, LARGE, LARGE | 1 << 21]), page=ENTRY, wp=st.booleans(), pse=st.booleans(),
-       access=st.sampled_from([0, STORE, USER, STORE | USER]))  # fmt: skip
+@given(
+    directory=ENTRY,
+    large=st.sampled_from([0, LARGE, LARGE | 1 << 21]),
+    page=ENTRY,
+    wp=st.booleans(),
+    pse=st.booleans(),
+    access=st.sampled_from([0, STORE, USER, STORE | USER]),
+)
 def test_two_levels(directory: int, large: int, page: int, wp: bool, pse: bool, access: int) -> None:
     target = 0 if large and pse else TABLE
     entries = {
@@ -108,9 +114,16 @@ def test_two_levels(directory: int, large: int, page: int, wp: bool, pse: bool, 
 
 
 @settings(max_examples=100, deadline=None)
-@given(pointer=st.sampled_from([1, 1, 1, 0]), directory=ENTRY, large=st.sampled_from([0, LARGE]), page=ENTRY,
-       high=st.sampled_from([0, 0, NX]), wp=st.booleans(), nxe=st.booleans(),
-       access=st.sampled_from([0, STORE, USER, STORE | USER]))  # fmt: skip
+@given(
+    pointer=st.sampled_from([1, 1, 1, 0]),
+    directory=ENTRY,
+    large=st.sampled_from([0, LARGE]),
+    page=ENTRY,
+    high=st.sampled_from([0, 0, NX]),
+    wp=st.booleans(),
+    nxe=st.booleans(),
+    access=st.sampled_from([0, STORE, USER, STORE | USER]),
+)
 def test_three_levels(
     pointer: int, directory: int, large: int, page: int, high: int, wp: bool, nxe: bool, access: int
 ) -> None:

@@ -54,8 +54,8 @@ SYSTEM_TSS_BUSY: Final = PRESENT | 11 << 8
 class CpuState:
     """All registers that boot, reports and a move between engines need. Numbers are unsigned 32-bit.
 
-    halted: the vCPU sits in HLT, behind which eip points. interrupt_shadow: the last instruction was an STI or a load of
-    SS, and holds interrupts off for one more.
+    halted: the vCPU sits in HLT, behind which eip points. interrupt_shadow: the last instruction was an STI or a load
+    of SS, and holds interrupts off for one more.
     """
 
     eax: int = 0

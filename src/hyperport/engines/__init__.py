@@ -67,5 +67,6 @@ def automatic(path: str = "exit") -> tuple[EngineEntry, str]:
     try:
         found = host.examine()
     except EngineError as error:
-        return ENGINES["unicorn"], str(error).partition(":")[2].partition(";")[0].strip()
+        reason = str(error).removeprefix("kvm: ").partition(" use --engine")[0]  # that is what we do
+        return ENGINES["unicorn"], reason.removesuffix(";").removesuffix(", or")
     return ENGINES["kvm" if found.hardware else "unicorn"], f"/dev/kvm is {found}"

@@ -142,7 +142,9 @@ class VirtualMachine:
             created = fcntl.ioctl(descriptor, request, 0)
         except OSError as error:
             if error.errno == errno.EBUSY:
-                raise EngineError(f"kvm: {DEVICE} is busy: another hypervisor has the CPU; stop it, or {ADVICE}") from error
+                raise EngineError(
+                    f"kvm: {DEVICE} is busy: another hypervisor has the CPU; stop it, or {ADVICE}"
+                ) from error
             raise EngineError(f"kvm: making {what}: {error.strerror}; {ADVICE}") from error
         self.fds.append(created)
         os.set_inheritable(created, False)
@@ -170,8 +172,8 @@ class VirtualMachine:
                 eax, ebx, ecx, edx = wanted[leaf]
                 granted[leaf] = (eax, ebx, ecx & supported[leaf][2], edx & supported[leaf][3])
         if ADDRESS_BITS in wanted:
-            eax, *others = wanted[ADDRESS_BITS]
-            granted[ADDRESS_BITS] = (eax & 0xFF | LINEAR_BITS << 8, *others)
+            eax, ebx, ecx, edx = wanted[ADDRESS_BITS]
+            granted[ADDRESS_BITS] = (eax & 0xFF | LINEAR_BITS << 8, ebx, ecx, edx)
         entries = b"".join(CPUID_ENTRY.pack(leaf, 0, 0, *answer) for leaf, answer in sorted(granted.items()))
         try:
             fcntl.ioctl(self.vcpu, SET_CPUID2, CPUID_HEAD.pack(len(granted), 0) + entries)

@@ -22,7 +22,7 @@ Posted writes.  OUTs to ports that were given to coalesce() wait in a ring of th
 cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EAGAIN, EINTR
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from hyperport.abi.calls cimport CALL_AGAIN, CALL_DONE, CallTable
@@ -224,10 +224,12 @@ cdef class KvmEngine(KvmVcpu):
         kind, value, failure, text = self.attention.take_stop()
         if kind != StopKind.NONE:
             return Stop(kind, value, failure, text)
-        if self.waits and not (self.controller.intr() and self.interrupts_enabled):
+        if self.waits and not self.irqchip and not (self.controller.intr() and self.interrupts_enabled):
             return Stop(StopKind.HALT)
         if self.posted != NULL and hp_make_timer(&drain_timer):
             raise EngineError("kvm: the host has no timer left")
+        if self.waits:
+            self.vcpu.run.ready_for_interrupt_injection = 1
         self.waits = False
         self.running = True
         with nogil:
@@ -278,7 +280,9 @@ cdef class KvmEngine(KvmVcpu):
             elif reason == KVM_EXIT_MMIO:
                 self.memory_exit()
             elif reason == KVM_EXIT_HLT:
-                return ENDED_HALT
+                if stopping or not run.if_flag or not self.controller.intr():
+                    return ENDED_HALT
+                run.ready_for_interrupt_injection = 1       # what came with the HLT wakes it at once
             elif reason == KVM_EXIT_SHUTDOWN:
                 return ENDED_TRIPLE_FAULT
             elif reason != KVM_EXIT_IRQ_WINDOW_OPEN:
@@ -447,10 +451,8 @@ cdef class KvmEngine(KvmVcpu):
 
     def _code_around(self, state):
         """The bytes at CS:EIP in words, if they are in RAM."""
-        self.fetch_registers()
-        cdef uint8_t *host
         cdef uint64_t address
-        self.own_sregs.cs.base = state.cs.base
+        self.fetch_registers()
         address = self.code_address()
         return "" if address >= self.ram.size - 8 else f", code {self.memory.read(address, 8).hex(' ')}"
 

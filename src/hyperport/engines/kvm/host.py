@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What /dev/kvm on this host is worth: is it hardware, what can it run. `--engine auto` and `hyperport doctor` ask here.
+"""What /dev/kvm on this host is worth: is it hardware, what can it run. `--engine auto` and `doctor` ask here.
 
 A /dev/kvm may be a software module that emulates guest code instruction by instruction: slower than Unicorn by far, and
 unable to run most 32-bit guests. So it is tried, once for each boot of the host: a few small guests are timed in a
@@ -116,7 +116,9 @@ def measure_in_child() -> Host:
         )
         return msgspec.json.decode(done.stdout, type=Host)
     except subprocess.TimeoutExpired:
-        raise EngineError(f"kvm: a guest of three instructions hangs it for {LIMIT_S:g} s; use --engine unicorn") from None
+        raise EngineError(
+            f"kvm: a guest of three instructions hangs it for {LIMIT_S:g} s; use --engine unicorn"
+        ) from None
     except msgspec.MsgspecError:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise EngineError(f"kvm: a first guest fails: {last}; use --engine unicorn") from None
@@ -136,9 +138,9 @@ def _time(code: bytes, count: int = 0, *, paging: bool = False) -> float:
     from hyperport.bus.interrupt_controller import InterruptController
     from hyperport.bus.port_bus import PortBus
     from hyperport.cpu.state import Table, protected_flat
-    from hyperport.engines.kvm import KvmEngine
+    from hyperport.engines.kvm.engine import KvmEngine
     from hyperport.memory import GuestMemory
-    from hyperport.paths import ExitPath
+    from hyperport.paths.port_path import ExitPath
 
     memory, attention = GuestMemory(1 << 20), Attention()
     memory.write(CODE, code)

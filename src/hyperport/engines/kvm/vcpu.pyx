@@ -7,11 +7,11 @@ page that it shares with us (KVM_CAP_SYNC_REGS), or is asked for them. What a ca
 Guest memory is reached as the MMU would (cpu/page_walk.pyx). A fault leaves guarded_call() by longjmp.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from hyperport.abi.calls cimport CallTable
-from hyperport.cpu.guest_cpu cimport EFLAGS_VM, GuestCpu
+from hyperport.cpu.guest_cpu cimport EFLAGS_IF, EFLAGS_VM, GuestCpu
 from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_LOAD, WALK_OK, WALK_STORE, WALK_USER, Paging, ram_at, walk
 from hyperport.engines.kvm.structs cimport (
     KVM_GET_FPU,
@@ -44,7 +44,7 @@ from hyperport.engines.kvm.structs cimport (
 
 import os
 
-from hyperport.cpu.state import REGISTERS, SEGMENTS, CpuState, Segment, Table
+from hyperport.cpu.state import REGISTERS, CpuState, Segment, Table
 from hyperport.errors import EngineError
 
 cdef enum:
@@ -276,7 +276,7 @@ cdef class KvmVcpu(GuestCpu):
         cdef kvm_vcpu_events events
         cdef uint32_t activity = KVM_MP_STATE_HALTED if state.halted else KVM_MP_STATE_RUNNABLE
         cdef SysenterMsrs msrs = sysenter_msrs(state.sysenter_cs, state.sysenter_esp, state.sysenter_eip)
-        if self.vcpu.entered:
+        if self.vcpu.entered:       # only from another thread
             raise EngineError("kvm: registers cannot be loaded while the guest runs")
         memset(&regs, 0, sizeof(kvm_regs))
         for number, name in enumerate(REGISTERS):
@@ -301,7 +301,7 @@ cdef class KvmVcpu(GuestCpu):
         if self.irqchip:
             self._ioctl(KVM_SET_MP_STATE, &activity, "loading whether it halts")
         self.vcpu.run.kvm_dirty_regs = 0
-        self.vcpu.run.ready_for_interrupt_injection = 0
+        self.vcpu.run.ready_for_interrupt_injection = state.eflags & EFLAGS_IF and not state.interrupt_shadow
         self.waits = state.halted
 
 

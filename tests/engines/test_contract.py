@@ -15,7 +15,7 @@ from hyperport.bus.attention import StopKind
 from hyperport.bus.device import PortDevice
 from hyperport.bus.port_bus import Path
 from hyperport.bus.python_device import PythonDevice
-from hyperport.cpu.state import Segment, Table, real_mode
+from hyperport.cpu.state import FpuState, Segment, Table, real_mode
 from hyperport.engines import ENGINES, resolve
 from hyperport.engines.base import EngineCounters
 from hyperport.errors import ConfigError
@@ -96,6 +96,14 @@ def test_look_up_fires_timers_that_are_due(board: Board) -> None:
 def test_state_is_what_was_loaded(board: Board) -> None:
     loaded = replace(
         real_mode(cs=0x1234, ip=0x5678), eax=0xDEADBEEF, edi=1, gdtr=Table(0x1000, 0x7F), fs=Segment(0x20, 0x200)
+    )
+    loaded.fpu = FpuState(
+        0x27F,
+        3 << 11 | 1,
+        0x18,
+        tuple(bytes([n] * 10) for n in range(8)),
+        0x1FA0,
+        tuple(bytes([n] * 16) for n in range(8)),
     )
     board.engine.set_state(loaded)
     assert loaded.differences(board.engine.state()) == []

@@ -42,6 +42,19 @@ class Table:
     limit: int = 0xFFFF
 
 
+@dataclass(frozen=True, slots=True)
+class FpuState:
+    """x87 and SSE, as after FNINIT. stack: ST(0) to ST(7), 10 bytes each; in_use: a bit for each register that is not
+    empty, by its place in the file, not from the top; xmm: XMM0 to XMM7, 16 bytes each."""
+
+    control: int = 0x37F
+    status: int = 0
+    in_use: int = 0
+    stack: tuple[bytes, ...] = (bytes(10),) * 8
+    mxcsr: int = 0x1F80
+    xmm: tuple[bytes, ...] = (bytes(16),) * 8
+
+
 CODE_16: Final = PRESENT | NOT_SYSTEM | CODE | WRITABLE | ACCESSED
 DATA_16: Final = PRESENT | NOT_SYSTEM | WRITABLE | ACCESSED
 CODE_32: Final = CODE_16 | DEFAULT_32 | GRANULAR
@@ -88,6 +101,7 @@ class CpuState:
     sysenter_eip: int = 0
     halted: bool = False
     interrupt_shadow: bool = False
+    fpu: FpuState = field(default_factory=FpuState)
 
     def describe(self) -> str:
         """The registers in four lines, for reports of a guest that died."""

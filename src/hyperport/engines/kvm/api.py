@@ -69,12 +69,13 @@ class Cap(IntEnum):
     SET_IDENTITY_MAP_ADDR = 37
     XEN_HVM = 38
     VCPU_EVENTS = 41
+    XSAVE = 55
     SYNC_REGS = 74  # answers a mask: 1 general registers, 2 special registers
     IMMEDIATE_EXIT = 136
     COALESCED_PIO = 162
 
 
-NEEDED: Final = (Cap.USER_MEMORY, Cap.VCPU_EVENTS, Cap.IMMEDIATE_EXIT)
+NEEDED: Final = (Cap.USER_MEMORY, Cap.VCPU_EVENTS, Cap.XSAVE, Cap.IMMEDIATE_EXIT)
 ADVICE: Final = "use --engine unicorn"
 
 

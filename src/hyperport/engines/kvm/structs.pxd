@@ -24,14 +24,8 @@ cdef extern from "vcpu_thread.h" nogil:
         uint64_t cr0, cr2, cr3, cr4, cr8, efer
         uint64_t interrupt_bitmap[4]
 
-    cdef struct kvm_fpu:
-        uint8_t fpr[8][16]
-        uint16_t fcw, fsw
-        uint8_t ftwx
-        uint16_t last_opcode
-        uint64_t last_ip, last_dp
-        uint8_t xmm[16][16]
-        uint32_t mxcsr
+    cdef struct kvm_xsave:
+        uint32_t region[1024]
 
     cdef struct hp_exception_events "":
         uint8_t injected, nr, has_error_code, pending
@@ -99,7 +93,7 @@ cdef extern from "vcpu_thread.h" nogil:
 
     ctypedef void *timer_t
 
-    unsigned long KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS, KVM_GET_FPU, KVM_SET_FPU
+    unsigned long KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS, KVM_GET_XSAVE, KVM_SET_XSAVE
     unsigned long KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, KVM_GET_MSRS, KVM_SET_MSRS, KVM_INTERRUPT
     unsigned long KVM_IRQ_LINE, KVM_GET_MP_STATE, KVM_SET_MP_STATE
     uint32_t KVM_EXIT_IO, KVM_EXIT_HLT, KVM_EXIT_MMIO, KVM_EXIT_IRQ_WINDOW_OPEN, KVM_EXIT_SHUTDOWN, KVM_EXIT_INTR

@@ -14,20 +14,20 @@ from hyperport.abi.calls cimport CallTable
 from hyperport.cpu.guest_cpu cimport EFLAGS_IF, EFLAGS_VM, GuestCpu
 from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_LOAD, WALK_OK, WALK_STORE, WALK_USER, Paging, ram_at, walk
 from hyperport.engines.kvm.structs cimport (
-    KVM_GET_FPU,
     KVM_GET_MP_STATE,
     KVM_GET_MSRS,
     KVM_GET_REGS,
     KVM_GET_SREGS,
     KVM_GET_VCPU_EVENTS,
+    KVM_GET_XSAVE,
     KVM_MP_STATE_HALTED,
     KVM_MP_STATE_RUNNABLE,
-    KVM_SET_FPU,
     KVM_SET_MP_STATE,
     KVM_SET_MSRS,
     KVM_SET_REGS,
     KVM_SET_SREGS,
     KVM_SET_VCPU_EVENTS,
+    KVM_SET_XSAVE,
     KVM_SYNC_X86_REGS,
     KVM_SYNC_X86_SREGS,
     KVM_VCPUEVENT_VALID_SHADOW,
@@ -35,16 +35,17 @@ from hyperport.engines.kvm.structs cimport (
     hp_guarded,
     hp_ioctl,
     hp_leave,
-    kvm_fpu,
     kvm_regs,
     kvm_segment,
     kvm_sregs,
     kvm_vcpu_events,
+    kvm_xsave,
 )
 
 import os
+import struct
 
-from hyperport.cpu.state import REGISTERS, CpuState, Segment, Table
+from hyperport.cpu.state import REGISTERS, CpuState, FpuState, Segment, Table
 from hyperport.errors import EngineError
 
 cdef enum:
@@ -55,8 +56,9 @@ cdef enum:
     MSR_SYSENTER_ESP = 0x175
     MSR_SYSENTER_EIP = 0x176
     SYSENTER_MSRS = 3
-    PAGE_SIZE = 4096
-    DOORBELL_LENGTH = 2
+    FXSAVE_SIZE = 512           # the start of an XSAVE area (SDM vol. 1, 13.4); then come the bits of what is valid
+    XSTATE_BV = FXSAVE_SIZE // 4
+    X87_AND_SSE = 3
 
 cdef uint64_t NOWHERE = <uint64_t> -1       # physical address of what has none
 
@@ -245,6 +247,7 @@ cdef class KvmVcpu(GuestCpu):
         cdef kvm_regs regs
         cdef kvm_sregs sregs
         cdef kvm_vcpu_events events
+        cdef kvm_xsave extended
         cdef uint32_t activity
         cdef SysenterMsrs msrs = sysenter_msrs(0, 0, 0)
         self._ioctl(KVM_GET_REGS, &regs, "reading registers")
@@ -267,6 +270,8 @@ cdef class KvmVcpu(GuestCpu):
         )
         for number, name in enumerate(REGISTERS):
             setattr(state, name, <uint32_t> hp_general(&regs, <int> number)[0])
+        self._ioctl(KVM_GET_XSAVE, &extended, "reading x87 and SSE registers")
+        state.fpu = fpu_in((<char *> &extended)[:FXSAVE_SIZE])
         return state
 
     def set_state(self, state):
@@ -274,6 +279,8 @@ cdef class KvmVcpu(GuestCpu):
         cdef kvm_regs regs
         cdef kvm_sregs sregs
         cdef kvm_vcpu_events events
+        cdef kvm_xsave extended
+        cdef bytes image = fxsave_image(state.fpu)
         cdef uint32_t activity = KVM_MP_STATE_HALTED if state.halted else KVM_MP_STATE_RUNNABLE
         cdef SysenterMsrs msrs = sysenter_msrs(state.sysenter_cs, state.sysenter_esp, state.sysenter_eip)
         if self.vcpu.entered:       # only from another thread
@@ -294,6 +301,10 @@ cdef class KvmVcpu(GuestCpu):
         memset(&events, 0, sizeof(kvm_vcpu_events))
         events.flags = KVM_VCPUEVENT_VALID_SHADOW
         events.interrupt.shadow = 1 if state.interrupt_shadow else 0
+        self._ioctl(KVM_GET_XSAVE, &extended, "reading x87 and SSE registers")
+        memcpy(&extended, <const char *> image, FXSAVE_SIZE)
+        extended.region[XSTATE_BV] |= X87_AND_SSE
+        self._ioctl(KVM_SET_XSAVE, &extended, "loading x87 and SSE registers")
         self._ioctl(KVM_SET_SREGS, &sregs, "loading control and segment registers")
         self._ioctl(KVM_SET_REGS, &regs, "loading registers")
         self._ioctl(KVM_SET_MSRS, &msrs, "loading MSRs")
@@ -303,6 +314,24 @@ cdef class KvmVcpu(GuestCpu):
         self.vcpu.run.kvm_dirty_regs = 0
         self.vcpu.run.ready_for_interrupt_injection = state.eflags & EFLAGS_IF and not state.interrupt_shadow
         self.waits = state.halted
+
+
+# FXSAVE (SDM vol. 2A): control, status, tags, opcode, two pointers, MXCSR and its mask, ST(0) to ST(7), XMM registers.
+FXSAVE_HEAD = struct.Struct("<HHBx18xI4x")
+FXSAVE_SLOT = 16
+
+
+def fxsave_image(fpu):
+    """An FpuState as FXSAVE stores it, XMM0 to XMM7 only."""
+    slots = b"".join(value.ljust(FXSAVE_SLOT, b"\0") for value in (*fpu.stack, *fpu.xmm))
+    return (FXSAVE_HEAD.pack(fpu.control, fpu.status, fpu.in_use, fpu.mxcsr) + slots).ljust(FXSAVE_SIZE, b"\0")
+
+
+def fpu_in(image):
+    """The FpuState of an FXSAVE image."""
+    control, status, in_use, mxcsr = FXSAVE_HEAD.unpack_from(image)
+    slots = [image[at:at + FXSAVE_SLOT] for at in range(FXSAVE_HEAD.size, FXSAVE_HEAD.size + 16 * FXSAVE_SLOT, FXSAVE_SLOT)]
+    return FpuState(control, status, in_use, tuple(slot[:10] for slot in slots[:8]), mxcsr, tuple(slots[8:]))
 
 
 cdef object get_segment(const kvm_segment *segment):

@@ -6,6 +6,7 @@ Whatever hangs is stopped after LIMIT_S, and is then not what the test expects.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -463,6 +464,7 @@ def test_ioeventfd_counts_writes_without_an_exit(board: Board) -> None:
 
 def resources() -> tuple[int, int, int]:
     """Descriptors, threads and mappings of this process."""
+    gc.collect()
     maps = Path("/proc/self/maps").read_text().count("\n")
     return len(list(Path("/proc/self/fd").iterdir())), len(list(Path("/proc/self/task").iterdir())), maps
 

@@ -59,7 +59,7 @@ def hardware_kvm(request: pytest.FixtureRequest, kvm: host.Host) -> host.Host:
 
 
 def run_guest(name: str, append: str = "", *, timeout: float = LIMIT_S, **machine: Any) -> tuple[Outcome, str]:
-    """Run a built-in guest on the default engine; its outcome and what it wrote on COM1, with plain newlines."""
+    """Run a built-in guest; its outcome and what it wrote on COM1, with plain newlines."""
     console = MemoryBackend()
     with built_in(name, append, serial=console, **machine) as built:
         outcome = built.run(timeout=timeout)
@@ -67,9 +67,10 @@ def run_guest(name: str, append: str = "", *, timeout: float = LIMIT_S, **machin
 
 
 def built_in(name: str, append: str = "", **machine: Any) -> Machine:
-    """A machine with a built-in guest loaded."""
+    """A machine with a built-in guest loaded, on Unicorn unless another engine is named."""
     guest = locate(name)
-    return Machine(kernel=guest.kernel, append=append, **{"memory": guest.memory} | machine)
+    machine = {"memory": guest.memory, "engine": "unicorn"} | machine
+    return Machine(kernel=guest.kernel, append=append, **machine)
 
 
 def machine_code(listing: str) -> bytes:
@@ -81,7 +82,8 @@ def flat_guest(directory: Path, listing: str, **machine: Any) -> Machine:
     """A machine that runs a listing at 0x10000 in 32-bit protected mode, without interrupts."""
     image = directory / "guest.bin"
     image.write_bytes(machine_code(listing))
-    return Machine(kernel=image, flat=(0x10000, "protected"), **{"memory": 2 * MIB} | machine)
+    machine = {"memory": 2 * MIB, "engine": "unicorn"} | machine
+    return Machine(kernel=image, flat=(0x10000, "protected"), **machine)
 
 
 def command(*arguments: str) -> list[str]:

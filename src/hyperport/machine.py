@@ -97,7 +97,7 @@ class Machine:
             self.load()
 
     def _build_board(self) -> None:
-        entry = resolve(self.config.engine, self.config.io)
+        entry = resolve(self.config.engine, self.config.io, self.config.abi)
         if self.config.io not in entry.paths:
             raise ConfigError(f"engine {entry.name} has no path {self.config.io}; choose from {', '.join(entry.paths)}")
         self.controller = self._interrupt_controller(entry.name)

@@ -415,6 +415,12 @@ def test_options_of_kvm_are_refused_elsewhere(option: str) -> None:
         Machine(engine="unicorn", **options)
 
 
+@pytest.mark.parametrize("abi", ["kvm", "lguest"])
+def test_other_conventions_are_refused(abi: str) -> None:
+    with pytest.raises(ConfigError, match="engine kvm offers the ABI vmi only"):
+        Machine(engine="kvm", io="hypercall", abi=("vmi", abi))
+
+
 def test_posted_writes_come_in_order_and_cost_no_crossing() -> None:
     with Machine(engine="kvm", kvm_coalesce=True, memory=2 * MIB) as machine:
         seen: list[tuple[int, int, AccessPath]] = []

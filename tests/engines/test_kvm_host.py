@@ -80,6 +80,13 @@ def test_auto_needs_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
         assert machine.engine.name == "unicorn"
 
 
+def test_auto_needs_the_convention(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, REAL)
+    assert resolve("auto", "hypercall", ("vmi",)).name == "kvm"
+    entry, reason = automatic("hypercall", ("vmi", "lguest", "kvm"))
+    assert (entry.name, reason) == ("unicorn", "kvm has no ABI kvm, lguest")
+
+
 def test_auto_without_kvm_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(api, "DEVICE", tmp_path / "kvm")
     entry, reason = automatic()

@@ -205,7 +205,7 @@ def execute(wanted: dict[str, Any], *, stats: Path | None, report: bool, trace_p
 def _tell_engine(machine: Machine) -> None:
     from hyperport.engines import automatic
 
-    note(f"engine {machine.engine.name}: {automatic(machine.config.io)[1]}")
+    note(f"engine {machine.engine.name}: {automatic(machine.config.io, machine.config.abi)[1]}")
 
 
 def explain(outcome: Outcome) -> None:

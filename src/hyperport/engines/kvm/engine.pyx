@@ -25,7 +25,7 @@ from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
-from hyperport.abi.calls cimport CALL_AGAIN, CALL_DONE, CallTable
+from hyperport.abi.calls cimport BY_INT, BY_VMCALL, CALL_AGAIN, CALL_DONE, CallTable
 from hyperport.backends.clock cimport Clock
 from hyperport.bus.attention cimport ATTENTION_INPUT, ATTENTION_STOP, ATTENTION_TIMER, Attention
 from hyperport.bus.device cimport PortDevice
@@ -151,8 +151,14 @@ cdef class KvmEngine(KvmVcpu):
         if error:
             raise EngineError(f"kvm: setting up the machine: {os.strerror(error)}; {api.ADVICE}")
 
-    def offer(self, CallTable calls not None, rom_base, doorbells):
-        """Answer these calls: doorbells maps offsets in the ROM at rom_base to VMI call numbers."""
+    def offer(self, CallTable calls not None, rom_base=0, doorbells=None, cpuid_leaves=None):
+        """Answer the calls of the VMI ROM; doorbells maps offsets in the ROM at rom_base to their numbers.
+
+        Raises ConfigError for other conventions: KVM answers VMCALL itself, and INT never leaves it.
+        """
+        doorbells = doorbells or {}
+        if cpuid_leaves or calls.offers(BY_VMCALL) or calls.offers(BY_INT):
+            raise ConfigError("engine kvm offers the ABI vmi only: VMCALL and INT 1Fh do not reach us; use --engine unicorn")
         if any(not 0 <= offset < ROM_SIZE for offset in doorbells):
             raise ConfigError(f"a doorbell lies outside the first {ROM_SIZE} bytes of the ROM")
         self.calls = calls

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src guest -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.[chS]' -o -name '*.ld')
 CYTHON := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
 
-.PHONY: help build headers demo test test-real bench lint format clean
+.PHONY: help build headers demo test test-real test-kvm-real bench lint format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,10 +37,14 @@ test: build ## unit, contract and differential tests
 test-real: build ## boot guests that nobody here wrote (fetches them with apt-get, compares with qemu)
 	$(BIN)/python -m pytest tests/real
 
+test-kvm-real: build ## boot Debian on KVM; fails where the host has no hardware for it
+	$(BIN)/python -m pytest tests/real/test_kvm.py --require-kvm
+
 bench: build ## hyperport beside qemu TCG, alternating, in one run
 	$(BIN)/python bench/port.py
 	$(BIN)/python bench/strings.py
 	$(BIN)/python bench/workloads.py
+	$(BIN)/python bench/kvm.py || true # says why where the host has no KVM
 	$(BIN)/python bench/boot.py
 	$(BIN)/python bench/disk.py
 

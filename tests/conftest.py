@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from hyperport import Machine, MemoryBackend, Outcome
+import pytest
+
+from hyperport import EngineError, Machine, MemoryBackend, Outcome
+from hyperport.engines.kvm import host
 from hyperport.guests.registry import locate
 
 ROOT: Final = Path(__file__).parents[1]
@@ -25,8 +29,37 @@ signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    with contextlib.suppress(ValueError):  # somebody has it already
+        parser.addoption("--require-kvm", action="store_true", help="fail where KVM is missing, instead of skipping")
+
+
+def lacking(config: pytest.Config, what: str) -> NoReturn:
+    """Skip, or with --require-kvm fail: this host's KVM cannot do it."""
+    if config.getoption("--require-kvm"):
+        pytest.fail(f"--require-kvm: {what}", pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture
+def kvm(request: pytest.FixtureRequest) -> host.Host:
+    """What the host's KVM is worth; without it the test is skipped."""
+    try:
+        return host.examine()
+    except EngineError as error:
+        lacking(request.config, str(error))
+
+
+@pytest.fixture
+def hardware_kvm(request: pytest.FixtureRequest, kvm: host.Host) -> host.Host:
+    """A KVM that runs 32-bit kernels."""
+    if not kvm.hardware:
+        lacking(request.config, f"/dev/kvm is {kvm}; 32-bit kernels need hardware")
+    return kvm
+
+
 def run_guest(name: str, append: str = "", *, timeout: float = LIMIT_S, **machine: Any) -> tuple[Outcome, str]:
-    """Run a built-in guest on the default engine; its outcome and what it wrote on COM1, with plain newlines."""
+    """Run a built-in guest; its outcome and what it wrote on COM1, with plain newlines."""
     console = MemoryBackend()
     with built_in(name, append, serial=console, **machine) as built:
         outcome = built.run(timeout=timeout)
@@ -34,9 +67,10 @@ def run_guest(name: str, append: str = "", *, timeout: float = LIMIT_S, **machin
 
 
 def built_in(name: str, append: str = "", **machine: Any) -> Machine:
-    """A machine with a built-in guest loaded."""
+    """A machine with a built-in guest loaded, on Unicorn unless another engine is named."""
     guest = locate(name)
-    return Machine(kernel=guest.kernel, append=append, **{"memory": guest.memory} | machine)
+    machine = {"memory": guest.memory, "engine": "unicorn"} | machine
+    return Machine(kernel=guest.kernel, append=append, **machine)
 
 
 def machine_code(listing: str) -> bytes:
@@ -48,7 +82,8 @@ def flat_guest(directory: Path, listing: str, **machine: Any) -> Machine:
     """A machine that runs a listing at 0x10000 in 32-bit protected mode, without interrupts."""
     image = directory / "guest.bin"
     image.write_bytes(machine_code(listing))
-    return Machine(kernel=image, flat=(0x10000, "protected"), **{"memory": 2 * MIB} | machine)
+    machine = {"memory": 2 * MIB, "engine": "unicorn"} | machine
+    return Machine(kernel=image, flat=(0x10000, "protected"), **machine)
 
 
 def command(*arguments: str) -> list[str]:

@@ -113,7 +113,7 @@ def test_config_and_its_fields_at_once() -> None:
 
 
 def test_unknown_engine() -> None:
-    with pytest.raises(ConfigError, match="engine 'bochs' is unknown; choose from auto, scripted, unicorn"):
+    with pytest.raises(ConfigError, match="engine 'bochs' is unknown; choose from auto, kvm, scripted, unicorn"):
         Machine(engine="bochs")
 
 

@@ -55,6 +55,8 @@ class MachineConfig:
     io is the path of port accesses. abi (hypercall conventions) and vmi_calls (what the VMI ROM offers: names, numbers,
     ranges) go with io "hypercall" only. testdev puts the test device at port 0x340.
     disks become hda, hdb, hdc, hdd in order; the first of cdroms is hdc, or takes the next free place as others do.
+    With engine kvm: kvm_irqchip takes the kernel's interrupt controllers and timer instead of ours; kvm_coalesce lets
+    the kernel queue writes to ports whose devices are postable.
     """
 
     kernel: Path | None = None
@@ -68,6 +70,8 @@ class MachineConfig:
     abi: tuple[str, ...] = DEFAULT_ABI
     vmi_calls: tuple[str, ...] | None = None
     testdev: bool = False
+    kvm_irqchip: bool = False
+    kvm_coalesce: bool = False
     devices: tuple[DeviceSpec, ...] = ()
     disks: tuple[DiskSpec, ...] = ()
     cdroms: tuple[Path, ...] = ()
@@ -227,6 +231,19 @@ def _texts(value: Any) -> list[str]:
     return [_text(item) for item in value]
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError("must be true or false")
+    return value
+
+
+def parse_switch(text: str) -> bool:
+    """on or off."""
+    if text not in ("on", "off"):
+        raise UsageError(f"{text!r} is no switch: write on or off")
+    return text == "on"
+
+
 def _devices(value: Any) -> tuple[DeviceSpec, ...]:
     return tuple(parse_device(text) for text in _texts(value))
 
@@ -256,6 +273,8 @@ MACHINE_FILE_KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "abi": lambda value: parse_names(_text(value)),
     "vmi_calls": lambda value: parse_names(_text(value)),
     "devices": _devices,
+    "kvm_irqchip": _flag,
+    "kvm_coalesce": _flag,
     "serial": _serials,
     "disks": _disks,
     "cdroms": _paths,

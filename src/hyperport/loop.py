@@ -64,7 +64,7 @@ OUTCOMES: dict[StopKind, Callable[[Machine, Stop], outcome.Outcome]] = {
     StopKind.POWER_OFF: lambda *_: outcome.PowerOff(),
     StopKind.TRIPLE_FAULT: lambda machine, _: outcome.TripleFault(machine.engine.state()),
     StopKind.PANIC: lambda machine, _: outcome.Panic(machine.panic_line() or "kernel panic"),
-    StopKind.ENGINE_ABORT: lambda _, stop: outcome.EngineAbort(stop.text or "the engine gave no reason"),
+    StopKind.ENGINE_ABORT: lambda _, stop: outcome.EngineAbort(stop.text or "the engine gave no reason", stop.state),
     StopKind.GUEST_KILLED: lambda _, stop: outcome.GuestKilled(stop.text or f"call {stop.value:#x}"),
     StopKind.SIGNAL: lambda _, stop: outcome.Interrupted(stop.value),
     StopKind.TIMEOUT: lambda machine, _: outcome.Timeout(machine.timeout or 0.0),

@@ -117,10 +117,10 @@ class Machine:
             self.load()
 
     def _build_board(self) -> None:
-        self.controller = Pic8259(self.attention)
-        entry = resolve(self.config.engine)
+        entry = resolve(self.config.engine, self.config.io, self.config.abi)
         if self.config.io not in entry.paths:
             raise ConfigError(f"engine {entry.name} has no path {self.config.io}; choose from {', '.join(entry.paths)}")
+        self.controller = self._interrupt_controller(entry.name)
         self.path = PATHS[self.config.io](self.bus)
         self.engine: Engine = entry.load()(self.memory, self.path, self.controller, self.attention, self.clock)
         if self.config.io == "hypercall":
@@ -133,7 +133,6 @@ class Machine:
         def reset_line() -> IrqLine:
             return IrqLine(reset, StopKind.RESET)
 
-        self.pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
         typed = CharBackend()
         typed.connect(self.attention, self.clock)
         self.keys = Keyboard(typed)
@@ -151,11 +150,6 @@ class Machine:
         if self.config.testdev:
             self.bus.attach(TestDevice(), TESTDEV_BASE)
         board: Sequence[tuple[Any, int, int, int]] = (  # chip, first port, ports, offset of the first
-            (self.controller, 0x020, 2, 0),
-            (self.controller, 0x0A0, 2, 2),
-            (self.controller, 0x4D0, 2, 4),
-            (self.pit, 0x040, 4, 0),
-            (self.pit, 0x061, 1, 4),
             (self.keyboard, 0x060, 1, 0),
             (self.keyboard, 0x064, 1, 1),
             (self.rtc, 0x070, 2, 0),
@@ -182,12 +176,16 @@ class Machine:
         if self.parallel is not None:
             lpt = ParallelPort(self.irq_line(LPT1[1], "parallel-port"), self.parallel)
             self.bus.attach(lpt, LPT1[0])
-        for chip, port, count, offset in board:
+        for chip, port, count, offset in (*self._timing(), *board):
             self.bus.attach(chip, port, count, offset)
         for chip in self.bus.devices():
             chip.reset()
         for chip in (*self.uarts, self.keyboard):
             self.engine.listen(chip)
+
+        if self.config.kvm_coalesce:
+            self._require_kvm("--kvm-coalesce", entry.name)
+            self.engine.coalesce(self.bus.postable())
 
     def _make_uarts(self) -> list[Uart16550]:
         """COM1 and its like; where two have the same line, it is shared."""
@@ -198,6 +196,34 @@ class Machine:
         return [
             Uart16550(lines[irq].input(), backend) for backend, (_, irq) in zip(self.serials, COM_PORTS, strict=False)
         ]
+
+    def _require_kvm(self, option: str, engine: str) -> None:
+        if engine != "kvm":
+            raise ConfigError(
+                f"{option} belongs to the engine kvm, and this is {engine}: add --engine kvm or leave it out"
+            )
+
+    def _interrupt_controller(self, engine: str) -> Any:
+        if not self.config.kvm_irqchip:
+            return Pic8259(self.attention)
+        self._require_kvm("--kvm-irqchip", engine)
+        from hyperport.engines.kvm.irqchip import KernelIrqchip
+
+        return KernelIrqchip()
+
+    def _timing(self) -> Sequence[tuple[Any, int, int, int]]:
+        """The rows of the board that the kernel has instead with --kvm-irqchip."""
+        if self.config.kvm_irqchip:
+            self.irq_owners[0] = "the kernel's timer"
+            return ()
+        self.pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
+        return (
+            (self.controller, 0x020, 2, 0),
+            (self.controller, 0x0A0, 2, 2),
+            (self.controller, 0x4D0, 2, 4),
+            (self.pit, 0x040, 4, 0),
+            (self.pit, 0x061, 1, 4),
+        )
 
     def _offer_calls(self) -> None:
         offered = conventions(self.config.abi)

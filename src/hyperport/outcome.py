@@ -202,10 +202,11 @@ class GuestKilled(Outcome):
 
 @dataclass(frozen=True, slots=True)
 class EngineAbort(Outcome):
-    """The engine cannot go on with this guest; reason is one line."""
+    """The engine cannot go on with this guest; reason is one line, state the registers if they can be told."""
 
     kind: ClassVar[str] = "engine-abort"
     reason: str
+    state: CpuState | None = None
 
     @property
     def status(self) -> int:

@@ -53,6 +53,7 @@ def test_says_what_it_is(name: str) -> None:
     assert chip.name == name
     assert 1 <= chip.span <= 256
     assert set() < set(chip.widths) <= {1, 2, 4}
+    assert set(chip.postable) <= set(range(chip.span))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -103,7 +103,8 @@ def test_escape_key_leaves_a_running_guest(terminal: Terminal) -> None:
 @pytest.mark.parametrize("number", range(BOOTS))
 def test_boot_and_reboot(guest: str, number: int) -> None:
     done = run_command(guest, "--append", f"{DEBIAN_APPEND} hp.test=reboot", "--timeout", str(BOOT_S), limit=2 * BOOT_S)
-    assert (done.returncode, done.stderr) == (0, "hyperport: the guest reset the machine\n"), done.stdout[-2000:]
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert done.stderr.endswith("hyperport: the guest reset the machine\n")
     assert READY in done.stdout
     assert trouble(done.stdout) == []
 

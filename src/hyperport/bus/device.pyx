@@ -21,11 +21,14 @@ cdef class PortDevice:
     name:   short lower-case name, shown in port tables and messages
     span:   number of consecutive offsets
     widths: access sizes in bytes that io_read and io_write take whole; the bus splits all others
+    postable: offsets whose writes nobody can time: they may come up to a millisecond late, in order, and before
+        any other access of the guest
     """
 
     name = "device"
     span = 1
     widths = (1,)
+    postable = ()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         """One IN of size bytes at offset. Unused upper bits of the answer are ignored."""

@@ -249,6 +249,17 @@ cdef class PortBus:
         return sorted((self.windows[index].first, self.windows[index].last, device.name)
                       for index, device in self._attached)
 
+    def postable(self):
+        """Runs of ports, as (first port, count), whose devices let writes come late."""
+        cdef Window *window
+        ports = set()
+        for index, device in self._attached:
+            window = &self.windows[<int> index]
+            ports.update(window.first + offset - window.offset for offset in device.postable
+                         if window.offset <= offset <= window.offset + window.last - window.first)
+        starts = sorted(port for port in ports if port - 1 not in ports)
+        return [(first, next(n for n in range(1, PORTS + 1) if first + n not in ports)) for first in starts]
+
     def counts(self):
         """A PortCount for every port, size, direction and path that was accessed, by port."""
         cdef uint32_t port, size_index

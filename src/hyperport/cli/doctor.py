@@ -12,7 +12,6 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
@@ -21,7 +20,6 @@ from cyclopts import Parameter
 from hyperport.outcome import STATUS_INTERNAL, STATUS_OK
 
 EMBEDDED_ENGINE: Final = "unicorn"
-KVM: Final = Path("/dev/kvm")
 PROGRAMS: Final = (
     ("apt-get", "hyperport fetch needs it"),
     ("dpkg-deb", "hyperport fetch needs it"),
@@ -61,14 +59,13 @@ def embedded_engine() -> Iterator[Finding]:
 
 
 def kvm() -> Iterator[Finding]:
-    """The device node. The engine for it does not exist yet."""
-    if not KVM.exists():
-        detail = f"{KVM} is not there: no virtualization, or the module is not loaded"
-    elif not os.access(KVM, os.R_OK | os.W_OK):
-        detail = f"{KVM} is there, but not for this user: join its group"
-    else:
-        detail = f"{KVM} can be opened"
-    yield Finding("kvm", False, f"{detail}; this release has no engine for it")
+    """Whether the host's KVM can be used, is hardware, and runs 32-bit guests; and what --engine auto makes of it."""
+    from hyperport.engines import ENGINES, automatic
+
+    for check in ENGINES["kvm"].check():
+        yield Finding(f"kvm: {check.name}", check.ok, check.detail)
+    engine, reason = automatic()
+    yield Finding("engine auto", True, f"takes {engine.name}: {reason}")
 
 
 def programs() -> Iterator[Finding]:

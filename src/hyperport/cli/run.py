@@ -15,7 +15,7 @@ from hyperport import config
 from hyperport.backends.console import Channel, StdioChannel, note, open_channel
 from hyperport.config import MachineConfig, SerialSpec
 from hyperport.errors import ConfigError, UsageError
-from hyperport.outcome import HaltedForever, Outcome, TripleFault
+from hyperport.outcome import EngineAbort, HaltedForever, Outcome, TripleFault
 
 if TYPE_CHECKING:
     from hyperport.backends.char import CharBackend
@@ -39,6 +39,8 @@ def run(
     io: str | None = None,
     abi: str | None = None,
     vmi_calls: str | None = None,
+    kvm_irqchip: str | None = None,
+    kvm_coalesce: str | None = None,
     serial: Annotated[tuple[str, ...], MANY] = (),
     debugcon: str | None = None,
     parallel: str | None = None,
@@ -84,6 +86,10 @@ def run(
         With --io hypercall: the conventions offered, of vmi, kvm and lguest, as vmi,kvm; vmi by default.
     vmi_calls
         Restrict the VMI ROM to these calls: names, numbers or ranges, as INB,OUTB,58-60.
+    kvm_irqchip
+        on: the kernel's interrupt controllers and timer instead of ours (engine kvm only); off by default.
+    kvm_coalesce
+        on: the kernel queues writes to ports that may be written late (engine kvm only); off by default.
     serial
         Where the console goes: stdio (the default), pty, null, file:PATH or unix:PATH. Given again: COM2 to COM4.
     debugcon
@@ -125,6 +131,8 @@ def run(
         "io": io,
         "abi": None if abi is None else config.parse_names(abi),
         "vmi_calls": None if vmi_calls is None else config.parse_names(vmi_calls),
+        "kvm_irqchip": None if kvm_irqchip is None else config.parse_switch(kvm_irqchip),
+        "kvm_coalesce": None if kvm_coalesce is None else config.parse_switch(kvm_coalesce),
         "serial": tuple(config.parse_serial(text) for text in serial) or None,
         "debugcon": None if debugcon is None else config.parse_serial(debugcon),
         "parallel": None if parallel is None else config.parse_serial(parallel),
@@ -203,6 +211,8 @@ def execute(
         machine = stack.enter_context(
             Machine(MachineConfig(**wanted), serial=backends["serial"], debugcon=debugcon, parallel=printer)
         )
+        if machine.config.engine == "auto":
+            _tell_engine(machine)
         if trace_ports is not None:
             _trace(machine, trace_ports, stack)
         if on_terminal:
@@ -243,10 +253,16 @@ def execute(
     return outcome.status
 
 
+def _tell_engine(machine: Machine) -> None:
+    from hyperport.engines import automatic
+
+    note(f"engine {machine.engine.name}: {automatic(machine.config.io, machine.config.abi)[1]}")
+
+
 def explain(outcome: Outcome) -> None:
     """Say on stderr how the run ended; for a vCPU that died, with its registers."""
     note(f"{outcome} (status {outcome.status})" if outcome.status else str(outcome))
-    if isinstance(outcome, TripleFault | HaltedForever):
+    if isinstance(outcome, TripleFault | HaltedForever | EngineAbort) and outcome.state is not None:
         print(outcome.state.describe(), file=sys.stderr)
 
 

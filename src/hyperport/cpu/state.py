@@ -42,6 +42,19 @@ class Table:
     limit: int = 0xFFFF
 
 
+@dataclass(frozen=True, slots=True)
+class FpuState:
+    """x87 and SSE, as after FNINIT. stack: ST(0) to ST(7), 10 bytes each; in_use: a bit for each register that is not
+    empty, by its place in the file, not from the top; xmm: XMM0 to XMM7, 16 bytes each."""
+
+    control: int = 0x37F
+    status: int = 0
+    in_use: int = 0
+    stack: tuple[bytes, ...] = (bytes(10),) * 8
+    mxcsr: int = 0x1F80
+    xmm: tuple[bytes, ...] = (bytes(16),) * 8
+
+
 CODE_16: Final = PRESENT | NOT_SYSTEM | CODE | WRITABLE | ACCESSED
 DATA_16: Final = PRESENT | NOT_SYSTEM | WRITABLE | ACCESSED
 CODE_32: Final = CODE_16 | DEFAULT_32 | GRANULAR
@@ -54,7 +67,8 @@ SYSTEM_TSS_BUSY: Final = PRESENT | 11 << 8
 class CpuState:
     """All registers that boot, reports and a move between engines need. Numbers are unsigned 32-bit.
 
-    halted: the vCPU sits in HLT, behind which eip points.
+    halted: the vCPU sits in HLT, behind which eip points. interrupt_shadow: the last instruction was an STI or a load
+    of SS, and holds interrupts off for one more.
     """
 
     eax: int = 0
@@ -86,6 +100,8 @@ class CpuState:
     sysenter_esp: int = 0
     sysenter_eip: int = 0
     halted: bool = False
+    interrupt_shadow: bool = False
+    fpu: FpuState = field(default_factory=FpuState)
 
     def describe(self) -> str:
         """The registers in four lines, for reports of a guest that died."""

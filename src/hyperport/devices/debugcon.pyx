@@ -20,6 +20,7 @@ cdef class Debugcon(PortDevice):
 
     name = "debugcon"
     span = 1
+    postable = (0,)
 
     cdef CharBackend backend
 

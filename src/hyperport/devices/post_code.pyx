@@ -20,6 +20,7 @@ cdef class PostCode(PortDevice):
 
     name = "post-code"
     span = 1
+    postable = (0,)
 
     cdef readonly uint8_t last
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from hyperport.engines.base import Check
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, EngineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class EngineEntry:
     summary: str
     module: str
     paths: tuple[str, ...]
+    abis: tuple[str, ...] = ("vmi", "kvm", "lguest")  # hypercall conventions that it can offer
 
     def load(self) -> Any:
         """The engine's factory: (memory, path, interrupt controller, attention, clock) -> Engine."""
@@ -40,15 +42,39 @@ ENGINES: dict[str, EngineEntry] = {
             ("trap", "exit", "hypercall"),
         ),
         EngineEntry(
+            "kvm",
+            "/dev/kvm: the host's processor runs the guest",
+            "hyperport.engines.kvm",
+            ("exit", "hypercall"),
+            ("vmi",),
+        ),
+        EngineEntry(
             "scripted", "no CPU: plays a list of port accesses, for tests", "hyperport.engines.scripted", ("exit",)
         ),
     )
 }
 
 
-def resolve(name: str) -> EngineEntry:
-    """The entry for an --engine value; `auto` is unicorn. Raises ConfigError for an unknown name."""
-    wanted = "unicorn" if name == "auto" else name
-    if wanted not in ENGINES:
+def resolve(name: str, path: str = "exit", abis: Iterable[str] = ()) -> EngineEntry:
+    """The entry for an --engine value, given those of --io and --abi. Raises ConfigError for an unknown name."""
+    if name == "auto":
+        return automatic(path, abis)[0]
+    if name not in ENGINES:
         raise ConfigError(f"engine {name!r} is unknown; choose from auto, {', '.join(sorted(ENGINES))}")
-    return ENGINES[wanted]
+    return ENGINES[name]
+
+
+def automatic(path: str = "exit", abis: Iterable[str] = ()) -> tuple[EngineEntry, str]:
+    """What `auto` takes, and why: KVM where it is hardware and serves this path and these ABIs, else Unicorn."""
+    from hyperport.engines.kvm import host
+
+    if path not in ENGINES["kvm"].paths:
+        return ENGINES["unicorn"], f"kvm has no path {path}"
+    if missing := sorted(set(abis) - set(ENGINES["kvm"].abis)):
+        return ENGINES["unicorn"], f"kvm has no ABI {', '.join(missing)}"
+    try:
+        found = host.examine()
+    except EngineError as error:
+        reason = str(error).removeprefix("kvm: ").partition(" use --engine")[0]  # that is what we do
+        return ENGINES["unicorn"], reason.removesuffix(";").removesuffix(", or")
+    return ENGINES["kvm" if found.hardware else "unicorn"], f"/dev/kvm is {found}"

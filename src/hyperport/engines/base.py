@@ -12,12 +12,16 @@ from hyperport.cpu.state import CpuState
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why Engine.run() returned. value belongs to GUEST_EXIT, failure to DEVICE_ERROR, text explains."""
+    """Why Engine.run() returned. value belongs to GUEST_EXIT, failure to DEVICE_ERROR, text explains.
+
+    state: the registers at an ENGINE_ABORT, where the engine can still tell them.
+    """
 
     kind: StopKind
     value: int = 0
     failure: BaseException | None = None
     text: str | None = None
+    state: CpuState | None = None
 
 
 @dataclass(frozen=True, slots=True)

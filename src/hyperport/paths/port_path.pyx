@@ -5,9 +5,9 @@
 `exit` is here; `trap`, which has to find out itself what the guest did, is in trap.pyx.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
-from hyperport.bus.port_bus cimport EXIT, PortBus
+from hyperport.bus.port_bus cimport DIRECTION_IN, EXIT, PortBus
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.guest_cpu cimport EDX, GuestCpu
@@ -28,6 +28,10 @@ cdef class PortPath:
 
     cdef void port_out(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil:
         """One element out; the engine has checked permission."""
+        pass
+
+    cdef void port_block(self, int direction, uint32_t port, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        """Elements of a string that the engine gave at once, packed in data; it has checked permission."""
         pass
 
     cdef bint port_string(self, GuestCpu cpu, const PortInstruction *instruction) noexcept nogil:
@@ -53,6 +57,12 @@ cdef class ExitPath(PortPath):
 
     cdef void port_out(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil:
         self.bus.write(port, size, value, EXIT)
+
+    cdef void port_block(self, int direction, uint32_t port, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        if direction == DIRECTION_IN:
+            self.bus.read_block(port, size, count, data, EXIT, 1)
+        else:
+            self.bus.write_block(port, size, count, data, EXIT, 1)
 
     cdef bint port_string(self, GuestCpu cpu, const PortInstruction *instruction) noexcept nogil:
         cdef StringAccess access

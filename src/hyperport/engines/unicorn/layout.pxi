@@ -92,6 +92,12 @@ cdef enum:
     UC_X86_INS_CPUID = 113
     UC_X86_INS_SYSENTER = 700
     UC_X86_REG_EFLAGS = 25
+    UC_X86_REG_FPSW = 31
+    UC_X86_REG_FP0 = 82             # by their place in the register stack's array, not from its top
+    UC_X86_REG_XMM0 = 122
+    UC_X86_REG_FPCW = 246
+    UC_X86_REG_FPTAG = 247          # two bits each, 3 for empty
+    UC_X86_REG_MXCSR = 249
     UC_CTL_USE_EXITS = 4 | 1 << 26 | 1 << 30
     UC_CTL_CPU_MODEL = 7 | 1 << 26 | 1 << 30
     UC_CTL_TCG_BUFFER_SIZE = 13 | 1 << 26 | 1 << 30

@@ -21,6 +21,7 @@ cdef struct Library:
     int (*hook_add)(void *uc, size_t *hook, int kind, void *callback, void *user, uint64_t begin, uint64_t end,
                     ...) noexcept nogil
     int (*reg_read)(void *uc, int register, void *value) noexcept nogil
+    int (*reg_write)(void *uc, int register, const void *value) noexcept nogil
     start_function emu_start
     int (*emu_stop)(void *uc) noexcept nogil
     const char *(*strerror)(int code) noexcept nogil

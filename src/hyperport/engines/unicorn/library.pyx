@@ -44,6 +44,7 @@ SYMBOLS = (
     ("mem_protect", b"uc_mem_protect"),
     ("hook_add", b"uc_hook_add"),
     ("reg_read", b"uc_reg_read"),
+    ("reg_write", b"uc_reg_write"),
     ("emu_start", b"uc_emu_start"),
     ("emu_stop", b"uc_emu_stop"),
     ("strerror", b"uc_strerror"),

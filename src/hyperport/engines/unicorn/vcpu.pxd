@@ -27,4 +27,6 @@ cdef class UnicornVcpu(GuestCpu):
     cdef void load_flat(self, int offset, uint32_t selector, uint32_t flags) noexcept nogil
     cdef void set_segment(self, int offset, object segment)
     cdef object get_segment(self, int offset, uint32_t set_bits=*)
+    cdef object get_fpu(self)
+    cdef set_fpu(self, object fpu)
     cdef void refresh_hidden_flags(self) noexcept nogil

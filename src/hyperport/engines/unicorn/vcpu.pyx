@@ -7,7 +7,7 @@ arithmetic flags in cc_src and cc_op (valid only between instructions), DF as +1
 What GuestCpu calls "may fault" leaves by the core's own longjmp, to the block loop and the guest's handler.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from hyperport.cpu.guest_cpu cimport (
     EFLAGS_DF,
@@ -20,7 +20,7 @@ from hyperport.cpu.guest_cpu cimport (
 from hyperport.engines.unicorn.fields cimport u32, u64
 
 from hyperport.cpu import cpuid
-from hyperport.cpu.state import REGISTERS, SEGMENTS, CpuState, Segment, Table
+from hyperport.cpu.state import REGISTERS, SEGMENTS, CpuState, FpuState, Segment, Table
 from hyperport.errors import EngineError
 
 include "layout.pxi"
@@ -36,6 +36,8 @@ cdef enum:
     TSS_SMALLEST = 103
     DR6_SINGLE_STEP = 1 << 14
     PAGE_SIZE = 4096
+    FPU_TOP_SHIFT = 11              # in the status word: which register is the top of the stack
+    TAG_EMPTY = 3
 
 
 cdef class UnicornVcpu(GuestCpu):
@@ -208,11 +210,13 @@ cdef class UnicornVcpu(GuestCpu):
             idtr=Table(<uint32_t> u64(env, ENV_IDT + SEGMENT_BASE)[0], u32(env, ENV_IDT + SEGMENT_LIMIT)[0]),
             sysenter_cs=u32(env, ENV_SYSENTER_CS)[0], sysenter_esp=<uint32_t> u64(env, ENV_SYSENTER_ESP)[0],
             sysenter_eip=<uint32_t> u64(env, ENV_SYSENTER_EIP)[0], halted=self.halted,
+            interrupt_shadow=(u32(env, ENV_HFLAGS)[0] & HFLAG_INHIBIT_IRQ) != 0,
         )
         for index, name in enumerate(REGISTERS):
             setattr(state, name, <uint32_t> u64(env, ENV_REGS)[<int> index])
         for index, name in enumerate(SEGMENTS):
             setattr(state, name, self.get_segment(ENV_SEGS + <int> index * SEGMENT_SIZE))
+        state.fpu = self.get_fpu()
         return state
 
     def set_state(self, state):
@@ -249,4 +253,44 @@ cdef class UnicornVcpu(GuestCpu):
         u64(env, ENV_CR)[2] = <uint32_t> state.cr2
         u32(self.cpu, CPU_HALTED)[0] = 1 if state.halted else 0
         (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
+        self.set_fpu(state.fpu)
+        u32(env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
+        if state.interrupt_shadow:
+            u32(env, ENV_HFLAGS)[0] |= HFLAG_INHIBIT_IRQ
         self.refresh_hidden_flags()
+
+    # x87 and SSE.
+
+    cdef object get_fpu(self):
+        cdef uint16_t control, status, tags
+        cdef uint32_t mxcsr
+        cdef char buffer[16]
+        cdef int i
+        self.lib.reg_read(self.uc, UC_X86_REG_FPCW, &control)
+        self.lib.reg_read(self.uc, UC_X86_REG_FPSW, &status)
+        self.lib.reg_read(self.uc, UC_X86_REG_FPTAG, &tags)
+        self.lib.reg_read(self.uc, UC_X86_REG_MXCSR, &mxcsr)
+        stack, xmm = [], []
+        for i in range(8):
+            self.lib.reg_read(self.uc, UC_X86_REG_FP0 + (i + (status >> FPU_TOP_SHIFT) & 7), buffer)
+            stack.append(buffer[:10])
+            self.lib.reg_read(self.uc, UC_X86_REG_XMM0 + i, buffer)
+            xmm.append(buffer[:16])
+        in_use = sum(1 << n for n in range(8) if tags >> 2 * n & 3 != TAG_EMPTY)
+        return FpuState(control, status, in_use, tuple(stack), mxcsr, tuple(xmm))
+
+    cdef set_fpu(self, object fpu):
+        cdef uint16_t control = fpu.control, status = fpu.status
+        cdef uint16_t tags = sum(0 if fpu.in_use >> n & 1 else TAG_EMPTY << 2 * n for n in range(8))
+        cdef uint32_t mxcsr = fpu.mxcsr
+        cdef bytes value
+        cdef int i
+        self.lib.reg_write(self.uc, UC_X86_REG_FPCW, &control)
+        self.lib.reg_write(self.uc, UC_X86_REG_FPSW, &status)
+        self.lib.reg_write(self.uc, UC_X86_REG_FPTAG, &tags)
+        self.lib.reg_write(self.uc, UC_X86_REG_MXCSR, &mxcsr)
+        for i in range(8):
+            value = fpu.stack[i].ljust(16, b"\0")
+            self.lib.reg_write(self.uc, UC_X86_REG_FP0 + (i + (status >> FPU_TOP_SHIFT) & 7), <const char *> value)
+            value = fpu.xmm[i].ljust(16, b"\0")
+            self.lib.reg_write(self.uc, UC_X86_REG_XMM0 + i, <const char *> value)

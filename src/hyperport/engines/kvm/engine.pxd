@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from hyperport.abi.calls cimport CallTable
+from hyperport.backends.clock cimport Clock
+from hyperport.bus.attention cimport Attention
+from hyperport.bus.device cimport PortDevice
+from hyperport.bus.interrupt_controller cimport InterruptController
+from hyperport.engines.kvm.structs cimport kvm_coalesced_mmio_ring
+from hyperport.engines.kvm.vcpu cimport KvmVcpu
+from hyperport.paths.port_path cimport PortPath
+
+cdef enum:
+    MAX_LISTENERS = 32
+    ROM_SIZE = 8192             # most bytes of a ROM with doorbells
+    DOORBELL_PORTS = 256        # a doorbell is `out %al, $number`
+
+cdef class KvmEngine(KvmVcpu):
+    cdef object vm
+    cdef object shared          # a view of the page that the vCPU shares with the kernel
+    cdef readonly PortPath path
+    cdef InterruptController controller
+    cdef Attention attention
+    cdef Clock clock
+    cdef PortDevice pin
+    cdef void *listeners[MAX_LISTENERS]
+    cdef int listener_count
+    cdef list _listening
+    cdef CallTable calls
+    cdef uint64_t rom_base
+    cdef uint8_t doorbells[ROM_SIZE]        # by offset in the ROM: the number of the call, 0 for none
+    cdef uint8_t rung_by[DOORBELL_PORTS]    # whether some doorbell uses this port
+    cdef kvm_coalesced_mmio_ring *posted    # writes that the kernel has queued; NULL without coalescing
+    cdef bint running
+    cdef int failed                         # the errno that ended loop()
+    cdef uint64_t interrupt_count[256]
+    cdef uint64_t hlt_count
+    cdef uint64_t mmio_count
+    cdef readonly uint64_t entries          # how often KVM_RUN was called
+
+    cdef void release(self) noexcept
+    cdef int loop(self) noexcept nogil
+    cdef bint look(self) noexcept nogil
+    cdef void offer_interrupt(self) noexcept nogil
+    cdef void port_exit(self) noexcept nogil
+    cdef bint ring(self, uint32_t number) noexcept nogil
+    cdef bint restart_doorbell(self, uint32_t eip, bint faulted) noexcept nogil
+    cdef void memory_exit(self) noexcept nogil
+    cdef void drain(self) noexcept nogil
+    cdef void settle_event(self) noexcept nogil
+    cdef _abort(self)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from collections.abc import Iterable
+
+from hyperport.abi.calls import CallTable
+from hyperport.backends.clock import Clock
+from hyperport.bus.attention import Attention
+from hyperport.bus.device import PortDevice
+from hyperport.bus.interrupt_controller import InterruptController
+from hyperport.cpu.state import CpuState
+from hyperport.engines.base import EngineCounters, Stop
+from hyperport.memory import GuestMemory
+from hyperport.paths.port_path import PortPath
+
+class KvmEngine:
+    name: str
+    paths: tuple[str, ...]
+    path: PortPath
+    irqchip: bool
+    entries: int
+    def __init__(
+        self,
+        memory: GuestMemory,
+        path: PortPath,
+        controller: InterruptController,
+        attention: Attention,
+        clock: Clock,
+    ) -> None: ...
+    def listen(self, device: PortDevice) -> None: ...
+    def run(self) -> Stop: ...
+    def look_up(self) -> None: ...
+    @property
+    def halted(self) -> bool: ...
+    @property
+    def interrupts_enabled(self) -> bool: ...
+    @property
+    def a20_pin(self) -> PortDevice: ...
+    def offer(
+        self,
+        calls: CallTable,
+        rom_base: int = 0,
+        doorbells: dict[int, int] | None = None,
+        cpuid_leaves: dict[int, tuple[int, int, int, int]] | None = None,
+    ) -> None: ...
+    def coalesce(self, ports: Iterable[tuple[int, int]]) -> None: ...
+    def signal_on_write(self, port: int, size: int, eventfd: int) -> None: ...
+    def state(self) -> CpuState: ...
+    def set_state(self, state: CpuState) -> None: ...
+    def counters(self) -> EngineCounters: ...
+    def close(self) -> None: ...

@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BUILD_NEEDS := 'setuptools>=77' 'cython>=3.1,<3.4' # build-system.requires of pyproject.toml
 SOURCES := $(shell find src guest -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.[chS]' -o -name '*.ld')
 CYTHON := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
 
@@ -15,8 +16,8 @@ help: ## this list
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("hyperport needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip 'setuptools>=77'
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --upgrade pip $(BUILD_NEEDS)
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]' # isolated, all would be compiled twice
 	touch $@
 
 $(VENV)/built: $(VENV)/installed setup.py $(SOURCES)

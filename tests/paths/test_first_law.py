@@ -23,6 +23,8 @@ from .law.programs import (
     CODE,
     EDX,
     OURS,
+    REPAIR,
+    TEST_DEVICE_PORT,
     TF,
     WINDOW,
     Instruction,
@@ -160,6 +162,19 @@ def test_single_steps_see_every_element(io: str, mode: Mode, tmp_path: Path) -> 
         (VECTOR_DB, AT_START + 2, 0, WINDOW + 3),
     ]
     assert reports[-1][AT["vector"]] == DONE
+
+
+@pytest.mark.parametrize("io", PATHS)
+@pytest.mark.parametrize(("code", "size"), [(b"\xf3\x66\x6d", 2), (b"\xf3\x6d", 4)])
+def test_no_element_is_lost_where_a_page_is_missing(io: str, code: bytes, size: int, tmp_path: Path) -> None:
+    # The second element lies on two pages, and the second of them faults: it must not have been read by then.
+    made = prepared(Program(Mode.RING0, OURS, options=REPAIR, pages=b"\x07" + b"\x77" * 7), code)
+    made.registers = [BIT_6, 3, TEST_DEVICE_PORT, 0, 0, 1, WINDOW, WINDOW + 0x1000 - size - 1]
+    seen = run_on_path([made], io, tmp_path)
+    ((fault, end),) = seen.reports
+    assert (fault[AT["vector"]], fault[AT["cr2"]], fault[AT["ecx"]]) == (VECTOR_PF, WINDOW + 0x1000, 2)
+    assert (end[AT["vector"]], end[AT["ecx"]], end[AT["edi"]]) == (DONE, 0, WINDOW + 0x1000 + 2 * size - 1)
+    assert [len(data) // size for _, port, _, data in seen.accesses[0] if port == TEST_DEVICE_PORT] == [3]
 
 
 def test_a_program_that_differs_is_told() -> None:

@@ -62,7 +62,7 @@ from hyperport.engines.kvm.structs cimport (
     timer_delete,
     timer_t,
 )
-from hyperport.engines.unicorn.code_pages cimport VGA_HOLE, VGA_HOLE_END
+from hyperport.memory cimport HOLE as VGA_HOLE, HOLE_END as VGA_HOLE_END
 from hyperport.memory cimport GuestMemory
 from hyperport.paths.port_path cimport PortPath
 

@@ -17,13 +17,13 @@ import platform
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, TypeVar
 
 from hyperport.backends.char import MemoryBackend
-from hyperport.engines import ENGINES, resolve
+from hyperport.engines import EngineEntry, resolve
 from hyperport.errors import ConfigError, DifferenceError, GuestError, UsageError
 from hyperport.guests.registry import locate
 from hyperport.machine import Machine
@@ -37,6 +37,8 @@ MOST_UNITS: Final = 0xFFFF_FFFF  # n= of a workload has 32 bits
 BASELINE: Final = "trap"  # the way whose time ratios are of
 PHASES: Final = ("fault", "decode", "simulate")  # of a trap; see paths/trap.pyx
 CALIBRATION_UNITS: Final = 1
+EVERY_WAY: Final = "unicorn"  # what auto is here: the engine that has them all
+ENGINE_SCALE: Final = {"kvm": 0.05}  # an exit to user space takes microseconds
 SCHEDULER: Final = Path("/proc/thread-self/schedstat")  # ns on a CPU, ns waiting for one, time slices
 
 Entry = TypeVar("Entry")
@@ -54,7 +56,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a workload is run: io and machine say what is offered (MachineConfig), ops what the guest takes of it.
+    """How a workload is run: io and abis say what is offered, ops what the guest takes of it.
 
     usual: run without being named.
     """
@@ -62,7 +64,7 @@ class Way:
     name: str
     io: str
     ops: str
-    machine: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    abis: tuple[str, ...] = ("vmi",)
     usual: bool = True
 
 
@@ -85,8 +87,8 @@ WAYS: Final[dict[str, Way]] = {
         Way("trap", "trap", "native"),
         Way("exit", "exit", "native"),
         Way("hypercall", "hypercall", "vmi"),
-        Way("hypercall-kvm", "hypercall", "kvm", {"abi": ("kvm",)}, usual=False),
-        Way("hypercall-lguest", "hypercall", "lguest", {"abi": ("lguest",)}, usual=False),
+        Way("hypercall-kvm", "hypercall", "kvm", ("kvm",), usual=False),
+        Way("hypercall-lguest", "hypercall", "lguest", ("lguest",), usual=False),
     )
 }
 
@@ -200,7 +202,7 @@ def measure(job: Job) -> Measurement:
         io=job.way.io,
         testdev=True,
         serial=console,
-        **job.way.machine,
+        abi=job.way.abis,
     ) as machine:
         marks = Marks(machine, job.profile)
         machine.attach(marks, MARK_PORT)
@@ -236,8 +238,9 @@ class Plan:
     append: str = ""
 
     def units(self, workload: Workload) -> int:
-        """n= for this workload."""
-        return max(1, min(round(workload.units * self.scale), MOST_UNITS))
+        """n= for this workload: the same on each engine, for the slowest of them."""
+        scale = self.scale * min(ENGINE_SCALE.get(engine, 1.0) for engine, _ in self.trials)
+        return max(1, min(round(workload.units * scale), MOST_UNITS))
 
     @property
     def runs(self) -> int:
@@ -264,10 +267,9 @@ def make_plan(
     if repeat < 1 or not 0 < scale <= MOST_UNITS:
         raise UsageError("repeat must be 1 or more, scale above 0")
     trials, left_out = [], []
-    for name in dict.fromkeys(_engine(name) for name in engines):
-        offered = ENGINES[name].paths
-        trials += [(name, way) for way in wanted if way.io in offered]
-        left_out += [f"engine {name} does not offer {way.name}" for way in wanted if way.io not in offered]
+    for entry in dict.fromkeys(_engine(name) for name in engines):
+        trials += [(entry.name, way) for way in wanted if _offers(entry, way)]
+        left_out += [f"engine {entry.name} does not offer {way.name}" for way in wanted if not _offers(entry, way)]
     if not trials:
         raise UsageError(f"nothing to compare: {'; '.join(left_out)}")
     return Plan(tuple(chosen), tuple(trials), tuple(left_out), repeat, scale, append)
@@ -279,11 +281,15 @@ def _find(table: Mapping[str, Entry], name: str, what: str) -> Entry:
     return table[name]
 
 
-def _engine(name: str) -> str:
+def _engine(name: str) -> EngineEntry:
     try:
-        return resolve(name).name
+        return resolve(EVERY_WAY if name == "auto" else name)
     except ConfigError as error:
         raise UsageError(str(error)) from None
+
+
+def _offers(entry: EngineEntry, way: Way) -> bool:
+    return way.io in entry.paths and (way.io != "hypercall" or set(way.abis) <= set(entry.abis))
 
 
 def compare(

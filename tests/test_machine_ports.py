@@ -6,14 +6,14 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperport.backends.char import MemoryBackend
+from hyperport.backends.char import CharBackend, MemoryBackend
 from hyperport.backends.clock import VirtualClock
 from hyperport.machine import Machine
 
 OUTPUT_LIMIT = 4096
 OWNED = [
     port
-    for first, last, _ in Machine(memory=1 << 20).bus.map()
+    for first, last, _ in Machine(memory=1 << 20, serial=[CharBackend()] * 4, parallel=CharBackend()).bus.map()
     for port in range(max(0, first - 1), last + 2)  # and a neighbour on each side, for wide accesses
 ]
 
@@ -27,6 +27,8 @@ steps = st.one_of(
     st.tuples(st.just("outs"), ports, st.binary(max_size=64)),
     st.tuples(st.just("advance"), st.sampled_from((0, 1, 1000, 10**6, 10**7)) | st.integers(0, 10**8)),
     st.tuples(st.just("feed"), st.binary(max_size=64)),
+    st.tuples(st.just("type"), st.text("aZ\n\t~", max_size=8)),
+    st.tuples(st.just("look")),
     st.tuples(st.just("save")),
     st.tuples(st.just("load")),
 )
@@ -37,7 +39,8 @@ steps = st.one_of(
 def test_nothing_upsets_the_board(program: list[tuple[object, ...]]) -> None:
     serial = MemoryBackend(limit=OUTPUT_LIMIT)
     clock = VirtualClock()
-    with Machine(memory=1 << 20, serial=serial, clock=clock) as machine:
+    lines = [serial, *(CharBackend() for _ in range(3))]
+    with Machine(memory=1 << 20, serial=lines, parallel=CharBackend(), clock=clock) as machine:
         saved = machine.save_devices()
         for step in program:
             match step:
@@ -53,6 +56,10 @@ def test_nothing_upsets_the_board(program: list[tuple[object, ...]]) -> None:
                     clock.advance(ns)
                 case ("feed", bytes(data)):
                     assert 0 <= serial.feed(data) <= len(data)
+                case ("type", str(text)):
+                    assert 0 <= machine.type(text) <= len(text)
+                case ("look",):
+                    assert len(machine.display.text()) <= 1024
                 case ("save",):
                     saved = machine.save_devices()
                 case ("load",):

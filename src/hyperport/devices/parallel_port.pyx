@@ -16,7 +16,6 @@ from hyperport.bus.device cimport PortDevice
 from hyperport.bus.irq cimport IrqLine
 
 from hyperport.bus.record import check_record
-from hyperport.errors import StateError
 
 cdef enum:
     DATA = 0

@@ -32,6 +32,8 @@ MODULE_SETS: Final[Mapping[str, tuple[str, ...]]] = {
         "ext4",
         "pata_legacy all=1 probe_mask=3",  # all: PCI or not; the mask: the two channels of a PC
     ),
+    "parallel": ("parport_pc io=0x378 irq=7", "lp"),
+    "speaker": ("pcspkr",),
 }
 
 

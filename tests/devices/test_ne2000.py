@@ -111,6 +111,7 @@ class Driver:
 
     def packet(self, *, bound: bool = True) -> tuple[int, bytes, bytes]:
         """The next packet of the ring, which is then free: its status, frame and FCS."""
+        self.clock.advance(50_000)
         page = self.inp(BNRY) + 1
         page = FIRST if page == LAST else page
         status, following, *count = self.read(page << 8, 4)
@@ -481,6 +482,42 @@ def test_paced_frames_wait_for_room() -> None:
     assert driver.cable.room() < 256
     assert [driver.packet()[1] for _ in range(10)] == [frame(size=1514, fill=number) for number in range(10)]
     assert driver.cable.room() == 256
+
+
+def test_waiting_frames_are_told_of_until_there_is_room() -> None:
+    """Linux' driver takes nine packets out, and then clears PRX, seen or not."""
+    driver = started()
+    driver.out(IMR, PRX)
+    for number in range(5):  # the ring holds four
+        driver.arrive(frame(size=1514, fill=number))
+    driver.packet()
+    driver.out(ISR, PRX)
+    assert driver.irq.level == 0
+    driver.clock.advance(50_000)  # the fifth has come
+    assert driver.irq.level == 1
+    driver.packet()
+    driver.out(ISR, PRX)
+    for number in range(5, 8):
+        driver.arrive(frame(size=1514, fill=number))
+    for _ in range(3):
+        driver.out(ISR, PRX)
+        assert driver.irq.level == 0, "an edge each time"
+        driver.clock.advance(50_000)
+        assert driver.irq.level == 1
+    assert driver.clock.next_deadline_ns() is None, "it is told once"
+    assert [driver.packet()[1] for _ in range(6)] == [frame(size=1514, fill=number) for number in range(2, 8)]
+    driver.out(ISR, PRX)
+    driver.clock.advance(1_000_000)
+    assert driver.irq.level == 0
+
+
+def test_a_boundary_before_the_ring_is_its_last_page() -> None:
+    driver = started()
+    driver.out(BNRY, FIRST - 1)
+    for number in range(5):
+        driver.arrive(frame(size=1514, fill=number))
+    assert driver.inp(CURR, 1) == FIRST + 24
+    assert driver.read(FIRST * 256 + 4, 1514) == frame(size=1514)
 
 
 def test_overflow_and_the_way_out_of_it() -> None:

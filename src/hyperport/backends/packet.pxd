@@ -33,6 +33,7 @@ cdef class PacketBackend:
     cdef Frame *front(self) noexcept nogil
     cdef void pop(self) noexcept nogil
     cdef bint transmit(self, const uint8_t *data, uint32_t length) noexcept nogil
+    cdef bint send_recorded(self, const uint8_t *data, uint32_t length) noexcept with gil
     cdef bint send(self, const uint8_t *data, uint32_t length) noexcept nogil
     cdef bint put(self, const uint8_t *data, uint32_t length, uint32_t damage, bint pad) noexcept nogil
     cdef void announce(self) noexcept nogil

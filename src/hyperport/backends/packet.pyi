@@ -37,6 +37,7 @@ class FdPackets(PacketBackend):
     def unplug(self) -> None: ...
 
 class StreamPackets(FdPackets):
+    trims: bool
     def pump(self) -> bool: ...
 
 class TapPackets(FdPackets):

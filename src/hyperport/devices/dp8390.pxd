@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from hyperport.backends.clock cimport Clock, Timer
 from hyperport.backends.packet cimport MOST_FRAME, Frame, PacketBackend
 from hyperport.bus.device cimport PortDevice
@@ -96,11 +96,15 @@ cdef enum:
 
     OFFERS = 64         # how often a frame is offered to a busy host
 
+    RETRY = 0           # numbers of the timers
+    ARRIVAL = 1
+
 cdef class Dp8390(PortDevice):
     cdef IrqLine irq
     cdef PacketBackend backend
     cdef Clock clock
-    cdef Timer retry
+    cdef Timer retry                            # of a frame that a busy host did not take
+    cdef Timer arrival                          # of frames that waited for room
     cdef uint8_t frame[MOST_FRAME + FCS]        # scratch: a frame on its way out
     cdef uint8_t cr, isr, imr, dcr, tcr, rcr, tsr, rsr
     cdef uint8_t pstart, pstop, bnry, curr, tpsr
@@ -109,6 +113,8 @@ cdef class Dp8390(PortDevice):
     cdef uint8_t remote                         # the RD bits while the data port is live, else 0
     cdef uint8_t remote_next                    # BNRY after "send packet"
     cdef bint running, overflowed
+    cdef bint held                              # a frame waits in the backend for room in the ring
+    cdef uint64_t cable_free                    # when a paced cable can bring the next frame
     cdef uint32_t offers                        # how often the frame on its way has been offered; 0: there is none
     cdef uint8_t par[6]
     cdef uint8_t mar[8]
@@ -138,6 +144,7 @@ cdef class Dp8390(PortDevice):
     cdef void end_offers(self) noexcept nogil
     cdef void loop_back(self) noexcept nogil
     cdef void pull(self) noexcept nogil
+    cdef void resume(self) noexcept nogil
     cdef bint hear(self, Frame *frame) noexcept nogil
     cdef bint accepts(self, const uint8_t *address) noexcept nogil
     cdef bint fits(self, uint32_t length) noexcept nogil

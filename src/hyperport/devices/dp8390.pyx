@@ -18,6 +18,11 @@ BNRY the one that the chip must not enter: the guest's last page read. A packet 
 CURR moves when the packet is whole. A packet that would reach BNRY is an overflow: it is lost (OVW, RXE, RST, tally of
 missed packets), and nothing is received until the guest has moved BNRY, for which the datasheet has it stop the chip, wait,
 start it in loopback, take packets out, and leave loopback. A paced backend does not let it come to that: its frames wait.
+They come 50 us after the guest has moved BNRY, not at once: a driver that empties the ring and then clears PRX, as Linux'
+does, would clear it for packets that it has not seen. For the same reason PRX is set again if the guest clears it, or leaves
+it clear, while the ring is full and a frame waits; on a real cable an overflow would tell it to look. And a paced cable has
+a speed, 100 Mbit/s after the first 8 long frames: faster ones keep Linux in its interrupt handler, where it queues up to
+1,000 packets that it has no time for, and drops the rest.
 
 Transmission (8.0) takes no time, and there are no collisions. If the host is busy, the frame is offered again every
 500 us with TXP still set; after 32 ms it is given up as one that met 16 collisions (ABT). In loopback frames do not leave
@@ -38,7 +43,11 @@ from hyperport.bus.irq cimport IrqLine
 from hyperport.bus.record import check_record
 from hyperport.errors import StateError
 
+cdef uint64_t NEVER = <uint64_t> -1
 cdef uint64_t RETRY_NS = 500_000
+cdef uint64_t ARRIVAL_NS = 50_000       # about what the shortest frame takes on the cable
+cdef uint64_t OCTET_NS = 80             # a paced cable has 100 Mbit/s: ten times what the chip knows
+cdef uint64_t BURST_NS = 1_000_000      # what may come at once on it, counted in its time
 cdef uint8_t[4] LOOPBACK_TSR = [0, TSR_PTX | TSR_CRS | TSR_CDH, TSR_PTX | TSR_CDH, TSR_PTX]    # by mode (AN-937, 6.1)
 
 CHIP_FIELDS = {
@@ -83,7 +92,8 @@ cdef class Dp8390(PortDevice):
         self.clock = clock
         self.irq = IrqLine() if irq is None else irq
         self.backend = PacketBackend() if backend is None else backend
-        self.retry = Timer(clock, self, 0)
+        self.retry = Timer(clock, self, RETRY)
+        self.arrival = Timer(clock, self, ARRIVAL)
         self.reset()
 
     def reset(self):
@@ -106,7 +116,9 @@ cdef class Dp8390(PortDevice):
         self.dcr |= DCR_LAS
         self.tcr &= ~TCR_LOOP
         self.remote = 0
-        self.running = self.overflowed = False
+        self.running = self.overflowed = self.held = False
+        self.cable_free = 0
+        self.arrival.disarm()
         self.end_offers()
         self.update_irq()
 
@@ -204,6 +216,8 @@ cdef class Dp8390(PortDevice):
             self.tbcr = self.tbcr & 0xFF | <uint16_t> value << 8
         elif offset == ISR:
             self.isr &= ~value | ISR_RST
+            self.update_irq()           # the line is low for a moment: the PIC may want an edge
+            self.resume()
         elif offset == RSAR0:
             self.remote_address = self.remote_address & 0xFF00 | value
         elif offset == RSAR1:
@@ -246,6 +260,7 @@ cdef class Dp8390(PortDevice):
             self.overflowed = False
             if self.running:
                 self.isr &= ~ISR_RST
+        self.resume()
 
     # Side effects: memory, which is the card's.
 
@@ -375,8 +390,15 @@ cdef class Dp8390(PortDevice):
             self.retry.disarm()
 
     cdef void on_timer(self, int number) noexcept nogil:
-        if self.offers:
-            self.offer()
+        if number == RETRY:
+            if self.offers:
+                self.offer()
+        else:
+            self.pull()
+            if self.held:
+                self.isr |= ISR_PRX
+                self.arrival.disarm()
+                self.update_irq()
 
     cdef void loop_back(self) noexcept nogil:
         """The frame comes round into the receiver, which checks address and FCS and stores nothing.
@@ -422,14 +444,34 @@ cdef class Dp8390(PortDevice):
         self.on_input()
 
     cdef void pull(self) noexcept nogil:
-        """Take frames from the backend; then the interrupt line is right."""
+        """Take frames from the backend, unless they have to wait; then the interrupt line is right."""
         cdef Frame *frame
-        for _ in range(QUEUE_FRAMES):   # what comes meanwhile is announced again
-            frame = self.backend.front()
-            if frame == NULL or not self.hear(frame):
-                break
-            self.backend.pop()
+        cdef uint64_t now
+        if self.arrival.deadline == NEVER and self.backend.front() != NULL:
+            self.held = False
+            now = self.clock.now()
+            self.cable_free = max(self.cable_free, now)
+            for _ in range(QUEUE_FRAMES):   # what comes meanwhile is announced again
+                frame = self.backend.front()
+                if frame == NULL:
+                    break
+                if self.cable_free > now + BURST_NS:
+                    self.arrival.arm(self.cable_free - BURST_NS)
+                    break
+                if not self.hear(frame):
+                    self.held = True
+                    break
+                if self.backend.paced:
+                    self.cable_free += OCTET_NS * frame.length
+                self.backend.pop()
+            if self.held and not self.isr & ISR_PRX:
+                self.resume()
         self.update_irq()
+
+    cdef void resume(self) noexcept nogil:
+        """The guest has done something about the ring: look again in a moment."""
+        if self.held and self.arrival.deadline == NEVER:
+            self.arrival.arm(self.clock.now() + ARRIVAL_NS)
 
     cdef bint hear(self, Frame *frame) noexcept nogil:
         """A frame is on the cable. False where it has to wait there."""
@@ -487,11 +529,17 @@ cdef class Dp8390(PortDevice):
         return self.mar[index >> 3] >> (index & 7) & 1
 
     cdef bint fits(self, uint32_t length) noexcept nogil:
-        """Whether the pages of a frame, and the page after them, are free of BNRY."""
+        """Whether the pages of a frame, and the page after them, are free of BNRY.
+
+        BNRY just before PSTART, where Linux' driver puts it when it subtracts 1 from PSTART, is the ring's last page.
+        """
         cdef uint8_t page = self.curr
+        cdef uint8_t bound = self.bnry
+        if <uint8_t> (bound + 1) == self.pstart:
+            bound = self.pstop - 1
         for _ in range((HEADER + length + FCS + PAGE - 1) // PAGE):
             page = self.page_after(page)
-            if page == self.bnry:
+            if page == bound:
                 return False
         return True
 
@@ -587,4 +635,7 @@ cdef class Dp8390(PortDevice):
             self.retry.arm(record["retry_at"])
         else:
             self.retry.disarm()
+        self.held = False
+        self.cable_free = 0
+        self.arrival.disarm()
         self.update_irq()

@@ -23,6 +23,15 @@ ISA_IRQS: Final = 16
 PORTS: Final = 0x10000
 NET_KINDS: Final = {"user": False, "none": False, "tap": True, "socket": True, "listen": True}  # whether with =TARGET
 NET_PLACES: Final = ((0x300, 9), (0x320, 10), (0x340, 11), (0x280, 5))  # first port and line of the first cards
+NET_SETTINGS: Final = {  # key -> field of NetSpec
+    "mac": "mac",
+    "io": "base",
+    "irq": "irq",
+    "pcap": "pcap",
+    "paced": "paced",
+    "tcp": "passt",
+    "udp": "passt",
+}
 IFNAME_MOST: Final = 15  # IFNAMSIZ - 1
 CONTROL_A: Final = 0x01
 NO_ESCAPE: Final = -1
@@ -177,6 +186,7 @@ def parse_disk(text: str) -> DiskSpec:
         read_only=setting == "ro",
         overlay=Path(overlay) if overlay else None,
         snapshot=setting == "snapshot",
+    )
 
 
 def parse_net(text: str) -> NetSpec:
@@ -200,11 +210,6 @@ def parse_net(text: str) -> NetSpec:
             raise UsageError(f"network {cable}: {key} is given twice")
         given[field_name] = _net_value(key, value, f"network {cable}")
     return NetSpec(kind=kind, target=target, **given)
-
-
-NET_SETTINGS: Final = {
-    "mac": "mac", "io": "base", "irq": "irq", "pcap": "pcap", "paced": "paced", "tcp": "passt", "udp": "passt"
-}  # fmt: skip
 
 
 def _net_value(key: str, value: str, what: str) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperport.backends.clock import VirtualClock
@@ -152,6 +152,7 @@ def test_stream_framing(ends: tuple[StreamPackets, socket.socket]) -> None:
     assert (backend.take(), backend.take(), backend.take()) == (FRAME, FRAME[::-1], None)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3000), max_size=12), st.lists(st.integers(1, 700), min_size=1, max_size=20))
 def test_a_stream_in_any_pieces(sizes: list[int], cuts: list[int]) -> None:
     """Frames that fit arrive, others are lost and counted, wherever the stream is cut."""

@@ -7,7 +7,7 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperport.backends.clock import VirtualClock
@@ -424,6 +424,7 @@ def test_addresses(rcr: int, mine: bool, others: bool, broadcast: bool, multicas
     assert got == [mine, others, broadcast, multicast]
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=6, max_size=6).map(lambda octets: bytes([octets[0] | 1]) + octets[1:]), st.booleans())
 def test_the_multicast_filter(address: bytes, member: bool) -> None:
     bit = hash_bit(address)
@@ -679,6 +680,7 @@ OTHERS = st.tuples(st.sampled_from(["move", "pass"]), st.just(0), st.just(0), st
 WILD: Any = st.lists(st.one_of(ACCESS, REGISTER, COMMAND, STRING, FRAMES, OTHERS), max_size=80)
 
 
+@settings(deadline=None)
 @given(WILD, st.booleans(), st.booleans())
 def test_any_guest_on_any_network(steps: Any, paced: bool, ready: bool) -> None:
     driver = Driver(paced=paced)

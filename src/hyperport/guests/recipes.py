@@ -32,6 +32,7 @@ MODULE_SETS: Final[Mapping[str, tuple[str, ...]]] = {
         "ext4",
         "pata_legacy all=1 probe_mask=3",  # all: PCI or not; the mask: the two channels of a PC
     ),
+    "net": ("ne io=0x300 irq=9",),
 }
 
 
@@ -74,7 +75,7 @@ Recipe = Callable[[Apt], Plan]
 
 def stamp(sets: Mapping[str, Sequence[str]] = MODULE_SETS, tools: Sequence[Tool] = TOOLS) -> str:
     """What a Debian guest is made of besides its packages, as a short checksum."""
-    contents = "\n".join((FORMAT, initramfs.INIT, initramfs.LOAD, repr(dict(sets)), repr(tools)))
+    contents = "\n".join((FORMAT, initramfs.INIT, initramfs.LOAD, initramfs.LEASE, repr(dict(sets)), repr(tools)))
     return hashlib.sha256(contents.encode()).hexdigest()[:16]
 
 

@@ -12,6 +12,7 @@ print(outcome, console.output())
 
 from hyperport.backends.char import CallbackBackend, CharBackend, FdBackend, MemoryBackend
 from hyperport.backends.clock import RealClock, VirtualClock
+from hyperport.backends.packet import Hub, PacketBackend
 from hyperport.bus.access import Direction, PortAccess, PortCount
 from hyperport.bus.attention import StopKind
 from hyperport.bus.device import PortDevice
@@ -19,7 +20,7 @@ from hyperport.bus.irq import IrqLine
 from hyperport.bus.plain_device import Device
 from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.bus.port_bus import PortBus
-from hyperport.config import DeviceSpec, DiskSpec, MachineConfig
+from hyperport.config import DeviceSpec, DiskSpec, MachineConfig, NetSpec
 from hyperport.cpu.state import CpuState
 from hyperport.errors import (
     AccessError,
@@ -72,6 +73,7 @@ __all__ = [
     "GuestMemory",
     "HaltedForever",
     "HostError",
+    "Hub",
     "HyperportError",
     "ImageError",
     "Interrupted",
@@ -79,7 +81,9 @@ __all__ = [
     "Machine",
     "MachineConfig",
     "MemoryBackend",
+    "NetSpec",
     "Outcome",
+    "PacketBackend",
     "Panic",
     "PortAccess",
     "PortBus",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,18 @@ FLAT_MODES: Final = ("real", "protected")
 SERIAL_KINDS: Final = ("stdio", "pty", "file", "unix", "null")
 ISA_IRQS: Final = 16
 PORTS: Final = 0x10000
+NET_KINDS: Final = {"user": False, "none": False, "tap": True, "socket": True, "listen": True}  # whether with =TARGET
+NET_PLACES: Final = ((0x300, 9), (0x320, 10), (0x340, 11), (0x280, 5))  # first port and line of the first cards
+NET_SETTINGS: Final = {  # key -> field of NetSpec
+    "mac": "mac",
+    "io": "base",
+    "irq": "irq",
+    "pcap": "pcap",
+    "paced": "paced",
+    "tcp": "passt",
+    "udp": "passt",
+}
+IFNAME_MOST: Final = 15  # IFNAMSIZ - 1
 CONTROL_A: Final = 0x01
 NO_ESCAPE: Final = -1
 DEFAULT_ABI: Final = ("vmi",)
@@ -46,6 +58,24 @@ class DiskSpec:
     read_only: bool = False
     overlay: Path | None = None
     snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetSpec:
+    """An NE2000 and its cable. kind is a key of NET_KINDS, target an interface's name or a socket's path.
+
+    mac: 6 bytes. base, irq and mac have defaults by the card's number (net_place). paced: frames wait until the card
+    has room for them. passt: further words of its command line.
+    """
+
+    kind: str = "none"
+    target: str = ""
+    mac: bytes | None = None
+    base: int | None = None
+    irq: int | None = None
+    pcap: Path | None = None
+    paced: bool = True
+    passt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +105,7 @@ class MachineConfig:
     devices: tuple[DeviceSpec, ...] = ()
     disks: tuple[DiskSpec, ...] = ()
     cdroms: tuple[Path, ...] = ()
+    net: tuple[NetSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +190,62 @@ def parse_disk(text: str) -> DiskSpec:
         read_only=setting == "ro",
         overlay=Path(overlay) if overlay else None,
         snapshot=setting == "snapshot",
+    )
+
+
+def parse_net(text: str) -> NetSpec:
+    """user, none, tap=IFNAME, socket=PATH or listen=PATH; then key=value settings, those of NET_SETTINGS."""
+    cable, *settings = text.split(",")
+    kind, _, target = cable.partition("=")
+    if NET_KINDS.get(kind) != bool(target) or (kind == "tap" and len(target) > IFNAME_MOST):
+        raise UsageError(f"network {cable!r}: write user, none, tap=INTERFACE, socket=PATH or listen=PATH")
+    given: dict[str, Any] = {}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        field_name = NET_SETTINGS.get(key)
+        if field_name is None or not value:
+            raise UsageError(f"network {cable}: {setting!r} is no setting: write {', '.join(NET_SETTINGS)} with =VALUE")
+        if field_name == "passt":
+            if kind != "user":
+                raise UsageError(f"network {cable}: {key} is for user only")
+            given["passt"] = (*given.get("passt", ()), f"--{key}-ports", value)
+            continue
+        if field_name in given:
+            raise UsageError(f"network {cable}: {key} is given twice")
+        given[field_name] = _net_value(key, value, f"network {cable}")
+    return NetSpec(kind=kind, target=target, **given)
+
+
+def _net_value(key: str, value: str, what: str) -> Any:
+    if key == "pcap":
+        return Path(value)
+    if key == "paced":
+        if value not in ("yes", "no"):
+            raise UsageError(f"{what}: paced={value}: write yes or no")
+        return value == "yes"
+    if key == "mac":
+        if not re.fullmatch(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}", value.lower()):
+            raise UsageError(f"{what}: mac {value!r}: write six bytes like 02:00:00:00:00:01, the first one even")
+        return bytes.fromhex(value.replace(":", ""))
+    number = parse_number(value, f"{what}: {key}")
+    if number >= (PORTS if key == "io" else ISA_IRQS):
+        raise UsageError(f"{what}: {key}={value} is outside 0 to {(PORTS if key == 'io' else ISA_IRQS) - 1:#x}")
+    return number
+
+
+def net_place(spec: NetSpec, number: int) -> tuple[int, int, bytes]:
+    """First port, line and station address of card number (from 0). Raises ConfigError where there is no default.
+
+    The end of a cable that connects has another address than the one that listens.
+    """
+    if number >= len(NET_PLACES) and (spec.base is None or spec.irq is None):
+        raise ConfigError(f"network card {number + 1}: there is no usual place for it: give io= and irq=")
+    base, irq = NET_PLACES[number] if number < len(NET_PLACES) else (0, 0)
+    mac = bytes((0x02, 0x68, 0x70, 0, spec.kind == "socket", number + 1 & 0xFF))
+    return (
+        base if spec.base is None else spec.base,
+        irq if spec.irq is None else spec.irq,
+        mac if spec.mac is None else spec.mac,
     )
 
 
@@ -256,6 +343,10 @@ def _paths(value: Any) -> tuple[Path, ...]:
     return tuple(Path(text) for text in _texts(value))
 
 
+def _nets(value: Any) -> tuple[NetSpec, ...]:
+    return tuple(parse_net(text) for text in _texts(value))
+
+
 def _modules(value: Any) -> tuple[tuple[Path, str], ...]:
     return tuple(parse_module(text) for text in _texts(value))
 
@@ -276,6 +367,7 @@ MACHINE_FILE_KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "kvm_irqchip": _flag,
     "kvm_coalesce": _flag,
     "serial": _serials,
+    "net": _nets,
     "disks": _disks,
     "cdroms": _paths,
     "debugcon": _serial,
@@ -322,6 +414,9 @@ def _relative_to(directory: Path, value: Any) -> Any:
         case DiskSpec(path=path, read_only=read_only, overlay=overlay, snapshot=snapshot):
             beside = None if overlay is None else directory / overlay
             return DiskSpec(path=directory / path, read_only=read_only, overlay=beside, snapshot=snapshot)
+        case NetSpec(kind=kind, target=target, pcap=pcap):
+            target = str(directory / target) if kind in ("socket", "listen") else target
+            return replace(value, target=target, pcap=None if pcap is None else directory / pcap)
         case tuple():
             return tuple(_relative_to(directory, item) for item in value)
         case SerialSpec(kind=kind, path=Path() as path):

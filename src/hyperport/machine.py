@@ -24,18 +24,20 @@ from hyperport.backends.clock import Clock, RealClock, Timer
 from hyperport.backends.display import Display
 from hyperport.backends.host_events import HostEvents
 from hyperport.backends.keyboard import Keyboard
+from hyperport.backends.packet import PacketBackend
 from hyperport.bus.attention import Attention, StopKind, StopPin
 from hyperport.bus.device import PortDevice
 from hyperport.bus.dma import DmaView
 from hyperport.bus.irq import IrqLine, SharedLine
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
-from hyperport.config import DEFAULT_ABI, DeviceSpec, MachineConfig
+from hyperport.config import DEFAULT_ABI, DeviceSpec, MachineConfig, net_place
 from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
 from hyperport.devices.debugcon import Debugcon
 from hyperport.devices.i8042 import I8042
 from hyperport.devices.ide import IdeChannel
+from hyperport.devices.ne2000 import Ne2000
 from hyperport.devices.parallel_port import ParallelPort
 from hyperport.devices.pci_host import PciHost
 from hyperport.devices.pic8259 import Pic8259
@@ -72,6 +74,7 @@ class Machine:
     config: what to build; or give its fields as keyword arguments: Machine(kernel=Path("vmlinuz"), memory=64 << 20).
     serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input. A list of
     serial is for COM1 to COM4. parallel: behind LPT1, which is there only if it is given.
+    cables: PacketBackends behind the cards of config.net, in order; by default there is nothing at their ends.
     clock: RealClock() by default; VirtualClock() makes time deterministic.
     rom: the VMI ROM that io "hypercall" offers; by default one that guests accept, with config.vmi_calls.
     Raises ConfigError, ImageError or EngineError with one line that says what to do.
@@ -84,6 +87,7 @@ class Machine:
         serial: CharBackend | Sequence[CharBackend] | None = None,
         debugcon: CharBackend | None = None,
         parallel: CharBackend | None = None,
+        cables: Sequence[PacketBackend] = (),
         clock: Clock | None = None,
         rom: RomImage | None = None,
         **overrides: Any,
@@ -111,6 +115,7 @@ class Machine:
         self.wall_s = 0.0
         self.cpu_s = 0.0
         self._build_board()
+        self._add_network(cables)
         for spec in self.config.devices:
             self.attach_python(spec)
         if self.config.kernel is not None:
@@ -238,6 +243,17 @@ class Machine:
             doorbells,
             kvm.cpuid_leaves() if kvm.CONVENTION in offered else {},
         )
+
+    def _add_network(self, cables: Sequence[PacketBackend]) -> None:
+        if len(cables) > len(self.config.net):
+            raise ConfigError(f"{len(cables)} cables for {len(self.config.net)} network cards: add a NetSpec to net")
+        for number, spec in enumerate(self.config.net):
+            base, irq, mac = net_place(spec, number)
+            cable = cables[number] if number < len(cables) else PacketBackend()
+            cable.connect(self.attention, self.clock)
+            card = Ne2000(self.clock, self.irq_line(irq, "ne2000"), cable, mac)
+            self.bus.attach(card, base)
+            self.engine.listen(card)
 
     def irq_line(self, number: int, owner: str) -> IrqLine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""

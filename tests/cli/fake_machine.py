@@ -24,6 +24,7 @@ from typing import Any, Self
 
 from hyperport.backends.char import CharBackend
 from hyperport.backends.clock import RealClock
+from hyperport.backends.packet import PacketBackend
 from hyperport.bus.attention import Attention, StopKind
 from hyperport.bus.port_bus import PortBus
 from hyperport.config import MachineConfig
@@ -68,12 +69,14 @@ class Machine:
         serial: Sequence[CharBackend] = (),
         debugcon: CharBackend | None = None,
         parallel: CharBackend | None = None,
+        cables: Sequence[PacketBackend] = (),
     ) -> None:
         self.config = config or MachineConfig()
         if self.config.append == "refuse":
             raise ConfigError("this machine cannot be built")
         self.serial = serial[0] if serial else CharBackend()
         self.debugcon = debugcon or CharBackend()
+        self.cables = cables
         self.attention = Attention()
         self.clock = RealClock()
         for backend in (self.serial, self.debugcon):

@@ -43,10 +43,10 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
-def run_script(folder: Path, script: str, *arguments: str) -> str:
+def run_script(folder: Path, script: str, *arguments: str, words: str = "hp.modules=disk") -> str:
     """Run Debian with a script to its reboot; what came on the console after the READY line."""
     done = subprocess.run(
-        scripted(folder, script, *arguments),
+        scripted(folder, script, *arguments, words=words),
         env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -15,7 +15,6 @@ import contextlib
 import os
 import select
 import socket
-import stat
 import sys
 import termios
 import threading
@@ -27,6 +26,7 @@ from typing import Final, Protocol, Self
 from hyperport.backends.char import CharBackend, FdBackend
 from hyperport.backends.escape import Command, EscapeScanner, help_text, key_name
 from hyperport.backends.terminal import Terminal, raw_input_mode
+from hyperport.backends.unix_socket import identity, listen
 from hyperport.bus.attention import StopKind
 from hyperport.config import CONTROL_A, NO_ESCAPE, SerialSpec, parse_serial
 from hyperport.errors import ConfigError
@@ -274,8 +274,8 @@ class UnixChannel(Channel):
         self.path = path
         self.client: socket.socket | None = None
         self.lock = threading.Lock()  # the client comes and goes on the watcher thread, stop() is called on another
-        self.listener = _listen(path)
-        self.identity = _identity(path)
+        self.listener = listen(path, "serial line")
+        self.identity = identity(path)
         self.nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         self.sink = os.dup(self.nowhere)
         super().__init__(FdBackend(self.sink, reconnects=True))
@@ -297,7 +297,7 @@ class UnixChannel(Channel):
     def close(self) -> None:
         """Close the socket and remove its name, if it is still ours."""
         if self.listener.fileno() >= 0:
-            if _identity(self.path) == self.identity:
+            if identity(self.path) == self.identity:
                 self.path.unlink()
             self.listener.close()
             os.close(self.sink)
@@ -345,42 +345,6 @@ def _is_open(fd: int) -> bool:
         os.fstat(fd)
         return True
     return False
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    with contextlib.suppress(FileNotFoundError):
-        found = path.stat()
-        return found.st_dev, found.st_ino
-    return None
-
-
-def _listen(path: Path) -> socket.socket:
-    """A listening socket at path. A socket left behind by a process that is gone is removed; nothing else ever is."""
-    try:
-        if path.exists() and not stat.S_ISSOCK(path.stat().st_mode):
-            raise ConfigError(f"serial line: {path} exists and is no socket; remove it or give another name")
-        if path.exists():
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                probe.setblocking(False)  # a full queue must not hold us: somebody listens then as well
-                try:
-                    probe.connect(str(path))
-                except ConnectionRefusedError:
-                    path.unlink()
-                except BlockingIOError:
-                    raise ConfigError(f"serial line: another process listens on {path}; give another name") from None
-                else:
-                    raise ConfigError(f"serial line: another process listens on {path}; give another name")
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listener.bind(str(path))
-            listener.listen(4)
-            listener.setblocking(False)
-        except OSError:
-            listener.close()
-            raise
-    except OSError as error:
-        raise ConfigError(f"serial line: {path}: {error.strerror or error}; give another path") from error
-    return listener
 
 
 def open_channel(spec: SerialSpec | str, *, escape_key: int = CONTROL_A, takes_input: bool = True) -> Channel:

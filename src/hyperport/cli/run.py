@@ -48,6 +48,7 @@ def run(
     disk: Annotated[tuple[str, ...], MANY] = (),
     cdrom: Annotated[tuple[Path, ...], MANY] = (),
     device: Annotated[tuple[str, ...], MANY] = (),
+    net: Annotated[tuple[str, ...], MANY] = (),
     timeout: float | None = None,
     echr: str | None = None,
     stats: Path | None = None,
@@ -104,6 +105,9 @@ def run(
         A CD-ROM image; hdc, if that is free.
     device
         A device in Python: FILE.py:Class,base=0x300[,irq=5][,key=value]. May be repeated.
+    net
+        A network card: user, none, tap=INTERFACE, socket=PATH or listen=PATH, then ,mac= ,io= ,irq= ,pcap=FILE
+        ,paced=no; for user also ,tcp=PORT:PORT ,udp=PORT:PORT. May be repeated.
     timeout
         Seconds after which the run is ended.
     echr
@@ -140,6 +144,7 @@ def run(
         "disks": tuple(config.parse_disk(text) for text in disk),
         "cdroms": cdrom,
         "devices": tuple(config.parse_device(text) for text in device),
+        "net": tuple(config.parse_net(text) for text in net),
         "timeout": timeout,
         "echr": None if echr is None else config.parse_escape_key(echr),
     }
@@ -161,7 +166,7 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     Keys as in config.MACHINE_FILE_KEYS, only those that somebody set. Raises UsageError if there is nothing to run.
     """
     chosen = from_file | {key: value for key, value in given.items() if value is not None}
-    for many in ("disks", "cdroms", "devices"):
+    for many in ("disks", "cdroms", "devices", "net"):
         chosen[many] = (*from_file.get(many, ()), *given.get(many, ()))
     if given.get("kernel"):  # another kernel than the file's guest
         chosen["guest"] = given.get("guest")
@@ -185,6 +190,7 @@ def execute(
 ) -> int:
     """Build the machine, run it, report; returns the exit status of the outcome."""
     from hyperport.backends.host_signals import HostSignals
+    from hyperport.backends.net import open_link
     from hyperport.bus.attention import StopKind
     from hyperport.machine import Machine
 
@@ -208,8 +214,12 @@ def execute(
                 backends.setdefault(line, []).append(channels[-1].backend)
         (debugcon,) = backends["debugcon"]
         printer = next(iter(backends.get("parallel", ())), None)
+        links = [stack.enter_context(open_link(spec)) for spec in wanted.get("net", ())]
+        cables = [link.backend for link in links]
         machine = stack.enter_context(
-            Machine(MachineConfig(**wanted), serial=backends["serial"], debugcon=debugcon, parallel=printer)
+            Machine(
+                MachineConfig(**wanted), serial=backends["serial"], debugcon=debugcon, parallel=printer, cables=cables
+            )
         )
         if machine.config.engine == "auto":
             _tell_engine(machine)
@@ -222,6 +232,9 @@ def execute(
         for channel in reversed(channels):
             stack.callback(channel.stop)
             channel.start(machine.events, machine.request_stop)
+        for link in links:
+            stack.callback(link.stop)
+            link.start(machine.events)
         console = next((each for each in channels if isinstance(each, StdioChannel) and each.takes_input), None)
         signals = stack.enter_context(
             HostSignals(

@@ -45,6 +45,7 @@ CHIPS: dict[str, Factory] = {
     "i8042": _chip("i8042", "I8042"),
     "parallel-port": _chip("parallel_port", "ParallelPort"),
     "ide": _ide_channel,
+    "ne2000": _chip("ne2000", "Ne2000", "clock"),
     "pci-host": _chip("pci_host", "PciHost"),
     "pic8259": _chip("pic8259", "Pic8259", "attention"),
     "pit8254": _chip("pit8254", "Pit8254", "clock", "irq"),

@@ -66,6 +66,16 @@ done
 """
 
 
+# What busybox' udhcpc calls with the lease in its environment.
+LEASE: Final = """\
+#!/bin/sh
+[ "$1" = bound ] || [ "$1" = renew ] || exit 0
+ifconfig "$interface" "$ip" netmask "$subnet"
+for gateway in $router; do route add default gw "$gateway" dev "$interface"; done
+for server in $dns; do echo "nameserver $server"; done >/etc/resolv.conf
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One file of the archive. mode holds type and permissions as st_mode does; data is content or link target."""
@@ -180,7 +190,7 @@ def build(
     sets are lines "NAME PARAMETERS" by the set's word, in the order to load them; tools are files besides, in bin,
     etc or lib.
     """
-    folders = ("bin", "dev", "etc", SET_FOLDER, "lib", MODULE_FOLDER, "proc", "root", "sys", "tmp")
+    folders = ("bin", "dev", "etc", SET_FOLDER, "etc/udhcpc", "lib", MODULE_FOLDER, "proc", "root", "sys", "tmp")
     entries = [directory(path) for path in folders]
     entries += [
         character_device("dev/console", 5, 1),  # the kernel opens it for /init before devtmpfs is there
@@ -188,6 +198,7 @@ def build(
         regular("bin/busybox", busybox, 0o755),
         symlink("bin/sh", "busybox"),
         regular("bin/load", LOAD.encode(), 0o755),
+        regular("etc/udhcpc/default.script", LEASE.encode(), 0o755),
         regular("init", INIT.encode(), 0o755),
     ]
     entries += [

@@ -34,6 +34,7 @@ MODULE_SETS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "parallel": ("parport_pc io=0x378 irq=7", "lp"),
     "speaker": ("pcspkr",),
+    "net": ("ne io=0x300 irq=9",),
 }
 
 
@@ -76,7 +77,7 @@ Recipe = Callable[[Apt], Plan]
 
 def stamp(sets: Mapping[str, Sequence[str]] = MODULE_SETS, tools: Sequence[Tool] = TOOLS) -> str:
     """What a Debian guest is made of besides its packages, as a short checksum."""
-    contents = "\n".join((FORMAT, initramfs.INIT, initramfs.LOAD, repr(dict(sets)), repr(tools)))
+    contents = "\n".join((FORMAT, initramfs.INIT, initramfs.LOAD, initramfs.LEASE, repr(dict(sets)), repr(tools)))
     return hashlib.sha256(contents.encode()).hexdigest()[:16]
 
 

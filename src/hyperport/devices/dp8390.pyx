@@ -1,0 +1,641 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""DP8390 network interface controller, the chip of the NE2000 and of many other cards.
+
+Sources: National Semiconductor DP8390D/NS32490D datasheet (July 1995), whose register names and section numbers are used
+here; AN-937 (July 1994) for loopback. The register map is in dp8390.pxd. The card around the chip (ne2000.pyx) has the
+memory and the data port.
+
+Remote DMA (9.0) moves data between memory and the data port. The guest puts an address in RSAR and a count of bytes in
+RBCR, starts a read or a write in CR, and then reads or writes the data port until the count is 0, which sets RDC. When the
+address comes to PSTOP it goes on at PSTART, so a packet that goes round the end of the ring is read like any other. "Send
+packet" reads the packet at BNRY without being told address or count, and then moves BNRY on. Here any number of bytes is
+a few copies of memory, cut where the address jumps.
+
+The receive ring (7.0) is the pages of 256 bytes from PSTART to before PSTOP. CURR is the page where the next packet goes,
+BNRY the one that the chip must not enter: the guest's last page read. A packet begins with a header of four bytes
+(receive status, page of the next packet, count of bytes with the FCS, low byte first), then comes the frame and its FCS.
+CURR moves when the packet is whole. A packet that would reach BNRY is an overflow: it is lost (OVW, RXE, RST, tally of
+missed packets), and nothing is received until the guest has moved BNRY, for which the datasheet has it stop the chip, wait,
+start it in loopback, take packets out, and leave loopback. A paced backend does not let it come to that: its frames wait.
+They come 50 us after the guest has moved BNRY, not at once: a driver that empties the ring and then clears PRX, as Linux'
+does, would clear it for packets that it has not seen. For the same reason PRX is set again if the guest clears it, or leaves
+it clear, while the ring is full and a frame waits; on a real cable an overflow would tell it to look. And a paced cable has
+a speed, 100 Mbit/s after the first 8 long frames: faster ones keep Linux in its interrupt handler, where it queues up to
+1,000 packets that it has no time for, and drops the rest.
+
+Transmission (8.0) takes no time, and there are no collisions. If the host is busy, the frame is offered again every
+500 us with TXP still set; after 32 ms it is given up as one that met 16 collisions (ABT). In loopback frames do not leave
+the chip and none arrive; what came round is seen only in RSR and in the last eight bytes of the FIFO.
+
+Short frames are padded by the backend, not by the chip. Not modelled: FIFO thresholds and underruns, the chip's test page,
+addresses of 32 bits (DCR.LAS).
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from hyperport.backends.clock cimport Clock, Timer
+from hyperport.backends.packet cimport DAMAGE_ALIGNMENT, DAMAGE_NONE, MOST_FRAME, QUEUE_FRAMES, Frame, PacketBackend
+from hyperport.bus.device cimport PortDevice
+from hyperport.bus.irq cimport IrqLine
+
+from hyperport.bus.record import check_record
+from hyperport.errors import StateError
+
+cdef uint64_t NEVER = <uint64_t> -1
+cdef uint64_t RETRY_NS = 500_000
+cdef uint64_t ARRIVAL_NS = 50_000       # about what the shortest frame takes on the cable
+cdef uint64_t OCTET_NS = 80             # a paced cable has 100 Mbit/s: ten times what the chip knows
+cdef uint64_t BURST_NS = 1_000_000      # what may come at once on it, counted in its time
+cdef uint8_t[4] LOOPBACK_TSR = [0, TSR_PTX | TSR_CRS | TSR_CDH, TSR_PTX | TSR_CDH, TSR_PTX]    # by mode (AN-937, 6.1)
+
+CHIP_FIELDS = {
+    "cr": 8, "running": 1, "isr": 8, "imr": 7, "dcr": 7, "tcr": 5, "rcr": 6, "tsr": 8, "rsr": 8,
+    "pstart": 8, "pstop": 8, "bnry": 8, "curr": 8, "tpsr": 8, "tbcr": 16, "clda": 16, "remote_address": 16,
+    "remote_count": 16, "remote": 6, "remote_next": 8, "overflowed": 1, "offers": 7, "retry_at": 64, "par": (8, 6),
+    "mar": (8, 8), "tallies": (8, 3), "fifo": (8, FIFO_SIZE), "fifo_at": 3,
+}
+LENGTHS = {"par": 6, "mar": 8, "tallies": 3, "fifo": FIFO_SIZE}
+
+cdef uint32_t[256] CRC_TABLE    # IEEE 802.3, 3.2.9, bit-reversed: the polynomial EDB88320h
+
+
+cdef void make_crc_table() noexcept nogil:
+    cdef uint32_t i, value
+    for i in range(256):
+        value = i
+        for _ in range(8):
+            value = (value >> 1) ^ (<uint32_t> 0xEDB88320 if value & 1 else 0)
+        CRC_TABLE[i] = value
+
+
+make_crc_table()
+
+
+cdef uint32_t crc_of(const uint8_t *data, uint32_t count) noexcept nogil:
+    """The shift register after these bytes; the FCS is its complement, least significant byte first."""
+    cdef uint32_t value = <uint32_t> 0xFFFFFFFF
+    cdef uint32_t i
+    for i in range(count):
+        value = (value >> 8) ^ CRC_TABLE[(value ^ data[i]) & 0xFF]
+    return value
+
+
+cdef class Dp8390(PortDevice):
+    """clock: paces offers to a busy host. irq: the interrupt output. backend: the cable. Base of cards with this chip."""
+
+    name = "dp8390"
+    span = 16
+
+    def __init__(self, Clock clock not None, IrqLine irq=None, PacketBackend backend=None):
+        self.clock = clock
+        self.irq = IrqLine() if irq is None else irq
+        self.backend = PacketBackend() if backend is None else backend
+        self.retry = Timer(clock, self, RETRY)
+        self.arrival = Timer(clock, self, ARRIVAL)
+        self.reset()
+
+    def reset(self):
+        self.isr = self.dcr = self.tcr = self.rcr = self.tsr = self.rsr = 0
+        self.pstart = self.pstop = self.bnry = self.curr = self.tpsr = 0
+        self.tbcr = self.clda = self.remote_address = self.remote_count = 0
+        self.remote_next = 0
+        self.fifo_at = 0
+        memset(self.par, 0, sizeof(self.par))
+        memset(self.mar, 0, sizeof(self.mar))
+        memset(self.tallies, 0, sizeof(self.tallies))
+        memset(self.fifo, 0, sizeof(self.fifo))
+        self.reset_pin()
+
+    cdef void reset_pin(self) noexcept nogil:
+        """What the RESET input does (10.3, the table at its end); all else keeps its value."""
+        self.cr = CR_STP | CR_ABORT
+        self.isr |= ISR_RST
+        self.imr = 0
+        self.dcr |= DCR_LAS
+        self.tcr &= ~TCR_LOOP
+        self.remote = 0
+        self.running = self.overflowed = self.held = False
+        self.cable_free = 0
+        self.arrival.disarm()
+        self.end_offers()
+        self.update_irq()
+
+    # Read.
+
+    cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
+        if offset == CR:
+            return self.cr | (CR_TXP if self.offers else 0)
+        if self.cr >> CR_PAGE == 0:
+            return self.read_page0(offset)
+        if self.cr >> CR_PAGE == 1:
+            if offset < CURR:
+                return self.par[offset - PAR0]
+            return self.curr if offset == CURR else self.mar[offset - MAR0]
+        return self.read_page2(offset) if self.cr >> CR_PAGE == 2 else 0xFF
+
+    cdef uint32_t read_page0(self, uint32_t offset) noexcept nogil:
+        cdef uint8_t value
+        if offset == CLDA0:
+            return self.clda & 0xFF
+        if offset == CLDA1:
+            return self.clda >> 8
+        if offset == BNRY:
+            return self.bnry
+        if offset == TSR_TPSR:
+            return self.tsr
+        if offset == NCR_TBCR0:
+            return 0
+        if offset == FIFO_TBCR1:
+            value = self.fifo[self.fifo_at]
+            self.fifo_at = (self.fifo_at + 1) % FIFO_SIZE
+            return value
+        if offset == ISR:
+            return self.isr
+        if offset == RSAR0:
+            return self.remote_address & 0xFF
+        if offset == RSAR1:
+            return self.remote_address >> 8
+        if offset == RSR_RCR:
+            return self.rsr
+        if offset >= CNTR0_TCR:
+            value = self.tallies[offset - CNTR0_TCR]
+            self.tallies[offset - CNTR0_TCR] = 0
+            return value
+        return 0xFF
+
+    cdef uint32_t read_page2(self, uint32_t offset) noexcept nogil:
+        """The configuration, as the guest wrote it to page 0; the upper bits that do not exist read 1."""
+        if offset == PSTART:
+            return self.pstart
+        if offset == PSTOP:
+            return self.pstop
+        if offset == 3:
+            return self.remote_next
+        if offset == TSR_TPSR:
+            return self.tpsr
+        if offset == RSR_RCR:
+            return self.rcr | ~RCR_BITS & 0xFF
+        if offset == CNTR0_TCR:
+            return self.tcr | ~TCR_BITS & 0xFF
+        if offset == CNTR1_DCR:
+            return self.dcr | ~DCR_BITS & 0xFF
+        if offset == CNTR2_IMR:
+            return self.imr | ISR_RST
+        return 0xFF
+
+    # Write.
+
+    cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+        if offset == CR:
+            self.write_cr(<uint8_t> value)
+        elif self.cr >> CR_PAGE == 0:
+            self.write_page0(offset, <uint8_t> value)
+        elif self.cr >> CR_PAGE == 1:
+            if offset < CURR:
+                self.par[offset - PAR0] = <uint8_t> value
+            elif offset == CURR:
+                self.curr = <uint8_t> value
+            else:
+                self.mar[offset - MAR0] = <uint8_t> value
+            self.pull()
+
+    cdef void write_page0(self, uint32_t offset, uint8_t value) noexcept nogil:
+        if offset == PSTART:
+            self.pstart = value
+        elif offset == PSTOP:
+            self.pstop = value
+        elif offset == BNRY:
+            self.write_bnry(value)
+        elif offset == TSR_TPSR:
+            self.tpsr = value
+        elif offset == NCR_TBCR0:
+            self.tbcr = self.tbcr & 0xFF00 | value
+        elif offset == FIFO_TBCR1:
+            self.tbcr = self.tbcr & 0xFF | <uint16_t> value << 8
+        elif offset == ISR:
+            self.isr &= ~value | ISR_RST
+            self.update_irq()           # the line is low for a moment: the PIC may want an edge
+            self.resume()
+        elif offset == RSAR0:
+            self.remote_address = self.remote_address & 0xFF00 | value
+        elif offset == RSAR1:
+            self.remote_address = self.remote_address & 0xFF | <uint16_t> value << 8
+        elif offset == RBCR0:
+            self.remote_count = self.remote_count & 0xFF00 | value
+        elif offset == RBCR1:
+            self.remote_count = self.remote_count & 0xFF | <uint16_t> value << 8
+        elif offset == RSR_RCR:
+            self.rcr = value & RCR_BITS
+        elif offset == CNTR0_TCR:
+            self.tcr = value & TCR_BITS
+        elif offset == CNTR1_DCR:
+            self.dcr = value & DCR_BITS
+        else:
+            self.imr = value & ~ISR_RST
+        self.pull()
+
+    cdef void write_cr(self, uint8_t value) noexcept nogil:
+        self.cr = value & ~CR_TXP
+        if value & CR_STP:
+            self.running = False
+            self.isr |= ISR_RST
+            self.end_offers()           # a frame that the host has not taken yet is lost: software sends it again (7.0)
+        elif value & CR_STA:
+            self.running = True
+            if not self.overflowed:
+                self.isr &= ~ISR_RST
+        if value & CR_ABORT:
+            self.remote = 0
+        elif value & CR_RD:
+            self.start_remote(value & CR_RD)
+        if value & CR_TXP and self.running and not self.offers:
+            self.start_transmit()
+        self.pull()
+
+    cdef void write_bnry(self, uint8_t value) noexcept nogil:
+        self.bnry = value
+        if self.overflowed:
+            self.overflowed = False
+            if self.running:
+                self.isr &= ~ISR_RST
+        self.resume()
+
+    # Side effects: memory, which is the card's.
+
+    cdef void fetch(self, uint16_t address, uint8_t *data, uint32_t count) noexcept nogil:
+        """Read count bytes of the chip's address space, which wraps at 64 KiB. Without a card all ones."""
+        memset(data, 0xFF, count)
+
+    cdef void store(self, uint16_t address, const uint8_t *data, uint32_t count) noexcept nogil:
+        """Write count bytes of the chip's address space."""
+        pass
+
+    cdef uint8_t page_after(self, uint8_t page) noexcept nogil:
+        page += 1
+        return self.pstart if page == self.pstop else page
+
+    # Side effects: remote DMA (9.0).
+
+    cdef void start_remote(self, uint8_t command) noexcept nogil:
+        cdef uint8_t header[HEADER]
+        self.remote = 0
+        if command == CR_SEND:
+            if not self.dcr & DCR_ARM:
+                return
+            self.remote_address = <uint16_t> self.bnry << 8
+            self.fetch(self.remote_address, header, HEADER)
+            self.remote_next = header[1]
+            self.remote_count = header[2] | <uint16_t> header[3] << 8
+        self.remote = command
+        if self.remote_count == 0:
+            self.end_remote()
+
+    cdef void end_remote(self) noexcept nogil:
+        if self.remote == CR_SEND:
+            self.write_bnry(self.remote_next)
+        self.remote = 0
+        self.isr |= ISR_RDC
+        self.pull()
+
+    cdef uint32_t remote_chunk(self, uint32_t count) noexcept nogil:
+        """How many of count bytes can be moved at remote_address before it jumps."""
+        cdef uint32_t stop = <uint32_t> self.pstop << 8
+        cdef uint32_t left = self.remote_count
+        if self.dcr & DCR_WTS:
+            self.remote_address &= 0xFFFE
+            left = (left + 1) & ~<uint32_t> 1
+        count = min(count, left)
+        if self.remote_address < stop:
+            count = min(count, stop - self.remote_address)
+        return min(count, 0x10000 - self.remote_address)
+
+    cdef void remote_moved(self, uint32_t count) noexcept nogil:
+        """Address and count after a chunk."""
+        self.remote_address += <uint16_t> count
+        if self.remote_address == <uint16_t> self.pstop << 8:
+            self.remote_address = <uint16_t> self.pstart << 8
+        self.remote_count = <uint16_t> (self.remote_count - count) if self.remote_count > count else 0
+        if self.remote_count == 0:
+            self.end_remote()
+
+    cdef void remote_out(self, uint8_t *data, uint32_t count) noexcept nogil:
+        """The data port is read: count bytes from memory. Without a remote read all ones."""
+        cdef uint32_t chunk
+        while count and self.remote_count and (self.remote == CR_READ or self.remote == CR_SEND):
+            chunk = self.remote_chunk(count)
+            self.fetch(self.remote_address, data, chunk)
+            self.remote_moved(chunk)
+            data += chunk
+            count -= chunk
+        memset(data, 0xFF, count)
+
+    cdef void remote_in(self, const uint8_t *data, uint32_t count) noexcept nogil:
+        """The data port is written: count bytes to memory. Without a remote write they are lost."""
+        cdef uint32_t chunk
+        while count and self.remote_count and self.remote == CR_WRITE:
+            chunk = self.remote_chunk(count)
+            self.store(self.remote_address, data, chunk)
+            self.remote_moved(chunk)
+            data += chunk
+            count -= chunk
+
+    # Side effects: transmission (8.0) and loopback (12.0).
+
+    cdef void start_transmit(self) noexcept nogil:
+        self.tsr = 0
+        if self.tcr & TCR_LOOP:
+            self.loop_back()
+        else:
+            self.offer()
+
+    cdef void offer(self) noexcept nogil:
+        """Try to hand the frame to the host; it is fetched from memory each time."""
+        cdef uint32_t length = self.tbcr
+        cdef bint taken = True
+        if length <= MOST_FRAME + FCS:
+            self.fetch(<uint16_t> self.tpsr << 8, self.frame, length)
+            if self.tcr & TCR_CRC:
+                length = self.checked(length)
+            taken = self.backend.transmit(self.frame, length)
+        self.offers += 1
+        if taken:
+            self.end_transmit(TSR_PTX, ISR_PTX)
+        elif self.offers >= OFFERS:
+            self.end_transmit(TSR_ABT | TSR_COL, ISR_TXE)
+        else:
+            self.retry.arm(self.clock.now() + RETRY_NS)
+
+    cdef uint32_t checked(self, uint32_t length) noexcept nogil:
+        """The length without the FCS that the guest has made; 0, which nobody takes, where it is wrong."""
+        cdef uint32_t value, i
+        if length < FCS:
+            return 0
+        value = ~crc_of(self.frame, length - FCS)
+        for i in range(<uint32_t> FCS):
+            if self.frame[length - FCS + i] != value >> (8 * i) & 0xFF:
+                return 0
+        return length - FCS
+
+    cdef void end_transmit(self, uint8_t tsr, uint8_t isr) noexcept nogil:
+        self.end_offers()
+        self.tsr = tsr
+        self.isr |= isr
+        self.update_irq()
+
+    cdef void end_offers(self) noexcept nogil:
+        if self.offers:
+            self.offers = 0
+            self.retry.disarm()
+
+    cdef void on_timer(self, int number) noexcept nogil:
+        if number == RETRY:
+            if self.offers:
+                self.offer()
+        else:
+            self.pull()
+            if self.held:
+                self.isr |= ISR_PRX
+                self.arrival.disarm()
+                self.update_irq()
+
+    cdef void loop_back(self) noexcept nogil:
+        """The frame comes round into the receiver, which checks address and FCS and stores nothing.
+
+        In word mode only one byte of each word is sent: the even ones with BOS, else the odd ones (12.0). The frame, its
+        FCS, and the count as low, high, high byte go through the FIFO, number n into place (n - 1) modulo 8.
+        """
+        cdef uint32_t count = min(<uint32_t> self.tbcr, <uint32_t> MOST_FRAME)
+        cdef uint32_t step = 2 if self.dcr & DCR_WTS else 1
+        cdef uint32_t shift = 1 if step == 2 and not self.dcr & DCR_BOS else 0
+        cdef uint32_t fcs, total, i
+        cdef uint8_t tail[FCS + 3]
+        cdef bint heard, wrong
+        self.fetch(<uint16_t> self.tpsr << 8, self.frame, count)
+        count //= step
+        for i in range(count):
+            self.frame[i] = self.frame[i * step + shift]
+        heard = count >= 6 and self.accepts(self.frame)
+        if self.tcr & TCR_CRC:
+            wrong = heard and self.checked(count) == 0
+            total, fcs = count, 0
+        else:
+            wrong = heard                               # one CRC unit: it cannot check what it makes (AN-937, 4.0)
+            total, fcs = count + FCS, ~crc_of(self.frame, count)
+        for i in range(count - min(count, <uint32_t> FIFO_SIZE), count):
+            self.fifo[(i + FIFO_SIZE - 1) % FIFO_SIZE] = self.frame[i]
+        for i in range(<uint32_t> FCS):
+            tail[i] = fcs >> (8 * i) & 0xFF
+        tail[FCS], tail[FCS + 1], tail[FCS + 2] = total & 0xFF, total >> 8, total >> 8
+        for i in range(0 if total > count else FCS, FCS + 3):
+            self.fifo[(count + i - (0 if total > count else FCS) + FIFO_SIZE - 1) % FIFO_SIZE] = tail[i]
+        self.fifo_at = 0
+        self.rsr = RSR_CRC if wrong else RSR_PRX
+        self.end_transmit(LOOPBACK_TSR[(self.tcr & TCR_LOOP) >> 1], ISR_PTX | (ISR_RXE if wrong else 0))
+
+    # Side effects: reception (7.0).
+
+    cdef void on_input(self) noexcept nogil:
+        self.pull()
+
+    def receive(self):
+        """Hear that the backend has frames, as the run loop tells the card."""
+        self.on_input()
+
+    cdef void pull(self) noexcept nogil:
+        """Take frames from the backend, unless they have to wait; then the interrupt line is right."""
+        cdef Frame *frame
+        cdef uint64_t now
+        if self.arrival.deadline == NEVER and self.backend.front() != NULL:
+            self.held = False
+            now = self.clock.now()
+            self.cable_free = max(self.cable_free, now)
+            for _ in range(QUEUE_FRAMES):   # what comes meanwhile is announced again
+                frame = self.backend.front()
+                if frame == NULL:
+                    break
+                if self.cable_free > now + BURST_NS:
+                    self.arrival.arm(self.cable_free - BURST_NS)
+                    break
+                if not self.hear(frame):
+                    self.held = True
+                    break
+                if self.backend.paced:
+                    self.cable_free += OCTET_NS * frame.length
+                self.backend.pop()
+            if self.held and not self.isr & ISR_PRX:
+                self.resume()
+        self.update_irq()
+
+    cdef void resume(self) noexcept nogil:
+        """The guest has done something about the ring: look again in a moment."""
+        if self.held and self.arrival.deadline == NEVER:
+            self.arrival.arm(self.clock.now() + ARRIVAL_NS)
+
+    cdef bint hear(self, Frame *frame) noexcept nogil:
+        """A frame is on the cable. False where it has to wait there."""
+        cdef uint8_t status = RSR_PHY if frame.data[0] & 1 else 0
+        if not self.running or self.tcr & TCR_LOOP or not self.accepts(frame.data):
+            return True
+        if frame.length < SHORTEST and not self.rcr & RCR_AR:
+            return True
+        if frame.damage == DAMAGE_NONE:
+            status |= RSR_PRX
+        else:
+            status |= RSR_CRC
+            self.isr |= ISR_RXE
+            if frame.damage == DAMAGE_ALIGNMENT:
+                status |= RSR_FAE
+                self.count(TALLY_ALIGNMENT)
+            else:
+                self.count(TALLY_CRC)
+            if not self.rcr & RCR_SEP:
+                self.rsr = status
+                return True
+        if self.rcr & RCR_MON:
+            self.miss(status | RSR_DIS)
+        elif not self.overflowed and self.fits(frame.length):
+            self.keep(frame, status)
+        elif self.backend.paced:
+            return False
+        else:
+            self.miss(status)
+            self.isr |= ISR_OVW | ISR_RST
+            self.overflowed = True
+        return True
+
+    cdef bint accepts(self, const uint8_t *address) noexcept nogil:
+        """Address recognition (4.0, 10.3): the filter's bit is the upper six bits of the CRC of the address."""
+        cdef uint32_t crc, index, i
+        cdef uint8_t both = 0xFF
+        if not address[0] & 1:
+            if self.rcr & RCR_PRO:
+                return True
+            for i in range(6):
+                if address[i] != self.par[i]:
+                    return False
+            return True
+        for i in range(6):
+            both &= address[i]
+        if both == 0xFF:
+            return self.rcr & RCR_AB != 0
+        if not self.rcr & RCR_AM:
+            return False
+        crc = crc_of(address, 6)
+        index = 0
+        for i in range(6):                  # the register here runs backwards: bit 0 is the chip's uppermost
+            index = index << 1 | crc >> i & 1
+        return self.mar[index >> 3] >> (index & 7) & 1
+
+    cdef bint fits(self, uint32_t length) noexcept nogil:
+        """Whether the pages of a frame, and the page after them, are free of BNRY.
+
+        BNRY just before PSTART, where Linux' driver puts it when it subtracts 1 from PSTART, is the ring's last page.
+        """
+        cdef uint8_t page = self.curr
+        cdef uint8_t bound = self.bnry
+        if <uint8_t> (bound + 1) == self.pstart:
+            bound = self.pstop - 1
+        for _ in range((HEADER + length + FCS + PAGE - 1) // PAGE):
+            page = self.page_after(page)
+            if page == bound:
+                return False
+        return True
+
+    cdef void keep(self, Frame *frame, uint8_t status) noexcept nogil:
+        """Into the ring: header, frame, FCS; then CURR moves on."""
+        cdef uint8_t header[HEADER]
+        cdef uint8_t fcs[FCS]
+        cdef uint32_t count = frame.length + FCS
+        cdef uint32_t value = crc_of(frame.data, frame.length)
+        cdef uint32_t i
+        cdef uint8_t page = self.curr
+        if frame.damage == DAMAGE_NONE:
+            value = ~value
+        for _ in range((HEADER + count + PAGE - 1) // PAGE):
+            page = self.page_after(page)
+        header[0], header[1], header[2], header[3] = status, page, count & 0xFF, count >> 8
+        for i in range(<uint32_t> FCS):
+            fcs[i] = value >> (8 * i) & 0xFF
+        self.clda = <uint16_t> self.curr << 8
+        self.local_in(header, HEADER)
+        self.local_in(frame.data, frame.length)
+        self.local_in(fcs, FCS)
+        self.curr = page
+        self.rsr = status
+        self.isr |= ISR_PRX if frame.damage == DAMAGE_NONE else ISR_RXE
+
+    cdef void local_in(self, const uint8_t *data, uint32_t count) noexcept nogil:
+        """Local DMA into the ring, page by page."""
+        cdef uint32_t chunk
+        while count:
+            chunk = min(count, PAGE - (self.clda & (PAGE - 1)))
+            self.store(self.clda, data, chunk)
+            data += chunk
+            count -= chunk
+            if (self.clda + chunk) & (PAGE - 1):
+                self.clda += <uint16_t> chunk
+            else:
+                self.clda = <uint16_t> self.page_after(<uint8_t> (self.clda >> 8)) << 8
+
+    cdef void miss(self, uint8_t status) noexcept nogil:
+        self.rsr = (status & ~RSR_PRX) | RSR_MPA
+        self.isr |= ISR_RXE
+        self.count(TALLY_MISSED)
+
+    cdef void count(self, uint32_t tally) noexcept nogil:
+        if self.tallies[tally] < TALLY_MOST:
+            self.tallies[tally] += 1
+        if self.tallies[tally] & TALLY_ALARM:
+            self.isr |= ISR_CNT
+
+    cdef void update_irq(self) noexcept nogil:
+        self.irq.drive(self.isr & self.imr)
+
+    # Save and load.
+
+    def save(self):
+        return {
+            "cr": self.cr, "running": int(self.running), "isr": self.isr, "imr": self.imr, "dcr": self.dcr,
+            "tcr": self.tcr, "rcr": self.rcr, "tsr": self.tsr, "rsr": self.rsr, "pstart": self.pstart,
+            "pstop": self.pstop, "bnry": self.bnry, "curr": self.curr, "tpsr": self.tpsr, "tbcr": self.tbcr,
+            "clda": self.clda, "remote_address": self.remote_address, "remote_count": self.remote_count,
+            "remote": self.remote, "remote_next": self.remote_next, "overflowed": int(self.overflowed),
+            "offers": self.offers, "retry_at": self.retry.deadline if self.offers else 0,
+            "par": list(self.par[:6]), "mar": list(self.mar[:8]), "tallies": list(self.tallies[:3]),
+            "fifo": list(self.fifo[:FIFO_SIZE]), "fifo_at": self.fifo_at,
+        }
+
+    def load(self, record):
+        check_record(self.name, record, CHIP_FIELDS)
+        for field, length in LENGTHS.items():
+            if len(record[field]) != length:
+                raise StateError(f"{self.name}: field {field} must be a list of {length} numbers")
+        if record["remote"] not in (0, CR_READ, CR_WRITE, CR_SEND) or record["cr"] & CR_TXP:
+            raise StateError(f"{self.name}: field remote or cr holds what this chip does not keep")
+        if record["offers"] >= OFFERS or bool(record["offers"]) != bool(record["retry_at"]):
+            raise StateError(f"{self.name}: fields offers and retry_at do not fit each other")
+        self.cr, self.running, self.isr, self.imr = record["cr"], record["running"], record["isr"], record["imr"]
+        self.dcr, self.tcr, self.rcr = record["dcr"], record["tcr"], record["rcr"]
+        self.tsr, self.rsr = record["tsr"], record["rsr"]
+        self.pstart, self.pstop, self.bnry = record["pstart"], record["pstop"], record["bnry"]
+        self.curr, self.tpsr, self.tbcr, self.clda = record["curr"], record["tpsr"], record["tbcr"], record["clda"]
+        self.remote_address, self.remote_count = record["remote_address"], record["remote_count"]
+        self.remote, self.remote_next = record["remote"], record["remote_next"]
+        self.overflowed, self.offers, self.fifo_at = record["overflowed"], record["offers"], record["fifo_at"]
+        for i in range(6):
+            self.par[i] = record["par"][i]
+        for i in range(8):
+            self.mar[i] = record["mar"][i]
+            self.fifo[i] = record["fifo"][i]
+        for i in range(3):
+            self.tallies[i] = record["tallies"][i]
+        if self.offers:
+            self.retry.arm(record["retry_at"])
+        else:
+            self.retry.disarm()
+        self.held = False
+        self.cable_free = 0
+        self.arrival.disarm()
+        self.update_irq()

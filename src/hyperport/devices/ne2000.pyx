@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""NE2000 network card: a DP8390 with 16 KiB of buffer memory and a station PROM behind one data port.
+
+Source: Novell's NE2000 as its packet drivers and clones have it. Offsets 00h-0Fh are the chip's registers, any access to
+10h-17h is one to the data port, a read of 18h-1Fh resets the chip.
+
+The chip has an address space of 64 KiB, of which the card decodes A14. With A14 set there are 16 KiB of RAM, usually
+addressed as 4000h-7FFFh; without, the PROM of 32 bytes. The PROM is 8 bits wide and read as words, so each byte stands
+there twice: the station address in 00h-0Bh, and 57h from 1Ch on, the sign of a card in a 16-bit slot. Every address that
+the guest can cause is masked by this, so it reaches nothing but these.
+
+With DCR.WTS one access of the data port is a word, whatever its width, else a byte; an access wider than that is several,
+as on cards with a bridge to 32 bits. A string instruction on the data port is one block here.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memset
+
+from hyperport.backends.clock cimport Clock
+from hyperport.backends.packet cimport PacketBackend
+from hyperport.bus.device cimport PortDevice
+from hyperport.bus.irq cimport IrqLine
+from hyperport.devices.dp8390 cimport DCR_WTS, Dp8390
+
+from hyperport.bus.record import check_record
+from hyperport.errors import ConfigError
+
+cdef enum:
+    DATA_PORT = 0x10    # to 0x17
+    RESET_PORT = 0x18   # to 0x1F
+
+    RAM_SIZE = 0x4000
+    RAM_SELECT = 0x4000     # A14
+    PROM_SIZE = 32
+
+MEMORY = {"memory": (8, RAM_SIZE)}      # without the zeros at its end
+
+
+cdef class Ne2000(Dp8390):
+    """clock: paces offers to a busy host. irq: the interrupt output. backend: the cable. mac: 6 bytes, the PROM's."""
+
+    name = "ne2000"
+    span = 32
+    widths = (1, 2, 4)
+
+    cdef readonly bytes mac
+    cdef uint8_t prom[PROM_SIZE]
+    cdef uint8_t ram[RAM_SIZE]
+
+    def __init__(self, Clock clock not None, IrqLine irq=None, PacketBackend backend=None,
+                 bytes mac=b"\x02\x68\x70\x00\x00\x01"):
+        if len(mac) != 6 or mac[0] & 1:
+            raise ConfigError(f"{self.name}: station address {mac.hex(':')}: give 6 bytes, the first one even")
+        self.mac = mac
+        doubled = bytes(byte for pair in zip(mac, mac) for byte in pair)
+        for i, byte in enumerate(doubled + bytes(16) + b"\x57" * 4):
+            self.prom[<int> i] = byte
+        Dp8390.__init__(self, clock, irq, backend)
+
+    def reset(self):
+        memset(self.ram, 0, RAM_SIZE)
+        Dp8390.reset(self)
+
+    # Read.
+
+    cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
+        cdef uint32_t value = 0
+        cdef uint32_t i
+        if DATA_PORT <= offset and offset + size <= RESET_PORT:
+            self.io_read_block(offset, size, 1, <uint8_t *> &value)
+            return value
+        if offset >= RESET_PORT:
+            self.reset_pin()
+            return ~<uint32_t> 0
+        if size == 1:
+            return Dp8390.io_read(self, offset, 1)
+        for i in range(size):
+            value |= (self.io_read(offset + i, 1) & 0xFF) << (8 * i)
+        return value
+
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        cdef uint8_t word[2]
+        cdef uint32_t i
+        if not (DATA_PORT <= offset and offset + size <= RESET_PORT):
+            PortDevice.io_read_block(self, offset, size, count, data)
+        elif size == 1 and self.dcr & DCR_WTS:
+            for i in range(count):
+                self.remote_out(word, 2)
+                data[i] = word[0]
+        else:
+            self.remote_out(data, size * count)
+
+    # Write.
+
+    cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+        cdef uint32_t i
+        if DATA_PORT <= offset and offset + size <= RESET_PORT:
+            self.io_write_block(offset, size, 1, <const uint8_t *> &value)
+        elif size == 1:
+            if offset < DATA_PORT:          # a write to the reset port only ends the pulse
+                Dp8390.io_write(self, offset, 1, value)
+        else:
+            for i in range(size):
+                self.io_write(offset + i, 1, value >> (8 * i) & 0xFF)
+
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        cdef uint8_t word[2]
+        cdef uint32_t i
+        if not (DATA_PORT <= offset and offset + size <= RESET_PORT):
+            PortDevice.io_write_block(self, offset, size, count, data)
+        elif size == 1 and self.dcr & DCR_WTS:
+            word[1] = 0
+            for i in range(count):
+                word[0] = data[i]
+                self.remote_in(word, 2)
+        else:
+            self.remote_in(data, size * count)
+
+    # Side effects: memory.
+
+    cdef void fetch(self, uint16_t address, uint8_t *data, uint32_t count) noexcept nogil:
+        cdef uint32_t chunk, at
+        while count:
+            if address & RAM_SELECT:
+                at = address & (RAM_SIZE - 1)
+                chunk = min(count, RAM_SIZE - at)
+                memcpy(data, self.ram + at, chunk)
+            else:
+                at = address & (PROM_SIZE - 1)
+                chunk = min(count, PROM_SIZE - at)
+                memcpy(data, self.prom + at, chunk)
+            data += chunk
+            count -= chunk
+            address += <uint16_t> chunk
+
+    cdef void store(self, uint16_t address, const uint8_t *data, uint32_t count) noexcept nogil:
+        cdef uint32_t chunk, at
+        while count:
+            at = address & (RAM_SIZE - 1)
+            chunk = min(count, RAM_SIZE - at)
+            if address & RAM_SELECT:
+                memcpy(self.ram + at, data, chunk)
+            data += chunk
+            count -= chunk
+            address += <uint16_t> chunk
+
+    # Save and load.
+
+    def save(self):
+        return Dp8390.save(self) | {"memory": (<bytes> self.ram[:RAM_SIZE]).rstrip(b"\0")}
+
+    def load(self, record):
+        check_record(self.name, {key: record[key] for key in MEMORY if key in record}, MEMORY)
+        Dp8390.load(self, {key: value for key, value in record.items() if key not in MEMORY})
+        memory = bytes(record["memory"]).ljust(RAM_SIZE, b"\0")
+        memcpy(self.ram, <const uint8_t *> memory, RAM_SIZE)
+        self.pull()

@@ -2,6 +2,8 @@
 """Builds the compiled core (every .pyx under src/) and the guest programs (guest/). The rest is in pyproject.toml."""
 
 import os
+import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,13 +20,11 @@ GUEST = ROOT / "guest"
 GUEST_BIN = ROOT / "src" / "hyperport" / "guests" / "bin"
 ROM_SOURCE = GUEST / "rom" / "vmi.S"
 ROM_BIN = ROOT / "src" / "hyperport" / "rom" / "vmi.bin"
-GUEST_CC = os.environ.get("GUEST_CC", "gcc")
-GUEST_CFLAGS = [
-    *("-m32", "-march=i686", "-mno-sse", "-mno-mmx", "-mno-80387"),
-    *("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"),
-    *("-ffreestanding", "-nostdlib", "-fno-pic", "-no-pie", "-fno-stack-protector", "-fcf-protection=none"),
-    *("-fno-asynchronous-unwind-tables", "-Wl,--build-id=none"),
-]
+TOOLCHAIN_FILE = ROOT / "src" / "hyperport" / "guests" / "toolchain.py"
+TOOLCHAIN = runpy.run_path(str(TOOLCHAIN_FILE))
+GUEST_CC = TOOLCHAIN["compiler"]()
+GUEST_CFLAGS = [*TOOLCHAIN["CODE_FLAGS"], *TOOLCHAIN["WARNING_FLAGS"], "-Werror"]
+SDK_FOLDERS = ("include", "lib", "sdk")  # of guest/: for who builds guest programs with an installed hyperport
 
 
 def run_guest_compiler(arguments: list[str]) -> None:
@@ -56,7 +56,7 @@ def build_guests() -> None:
     include = [f"-I{folder}" for folder in (GUEST / "lib", GUEST / "include", GUEST / "workloads" / "harness")]
     script = GUEST / "lib" / "link.ld"
     common = [path for folder in (*folders, GUEST / "include" / "hyperport") for path in folder.iterdir()]
-    newest = max(path.stat().st_mtime for path in (*common, ROOT / "setup.py"))
+    newest = max(path.stat().st_mtime for path in (*common, ROOT / "setup.py", TOOLCHAIN_FILE))
     programs = [*sorted((GUEST / "programs").glob("*.[cS]")), *sorted((GUEST / "workloads").glob("*.c"))]
     targets = {path: GUEST_BIN / f"{path.stem}{'.elf' if path.suffix == '.c' else '.bin'}" for path in programs}
     stale = {
@@ -82,7 +82,9 @@ def build_guests() -> None:
 def build_rom() -> None:
     """Assembles the code of the VMI option ROM, flat from offset 0."""
     include = GUEST / "include"
-    newest = max(path.stat().st_mtime for path in (ROM_SOURCE, *include.rglob("*.h"), ROOT / "setup.py"))
+    newest = max(
+        path.stat().st_mtime for path in (ROM_SOURCE, *include.rglob("*.h"), ROOT / "setup.py", TOOLCHAIN_FILE)
+    )
     if ROM_BIN.exists() and ROM_BIN.stat().st_mtime > newest:
         return
     check_guest_compiler()
@@ -94,12 +96,16 @@ def build_rom() -> None:
 
 
 class BuildPy(build_py):  # type: ignore[misc]
-    """build_py that makes the guest programs and the ROM first: they are package data."""
+    """build_py that makes the guest programs and the ROM first: they are package data. A wheel gets the SDK too."""
 
     def run(self) -> None:  # noqa: D102
         build_guests()
         build_rom()
         super().run()
+        if not self.editable_mode:
+            for folder in SDK_FOLDERS:
+                packaged = Path(self.build_lib) / "hyperport" / "guests" / "sdk" / folder
+                shutil.copytree(GUEST / folder, packaged, dirs_exist_ok=True)
 
 
 class BuildExt(build_ext):  # type: ignore[misc]

@@ -7,6 +7,7 @@ A figure of ours means something only beside the peer's from the same run: hosts
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,10 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
+from hyperport.guests.registry import locate
+
 QEMU = "qemu-system-i386"
+LIMIT_S = 120.0
 
 Result = TypeVar("Result")
 
@@ -63,6 +67,16 @@ def qemu(*arguments: str | Path) -> list[str]:
     machine = ["-accel", "tcg", "-machine", "pc,acpi=off", "-cpu", "qemu32,-apic,+nx", "-m", "128", "-nodefaults"]
     console = ["-display", "none", "-serial", "stdio", "-no-reboot"]
     return [QEMU, *machine, *console, "-device", "isa-debug-exit,iobase=0xf4,iosize=4", *map(str, arguments)]
+
+
+def workload_on_qemu(name: str, words: str) -> tuple[int, int]:
+    """Run a program of guest/workloads on qemu, with these words; returns its accesses and its nanoseconds."""
+    append = f"ops=native {words}"
+    output = run(qemu("-kernel", locate(name).kernel, "-append", append), LIMIT_S).output
+    found = re.search(r"accesses (\d+) checksum \w+ ns (\d+)", output)
+    if found is None:
+        sys.exit(f"workload {name} did not come to its end on {QEMU}: {output[-500:]}")
+    return int(found[1]), int(found[2])
 
 
 def alternate(

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from hyperport.config import (
     NO_ESCAPE,
     DeviceSpec,
+    DiskSpec,
     MachineConfig,
     SerialSpec,
     load_machine_file,
     parse_device,
+    parse_disk,
     parse_escape_key,
     parse_flat,
     parse_module,
@@ -149,7 +151,7 @@ def test_machine_file(tmp_path: Path) -> None:
         "memory": 64 << 20,
         "engine": "unicorn",
         "devices": (DeviceSpec(path=tmp_path / "dev.py", class_name="Dev", base=0x300, irq=5),),
-        "serial": SerialSpec("unix", tmp_path / "console"),
+        "serial": (SerialSpec("unix", tmp_path / "console"),),
         "debugcon": SerialSpec("null"),
         "echr": 2,
         "timeout": 2.0,
@@ -192,3 +194,22 @@ def test_machine_file_that_is_no_text(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is no TOML"):
         load_machine_file(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.img", DiskSpec(path=Path("a.img"))),
+        ("a.img,ro", DiskSpec(path=Path("a.img"), read_only=True)),
+        ("a.img,overlay=b", DiskSpec(path=Path("a.img"), overlay=Path("b"))),
+        ("a.img,snapshot", DiskSpec(path=Path("a.img"), snapshot=True)),
+    ],
+)
+def test_disks(text: str, expected: DiskSpec) -> None:
+    assert parse_disk(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", ",ro", "a,rw", "a,", "a,overlay", "a,overlay=", "a,ro=1", "a,ro,snapshot"])
+def test_disks_that_make_no_sense(text: str) -> None:
+    with pytest.raises(UsageError, match="disk "):
+        parse_disk(text)

@@ -16,6 +16,7 @@ import pytest
 from hyperport import Machine, StopKind, VirtualClock
 from hyperport.cli.main import VERBS
 from hyperport.cli.run import run
+from hyperport.guests.recipes import MODULE_SETS
 from hyperport.guests.registry import GUESTS
 from hyperport.observe.stats import run_statistics
 from hyperport.outcome import ERROR_STATUSES, Outcome, Quit
@@ -46,7 +47,7 @@ def blocks(kind: str) -> list[tuple[str, str, str]]:
 
 
 EXAMPLES: Final = [(name, text) for name, file, text in blocks("python") if not file]
-QUOTES: Final = [(file, text) for _, file, text in blocks("python") if file]
+QUOTES: Final = [(file, text) for kind in ("python", "c") for _, file, text in blocks(kind) if file]
 
 
 def section(path: Path, title: str) -> str:
@@ -182,3 +183,11 @@ def test_the_targets_of_make() -> None:
     targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.M)
     told = [row[0].removeprefix("make ") for row in table(section(CONTRIBUTING, "Set-up"), "Target")]
     assert sorted(told) == sorted(targets)
+
+
+def test_every_set_of_modules_is_told() -> None:
+    rows = {row[0]: row[1] for row in table(section(CLI, "fetch"), "Set")}
+    assert rows.keys() == MODULE_SETS.keys()
+    for word, modules in MODULE_SETS.items():
+        names = {module.split()[0] for module in modules}
+        assert names == set(rows[word].partition(", and what")[0].split(", ")), word

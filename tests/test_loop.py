@@ -113,6 +113,13 @@ def test_panic_explains_what_came_after_it(machine: Machine, kind: StopKind) -> 
     assert machine.run() == Panic(PANIC.decode().strip())
 
 
+def test_panic_on_the_screen_explains_a_reset(machine: Machine) -> None:
+    text = PANIC.decode().strip()
+    machine.memory.write(0xB8000 + 160 * 24, b"".join(bytes([ord(character), 7]) for character in text))
+    machine.attention.stop(StopKind.RESET)
+    assert machine.run() == Panic(text)
+
+
 def test_end_of_a_panic_ends_the_run(machine: Machine) -> None:
     engine(machine).play(("out", 0x3F8, 1, byte) for byte in PANIC + PANIC_END)
     engine(machine).play([("out", 0xF4, 1, 7)])

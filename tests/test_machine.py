@@ -5,10 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from hyperport import ConfigError, Device, DeviceSpec, HyperportError, ImageError, Machine, MachineConfig, VirtualClock
+from hyperport import (
+    ConfigError,
+    Device,
+    DeviceSpec,
+    HyperportError,
+    ImageError,
+    Machine,
+    MachineConfig,
+    MemoryBackend,
+    StopKind,
+    VirtualClock,
+)
 from hyperport.devices.post_code import PostCode
 
 from .conftest import MIB, run_command
@@ -40,7 +52,7 @@ def test_board_of_a_pc(machine: Machine) -> None:
         0x3FF: "uart16550",
         0xCF9: "pci-host",
     }
-    assert machine.irq_owners.keys() == {0, 1, 2, 4, 8, 12}
+    assert machine.irq_owners.keys() == {0, 1, 2, 4, 8, 12, 14, 15}
 
 
 def test_python_device_gets_its_wires(machine: Machine) -> None:
@@ -171,3 +183,79 @@ def test_command_that_cannot_work_is_one_line(arguments: tuple[str, ...], status
 
 def test_every_error_of_ours_is_one_type() -> None:
     assert issubclass(ConfigError, HyperportError)
+
+
+def test_four_serial_lines_share_two_interrupt_lines() -> None:
+    backends = [MemoryBackend() for _ in range(4)]
+    with Machine(engine="scripted", memory=MIB, clock=VirtualClock(), serial=backends) as machine:
+        for number, base in enumerate((0x3F8, 0x2F8, 0x3E8, 0x2E8)):
+            machine.bus.outp(base, 1, 0x41 + number)
+        machine.flush_output()
+        assert [backend.output() for backend in backends] == [b"A", b"B", b"C", b"D"]
+        assert {line: machine.irq_owners[line] for line in (3, 4)} == {3: "uart16550", 4: "uart16550"}
+
+        for port, value in ((0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 1), (0x21, 0)):
+            machine.bus.outp(port, 1, value)
+        for base in (0x3F8, 0x3E8):
+            machine.bus.outp(base + 4, 1, 0x08)  # OUT2 opens the gate
+            machine.bus.outp(base + 1, 1, 0x01)
+        for backend, uart in ((backends[0], machine.uarts[0]), (backends[2], machine.uarts[2])):
+            backend.feed(b"x")
+            uart.receive()
+        assert machine.controller.take_vector() == 0x24
+        machine.bus.outp(0x20, 1, 0x20)
+        assert machine.bus.inp(0x3F8) == ord("x")
+        assert not machine.controller.pending(), "one edge for both: the driver looks at every port"
+        assert machine.bus.inp(0x3E8) == ord("x")
+        backends[2].feed(b"y")
+        machine.uarts[2].receive()
+        assert machine.controller.take_vector() == 0x24
+
+
+def test_a_fifth_serial_line_is_refused() -> None:
+    with pytest.raises(ConfigError, match="5 serial lines"):
+        Machine(engine="scripted", memory=MIB, serial=[MemoryBackend() for _ in range(5)])
+
+
+def test_what_is_not_given_is_not_on_the_board(machine: Machine) -> None:
+    assert [machine.bus.owner(port) for port in (0x2F8, 0x3E8, 0x2E8, 0x378)] == [None] * 4
+
+
+def test_a_printer_on_the_parallel_port() -> None:
+    paper = MemoryBackend()
+    with Machine(engine="scripted", memory=MIB, clock=VirtualClock(), parallel=paper) as machine:
+        assert (machine.bus.owner(0x37A), machine.irq_owners[7]) == ("parallel-port", "parallel-port")
+        for byte in b"page":
+            machine.bus.outp(0x378, 1, byte)
+            machine.bus.outp(0x37A, 1, 0x0D)
+            machine.bus.outp(0x37A, 1, 0x0C)
+        machine.flush_output()
+    assert paper.output() == b"page"
+
+
+def test_the_speaker_is_heard(machine: Machine) -> None:
+    tones: list[tuple[int, float]] = []
+    machine.on_tone(lambda ns, hertz: tones.append((ns, round(hertz))))
+    assert machine.bus.inp(0x61) & 3 == 0
+    machine.bus.outp(0x43, 1, 0xB6)
+    machine.bus.outp(0x42, 1, 1193 & 0xFF)
+    machine.bus.outp(0x42, 1, 1193 >> 8)
+    assert tones == [], "the gate is closed"
+    cast(VirtualClock, machine.clock).advance(5_000_000)
+    machine.bus.outp(0x61, 1, 3)
+    machine.bus.outp(0x61, 1, 3)
+    machine.bus.outp(0x42, 1, 2386 & 0xFF)
+    machine.bus.outp(0x42, 1, 2386 >> 8)
+    cast(VirtualClock, machine.clock).advance(1_000_000)
+    machine.bus.outp(0x61, 1, 1)
+    assert tones == [(5_000_000, 1000), (5_000_000, 500), (6_000_000, 0)]
+
+
+def test_a_listener_that_raises_ends_the_run(machine: Machine) -> None:
+    machine.on_tone(lambda ns, hertz: 1 // 0)
+    machine.bus.outp(0x43, 1, 0xB6)
+    machine.bus.outp(0x42, 2, 0x0204)
+    machine.bus.outp(0x42, 1, 4)
+    machine.bus.outp(0x61, 1, 3)
+    kind, _, failure, _ = machine.attention.take_stop()
+    assert (kind, type(failure)) == (StopKind.DEVICE_ERROR, ZeroDivisionError)

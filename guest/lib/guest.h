@@ -12,6 +12,8 @@
 int main(const char *command_line);
 /* Ends the virtual machine through the debug-exit port: the VMM exits with status (value << 1) | 1. */
 __attribute__((noreturn)) void guest_exit(int value);
+/* The loader's module of this number and its size in bytes, or null. */
+const void *module_find(uint32_t index, size_t *size);
 /* Is this word on the command line? */
 bool option_given(const char *command_line, const char *word);
 /* The decimal number after "NAME=" on the command line, else otherwise. */

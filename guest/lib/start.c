@@ -5,11 +5,15 @@
 
 #define MULTIBOOT_LOADER_MAGIC 0x2BADB002u
 #define MULTIBOOT_HAS_COMMAND_LINE (1u << 2)
+#define MULTIBOOT_HAS_MODULES (1u << 3)
 #define DEBUG_EXIT_PORT 0xF4
 
 struct multiboot_info {
-    uint32_t flags, mem_lower, mem_upper, boot_device, command_line;
+    uint32_t flags, mem_lower, mem_upper, boot_device, command_line, modules_count, modules;
 };
+
+static const uint32_t *modules; /* start, end, string, reserved of each */
+static uint32_t modules_count;
 
 __attribute__((noreturn)) void start_main(uint32_t magic, const struct multiboot_info *info);
 
@@ -24,7 +28,19 @@ void start_main(uint32_t magic, const struct multiboot_info *info)
     }
     if (info->flags & MULTIBOOT_HAS_COMMAND_LINE)
         command_line = (const char *)info->command_line;
+    if (info->flags & MULTIBOOT_HAS_MODULES) {
+        modules = (const uint32_t *)info->modules;
+        modules_count = info->modules_count;
+    }
     guest_exit(main(command_line));
+}
+
+const void *module_find(uint32_t index, size_t *size)
+{
+    if (index >= modules_count)
+        return NULL;
+    *size = modules[4 * index + 1] - modules[4 * index];
+    return (const void *)modules[4 * index];
 }
 
 void guest_exit(int value)

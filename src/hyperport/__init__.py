@@ -10,7 +10,7 @@ with hyperport.Machine(kernel=Path("kernel.elf"), serial=console) as machine:
 print(outcome, console.output())
 """
 
-from hyperport.backends.char import CharBackend, FdBackend, MemoryBackend
+from hyperport.backends.char import CallbackBackend, CharBackend, FdBackend, MemoryBackend
 from hyperport.backends.clock import RealClock, VirtualClock
 from hyperport.bus.access import Direction, PortAccess, PortCount
 from hyperport.bus.attention import StopKind
@@ -19,7 +19,7 @@ from hyperport.bus.irq import IrqLine
 from hyperport.bus.plain_device import Device
 from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.bus.port_bus import PortBus
-from hyperport.config import DeviceSpec, MachineConfig
+from hyperport.config import DeviceSpec, DiskSpec, MachineConfig
 from hyperport.cpu.state import CpuState
 from hyperport.errors import (
     AccessError,
@@ -54,12 +54,14 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessError",
     "AccessPath",
+    "CallbackBackend",
     "CharBackend",
     "ConfigError",
     "CpuState",
     "Device",
     "DeviceSpec",
     "Direction",
+    "DiskSpec",
     "EngineAbort",
     "EngineError",
     "FdBackend",

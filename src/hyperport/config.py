@@ -24,6 +24,7 @@ PORTS: Final = 0x10000
 CONTROL_A: Final = 0x01
 NO_ESCAPE: Final = -1
 DEFAULT_ABI: Final = ("vmi",)
+DISPLAYS: Final = ("none", "term")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +39,22 @@ class DeviceSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSpec:
+    """A hard disk: a raw image, read only, with an overlay file for what is written, or with writes thrown away."""
+
+    path: Path
+    read_only: bool = False
+    overlay: Path | None = None
+    snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MachineConfig:
     """One machine. memory is in bytes; modules are (file, arguments); flat is (address, "real" | "protected").
 
     io is the path of port accesses. abi (hypercall conventions) and vmi_calls (what the VMI ROM offers: names, numbers,
     ranges) go with io "hypercall" only. testdev puts the test device at port 0x340.
+    disks become hda, hdb, hdc, hdd in order; the first of cdroms is hdc, or takes the next free place as others do.
     With engine kvm: kvm_irqchip takes the kernel's interrupt controllers and timer instead of ours; kvm_coalesce lets
     the kernel queue writes to ports whose devices are postable.
     """
@@ -61,6 +73,8 @@ class MachineConfig:
     kvm_irqchip: bool = False
     kvm_coalesce: bool = False
     devices: tuple[DeviceSpec, ...] = ()
+    disks: tuple[DiskSpec, ...] = ()
+    cdroms: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,26 @@ def parse_device(text: str) -> DeviceSpec:
     return DeviceSpec(path=Path(path), class_name=class_name, base=base, irq=irq, options=options)
 
 
+def parse_disk(text: str) -> DiskSpec:
+    """FILE[,ro][,overlay=FILE][,snapshot]; the last three exclude each other."""
+    path, *settings = text.split(",")
+    if not path:
+        raise UsageError(f"disk {text!r}: write FILE, then ,ro or ,overlay=FILE or ,snapshot if wanted")
+    if len(settings) > 1:
+        raise UsageError(f"disk {path}: {' and '.join(settings)} exclude each other; give one of them")
+    setting, equals, overlay = settings[0].partition("=") if settings else ("", "", "")
+    if settings and (setting not in ("ro", "overlay", "snapshot") or (setting == "overlay") != bool(overlay)):
+        raise UsageError(f"disk {path}: {settings[0]!r} is no setting: write ro, overlay=FILE or snapshot")
+    if equals and setting != "overlay":
+        raise UsageError(f"disk {path}: {setting} takes no value")
+    return DiskSpec(
+        path=Path(path),
+        read_only=setting == "ro",
+        overlay=Path(overlay) if overlay else None,
+        snapshot=setting == "snapshot",
+    )
+
+
 def parse_module(text: str) -> tuple[Path, str]:
     """FILE[,ARGUMENTS] of a multiboot module."""
     path, _, arguments = text.partition(",")
@@ -143,6 +177,13 @@ def parse_serial(text: str) -> SerialSpec:
     if kind not in SERIAL_KINDS or takes_path != bool(path) or (colon and not takes_path):
         raise UsageError(f"serial line {text!r}: write stdio, pty, null, file:PATH or unix:PATH")
     return SerialSpec(kind, Path(path) if takes_path else None)
+
+
+def parse_display(text: str) -> str:
+    """none, or term for the user's terminal."""
+    if text not in DISPLAYS:
+        raise UsageError(f"display {text!r}: write {' or '.join(DISPLAYS)}")
+    return text
 
 
 def parse_escape_key(text: str) -> int:
@@ -180,6 +221,10 @@ def _serial(value: Any) -> SerialSpec:
     return parse_serial(_text(value))
 
 
+def _serials(value: Any) -> tuple[SerialSpec, ...]:
+    return tuple(parse_serial(text) for text in ([value] if isinstance(value, str) else _texts(value)))
+
+
 def _texts(value: Any) -> list[str]:
     if not isinstance(value, list):
         raise UsageError("must be a list of strings")
@@ -203,6 +248,14 @@ def _devices(value: Any) -> tuple[DeviceSpec, ...]:
     return tuple(parse_device(text) for text in _texts(value))
 
 
+def _disks(value: Any) -> tuple[DiskSpec, ...]:
+    return tuple(parse_disk(text) for text in _texts(value))
+
+
+def _paths(value: Any) -> tuple[Path, ...]:
+    return tuple(Path(text) for text in _texts(value))
+
+
 def _modules(value: Any) -> tuple[tuple[Path, str], ...]:
     return tuple(parse_module(text) for text in _texts(value))
 
@@ -222,8 +275,12 @@ MACHINE_FILE_KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "devices": _devices,
     "kvm_irqchip": _flag,
     "kvm_coalesce": _flag,
-    "serial": _serial,
+    "serial": _serials,
+    "disks": _disks,
+    "cdroms": _paths,
     "debugcon": _serial,
+    "parallel": _serial,
+    "display": lambda value: parse_display(_text(value)),
     "echr": lambda value: parse_escape_key(_text(value)),
     "timeout": _seconds,
 }
@@ -262,6 +319,9 @@ def _relative_to(directory: Path, value: Any) -> Any:
             return directory / value
         case DeviceSpec(path=path, class_name=name, base=base, irq=irq, options=options):
             return DeviceSpec(path=directory / path, class_name=name, base=base, irq=irq, options=options)
+        case DiskSpec(path=path, read_only=read_only, overlay=overlay, snapshot=snapshot):
+            beside = None if overlay is None else directory / overlay
+            return DiskSpec(path=directory / path, read_only=read_only, overlay=beside, snapshot=snapshot)
         case tuple():
             return tuple(_relative_to(directory, item) for item in value)
         case SerialSpec(kind=kind, path=Path() as path):

@@ -10,6 +10,7 @@ HyperportError
 │   ├── FetchError          a guest that could not be fetched
 │   ├── AccessError         an access from Python that no device or memory has
 │   └── StateError          a saved record that does not fit
+├── DifferenceError         hyperport is at fault: two paths gave a guest different answers
 └── GuestError              the guest did what cannot go on; ends the guest, never the VMM
 
 Messages are one line: what, where, what to do. The command line prints them as they are.
@@ -50,6 +51,10 @@ class AccessError(HostError, ValueError):
 
 class StateError(HostError, ValueError):
     """A saved record has fields or values that the device cannot take."""
+
+
+class DifferenceError(HyperportError):
+    """A guest could tell one path from another."""
 
 
 class GuestError(HyperportError):

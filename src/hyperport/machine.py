@@ -21,10 +21,13 @@ from hyperport.abi.calls import CallTable
 from hyperport.abi.numbers import LGUEST_SUBARCH
 from hyperport.backends.char import CharBackend
 from hyperport.backends.clock import Clock, RealClock, Timer
+from hyperport.backends.display import Display
 from hyperport.backends.host_events import HostEvents
+from hyperport.backends.keyboard import Keyboard
 from hyperport.bus.attention import Attention, StopKind, StopPin
 from hyperport.bus.device import PortDevice
-from hyperport.bus.irq import IrqLine
+from hyperport.bus.dma import DmaView
+from hyperport.bus.irq import IrqLine, SharedLine
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
 from hyperport.config import DEFAULT_ABI, DeviceSpec, MachineConfig
@@ -32,6 +35,8 @@ from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
 from hyperport.devices.debugcon import Debugcon
 from hyperport.devices.i8042 import I8042
+from hyperport.devices.ide import IdeChannel
+from hyperport.devices.parallel_port import ParallelPort
 from hyperport.devices.pci_host import PciHost
 from hyperport.devices.pic8259 import Pic8259
 from hyperport.devices.pit8254 import Pit8254
@@ -42,6 +47,8 @@ from hyperport.devices.reset_cf9 import ResetCf9
 from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.devices.testdev import TestDevice
 from hyperport.devices.uart16550 import Uart16550
+from hyperport.devices.vga import Vga
+from hyperport.drives import Drives
 from hyperport.engines import resolve
 from hyperport.engines.base import Engine
 from hyperport.errors import ConfigError, StateError
@@ -49,10 +56,13 @@ from hyperport.memory import GuestMemory
 from hyperport.observe.stats import run_statistics
 from hyperport.outcome import Outcome
 from hyperport.paths import PATHS
-from hyperport.rom.image import ROM_BASE, build_rom
+from hyperport.rom.image import ROM_BASE, RomImage, build_rom
 
 IRQ_LINES = 16
 TESTDEV_BASE = 0x340  # where guest/workloads look for the test device
+COM_PORTS = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))  # first port and line of COM1 to COM4, as PCs have them
+LPT1 = (0x378, 7)
+PANIC = "Kernel panic - not syncing"
 CASCADE = 2  # the slave PIC's place on the master
 
 
@@ -60,8 +70,10 @@ class Machine:
     """An i386 PC that has been switched off until run() is called.
 
     config: what to build; or give its fields as keyword arguments: Machine(kernel=Path("vmlinuz"), memory=64 << 20).
-    serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input.
+    serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input. A list of
+    serial is for COM1 to COM4. parallel: behind LPT1, which is there only if it is given.
     clock: RealClock() by default; VirtualClock() makes time deterministic.
+    rom: the VMI ROM that io "hypercall" offers; by default one that guests accept, with config.vmi_calls.
     Raises ConfigError, ImageError or EngineError with one line that says what to do.
     """
 
@@ -69,22 +81,30 @@ class Machine:
         self,
         config: MachineConfig | None = None,
         *,
-        serial: CharBackend | None = None,
+        serial: CharBackend | Sequence[CharBackend] | None = None,
         debugcon: CharBackend | None = None,
+        parallel: CharBackend | None = None,
         clock: Clock | None = None,
+        rom: RomImage | None = None,
         **overrides: Any,
     ) -> None:
         if config is not None and overrides:
             raise ConfigError(f"give a config or its fields, not both: {', '.join(sorted(overrides))}")
         self.config = config or MachineConfig(**overrides)
         self.clock = clock or RealClock()
+        self.rom = rom
         self.attention = Attention()
         self.events = HostEvents(self.attention, self.clock)
         self.memory = GuestMemory(self.config.memory)
         self.bus = PortBus()
-        self.serial = serial or CharBackend()
+        self.serials = [serial] if isinstance(serial, CharBackend) else list(serial or [CharBackend()])
+        if len(self.serials) > len(COM_PORTS):
+            raise ConfigError(f"{len(self.serials)} serial lines: a PC has {len(COM_PORTS)}, COM1 to COM4")
+        self.serial = self.serials[0]
         self.debugcon = debugcon or CharBackend()
-        for backend in (self.serial, self.debugcon):
+        self.parallel = parallel
+        self.consoles = [*self.serials, self.debugcon]
+        for backend in (*self.consoles, *([parallel] if parallel else [])):
             backend.connect(self.attention, self.clock)
         self.irq_owners: dict[int, str] = {CASCADE: "the second PIC"}
         self.timeout: float | None = None
@@ -113,9 +133,19 @@ class Machine:
         def reset_line() -> IrqLine:
             return IrqLine(reset, StopKind.RESET)
 
-        self.keyboard = I8042(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0))
-        self.uart = Uart16550(self.irq_line(4, "uart16550"), self.serial)
+        typed = CharBackend()
+        typed.connect(self.attention, self.clock)
+        self.keys = Keyboard(typed)
+        self.keyboard = I8042(
+            *(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0), typed, self.clock)
+        )
+        self.uarts = self._make_uarts()
         self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
+        self.vga = Vga(self.clock)
+        self.display = Display(self.vga, self.memory)
+        self.drives = Drives(self.config.disks, self.config.cdroms)
+        primary = IdeChannel(self.irq_line(14, "ide"), *self.drives.primary)
+        secondary = IdeChannel(self.irq_line(15, "ide"), *self.drives.secondary)
         post = PostCode()
         if self.config.testdev:
             self.bus.attach(TestDevice(), TESTDEV_BASE)
@@ -128,22 +158,44 @@ class Machine:
             (Port92(reset_line(), IrqLine(a20, 1)), 0x092, 1, 0),
             (Debugcon(self.debugcon), 0x0E9, 1, 0),
             (DebugExit(self.attention), 0x0F4, 4, 0),
-            (self.uart, 0x3F8, 8, 0),
+            (self.vga, 0x3B4, 2, 0x04),
+            (self.vga, 0x3BA, 1, 0x0A),
+            (self.vga, 0x3C0, 16, 0x10),
+            (self.vga, 0x3D4, 2, 0x24),
+            (self.vga, 0x3DA, 1, 0x2A),
+            *((uart, base, 8, 0) for uart, (base, _) in zip(self.uarts, COM_PORTS, strict=False)),
+            (secondary, 0x170, 8, 0),
+            (primary, 0x1F0, 8, 0),
+            (secondary, 0x376, 1, 8),
+            (primary, 0x3F6, 1, 8),
             (Debugcon(self.debugcon), 0x402, 1, 0),
             (DebugExit(self.attention), 0x501, 2, 0),
             (PowerOff(IrqLine(reset, StopKind.POWER_OFF)), 0x604, 2, 0),
             (PciHost(ResetCf9(reset_line())), 0xCF8, 8, 0),
         )
+        if self.parallel is not None:
+            lpt = ParallelPort(self.irq_line(LPT1[1], "parallel-port"), self.parallel)
+            self.bus.attach(lpt, LPT1[0])
         for chip, port, count, offset in (*self._timing(), *board):
             self.bus.attach(chip, port, count, offset)
         for chip in self.bus.devices():
             chip.reset()
-        for chip in (self.uart, self.keyboard):
+        for chip in (*self.uarts, self.keyboard):
             self.engine.listen(chip)
 
         if self.config.kvm_coalesce:
             self._require_kvm("--kvm-coalesce", entry.name)
             self.engine.coalesce(self.bus.postable())
+
+    def _make_uarts(self) -> list[Uart16550]:
+        """COM1 and its like; where two have the same line, it is shared."""
+        lines: dict[int, SharedLine] = {}
+        for _, irq in COM_PORTS[: len(self.serials)]:
+            if irq not in lines:
+                lines[irq] = SharedLine(self.irq_line(irq, "uart16550"))
+        return [
+            Uart16550(lines[irq].input(), backend) for backend, (_, irq) in zip(self.serials, COM_PORTS, strict=False)
+        ]
 
     def _require_kvm(self, option: str, engine: str) -> None:
         if engine != "kvm":
@@ -164,20 +216,20 @@ class Machine:
         if self.config.kvm_irqchip:
             self.irq_owners[0] = "the kernel's timer"
             return ()
-        pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
+        self.pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
         return (
             (self.controller, 0x020, 2, 0),
             (self.controller, 0x0A0, 2, 2),
             (self.controller, 0x4D0, 2, 4),
-            (pit, 0x040, 4, 0),
-            (pit, 0x061, 1, 4),
+            (self.pit, 0x040, 4, 0),
+            (self.pit, 0x061, 1, 4),
         )
 
     def _offer_calls(self) -> None:
         offered = conventions(self.config.abi)
         doorbells: dict[int, int] = {}
         if vmi.CONVENTION in offered:
-            rom = build_rom(self.config.vmi_calls)
+            rom = self.rom or build_rom(self.config.vmi_calls)
             doorbells = rom.doorbells
             self.memory.write(ROM_BASE, rom.data)
         self.engine.offer(
@@ -216,7 +268,7 @@ class Machine:
             device.irq = line
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
-            device.memory = self.memory
+            device.memory = DmaView(self.memory)
         attached.reset()
         return device
 
@@ -276,21 +328,39 @@ class Machine:
             self.wall_s += time.monotonic() - began
             self.cpu_s += _cpu_seconds() - cpu_began
 
+    def type(self, text: str) -> int:
+        """Type text on the guest's keyboard, from any thread; returns how many characters found room to wait."""
+        return self.keys.type(text)
+
+    def on_tone(self, callback: Callable[[int, float], object]) -> None:
+        """Call callback(ns since power-on, hertz) when the speaker's tone changes; 0.0 is silence.
+
+        What callback raises ends the run and comes out of run().
+        """
+
+        def listener(now_ns: int, hertz: float) -> None:
+            try:
+                callback(now_ns, hertz)
+            except BaseException as error:
+                self.attention.stop(StopKind.DEVICE_ERROR, 0, error)
+
+        self.pit.listen(listener)
+
     def request_stop(self, kind: StopKind) -> None:
         """End the run from any thread, with the outcome that belongs to kind."""
         self.attention.stop(kind)
 
     def flush_output(self) -> None:
         """Send what waits for a newline."""
-        for backend in (self.serial, self.debugcon):
+        for backend in (*self.consoles, *([self.parallel] if self.parallel else [])):
             backend.drain()
 
     def panic_line(self) -> str | None:
-        """The first line of a kernel panic seen on a console, or None."""
-        for backend in (self.serial, self.debugcon):
+        """The first line of a kernel panic seen on a console or on the screen, or None."""
+        for backend in self.consoles:
             if backend.panicked:
                 return str(backend.panic_line)
-        return None
+        return next((line.strip() for line in self.display.text() if PANIC in line), None)
 
     def stats(self, outcome: Outcome) -> dict[str, Any]:
         """What --stats writes: outcome, times, counters of the engine and of every port."""
@@ -309,17 +379,18 @@ class Machine:
 
     def save_devices(self) -> dict[str, Any]:
         """The state of every device by name; a second device of a name gets a number."""
-        return {name: device.save() for name, device in self._named_devices()}
+        return {name: device.save() for name, device in self.named_devices()}
 
     def load_devices(self, records: dict[str, Any]) -> None:
         """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
-        devices = dict(self._named_devices())
+        devices = dict(self.named_devices())
         if wrong := set(devices) ^ set(records):
             raise StateError(f"the saved machine has other devices ({', '.join(sorted(wrong))}): load it into its like")
         for name, device in devices.items():
             device.load(records[name])
 
-    def _named_devices(self) -> list[tuple[str, Any]]:
+    def named_devices(self) -> list[tuple[str, Any]]:
+        """The devices on the bus, by the names that save_devices() gives them."""
         names: dict[str, int] = {}
         named = []
         for device in self.bus.devices():
@@ -328,8 +399,9 @@ class Machine:
         return named
 
     def close(self) -> None:
-        """Give the engine's memory back to the host."""
+        """Give the engine's memory and the disks back to the host. Raises HostError if a disk cannot be finished."""
         self.engine.close()
+        self.drives.close()
 
     def __enter__(self) -> Self:
         return self

@@ -2,8 +2,9 @@
 # cython: language_level=3
 """The guest's RAM: one anonymous host mapping, reached from Python only through checked reads and writes.
 
-Guest-physical address 0 is byte 0. A write from the host also tells the engine which bytes changed, so that it
-drops code it has translated from them.
+Guest-physical address 0 is byte 0. The bytes from HOLE up to HOLE_END belong to the mapping but not to the guest: no
+engine maps them, reads there float high. Text memory of the VGA is RAM like all else (docs/decisions/0015). A write
+from the host also tells the engine which bytes changed, so that it drops code it has translated from them.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -16,6 +17,8 @@ from hyperport.errors import AccessError, ConfigError
 PAGE = 4096
 SMALLEST = 1 << 20
 LARGEST = 3 << 30       # the rest of 4 GiB is for devices and firmware, as on a PC
+TEXT_ADDRESS = TEXT
+TEXT_SIZE = 32 << 10
 
 
 cdef void no_engine(void *context, uint64_t address, uint64_t length) noexcept nogil:
@@ -42,6 +45,10 @@ cdef class GuestMemory:
     def _check(self, address, length):
         if address < 0 or length < 0 or address + length > self.size:
             raise AccessError(f"guest memory: {length} bytes at {address:#x} are outside its {self.size:#x} bytes")
+
+    def regions(self):
+        """What every engine maps as RAM: (first byte, first byte behind it), guest-physical, by address."""
+        return ((0, HOLE), (HOLE_END, self.size))
 
     def read(self, address, length):
         """length bytes at guest-physical address. Raises AccessError outside RAM."""

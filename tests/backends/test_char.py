@@ -120,3 +120,23 @@ def test_a_stuck_reader_does_not_hold_a_stop() -> None:
     assert len(os.read(reader, 300_000)) < 200_000
     os.close(reader)
     os.close(writer)
+
+
+def test_a_listener_hears_each_piece_and_may_fail_the_run() -> None:
+    heard: list[bytes] = []
+
+    def listen(data: bytes) -> None:
+        heard.append(data)
+        assert data != b"bad\n"
+
+    backend = MemoryBackend(listener=listen)
+    attention, _ = connected(backend)
+    backend.emit(b"one\ntwo")
+    backend.drain()
+    assert heard == [b"one\n", b"two"]
+    assert not attention.stop_pending()
+    backend.emit(b"bad\n")
+    kind, _, failure, _ = attention.take_stop()
+    assert kind == StopKind.DEVICE_ERROR
+    assert isinstance(failure, AssertionError)
+    assert backend.output() == b"one\ntwobad\n"

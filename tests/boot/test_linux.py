@@ -133,6 +133,12 @@ def test_bytes_beyond_the_header_stay_zero(tmp_path: Path) -> None:
     assert loaded.memory.read(loaded.state.esi + 0x254, 0x3C) == bytes(0x3C)
 
 
+def test_the_screen_is_a_vga_in_mode_3(tmp_path: Path) -> None:
+    loaded = load(tmp_path, bzimage())
+    assert [loaded.param(at, "B") for at in (0x000, 0x001, 0x006, 0x007, 0x00E, 0x00F)] == [0, 0, 3, 80, 25, 1]
+    assert (loaded.param(0x00A, "H"), loaded.param(0x010, "H")) == (3, 16)
+
+
 def test_memory_is_told_in_three_ways(tmp_path: Path) -> None:
     loaded = load(tmp_path, bzimage())
     assert loaded.param(0x002, "H") == loaded.param(0x1E0, "I") == 7 * 1024

@@ -20,6 +20,14 @@ def test_the_first_stop_request_wins() -> None:
     assert not attention.stop_pending()
 
 
+def test_a_pause_gives_way_to_an_end() -> None:
+    attention = Attention()
+    attention.stop(StopKind.PAUSE)
+    attention.stop(StopKind.GUEST_EXIT, 7)
+    attention.stop(StopKind.PAUSE)
+    assert attention.take_stop()[:2] == (StopKind.GUEST_EXIT, 7)
+
+
 def test_a_request_can_be_withdrawn_by_its_kind() -> None:
     attention = Attention()
     attention.stop(StopKind.QUIT)

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hyperport.bus.attention import Attention, StopKind, StopPin
-from hyperport.bus.irq import IrqLine
+from hyperport.bus.irq import IrqLine, SharedLine
+from hyperport.errors import ConfigError
 
 
 def test_a_line_in_the_air_can_be_driven() -> None:
@@ -26,3 +31,23 @@ def test_only_changes_are_heard() -> None:
     assert attention.take_stop()[0] == StopKind.NONE
     line.pulse()
     assert attention.take_stop()[0] == StopKind.RESET
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40))
+def test_a_shared_line_is_high_while_any_input_is(steps: list[tuple[int, bool]]) -> None:
+    line = IrqLine()
+    shared = SharedLine(line)
+    inputs = [shared.input() for _ in range(4)]
+    for number, level in steps:
+        inputs[number].set(level)
+        assert line.level == any(wire.level for wire in inputs)
+
+
+def test_a_shared_line_has_an_end() -> None:
+    line = IrqLine()
+    shared = SharedLine(line)
+    last = [shared.input() for _ in range(32)][31]
+    last.set(1)
+    assert line.level == 1
+    with pytest.raises(ConfigError, match="32 devices"):
+        shared.input()

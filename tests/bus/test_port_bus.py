@@ -145,6 +145,20 @@ def test_strings_to_nobody_and_to_a_narrow_device() -> None:
     assert device.log[-2:] == [("out", 0, 1, 0x41), ("out", 1, 1, 0x42)]
 
 
+def test_a_block_of_which_one_port_has_an_owner_reaches_it() -> None:
+    bus = PortBus()
+    device = Recorder()
+    bus.attach(device, 0x300)
+    assert bus.inp_block(0x2FF, 2, 2) == b"\xff\x01" * 2
+    bus.outp_block(0x2FD, 4, b"abcd")
+    assert device.log == [("in", 0, 1), ("in", 0, 1), ("out", 0, 1, ord("d"))]
+    device.log.clear()
+    assert bus.inp_block(0x2FE, 2, 2) == b"\xff" * 4
+    bus.outp_block(0xFFFF, 4, b"abcd")  # ports end there
+    assert device.log == []
+    assert {(row.port, row.accesses) for row in bus.counts()} == {(0x2FF, 2), (0x2FD, 1), (0x2FE, 2), (0xFFFF, 1)}
+
+
 def test_a_block_method_is_used_where_there_is_one() -> None:
     class Blocks(Recorder):
         def read_block(self, offset: int, size: int, count: int) -> bytes:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +28,7 @@ from hyperport.bus.attention import Attention, StopKind
 from hyperport.bus.port_bus import PortBus
 from hyperport.config import MachineConfig
 from hyperport.cpu.state import CpuState
+from hyperport.drives import Drives
 from hyperport.errors import ConfigError, FetchError
 from hyperport.observe.stats import run_statistics
 from hyperport.outcome import GuestExit, Interrupted, Outcome, PowerOff, Quit, Timeout, TripleFault
@@ -64,13 +65,14 @@ class Machine:
         self,
         config: MachineConfig | None = None,
         *,
-        serial: CharBackend | None = None,
+        serial: Sequence[CharBackend] = (),
         debugcon: CharBackend | None = None,
+        parallel: CharBackend | None = None,
     ) -> None:
         self.config = config or MachineConfig()
         if self.config.append == "refuse":
             raise ConfigError("this machine cannot be built")
-        self.serial = serial or CharBackend()
+        self.serial = serial[0] if serial else CharBackend()
         self.debugcon = debugcon or CharBackend()
         self.attention = Attention()
         self.clock = RealClock()
@@ -79,6 +81,7 @@ class Machine:
         self.bus = PortBus()
         self.bus.attach(Scratch(), 0x300)
         self.engine = FakeEngine()
+        self.drives = Drives()
         self.events = WatcherThread()
         self.events.__enter__()
         self.built.append(self)

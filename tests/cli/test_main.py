@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hyperport import Machine, VirtualClock
 from hyperport.cli import doctor, monitor
 from hyperport.cli.list import columns
 
@@ -141,6 +142,23 @@ def test_monitor_shows_the_machine_until_it_may_go_on(capsys: pytest.CaptureFixt
     for words in ("show this list", "eip 00001234", "0300     1  in", "0300-0300  scratch", "nix: no such command"):
         assert words in err
     assert (lines.lines, lines.resumed) == (["never read"], 1)
+
+
+def test_monitor_shows_and_writes_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "screen.png"
+    lines = Typed("screen", "s", "screenshot", f"screens {picture}", f"screenshot {tmp_path}/none/x", "cont")
+    with Machine(clock=VirtualClock()) as machine:
+        machine.memory.write(0xB8000, b"H\x07i\x07")
+        assert monitor.Monitor(lines)(machine) == monitor.CONTINUE
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    err = capsys.readouterr().err
+    for words in (
+        "  Hi\n",
+        "could be screen, screenshot",
+        "give a file name",
+        "No such file or directory; name another",
+    ):
+        assert words in err
 
 
 def test_monitor_leaves_on_quit_and_at_the_end_of_input() -> None:

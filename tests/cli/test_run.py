@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ..conftest import run_command
 from .conftest import Cli
 from .fake_machine import Machine
 
@@ -154,3 +155,16 @@ def test_stats_is_one_json_object(cli: Cli, tmp_path: Path) -> None:
 
 def test_debugcon_on_stdio_shares_stdout_but_not_stdin(cli: Cli) -> None:
     assert cli("run", "tiny", "--debugcon", "stdio")[0:2] == (1, "hello\r\n")
+
+
+def test_a_picture_of_the_screen_is_written_at_the_end(tmp_path: Path) -> None:
+    picture = tmp_path / "end.png"
+    done = run_command("demo", "--screenshot", str(picture), "--serial", "null")
+    assert done.returncode == 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_cannot_be_written_is_refused_at_once(cli: Cli, tmp_path: Path) -> None:
+    status, _, err = cli(*KERNEL, "--append", "ports", "--screenshot", str(tmp_path / "none" / "end.png"))
+    assert (status, err.count("\n")) == (78, 1)
+    assert "screenshot: " in err

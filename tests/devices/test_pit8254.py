@@ -333,6 +333,22 @@ def test_edges_missed_by_a_late_host_are_made_up_for_within_bounds(missed: int, 
     assert found[-2:] == [last + 14 * count, last + 15 * count], "in phase again"
 
 
+@pytest.mark.parametrize(("count", "owed"), [(12, 0), (4773, 5)], ids=["too close", "owed"])
+def test_a_service_that_waits_is_waited_for_after_load_too(count: int, owed: int) -> None:
+    board = Board()
+    board.program(0, 2, count)
+    board.forward(1000)
+    board.pit.load({**board.pit.save(), "age": [owed * count + 100, 0, 0], "late": owed * count})
+    waits = []
+    for _ in range(30):
+        board.forward(1)
+        record, due = board.pit.save(), board.clock.next_deadline_ns()
+        board.pit.load(record)
+        assert board.clock.next_deadline_ns() == due
+        waits.append(record["service_in"])
+    assert any(waits)
+
+
 @pytest.mark.parametrize("mode", [2, 3])
 @pytest.mark.parametrize("count", [1, 2, 3, 16])
 def test_tiny_periods_do_not_flood_the_host(mode: int, count: int) -> None:

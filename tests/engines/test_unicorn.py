@@ -90,7 +90,7 @@ def test_port_number_is_16_bits_of_edx(board: Board) -> None:
 # Memory.
 
 
-@pytest.mark.parametrize("address", [0xA0000, 0xBFFFC, RAM, 0x80000000, 0xFEE00000, 0xFFFFFFFC])
+@pytest.mark.parametrize("address", [0xA0000, 0xB7FFC, RAM, 0x80000000, 0xFEE00000, 0xFFFFFFFC])
 def test_where_no_ram_is(board: Board, address: int) -> None:
     where = address.to_bytes(4, "little").hex(" ")
     stop = board.protected(f"""\
@@ -102,7 +102,47 @@ def test_where_no_ram_is(board: Board, address: int) -> None:
     state = board.state()
     assert (stop.kind, state.eax, state.ebx) == (StopKind.HALT, ONES, ONES)
     assert board.engine.counters().mmio >= 3
-    assert board.memory.read(0xA0000, 0x20000) == bytes(0x20000)
+    assert board.memory.read(0xA0000, 0x18000) == bytes(0x18000)
+
+
+@pytest.mark.parametrize("address", [0xB8000, 0xB8F9C, 0xBFFFC, 0xC0000])
+def test_text_memory_is_ram(board: Board, address: int) -> None:
+    where = address.to_bytes(4, "little").hex(" ")
+    board.protected(f"""\
+        c7 05 {where} 41 07 42 07 ; mov dword [address], 0x07420741
+        a1 {where}              ; mov eax, [address]
+        f4                      ; hlt
+        """)
+    assert board.state().eax == 0x07420741
+    assert board.memory.read(address, 4) == b"A\7B\7"
+    assert board.engine.counters().mmio == 0
+
+
+@pytest.mark.parametrize("address", [0xB7FFE, 0xB7FFD, 0x9FFFE])
+def test_a_store_over_the_edge_of_the_hole_reaches_what_is_ram(board: Board, address: int) -> None:
+    where = address.to_bytes(4, "little").hex(" ")
+    board.protected(f"""\
+        c7 05 {where} 11 22 33 44 ; mov dword [address], 0x44332211
+        a1 {where}              ; mov eax, [address]
+        f4                      ; hlt
+        """)
+    stored = bytes.fromhex("11223344")
+    seen = bytes(byte if not 0xA0000 <= address + i < 0xB8000 else 0xFF for i, byte in enumerate(stored))
+    assert board.state().eax.to_bytes(4, "little") == seen
+
+
+def test_code_in_text_memory_runs_and_can_be_rewritten(board: Board) -> None:
+    board.memory.write(0xB8000, bytes.fromhex("b8 01 00 00 00 c3"))  # mov eax, 1; ret
+    board.protected("""\
+        bc 00 80 00 00                ; mov esp, 0x8000
+        bb 00 80 0b 00                ; mov ebx, 0xb8000
+        ff d3                         ; call ebx
+        89 c1                         ; mov ecx, eax
+        c7 05 01 80 0b 00 02 00 00 00 ; mov dword [0xb8001], 2
+        ff d3                         ; call ebx
+        f4                            ; hlt
+        """)
+    assert (board.state().ecx, board.state().eax) == (1, 2)
 
 
 @pytest.mark.parametrize(

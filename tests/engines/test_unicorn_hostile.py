@@ -129,7 +129,7 @@ def test_physical_addresses_beyond_36_bits_float(machine: Machine, code: bytes) 
         assert machine.engine.state().eax == 0xFFFFFFFF
 
 
-@pytest.mark.parametrize("target", [0xA0000, 0xBFFF0, 0x400000, 0xFEE00000, 0xFFFFFFF0])
+@pytest.mark.parametrize("target", [0xA0000, 0xB7FF0, 0x400000, 0xFEE00000, 0xFFFFFFF0])
 def test_execution_where_there_is_no_memory_is_an_invalid_opcode(machine: Machine, target: int) -> None:
     assert isinstance(run(machine, flat(), b"\xb8" + struct.pack("<I", target) + b"\xff\xe0"), HaltedForever)
     assert faults(machine) == {6: 1}

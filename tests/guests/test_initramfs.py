@@ -83,21 +83,30 @@ def test_guests_root() -> None:
     assert initramfs.READY.encode() in files["init"].data
     assert files["dev/console"] == Entry("dev/console", stat.S_IFCHR | 0o600, b"", (5, 1))
     assert files["bin/sh"].data == b"busybox"
-    assert initramfs.MODULE_LIST not in files
+    assert not any(path.startswith(f"{initramfs.SET_FOLDER}/") for path in files)
     for path in files:
         parent = path.rpartition("/")[0]
         assert not parent or stat.S_ISDIR(files[parent].mode)
 
 
 def test_modules_are_listed_in_the_order_to_load_them() -> None:
-    files = {e.path: e for e, _ in read_cpio(initramfs.build(b"", [("b.ko", b"B"), ("a.ko", b"A")]))}
-    assert files["etc/modules"].data == b"lib/modules/b.ko\nlib/modules/a.ko\n"
+    archive = initramfs.build(
+        b"",
+        {"a": b"A", "b": b"B"},
+        {"disk": ["b", "a all=1"], "net": ["b"]},
+        [initramfs.regular("bin/tool", b"T", 0o755)],
+    )
+    files = {entry.path: entry for entry, _ in read_cpio(archive)}
+    assert files["etc/modules/disk"].data == b"b\na all=1\n"
+    assert files["etc/modules/net"].data == b"b\n"
     assert files["lib/modules/a.ko"].data == b"A"
+    assert files["bin/tool"].data == b"T"
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="needs sh")
-def test_init_is_a_shell_script() -> None:
-    subprocess.run(["sh", "-n"], input=initramfs.INIT.encode(), check=True, capture_output=True)
+@pytest.mark.parametrize("script", [initramfs.INIT, initramfs.LOAD])
+def test_scripts_are_shell(script: str) -> None:
+    subprocess.run(["sh", "-n"], input=script.encode(), check=True, capture_output=True)
 
 
 MODULES = {

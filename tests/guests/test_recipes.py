@@ -8,6 +8,7 @@ import pytest
 from hyperport.errors import FetchError
 from hyperport.guests import recipes
 from hyperport.guests.apt import Apt
+from hyperport.guests.recipes import Tool
 
 from .repository import archive, needs_apt, package
 
@@ -36,12 +37,17 @@ def test_debian_from_an_archive(tmp_path: Path) -> None:
         package(tmp_path, "linux-image-686", {}, depends=f"{IMAGE} (= 1.0-1)"),
         package(tmp_path, IMAGE, files),
         package(tmp_path, "busybox-static", {"bin/busybox": b"box"}, version="2"),
+        package(tmp_path, "tools", {"usr/sbin/mktool": b"tool"}, depends="libtool1t64 (>= 1)"),
+        package(tmp_path, "libtool1t64", {"usr/lib/i386-linux-gnu/libtool.so.1.2": b"library"}),
     ]
     apt = Apt(tmp_path / "apt", [archive(tmp_path / "mirror", debs)])
     apt.update()
-    plan = recipes.debian("686", modules=("ne", "crc16"))(apt)
+    sets = {"net": ("ne io=0x300", "crc16"), "all": ("8390p", "ne")}
+    tools = (Tool("tools", "sbin/mktool", "bin/mk"), Tool("libtool1", "lib/*/libtool.so.*", "lib/"))
+    plan = recipes.debian("686", sets, tools)(apt)
     assert (plan.versions[IMAGE], plan.versions["busybox-static"]) == ("1.0-1", "2")
-    assert plan.versions["initramfs"] != recipes.debian("686")(apt).versions["initramfs"]
+    assert plan.versions["libtool1t64"]
+    assert plan.versions["initramfs"] != recipes.debian("686", {}, tools)(apt).versions["initramfs"]
     said: list[str] = []
     folder = tmp_path / "guest"
     folder.mkdir()
@@ -49,7 +55,11 @@ def test_debian_from_an_archive(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["initramfs.cpio", "vmlinuz"]
     assert (folder / "vmlinuz").read_bytes() == b"kernel"
     content = (folder / "initramfs.cpio").read_bytes()
-    assert b"lib/modules/8390p.ko\nlib/modules/ne.ko\n" in content
+    assert b"8390p\nne io=0x300\n" in content
+    assert b"8390p\nne\n" in content
+    assert content.count(b"lib/modules/ne.ko\0") == 1
+    assert b"bin/mk\0" in content
+    assert b"lib/libtool.so.1\0" in content
     assert b"other" not in content
     assert said[0].startswith(f"downloading {IMAGE} 1.0-1 (")
 

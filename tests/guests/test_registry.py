@@ -48,7 +48,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(registry, "Apt", FakeApt)
     recipe = Recipe()
-    monkeypatch.setitem(registry.GUESTS, "debian", replace(registry.GUESTS["debian"], recipe=recipe))
+    monkeypatch.setitem(registry.GUESTS, "debian", replace(registry.GUESTS["debian"], recipe=recipe, stamp=None))
     return recipe
 
 
@@ -162,3 +162,11 @@ def test_the_verb_downloads_nothing_if_one_name_is_wrong(recipe: Recipe) -> None
     with pytest.raises(ConfigError):
         fetch_verb(["debian", "nonsense"])
     assert recipe.made == 0
+
+
+def test_guest_of_another_recipe_is_out_of_date(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.fetch("debian")
+    registry.locate("debian")
+    monkeypatch.setitem(registry.GUESTS, "debian", replace(registry.GUESTS["debian"], stamp="new"))
+    with pytest.raises(FetchError, match="is of another hyperport; renew it with: hyperport fetch debian"):
+        registry.locate("debian")

@@ -21,6 +21,9 @@
 #define CALIBRATION_CYCLES 8000000u /* 2 to 8 ms, and below the channel's 55 ms */
 #define CALIBRATIONS 3
 
+#define MARK_START 1
+#define MARK_END 0
+
 uint64_t accesses, clock_cycles, clock_started;
 uint32_t checksum = FNV_START;
 
@@ -122,9 +125,14 @@ int main(const char *command_line)
     if (workload.prepare && (reason = workload.prepare(command_line)))
         return cannot_run(reason);
     uint32_t units = option_number(command_line, "n", workload.units);
+    uint16_t mark = (uint16_t)option_number(command_line, "mark", 0);
+    if (mark)
+        native_outb(MARK_START, mark);
     clock_start();
     workload.run(units);
     clock_stop();
+    if (mark)
+        native_outb(MARK_END, mark);
     print("workload %s units %u", workload.name, units);
     print_long("accesses", accesses);
     print(" checksum %08x", checksum);

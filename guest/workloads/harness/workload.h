@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a workload is: a program that does N units of port I/O through the SDK and says what it read and how long it took.
  *
- * Its command line: n=N units; ops= and vmi= as in hyperport/start.h; tsc_khz=K, which saves measuring that.
+ * Its command line: n=N units; ops= and vmi= as in hyperport/start.h; tsc_khz=K, which saves measuring that; mark=PORT: write a
+ * byte there before and after the work, 1 and then 0, for a VMM that counts; the clock does not run then.
  * It prints one line, with all numbers decimal but the checksum:
  *   workload NAME units U accesses A checksum C ns T tsc_khz K ops BACKEND taken O sites S patched P
  * accesses: port transfers asked for, each element of a string and each pause being one, however they were carried out;

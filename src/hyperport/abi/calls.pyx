@@ -85,10 +85,6 @@ cdef class CallTable:
         """Whether this PrivateConvention is offered."""
         return self.private[convention].offered
 
-    cdef bint is_string(self, uint32_t number) noexcept nogil:
-        """Whether this VMI call touches guest memory."""
-        return number < MAX_CALLS and self.shapes[number].string
-
     cdef int vmi_call(self, GuestCpu cpu, uint32_t number) noexcept nogil:
         """A VMI port call: arguments where the native instruction has them. May fault."""
         cdef CallShape *shape
@@ -105,6 +101,7 @@ cdef class CallTable:
             access.base = cpu.segment_base(SEGMENT_ES if shape.direction == DIRECTION_IN else SEGMENT_DS)
             access.mask = 0xFFFFFFFF
             access.repeated = True
+            access.stepped = False
             access.index_register = EDI if shape.direction == DIRECTION_IN else ESI
             access.count_register = ECX
             return CALL_DONE if run_string(cpu, self.bus, &access, HYPERCALL) else CALL_AGAIN
@@ -155,6 +152,7 @@ cdef class CallTable:
         access.base = 0
         access.mask = 0xFFFFFFFF
         access.repeated = True
+        access.stepped = False
         access.index_register = EDX
         access.count_register = ECX
         self.string_count = cpu.get(ECX)

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+from collections.abc import Callable
 from typing import ClassVar
 
 from hyperport.backends.clock import Clock
@@ -19,9 +20,12 @@ class CharBackend:
 
 class MemoryBackend(CharBackend):
     dropped: int
-    def __init__(self, limit: int = ...) -> None: ...
+    def __init__(self, limit: int = ..., listener: Callable[[bytes], object] | None = ...) -> None: ...
     def output(self) -> bytes: ...
     def clear(self) -> None: ...
+
+class CallbackBackend(CharBackend):
+    def __init__(self, callback: Callable[[bytes], object]) -> None: ...
 
 class FdBackend(CharBackend):
     fd: int

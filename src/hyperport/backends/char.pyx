@@ -163,22 +163,29 @@ cdef class MemoryBackend(CharBackend):
     """Keeps what the guest sent in memory: for tests, expect() and the Python API.
 
     limit: bytes kept; when the guest sends more, the oldest half is dropped, so a guest cannot fill the host's
-    memory.
+    memory. listener: called on the vCPU's thread with each piece of output, as bytes; one that raises ends the run.
     """
 
     name = "memory"
     cdef bytearray sent
     cdef Py_ssize_t limit
+    cdef object listener
     cdef readonly unsigned long long dropped
 
-    def __init__(self, limit=16 << 20):
+    def __init__(self, limit=16 << 20, listener=None):
         CharBackend.__init__(self)
         self.sent = bytearray()
         self.limit = limit
+        self.listener = listener
 
     cdef uint32_t send(self, const uint8_t *data, uint32_t count) noexcept with gil:
         cdef Py_ssize_t surplus
         self.sent += data[:count]
+        if self.listener is not None:
+            try:
+                self.listener(data[:count])
+            except BaseException as error:
+                self.attention.stop(StopKind.DEVICE_ERROR, 0, error)
         if len(self.sent) > self.limit:
             surplus = len(self.sent) - self.limit // 2
             del self.sent[:surplus]
@@ -192,6 +199,24 @@ cdef class MemoryBackend(CharBackend):
     def clear(self):
         """Forget what was sent so far."""
         self.sent.clear()
+
+
+cdef class CallbackBackend(CharBackend):
+    """Hands what the guest sent to a callable, as bytes, on the vCPU's thread. One that raises ends the run."""
+
+    name = "callback"
+    cdef object callback
+
+    def __init__(self, callback):
+        CharBackend.__init__(self)
+        self.callback = callback
+
+    cdef uint32_t send(self, const uint8_t *data, uint32_t count) noexcept with gil:
+        try:
+            self.callback(bytes(data[:count]))
+        except BaseException as error:
+            self.attention.stop(StopKind.DEVICE_ERROR, 0, error)
+        return count
 
 
 cdef class FdBackend(CharBackend):

@@ -164,7 +164,7 @@ class StdioChannel(Channel):
             guest, command, data = scanner.split(data)
             self.backend.feed(guest)
             if command is Command.HELP:
-                print("\n" + help_text(scanner.key), end="", file=sys.stderr, flush=True)
+                self._help(scanner.key)
             elif command is Command.QUIT:
                 self._quit()
             elif command is Command.MONITOR and self.events and self.terminal:
@@ -172,6 +172,9 @@ class StdioChannel(Channel):
                 self.terminal.leave()
                 self.typed_ahead, data = data, b""
                 self.request_stop(StopKind.PAUSE)
+
+    def _help(self, key: int) -> None:
+        print("\n" + help_text(key), end="", file=sys.stderr, flush=True)
 
     def _quit(self) -> None:
         now = time.monotonic()

@@ -51,6 +51,12 @@ XLF_KERNEL_64: Final = 1 << 0  # xloadflags: an x86-64 kernel
 
 # boot_params ("zero page"): offset and struct format of what is written besides the header.
 BOOT_PARAMS_SIZE: Final = 4096
+SCREEN_MODE: Final = (0x006, "<B")  # struct screen_info stands at 0
+SCREEN_COLUMNS: Final = (0x007, "<B")
+SCREEN_EGA_BX: Final = (0x00A, "<H")
+SCREEN_LINES: Final = (0x00E, "<B")
+SCREEN_IS_VGA: Final = (0x00F, "<B")
+SCREEN_POINTS: Final = (0x010, "<H")  # lines of a character
 EXT_MEM_K: Final = (0x002, "<H")  # KiB above 1 MiB, as INT 15h AH=88h tells it
 ALT_MEM_K: Final = (0x1E0, "<I")
 E820_ENTRIES: Final = (0x1E8, "<B")
@@ -66,6 +72,8 @@ SETUP_DATA: Final = (0x250, "<Q")
 E820_TABLE: Final = 0x2D0
 E820_ENTRY: Final = "<QQI"  # address, size, type
 
+MODE_3: Final = 3  # 80 by 25 characters in 16 colours
+EGA_BX_COLOUR_256K: Final = 0x0003  # what INT 10h AH=12h BL=10h answers in BX
 UNDEFINED_LOADER: Final = 0xFF
 HEAP_END: Final = 0xFE00  # end of the real-mode heap, from the start of the real-mode part, less 0x200
 COMMAND_LINE_LIMIT: Final = 0xFFFF  # bytes: our own, whatever the header says
@@ -166,6 +174,7 @@ def load_linux(
     store(params, CODE32_START, start)
     store(params, CMD_LINE_PTR, command_at)
     store(params, HARDWARE_SUBARCH, subarch)
+    store_screen(params)
     store_memory(params, memory.size)
     memory.write(params_at, bytes(params))
 
@@ -217,8 +226,18 @@ def store(params: bytearray, field: tuple[int, str], value: int) -> None:
     struct.pack_into(form, params, offset, value)
 
 
+def store_screen(params: bytearray) -> None:
+    """The VGA as the machine leaves it: mode 3, the cursor in the upper left corner."""
+    store(params, SCREEN_MODE, MODE_3)
+    store(params, SCREEN_COLUMNS, 80)
+    store(params, SCREEN_EGA_BX, EGA_BX_COLOUR_256K)
+    store(params, SCREEN_LINES, 25)
+    store(params, SCREEN_IS_VGA, 1)
+    store(params, SCREEN_POINTS, 16)
+
+
 def store_memory(params: bytearray, ram: int) -> None:
-    """The three ways in which boot_params tells how much memory there is; screen_info stays zero: no screen."""
+    """The three ways in which boot_params tells how much memory there is."""
     upper = e820.upper_kib(ram)
     store(params, EXT_MEM_K, min(upper, 0xFFFF))
     store(params, ALT_MEM_K, upper)

@@ -7,7 +7,8 @@ deadline, input from the host, a request to stop. Raising a flag kicks the engin
 code at the next instruction boundary it can offer) and wakes a vCPU thread that waits in HLT. Flags
 are set before the kick and taken before they are acted on, so none is ever lost.
 
-Of several stop requests the first wins: what came first is what ended the run.
+Of several stop requests the first wins: what came first is what ended the run. Only PAUSE, which is no end, gives way
+to what comes after it.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -23,9 +24,8 @@ cdef extern from *:
     static inline unsigned hp_fetch_or(unsigned *p, unsigned v) { return __atomic_fetch_or(p, v, __ATOMIC_SEQ_CST); }
     static inline unsigned hp_fetch_and(unsigned *p, unsigned v) { return __atomic_fetch_and(p, v, __ATOMIC_SEQ_CST); }
     static inline unsigned hp_load(unsigned *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
-    static inline int hp_claim(int *p, int v) {
-        int none = 0;
-        return __atomic_compare_exchange_n(p, &none, v, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    static inline int hp_replace(int *p, int old, int v) {
+        return __atomic_compare_exchange_n(p, &old, v, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     }
     static inline int hp_wait_fd(int fd, unsigned long long ns) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -36,7 +36,7 @@ cdef extern from *:
     unsigned hp_fetch_or(unsigned *p, unsigned v) nogil
     unsigned hp_fetch_and(unsigned *p, unsigned v) nogil
     unsigned hp_load(unsigned *p) nogil
-    int hp_claim(int *p, int v) nogil
+    int hp_replace(int *p, int old, int v) nogil
     int hp_wait_fd(int fd, unsigned long long ns) nogil
     int eventfd(unsigned initial, int flags) nogil
     int EFD_NONBLOCK
@@ -78,7 +78,7 @@ cdef class Attention:
         return hp_load(&self.flags)
 
     cdef void request_stop(self, int kind, uint32_t value) noexcept nogil:
-        if hp_claim(&self.stop_kind, kind):
+        if hp_replace(&self.stop_kind, NONE, kind) or hp_replace(&self.stop_kind, PAUSE, kind):
             self.stop_value = value
         self.raise_flags(ATTENTION_STOP)
 

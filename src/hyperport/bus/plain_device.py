@@ -9,7 +9,7 @@ from hyperport.bus.irq import IrqLine
 
 if TYPE_CHECKING:
     from hyperport.backends.clock import Clock, Timer
-    from hyperport.memory import GuestMemory
+    from hyperport.bus.dma import DmaView
 
 
 class Device:
@@ -23,7 +23,7 @@ class Device:
         irq:    IrqLine: set(level), pulse(). Ends in the air if no irq was given.
         clock:  now_ns(): ns since power-on.
         timer:  arm_at(ns since power-on) -> on_timer(0); cancel().
-        memory: GuestMemory: read(address, length), write(address, data), guest-physical and checked.
+        memory: DmaView: read(address, length), write(address, data), is_ram(address, length); guest-physical, checked.
     All methods run on the vCPU's thread. An exception ends the run and comes out of Machine.run().
     """
 
@@ -32,7 +32,7 @@ class Device:
     irq: IrqLine
     clock: Clock
     timer: Timer
-    memory: GuestMemory
+    memory: DmaView
 
     def read(self, offset: int, size: int) -> int:
         """One IN of size bytes at offset; the answer's bits above size are ignored."""

@@ -48,6 +48,7 @@ cdef class PortBus:
                          uint32_t crossings) noexcept nogil
     cdef void write_block(self, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data, int path,
                           uint32_t crossings) noexcept nogil
+    cdef bint nobody_at(self, uint32_t port, uint32_t size) noexcept nogil
     cdef uint32_t route_read(self, uint32_t port, uint32_t size) noexcept nogil
     cdef void route_write(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil
     cdef void tell(self, int direction, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data,

@@ -17,7 +17,7 @@ pages, of which the host only holds what was touched.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from hyperport.bus.device cimport PortDevice
 
@@ -111,6 +111,8 @@ cdef class PortBus:
         tally.crossings += crossings
         if window.device != NULL and window.widths & size and port + size - 1 <= window.last:
             (<PortDevice> window.device).io_read_block(window.offset + port - window.first, size, count, data)
+        elif self.nobody_at(port, size):
+            memset(data, 0xFF, size * count)
         else:
             for i in range(count):
                 value = self.route_read(port, size)
@@ -128,13 +130,21 @@ cdef class PortBus:
         tally.crossings += crossings
         if window.device != NULL and window.widths & size and port + size - 1 <= window.last:
             (<PortDevice> window.device).io_write_block(window.offset + port - window.first, size, count, data)
-        else:
+        elif not self.nobody_at(port, size):
             for i in range(count):
                 value = 0
                 memcpy(&value, data + i * size, size)
                 self.route_write(port, size, value)
         if self.observer_count:
             self.tell(DIRECTION_OUT, port, size, count, data, path)
+
+    cdef bint nobody_at(self, uint32_t port, uint32_t size) noexcept nogil:
+        """Whether none of these ports has an owner."""
+        cdef uint32_t i
+        for i in range(size):
+            if port + i < PORTS and self.slots[port + i]:
+                return False
+        return True
 
     cdef uint32_t route_read(self, uint32_t port, uint32_t size) noexcept nogil:
         cdef Window *window

@@ -27,6 +27,7 @@ Debian kernel with a shell. `hyperport doctor` says what works on this host."""
 
 VERBS = {
     "run": "hyperport.cli.run:run",
+    "compare": "hyperport.cli.compare:compare",
     "list": "hyperport.cli.list:list_",
     "fetch": "hyperport.cli.fetch:fetch",
     "doctor": "hyperport.cli.doctor:doctor",

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from hyperport.observe.report import port_table
+from hyperport.observe.stats import write_whole
 
 CONTINUE: Final = "cont"
 QUIT: Final = "quit"
@@ -39,11 +41,30 @@ def devices(machine: Any) -> str:
     return "".join(f"  {first:04x}-{last:04x}  {name}\n" for first, last, name in machine.bus.map())
 
 
+def screen(machine: Any) -> str:
+    """The lines on the VGA's screen."""
+    lines = machine.display.text()
+    return "".join(f"  {line}\n" for line in lines) if lines else "  the screen is in a graphics mode\n"
+
+
+def screenshot(machine: Any, path: str) -> str:
+    """Write a picture of the screen."""
+    try:
+        write_whole(Path(path), machine.display.png())
+    except OSError as error:
+        return f"{path}: {error.strerror}; name another file\n"
+    return f"  written: {path}\n"
+
+
 SHOWS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     "help": ("show this list", lambda _: help_text()),
     "registers": ("show the vCPU's registers", registers),
     "ports": ("show the port accesses so far", ports),
     "devices": ("show which device has which ports", devices),
+    "screen": ("show the text on the VGA's screen", screen),
+}
+WRITES: Final[dict[str, tuple[str, Callable[[Any, str], str]]]] = {
+    "screenshot": ("write a picture of the screen: screenshot FILE.png", screenshot),
 }
 ENDS: Final[dict[str, str]] = {
     CONTINUE: "let the guest go on",
@@ -53,7 +74,7 @@ ENDS: Final[dict[str, str]] = {
 
 def help_text() -> str:
     """All commands, one a line."""
-    rows = {name: text for name, (text, _) in SHOWS.items()} | ENDS
+    rows = {name: text for table in (SHOWS, WRITES) for name, (text, _) in table.items()} | ENDS
     return "".join(f"  {name:<12}{text}\n" for name, text in rows.items())
 
 
@@ -82,14 +103,19 @@ class Monitor:
         """Do one command, whose name may be shortened as long as it stays clear; returns the end it asks for."""
         if not line:
             return None
-        fitting = [name for name in (*SHOWS, *ENDS) if name.startswith(line)]
+        word, _, argument = line.partition(" ")
+        names = WRITES if argument else (*SHOWS, *WRITES, *ENDS)
+        fitting = [word] if word in names else [name for name in names if name.startswith(word)]
         if len(fitting) != 1:
             _say(f"{line}: {'could be ' + ', '.join(fitting) if fitting else 'no such command; try help'}\n")
             return None
         name = fitting[0]
+        if name in WRITES and not argument:
+            _say(f"{name}: give a file name\n")
+            return None
         if name in ENDS:
             return name
-        _say(SHOWS[name][1](machine))
+        _say(WRITES[name][1](machine, argument.strip()) if name in WRITES else SHOWS[name][1](machine))
         return None
 
 

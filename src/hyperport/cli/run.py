@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 from cyclopts import Parameter
 
 from hyperport import config
-from hyperport.backends.console import StdioChannel, note, open_channel
-from hyperport.config import MachineConfig
+from hyperport.backends.console import Channel, StdioChannel, note, open_channel
+from hyperport.config import MachineConfig, SerialSpec
 from hyperport.errors import ConfigError, UsageError
 from hyperport.outcome import EngineAbort, HaltedForever, Outcome, TripleFault
 
 if TYPE_CHECKING:
+    from hyperport.backends.char import CharBackend
     from hyperport.machine import Machine
 
 ONCE = Parameter(negative="")
@@ -39,12 +41,17 @@ def run(
     vmi_calls: str | None = None,
     kvm_irqchip: str | None = None,
     kvm_coalesce: str | None = None,
-    serial: str | None = None,
+    serial: Annotated[tuple[str, ...], MANY] = (),
     debugcon: str | None = None,
+    parallel: str | None = None,
+    display: str | None = None,
+    disk: Annotated[tuple[str, ...], MANY] = (),
+    cdrom: Annotated[tuple[Path, ...], MANY] = (),
     device: Annotated[tuple[str, ...], MANY] = (),
     timeout: float | None = None,
     echr: str | None = None,
     stats: Path | None = None,
+    screenshot: Path | None = None,
     report: Annotated[bool, ONCE] = False,
     trace_ports: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     config_file: Annotated[Path | None, Parameter(name="--config")] = None,
@@ -84,9 +91,17 @@ def run(
     kvm_coalesce
         on: the kernel queues writes to ports that may be written late (engine kvm only); off by default.
     serial
-        Where the console goes: stdio (the default), pty, null, file:PATH or unix:PATH.
+        Where the console goes: stdio (the default), pty, null, file:PATH or unix:PATH. Given again: COM2 to COM4.
     debugcon
         Where port 0xe9 and the firmware log at 0x402 go, as for --serial; null by default.
+    parallel
+        Where a parallel port's bytes go, as for --serial; without it there is no parallel port.
+    display
+        Where the VGA's screen is shown: none (the default), or term for this terminal, which is then its keyboard too.
+    disk
+        A hard disk: FILE[,ro][,overlay=FILE][,snapshot], a raw image. Up to four drives; hda comes first.
+    cdrom
+        A CD-ROM image; hdc, if that is free.
     device
         A device in Python: FILE.py:Class,base=0x300[,irq=5][,key=value]. May be repeated.
     timeout
@@ -95,12 +110,14 @@ def run(
         The console's escape key: a letter for Ctrl-letter, a code from 1 to 31, or none; a by default.
     stats
         Write what the run took into this file, as one JSON object.
+    screenshot
+        Write a picture of the VGA's screen at the end into this PNG file.
     report
         Print the port-access table on stderr at the end.
     trace_ports
         Write every port access as a line on stderr, or with --trace-ports=FILE into a file.
     config_file
-        A machine in TOML. Options of the command line are stronger; devices add up.
+        A machine in TOML. Options of the command line are stronger; drives and devices add up.
     """
     given = {
         "guest": guest,
@@ -116,8 +133,12 @@ def run(
         "vmi_calls": None if vmi_calls is None else config.parse_names(vmi_calls),
         "kvm_irqchip": None if kvm_irqchip is None else config.parse_switch(kvm_irqchip),
         "kvm_coalesce": None if kvm_coalesce is None else config.parse_switch(kvm_coalesce),
-        "serial": None if serial is None else config.parse_serial(serial),
+        "serial": tuple(config.parse_serial(text) for text in serial) or None,
         "debugcon": None if debugcon is None else config.parse_serial(debugcon),
+        "parallel": None if parallel is None else config.parse_serial(parallel),
+        "display": None if display is None else config.parse_display(display),
+        "disks": tuple(config.parse_disk(text) for text in disk),
+        "cdroms": cdrom,
         "devices": tuple(config.parse_device(text) for text in device),
         "timeout": timeout,
         "echr": None if echr is None else config.parse_escape_key(echr),
@@ -127,7 +148,11 @@ def run(
         from hyperport.observe.stats import check_destination
 
         check_destination(stats)
-    return execute(wanted, stats=stats, report=report, trace_ports=trace_ports)
+    if screenshot is not None:
+        from hyperport.observe.stats import check_destination
+
+        check_destination(screenshot, "screenshot")
+    return execute(wanted, stats=stats, screenshot=screenshot, report=report, trace_ports=trace_ports)
 
 
 def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +161,8 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     Keys as in config.MACHINE_FILE_KEYS, only those that somebody set. Raises UsageError if there is nothing to run.
     """
     chosen = from_file | {key: value for key, value in given.items() if value is not None}
-    chosen["devices"] = (*from_file.get("devices", ()), *given.get("devices", ()))
+    for many in ("disks", "cdroms", "devices"):
+        chosen[many] = (*from_file.get(many, ()), *given.get(many, ()))
     if given.get("kernel"):  # another kernel than the file's guest
         chosen["guest"] = given.get("guest")
     name, has_kernel = chosen.pop("guest", None), "kernel" in chosen
@@ -149,11 +175,14 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     from hyperport.guests.registry import locate
 
     known = locate(name)
-    own = {"kernel": known.kernel, "initrd": known.initrd, "append": known.append, "memory": known.memory}
+    append = f"{known.append} {known.screen}".strip() if chosen.get("display") == "term" else known.append
+    own = {"kernel": known.kernel, "initrd": known.initrd, "append": append, "memory": known.memory}
     return {key: value for key, value in own.items() if value is not None} | chosen
 
 
-def execute(wanted: dict[str, Any], *, stats: Path | None, report: bool, trace_ports: str | None) -> int:
+def execute(
+    wanted: dict[str, Any], *, stats: Path | None, screenshot: Path | None, report: bool, trace_ports: str | None
+) -> int:
     """Build the machine, run it, report; returns the exit status of the outcome."""
     from hyperport.backends.host_signals import HostSignals
     from hyperport.bus.attention import StopKind
@@ -161,25 +190,39 @@ def execute(wanted: dict[str, Any], *, stats: Path | None, report: bool, trace_p
 
     timeout = wanted.pop("timeout", None)
     escape_key = wanted.pop("echr", config.CONTROL_A)
-    serial_spec = wanted.pop("serial", "stdio")
-    debugcon_spec = wanted.pop("debugcon", "null")
+    on_terminal = wanted.pop("display", "none") == "term"
+    lines = {
+        "serial": wanted.pop("serial", (SerialSpec("null" if on_terminal else "stdio"),)),
+        "debugcon": (wanted.pop("debugcon", SerialSpec("null")),),
+        "parallel": (wanted.pop("parallel"),) if "parallel" in wanted else (),
+    }
+    if on_terminal:
+        _require_screen([spec for specs in lines.values() for spec in specs])
     with ExitStack() as stack:
-        serial = stack.enter_context(open_channel(serial_spec, escape_key=escape_key))
-        reads_stdin = isinstance(serial, StdioChannel)
-        debugcon = stack.enter_context(open_channel(debugcon_spec, escape_key=escape_key, takes_input=not reads_stdin))
+        channels: list[Channel] = []
+        backends: dict[str, list[CharBackend]] = {}
+        for line, specs in lines.items():
+            for spec in specs:
+                alone = not any(isinstance(channel, StdioChannel) for channel in channels)
+                channels.append(stack.enter_context(open_channel(spec, escape_key=escape_key, takes_input=alone)))
+                backends.setdefault(line, []).append(channels[-1].backend)
+        (debugcon,) = backends["debugcon"]
+        printer = next(iter(backends.get("parallel", ())), None)
         machine = stack.enter_context(
-            Machine(MachineConfig(**wanted), serial=serial.backend, debugcon=debugcon.backend)
+            Machine(MachineConfig(**wanted), serial=backends["serial"], debugcon=debugcon, parallel=printer)
         )
         if machine.config.engine == "auto":
             _tell_engine(machine)
         if trace_ports is not None:
             _trace(machine, trace_ports, stack)
-        for channel in (debugcon, serial):
+        if on_terminal:
+            from hyperport.backends.screen import ScreenChannel
+
+            channels.append(stack.enter_context(ScreenChannel(machine.display, machine.keys, escape_key)))
+        for channel in reversed(channels):
             stack.callback(channel.stop)
             channel.start(machine.events, machine.request_stop)
-        console = next(
-            (each for each in (serial, debugcon) if isinstance(each, StdioChannel) and each.takes_input), None
-        )
+        console = next((each for each in channels if isinstance(each, StdioChannel) and each.takes_input), None)
         signals = stack.enter_context(
             HostSignals(
                 machine.events,
@@ -188,13 +231,21 @@ def execute(wanted: dict[str, Any], *, stats: Path | None, report: bool, trace_p
             )
         )
         outcome = machine.run(timeout=timeout, monitor=_monitor(console, lambda: bool(signals.received)))
-        for channel in (serial, debugcon):  # the terminal is ordinary again before anything is said
+        for channel in channels:  # the terminal is ordinary again before anything is said
             channel.stop()
         explain(outcome)
+        for line in machine.drives.trouble():
+            note(line)
         if stats is not None:
             from hyperport.observe.stats import write_statistics
 
             write_statistics(stats, machine.stats(outcome))
+        if screenshot is not None:
+            from hyperport.observe.stats import write_whole
+
+            if not machine.display.text():
+                note("the screen is in a graphics mode, which is not modelled: its picture is black")
+            write_whole(screenshot, machine.display.png())
         if report:
             from hyperport.observe.report import port_table
 
@@ -213,6 +264,15 @@ def explain(outcome: Outcome) -> None:
     note(f"{outcome} (status {outcome.status})" if outcome.status else str(outcome))
     if isinstance(outcome, TripleFault | HaltedForever | EngineAbort) and outcome.state is not None:
         print(outcome.state.describe(), file=sys.stderr)
+
+
+def _require_screen(lines: Iterable[SerialSpec]) -> None:
+    """Raise UsageError if this process has no terminal for a screen, or a serial line wants it too."""
+    from hyperport.backends.screen import require_terminal
+
+    if SerialSpec("stdio") in lines:
+        raise UsageError("display term: a serial line on stdio wants the terminal too; use --serial pty or unix:PATH")
+    require_terminal()
 
 
 def _trace(machine: Machine, destination: str, stack: ExitStack) -> None:

@@ -62,7 +62,8 @@ cdef class GuestCpu:
         return True
 
     cdef void retire(self, uint32_t length) noexcept nogil:
-        """The instruction is complete: EIP moves, RF and the STI shadow end, a single-step trap falls due. May fault."""
+        """An instruction of length bytes is complete, or (0) one element of a string: EIP moves, RF and the STI shadow
+        end, a single-step trap falls due. May fault."""
         pass
 
     cdef void fault(self, int vector, int error_code) noexcept nogil:

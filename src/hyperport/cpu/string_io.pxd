@@ -13,6 +13,7 @@ cdef struct StringAccess:
     uint32_t base           # linear base of the operand's segment
     uint32_t mask           # of index and count: 0xFFFF or 0xFFFFFFFF
     bint repeated           # count in the counting register, else one element
+    bint stepped            # single step: one element, then back
     int index_register      # EDI or ESI for the instructions; an ABI may choose
     int count_register
 

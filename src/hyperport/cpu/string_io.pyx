@@ -13,8 +13,9 @@ order in which the device was accessed. A chunk (elements within one page, in RA
 Elements that straddle two pages, or lie outside RAM, go one by one; both pages are probed first. With DF set the
 elements of a chunk lie downward in memory; the device still sees them in order.
 
-A string is left after MOST_ELEMENTS so that interrupts get their window: run_string() says that it is not over, and
-the caller leaves EIP where it is, as the CPU does between two elements.
+A string is left after MOST_ELEMENTS so that interrupts get their window, and an instruction under TF after each
+element: run_string() says that it is not over, and the caller leaves EIP where it is, as the CPU does between two
+elements.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -22,7 +23,7 @@ from libc.string cimport memcpy
 
 from hyperport.bus.port_bus cimport DIRECTION_IN, PortBus
 from hyperport.cpu.decode cimport PortInstruction
-from hyperport.cpu.guest_cpu cimport ECX, EDI, EDX, EFLAGS_DF, ESI, GuestCpu
+from hyperport.cpu.guest_cpu cimport ECX, EDI, EDX, EFLAGS_DF, EFLAGS_TF, ESI, GuestCpu
 
 cdef enum:
     PAGE_SIZE = 4096
@@ -37,6 +38,7 @@ cdef void string_of(GuestCpu cpu, const PortInstruction *instruction, StringAcce
     access.base = cpu.segment_base(instruction.segment)
     access.mask = 0xFFFF if instruction.address_size == 2 else <uint32_t> 0xFFFFFFFF
     access.repeated = instruction.rep != 0
+    access.stepped = (cpu.flags() & EFLAGS_TF) != 0
     access.index_register = EDI if instruction.direction == DIRECTION_IN else ESI
     access.count_register = ECX
 
@@ -46,10 +48,10 @@ cdef inline uint32_t merged(uint32_t old, uint32_t new, uint32_t mask) noexcept 
 
 
 cdef bint run_string(GuestCpu cpu, PortBus bus, StringAccess *access, int path) noexcept nogil:
-    """Do all elements, or as many as one interrupt window allows. True when the string is complete. May fault."""
+    """Do all elements, or as many as may be done without a look up. True when the string is complete. May fault."""
     cdef bint down = (cpu.flags() & EFLAGS_DF) != 0
     cdef uint32_t count = cpu.get(access.count_register) & access.mask if access.repeated else 1
-    cdef uint32_t budget = MOST_ELEMENTS
+    cdef uint32_t budget = 1 if access.stepped else MOST_ELEMENTS
     cdef uint32_t crossings = 1
     cdef uint32_t index, done
     while count:

@@ -27,12 +27,24 @@ def _chip(module: str, class_name: str, *wires: str) -> Factory:
     return make
 
 
+def _ide_channel(_attention: Attention, _clock: Clock) -> Any:
+    """An IDE channel with a hard disk and a CD-ROM drive, small and of zeros."""
+    disk, ide, ata, atapi = (
+        import_module(name)
+        for name in ("hyperport.backends.disk", *(f"{__name__}.{file}" for file in ("ide", "ata_drive", "atapi_cdrom")))
+    )
+    hard_disk = ata.AtaDrive(disk.MemoryDisk(300 * disk.SECTOR_BYTES))
+    return ide.IdeChannel(IrqLine(), hard_disk, atapi.AtapiCdrom(disk.MemoryDisk(80 * 2048, writable=False)))
+
+
 # Name of a chip -> a factory (attention, clock) that gives one with all other wires in the air.
 CHIPS: dict[str, Factory] = {
     "a20-gate": _chip("a20_gate", "A20Gate"),
     "debug-exit": _chip("debug_exit", "DebugExit", "attention"),
     "debugcon": _chip("debugcon", "Debugcon"),
     "i8042": _chip("i8042", "I8042"),
+    "parallel-port": _chip("parallel_port", "ParallelPort"),
+    "ide": _ide_channel,
     "pci-host": _chip("pci_host", "PciHost"),
     "pic8259": _chip("pic8259", "Pic8259", "attention"),
     "pit8254": _chip("pit8254", "Pit8254", "clock", "irq"),
@@ -43,4 +55,5 @@ CHIPS: dict[str, Factory] = {
     "rtc146818": _chip("rtc146818", "Rtc146818", "clock"),
     "testdev": _chip("testdev", "TestDevice"),
     "uart16550": _chip("uart16550", "Uart16550"),
+    "vga": _chip("vga", "Vga", "clock"),
 }

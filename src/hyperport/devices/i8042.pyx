@@ -7,13 +7,16 @@ Controller"; IBM PC AT Technical Reference (1985) for the A20 and pulse commands
 
 One byte at a time goes to the guest. Whenever the output buffer is empty it is filled at once, first with the
 controller's own answer, then from the keyboard if its clock is not held; between two bytes IRQ1 goes low, so
-each byte has its edge. Power-on here is what a PC's firmware leaves: keyboard on, translation to set 1 on,
+each byte has its edge. What the host types comes last, byte by byte as the guest takes them, and not before the
+cable could have carried it: a driver that empties the buffer before it begins finds it empty. Power-on here is what a PC's firmware leaves: keyboard on, translation to set 1 on,
 IRQ1 on, A20 on, self-test passed.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from hyperport.backends.char cimport CharBackend
+from hyperport.backends.clock cimport Clock, Timer
 from hyperport.bus.device cimport PortDevice
 from hyperport.bus.irq cimport IrqLine
 from hyperport.devices.ps2_keyboard cimport QUEUE_SIZE, Ps2Keyboard, set2_to_set1
@@ -73,6 +76,7 @@ cdef enum:
     TEST_PASSED = 0x00
     NO_ANSWER = 0xFE    # what the controller gives for a device that does not answer
     RAM_SIZE = 32
+    BYTE_NS = 660000    # eleven bits on the cable at 16.7 kHz
 
 FIELDS = {
     "ram": (8, RAM_SIZE), "status": 8, "data": 8, "output_port": 8, "awaiting": 8, "released": 1,
@@ -85,12 +89,19 @@ cdef inline bint takes_data(uint8_t command) noexcept nogil:
 
 
 cdef class I8042(PortDevice):
-    """irq1, irq12: the ports' interrupts. reset_line: high resets the machine. a20_line: high opens address line 20."""
+    """irq1, irq12: the ports' interrupts. reset_line: high resets the machine. a20_line: high opens address line 20.
+
+    typed, clock: scan codes of set 2 from the host (backends/keyboard.py), and by whose time the cable carries them.
+    """
 
     name = "i8042"
     span = 2
 
     cdef IrqLine irq1, irq12, reset_line, a20_line
+    cdef CharBackend typed
+    cdef Clock clock
+    cdef Timer cable
+    cdef uint64_t cable_free        # ns: the keyboard's next byte cannot be here before
     cdef readonly Ps2Keyboard keyboard
     cdef uint8_t ram[RAM_SIZE]
     cdef uint8_t status, data, output_port
@@ -99,11 +110,15 @@ cdef class I8042(PortDevice):
     cdef bint answers               # an answer waits for the output buffer, with its status flags
     cdef uint8_t answer, answer_flags
 
-    def __init__(self, IrqLine irq1=None, IrqLine irq12=None, IrqLine reset_line=None, IrqLine a20_line=None):
+    def __init__(self, IrqLine irq1=None, IrqLine irq12=None, IrqLine reset_line=None, IrqLine a20_line=None,
+                 CharBackend typed=None, Clock clock=None):
         self.irq1 = IrqLine() if irq1 is None else irq1
         self.irq12 = IrqLine() if irq12 is None else irq12
         self.reset_line = IrqLine() if reset_line is None else reset_line
         self.a20_line = IrqLine() if a20_line is None else a20_line
+        self.typed = CharBackend() if typed is None else typed
+        self.clock = Clock() if clock is None else clock
+        self.cable = Timer(self.clock, self, 0)
         self.keyboard = Ps2Keyboard()
         self.reset()
 
@@ -113,6 +128,8 @@ cdef class I8042(PortDevice):
         self.status = NOT_INHIBITED | SYSTEM
         self.data = self.awaiting = self.released = self.answer = self.answer_flags = 0
         self.answers = False
+        self.cable_free = 0
+        self.cable.disarm()
         self.keyboard.reset()
         self.drive_port(OUTPUT_PORT)
         self.update_irq()
@@ -128,6 +145,7 @@ cdef class I8042(PortDevice):
         if self.status & OUTPUT_FULL:
             self.status &= ~(OUTPUT_FULL | AUX_FULL)
             self.update_irq()
+            self.cable_free = self.clock.now() + BYTE_NS
             self.fill()
         return byte
 
@@ -216,12 +234,30 @@ cdef class I8042(PortDevice):
         while not self.ram[0] & KEYBOARD_OFF:
             byte = self.keyboard.next_byte()
             if byte < 0:
-                return
+                if not self.take_typed():
+                    return
+                continue
             if self.ram[0] & TRANSLATE:
                 byte = set2_to_set1(<uint8_t> byte, &self.released)
             if byte >= 0:
                 self.put(<uint8_t> byte, 0)
                 return
+
+    cdef bint take_typed(self) noexcept nogil:
+        """Give the keyboard one byte of what the host has typed; False if there is none, or not yet."""
+        if not self.keyboard.scanning or not self.typed.waiting():
+            return False
+        if self.clock.now() < self.cable_free:
+            self.cable.arm(self.cable_free)
+            return False
+        self.keyboard.enqueue(<uint8_t> self.typed.get())
+        return True
+
+    cdef void on_input(self) noexcept nogil:
+        self.fill()
+
+    cdef void on_timer(self, int number) noexcept nogil:
+        self.fill()
 
     cdef void put(self, uint8_t byte, uint8_t flags) noexcept nogil:
         self.data = byte
@@ -286,3 +322,6 @@ cdef class I8042(PortDevice):
         self.answers, self.answer, self.answer_flags = record["answers"], record["answer"], flags
         self.drive_port(record["output_port"])
         self.update_irq()
+        self.cable_free = 0
+        self.cable.disarm()
+        self.fill()

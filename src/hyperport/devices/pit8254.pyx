@@ -59,6 +59,7 @@ cdef enum:
 
     # port 0x61
     GATE2 = 0x01            # gate of channel 2
+    SPEAKER_DATA = 0x02     # OUT of channel 2 reaches the speaker
     PORT_B_KEPT = 0x0F      # and speaker data, parity and channel check enable
     REFRESH = 0x10          # toggles with each DRAM refresh request
     OUT2 = 0x20             # OUT of channel 2
@@ -108,9 +109,9 @@ RECORD = {
     "rises": (1, 3), "null_count": (1, 3), "load_kind": (2, 3), "low_byte": (8, 3), "expect_high": (1, 3),
     "read_high": (1, 3), "latched": (2, 3), "status_latched": (1, 3), "status": (8, 3), "latch": (16, 3),
     "residue": (16, 3), "reload": (17, 3), "count": (17, 3), "held": (60, 3),
-    "age": (60, 3), "load_in": (32, 3), "late": 60, "irq": 1, "port_b": 4,
+    "age": (60, 3), "load_in": (32, 3), "late": 60, "service_in": 30, "irq": 1, "port_b": 4,
 }
-STORED = [field for field in RECORD if field not in ("age", "load_in", "late", "irq", "port_b")]
+STORED = [field for field in RECORD if field not in ("age", "load_in", "late", "service_in", "irq", "port_b")]
 RELATIVE = ("age", "load_in")
 
 
@@ -223,11 +224,15 @@ cdef class Pit8254(PortDevice):
     cdef Channel channels[3]
     cdef int64_t next_edge      # tick of channel 0's next rising edge that was not delivered, or NEVER
     cdef uint32_t port_b        # what was written to port 0x61
+    cdef object listener        # who hears the speaker, or None
+    cdef uint32_t divisor       # of the tone that the listener was last told of; 0 for silence
 
     def __init__(self, Clock clock not None, IrqLine irq0=None):
         self.clock = clock
         self.irq0 = IrqLine() if irq0 is None else irq0
         self.timer = Timer(clock, self, 0)
+        self.listener = None
+        self.divisor = 0
         self.reset()
 
     def reset(self):
@@ -243,6 +248,7 @@ cdef class Pit8254(PortDevice):
         self.next_edge = NEVER
         self.timer.disarm()
         self.irq0.drive(0)
+        self.update_speaker()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         cdef int64_t now
@@ -270,6 +276,8 @@ cdef class Pit8254(PortDevice):
             set_gate(&self.channels[2], byte & GATE2, now)
         else:
             self.write_count(offset, byte, now, now_ns)
+        if self.listener is not None:
+            self.update_speaker()
 
     cdef void on_timer(self, int number) noexcept nogil:
         cdef uint64_t now_ns = self.clock.now()
@@ -279,6 +287,26 @@ cdef class Pit8254(PortDevice):
         self.arm(now, now_ns, now_ns + MIN_SERVICE_NS)
 
     # side effects
+
+    def listen(self, listener):
+        """Call listener(ns since power-on, hertz) whenever the speaker's tone changes; 0.0 hertz is silence.
+
+        A tone is channel 2 in mode 2 or 3 with its gate and the speaker's data bit on; clicks by the data bit alone
+        are none. It is called on the vCPU's thread and must not raise. None ends it.
+        """
+        self.listener = listener
+        self.divisor = 0
+        self.update_speaker()
+
+    cdef void update_speaker(self) noexcept with gil:
+        """Tell the listener what the speaker does, if that has changed."""
+        cdef Channel *ch = &self.channels[2]
+        cdef bint sounds = self.port_b & (GATE2 | SPEAKER_DATA) == GATE2 | SPEAKER_DATA
+        cdef uint32_t divisor = ch.reload if sounds and ch.written and (ch.mode == 2 or ch.mode == 3) else 0
+        if self.listener is None or divisor == self.divisor:
+            return
+        self.divisor = divisor
+        self.listener(self.clock.now(), HZ / <double> divisor if divisor else 0.0)
 
     cdef void settle(self, Channel *ch, int64_t now) noexcept nogil:
         """Let the load that waits happen if its time has come."""
@@ -322,6 +350,13 @@ cdef class Pit8254(PortDevice):
         else:
             due = ticks_to_ns(self.next_edge)
         self.timer.arm(due if due > earliest else earliest)
+
+    cdef uint64_t service_in(self, int64_t now) noexcept nogil:
+        """ns until the next service, if that waits for more than the next edge; else 0."""
+        cdef uint64_t now_ns = self.clock.now(), due = self.timer.deadline
+        if due <= now_ns or due - now_ns > SECOND or (self.next_edge > now and due == ticks_to_ns(self.next_edge)):
+            return 0
+        return due - now_ns
 
     cdef void reschedule(self, int64_t now, uint64_t now_ns) noexcept nogil:
         """Channel 0 was programmed: unless edges are owed, find the next one anew."""
@@ -390,6 +425,7 @@ cdef class Pit8254(PortDevice):
             channels.append(state)
         record = {field: [state[field] for state in channels] for field in [*STORED, *RELATIVE]}
         record["late"] = now - self.next_edge + 1 if self.next_edge <= now else 0
+        record["service_in"] = self.service_in(now)
         record["irq"] = self.irq0.level
         record["port_b"] = self.port_b
         return record
@@ -418,6 +454,9 @@ cdef class Pit8254(PortDevice):
         self.next_edge = next_rising(&self.channels[0], now - <int64_t> record["late"])
         self.irq0.drive(record["irq"])
         self.arm(now, self.clock.now(), 0)
+        if record["service_in"] and self.next_edge != NEVER:
+            self.timer.arm(self.clock.now() + <uint64_t> record["service_in"])
+        self.update_speaker()
 
 
 cdef uint8_t mode_of(uint8_t control) noexcept nogil:

@@ -9,7 +9,7 @@ Both are defined element by element, so that they show a lost, doubled or reorde
 the guest finds it by seeding it and reading the checksum's start value.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from hyperport.bus.device cimport PortDevice
@@ -62,28 +62,38 @@ cdef class TestDevice(PortDevice):
             self.checksum = FNV_START
 
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
-        cdef uint32_t _i, value, state
+        cdef uint32_t i, state
+        cdef uint16_t word
         if offset != DATA:
             PortDevice.io_read_block(self, offset, size, count, data)
             return
         state = self.state
-        for _i in range(count):
+        for i in range(count):
             state = state * <uint32_t> LCG_FACTOR + <uint32_t> LCG_STEP
-            value = state >> (32 - 8 * size)
-            memcpy(data, &value, size)
-            data += size
+            if size == 1:
+                data[i] = <uint8_t> (state >> 24)
+            elif size == 2:
+                word = <uint16_t> (state >> 16)
+                memcpy(data + 2 * i, &word, 2)
+            else:
+                memcpy(data + 4 * i, &state, 4)
         self.state = state
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
-        cdef uint32_t _i, value, checksum
+        cdef uint32_t i, value, checksum
+        cdef uint16_t word
         if offset != DATA:
             PortDevice.io_write_block(self, offset, size, count, data)
             return
         checksum = self.checksum
-        for _i in range(count):
-            value = 0
-            memcpy(&value, data, size)
-            data += size
+        for i in range(count):
+            if size == 1:
+                value = data[i]
+            elif size == 2:
+                memcpy(&word, data + 2 * i, 2)
+                value = word
+            else:
+                memcpy(&value, data + 4 * i, 4)
             checksum = (checksum ^ value) * <uint32_t> FNV_PRIME
         self.checksum = checksum
 

@@ -19,10 +19,13 @@ from hyperport.errors import FetchError
 
 READY: Final = "hyperport: guest ready"  # the line that /init prints once user space runs
 
-MODULE_LIST: Final = "etc/modules"  # paths of the modules, one a line, each after those that it needs
 MODULE_FOLDER: Final = "lib/modules"
+SET_FOLDER: Final = "etc/modules"  # a file for each set: "NAME PARAMETERS", one a line, each after those that it needs
+RUN: Final = "etc/run"  # a script that a second archive behind this one may bring; it runs after the READY line
 
-# /init runs as process 1. Words of the kernel's command line that it knows: hp.test=reboot.
+# /init runs as process 1. Words of the kernel's command line that it knows:
+#   hp.modules=SET,SET   load these sets of modules; `load SET` does it later
+#   hp.test=reboot       reboot at once
 # Busybox's shell finds its own commands through /proc/self/exe, so the first mount names busybox.
 INIT: Final = f"""\
 #!/bin/sh
@@ -30,13 +33,15 @@ export PATH=/bin HOME=/root
 /bin/busybox mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
-if [ -f /{MODULE_LIST} ]; then
-    while read -r module; do
-        insmod "/$module" || echo "hyperport: $module was not loaded"
-    done </{MODULE_LIST}
-fi
+read -r words </proc/cmdline
+for word in $words; do
+    case $word in
+    hp.modules=*) IFS=,; set -- ${{word#*=}}; unset IFS; load "$@" ;;
+    esac
+done
 echo "{READY}"
-for word in $(cat /proc/cmdline); do
+[ -f /{RUN} ] && sh /{RUN}
+for word in $words; do
     case $word in
     hp.test=reboot) reboot -f ;;
     esac
@@ -45,6 +50,19 @@ busybox --install -s /bin
 cd /root
 setsid cttyhack sh
 reboot -f
+"""
+
+LOAD: Final = f"""\
+#!/bin/sh
+for set in "$@"; do
+    if [ ! -f "/{SET_FOLDER}/$set" ]; then
+        echo "load: no modules called $set; there are:" $(ls /{SET_FOLDER})
+        continue
+    fi
+    while read -r module parameters; do
+        [ -d "/sys/module/$module" ] || insmod "/{MODULE_FOLDER}/$module.ko" $parameters || echo "load: not $module"
+    done <"/{SET_FOLDER}/$set"
+done
 """
 
 
@@ -151,19 +169,30 @@ def load_order(wanted: Sequence[str], modules: Mapping[str, Module], builtin: It
     return list(order.values())
 
 
-def build(busybox: bytes, modules: Sequence[tuple[str, bytes]] = ()) -> bytes:
-    """The archive. busybox is a static program; modules are (file name, content) in the order to load them."""
-    folders = ("bin", "dev", "etc", "lib", MODULE_FOLDER, "proc", "root", "sys", "tmp")
+def build(
+    busybox: bytes,
+    modules: Mapping[str, bytes] | None = None,
+    sets: Mapping[str, Sequence[str]] | None = None,
+    tools: Sequence[Entry] = (),
+) -> bytes:
+    """The archive. busybox is a static program; modules are contents by name.
+
+    sets are lines "NAME PARAMETERS" by the set's word, in the order to load them; tools are files besides, in bin,
+    etc or lib.
+    """
+    folders = ("bin", "dev", "etc", SET_FOLDER, "lib", MODULE_FOLDER, "proc", "root", "sys", "tmp")
     entries = [directory(path) for path in folders]
     entries += [
         character_device("dev/console", 5, 1),  # the kernel opens it for /init before devtmpfs is there
         character_device("dev/null", 1, 3, 0o666),
         regular("bin/busybox", busybox, 0o755),
         symlink("bin/sh", "busybox"),
+        regular("bin/load", LOAD.encode(), 0o755),
         regular("init", INIT.encode(), 0o755),
     ]
-    paths = [f"{MODULE_FOLDER}/{name}" for name, _ in modules]
-    if paths:
-        entries.append(regular(MODULE_LIST, "".join(f"{path}\n" for path in paths).encode()))
-    entries += [regular(path, data) for path, (_, data) in zip(paths, modules, strict=True)]
-    return cpio(entries)
+    entries += [
+        regular(f"{SET_FOLDER}/{word}", "".join(f"{line}\n" for line in lines).encode())
+        for word, lines in (sets or {}).items()
+    ]
+    entries += [regular(f"{MODULE_FOLDER}/{name}.ko", data) for name, data in (modules or {}).items()]
+    return cpio([*entries, *tools])

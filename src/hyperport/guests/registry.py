@@ -27,7 +27,7 @@ MIB: Final = 1 << 20
 MANIFEST: Final = "manifest.json"
 
 # Words of the kernel's command line for this PC.
-#   console=ttyS0    the first 16550A is the console; there is no screen
+#   console=ttyS0    the first 16550A is the console; with console=tty0 the screen is one as well
 #   panic=-1         a panic resets at once, so that the machine ends with an outcome
 #   acpi=off         there is no ACPI: without a search for its tables and an error line about it
 #   nokaslr          runs can be compared, and addresses found in System.map
@@ -46,6 +46,8 @@ class Guest:
     initrd: str | None = None
     append: str = ""
     memory: int = 128 * MIB  # bytes
+    screen: str = ""  # what append needs besides when the console is to be on the screen
+    stamp: str | None = None  # of recipes.stamp(): a fetched guest with another one is out of date
 
 
 GUESTS: Final[dict[str, Guest]] = {
@@ -58,6 +60,8 @@ GUESTS: Final[dict[str, Guest]] = {
             recipes.debian("686"),
             recipes.INITRAMFS,
             DEBIAN_APPEND,
+            screen="console=tty0",
+            stamp=recipes.stamp(),
         ),
         Guest(
             "debian-pae",
@@ -66,6 +70,8 @@ GUESTS: Final[dict[str, Guest]] = {
             recipes.debian("686-pae"),
             recipes.INITRAMFS,
             DEBIAN_APPEND,
+            screen="console=tty0",
+            stamp=recipes.stamp(),
         ),
         Guest(
             "memtest",
@@ -81,6 +87,7 @@ GUESTS: Final[dict[str, Guest]] = {
                 ("demo", "drives the chips of the PC and ends by itself"),
                 ("stress", "checks itself under interrupts at arbitrary points; irqs=N"),
                 ("faults", "user-mode faults, one line each"),
+                ("diskbench", "times reads of hda by REP INS; n=N, needs --disk"),
                 ("portbench", "times port accesses, int 80h and page faults; n=N"),
                 ("outcome", "ends in the way its command line names: reset8042, triple, halt, exit N, ..."),
                 ("echo", "echoes the console in capitals until Ctrl-D, then its count and checksum"),
@@ -110,6 +117,7 @@ class FetchedGuest:
     append: str
     memory: int
     versions: dict[str, str]
+    screen: str = ""
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True):
@@ -133,7 +141,10 @@ def find(name: str) -> Guest:
 
 
 def locate(name: str) -> FetchedGuest:
-    """A guest that is built in or has been fetched. Raises FetchError if it has not, ConfigError if nobody knows it."""
+    """A guest that is built in or has been fetched.
+
+    Raises FetchError if it has not, or by another version of hyperport; ConfigError if nobody knows it.
+    """
     guest = find(name)
     if guest.recipe is None:
         folder = Path(str(resources.files("hyperport.guests"))) / "bin"
@@ -144,6 +155,8 @@ def locate(name: str) -> FetchedGuest:
     manifest = read_manifest(folder)
     if manifest is None or manifest.name != name or not _complete(guest, folder):
         raise FetchError(f"guest {name}: not in {folder}; get it with: hyperport fetch {name}")
+    if guest.stamp is not None and manifest.versions.get(recipes.STAMP) != guest.stamp:
+        raise FetchError(f"guest {name}: {folder} is of another hyperport; renew it with: hyperport fetch {name}")
     return _fetched(guest, folder, manifest.versions)
 
 
@@ -195,7 +208,7 @@ def _complete(guest: Guest, folder: Path) -> bool:
 def _fetched(guest: Guest, folder: Path, versions: dict[str, str]) -> FetchedGuest:
     initrd = folder / guest.initrd if guest.initrd else None
     return FetchedGuest(
-        guest.name, guest.description, folder / guest.kernel, initrd, guest.append, guest.memory, versions
+        guest.name, guest.description, folder / guest.kernel, initrd, guest.append, guest.memory, versions, guest.screen
     )
 
 

@@ -59,22 +59,26 @@ def run_statistics(
     }
 
 
-def check_destination(path: Path) -> None:
+def check_destination(path: Path, what: str = "statistics") -> None:
     """Raise ConfigError, before a long run, if path could not be written after it."""
     directory = path.parent
     if path.is_dir() or not directory.is_dir() or not os.access(directory, os.W_OK):
-        raise ConfigError(f"statistics: {path} cannot be written; name a file in a directory that can")
+        raise ConfigError(f"{what}: {path} cannot be written; name a file in a directory that can")
 
 
 def write_statistics(path: Path, statistics: Mapping[str, Any]) -> None:
-    """Write the object to path, whole or not at all. A device or pipe is written directly."""
-    text = msgspec.json.format(msgspec.json.encode(statistics), indent=2) + b"\n"
+    """Write the object to path, whole or not at all."""
+    write_whole(path, msgspec.json.format(msgspec.json.encode(statistics), indent=2) + b"\n")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all. A device or pipe is written directly."""
     if path.exists() and not path.is_file():
-        path.write_bytes(text)
+        path.write_bytes(content)
         return
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(text)
+        unfinished.write_bytes(content)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -9,7 +9,8 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.bus.port_bus cimport DIRECTION_IN, EXIT, PortBus
 from hyperport.cpu.decode cimport PortInstruction
-from hyperport.cpu.guest_cpu cimport GuestCpu
+from hyperport.cpu.fetch cimport fetch_and_decode
+from hyperport.cpu.guest_cpu cimport EDX, GuestCpu
 from hyperport.cpu.string_io cimport StringAccess, run_string, string_of
 
 
@@ -34,8 +35,12 @@ cdef class PortPath:
         pass
 
     cdef bint port_string(self, GuestCpu cpu, const PortInstruction *instruction) noexcept nogil:
-        """A REP INS or OUTS; permission is checked. True when complete, False in an interrupt window. May fault."""
+        """An INS or OUTS; permission is checked. True when complete, False between two elements. May fault."""
         return True
+
+    cdef void fault_begins(self) noexcept nogil:
+        """The engine is about to raise the #GP of an access. Called only while profile is on."""
+        pass
 
     cdef bint on_fault(self, GuestCpu cpu) noexcept nogil:
         """The guest got #GP(0). True if that was a port access, which is now done. May fault."""
@@ -63,3 +68,13 @@ cdef class ExitPath(PortPath):
         cdef StringAccess access
         string_of(cpu, instruction, &access)
         return run_string(cpu, self.bus, &access, EXIT)
+
+    cdef bint on_fault(self, GuestCpu cpu) noexcept nogil:
+        """INS or OUTS of code that is not privileged enough to do without the I/O map."""
+        cdef PortInstruction instruction
+        if fetch_and_decode(cpu, &instruction) <= 0 or not instruction.string:
+            return False
+        if not cpu.port_allowed(cpu.get(EDX) & 0xFFFF, instruction.size):
+            return False
+        cpu.retire(instruction.length if self.port_string(cpu, &instruction) else 0)
+        return True

@@ -7,8 +7,9 @@ from hyperport.cpu.guest_cpu cimport GuestCpu
 from hyperport.paths.port_path cimport PortPath
 
 cdef class TrapPath(PortPath):
-    cdef public bint profile
-    cdef readonly uint64_t traps_taken
+    cdef readonly uint64_t traps_profiled
+    cdef uint64_t fault_began
+    cdef readonly uint64_t fault_ticks
     cdef readonly uint64_t decode_ticks
     cdef readonly uint64_t simulate_ticks
     cdef void simulate(self, GuestCpu cpu, PortInstruction *instruction) noexcept nogil

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from hyperport.paths.port_path import PortPath
 
+def clock_cost() -> int: ...
+
 class TrapPath(PortPath):
-    profile: bool
-    traps_taken: int
+    traps_profiled: int
+    fault_ticks: int
     decode_ticks: int
     simulate_ticks: int

@@ -7,8 +7,6 @@ from hyperport.memory cimport GuestMemory
 
 cdef enum:
     PAGE_SHIFT = 12
-    VGA_HOLE = 0xA0000              # up to 0xC0000: no RAM on a PC
-    VGA_HOLE_END = 0xC0000
 
 cdef uint64_t PAGE_MASK
 
@@ -19,7 +17,7 @@ cdef struct CodePage:
 cdef class TrackedVcpu(UnicornVcpu):
     cdef GuestMemory memory
     cdef CodePage *pages
-    cdef void *low_ram          # MemoryRegion of the core, below the VGA hole
+    cdef void *low_ram          # MemoryRegion of the core, below the hole
     cdef void *high_ram         # and above it
 
     cdef watch_pages(self, GuestMemory memory)

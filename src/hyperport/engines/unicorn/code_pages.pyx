@@ -16,7 +16,7 @@ from libc.stdlib cimport calloc, free
 
 from hyperport.engines.unicorn.fields cimport at, u64
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
-from hyperport.memory cimport GuestMemory
+from hyperport.memory cimport HOLE, HOLE_END, GuestMemory
 
 include "layout.pxi"
 
@@ -43,7 +43,7 @@ cdef class TrackedVcpu(UnicornVcpu):
     cdef void find_ram(self) noexcept:
         """Ask the core for its two RAM regions, once they are mapped."""
         self.low_ram = self.lib.memory_mapping(self.uc, 0)
-        self.high_ram = self.lib.memory_mapping(self.uc, VGA_HOLE_END)
+        self.high_ram = self.lib.memory_mapping(self.uc, HOLE_END)
 
     cdef void mark_code(self, void *host) noexcept nogil:
         cdef uint64_t offset = (<uint64_t> host & PAGE_MASK) - <uint64_t> self.memory.base
@@ -64,9 +64,9 @@ cdef class TrackedVcpu(UnicornVcpu):
 
     cdef void *region_of(self, uint64_t address) noexcept nogil:
         """The core's MemoryRegion at a physical address; RAM, which never moves, without its table walk."""
-        if address < VGA_HOLE:
+        if address < HOLE:
             return self.low_ram
-        if address < self.memory.size and address >= VGA_HOLE_END:
+        if address < self.memory.size and address >= HOLE_END:
             return self.high_ram
         return self.lib.memory_mapping(self.uc, address)
 

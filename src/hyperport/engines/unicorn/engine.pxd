@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from hyperport.backends.clock cimport Clock
 from hyperport.bus.device cimport PortDevice
 from hyperport.bus.interrupt_controller cimport InterruptController
+from hyperport.engines.unicorn.code_filter cimport CodeFilter
 from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
 from hyperport.paths.port_path cimport PortPath
 
@@ -31,6 +32,7 @@ cdef class UnicornEngine(CallingVcpu):
     cdef int listener_count
     cdef list _listening
     cdef Site sites[SITES]
+    cdef CodeFilter filter
     cdef readonly str dead
     cdef uint64_t exception_count[256]
     cdef uint64_t software_count[256]

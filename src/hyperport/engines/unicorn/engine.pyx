@@ -18,7 +18,8 @@ Ports.  The core's IN and OUT helpers call cpu_inb() to cpu_outl() through the l
     translator's notes for every access; here that is done only where an access may fault.
     A REP INS or OUTS arrives here at its first element; look_at() finds out, once for each place in translated
     code, and does the string whole. Doorbells and the other hypercalls: hypercalls.pyx.
-Port permission.  The core's IOPL and TSS-bitmap check is compiled out; port_allowed() in vcpu.pyx does it.
+Port permission.  The core's IOPL and TSS-bitmap check is compiled out; port_allowed() in vcpu.pyx does it. Where that
+    would come too late, code_filter.pyx makes the instruction another one.
 Stores and slow loads.  See code_pages.pyx.
 """
 
@@ -35,7 +36,8 @@ from hyperport.bus.attention cimport (
 from hyperport.bus.device cimport PortDevice
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.guest_cpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_TF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
+from hyperport.cpu.guest_cpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
+from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport (
     Library,
@@ -47,9 +49,9 @@ from hyperport.engines.unicorn.library cimport (
     tlb_fill_function,
 )
 from hyperport.abi.calls cimport CallTable
-from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT, VGA_HOLE, VGA_HOLE_END
+from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT
 from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
-from hyperport.memory cimport GuestMemory
+from hyperport.memory cimport HOLE, HOLE_END, GuestMemory
 from hyperport.paths.port_path cimport PortPath
 
 from hyperport.bus.attention import StopKind
@@ -66,6 +68,7 @@ cdef extern from "vcpu_thread.h":
     void hp_store_half(uint16_t *p, uint16_t v) nogil
     void *hp_current() nogil
     void hp_set_current(void *engine) nogil
+    uintptr_t hp_return_address "(uintptr_t) __builtin_return_address"(int level) nogil
 
 cdef enum:
     CODE_BUFFER = 32 << 20          # bytes of translated code before the core starts afresh
@@ -138,10 +141,17 @@ cdef void flush_code(void *cpu) noexcept nogil:
     library.flush_code(cpu)
 
 
+cdef uint32_t fetch_byte(void *env, uint64_t address) noexcept nogil:
+    if hp_current() == NULL:
+        return library.fetch_byte(env, address)
+    return filtered_byte(&(<UnicornEngine> hp_current()).filter, library, env, address, hp_return_address(0))
+
+
 cdef Library *library = NULL
-cdef void *redirections[7]
+cdef void *redirections[8]
 redirections[:] = [<void *> in_byte, <void *> in_word, <void *> in_long,
-                   <void *> out_byte, <void *> out_word, <void *> out_long, <void *> flush_code]
+                   <void *> out_byte, <void *> out_word, <void *> out_long, <void *> flush_code,
+                   <void *> fetch_byte]
 
 
 cdef void on_exception(void *uc, uint32_t vector, void *user) noexcept nogil:
@@ -250,6 +260,7 @@ cdef class UnicornEngine(CallingVcpu):
         self.pin = A20Pin()
         self.lib = load_library()
         self.watch_pages(memory)
+        forget_position(&self.filter)
         self._open()
         self._map()
         self._hook()
@@ -276,15 +287,15 @@ cdef class UnicornEngine(CallingVcpu):
         cdef uint8_t *base = self.memory.base
         cdef void *read = <void *> on_mmio_read
         cdef void *write = <void *> on_mmio_write
-        self._ok(self.lib.mem_map_ptr(self.uc, 0, VGA_HOLE, UC_PROT_ALL, base), "mapping low RAM")
-        self._ok(self.lib.mem_map_ptr(self.uc, VGA_HOLE_END, size - VGA_HOLE_END, UC_PROT_ALL, base + VGA_HOLE_END),
+        self._ok(self.lib.mem_map_ptr(self.uc, 0, HOLE, UC_PROT_ALL, base), "mapping low RAM")
+        self._ok(self.lib.mem_map_ptr(self.uc, HOLE_END, size - HOLE_END, UC_PROT_ALL, base + HOLE_END),
                  "mapping RAM")
-        self._ok(self.lib.mmio_map(self.uc, VGA_HOLE, VGA_HOLE_END - VGA_HOLE, read, <void *> self, write,
-                                   <void *> self), "mapping the VGA hole")
+        self._ok(self.lib.mmio_map(self.uc, HOLE, HOLE_END - HOLE, read, <void *> self, write,
+                                   <void *> self), "mapping the hole")
         self._ok(self.lib.mmio_map(self.uc, size, TOP_OF_PHYSICAL - size, read, <void *> self, write,
                                    <void *> self), "mapping the space above RAM")
         # Fetches float high too (FFh FFh is #UD); MMIO of the core cannot be executed by itself.
-        self._ok(self.lib.mem_protect(self.uc, VGA_HOLE, VGA_HOLE_END - VGA_HOLE, UC_PROT_ALL), "mapping the VGA hole")
+        self._ok(self.lib.mem_protect(self.uc, HOLE, HOLE_END - HOLE, UC_PROT_ALL), "mapping the hole")
         self._ok(self.lib.mem_protect(self.uc, size, TOP_OF_PHYSICAL - size, UC_PROT_ALL), "mapping the space above RAM")
 
     cdef _hook(self):
@@ -440,6 +451,8 @@ cdef class UnicornEngine(CallingVcpu):
         cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
         port &= 0xFFFF
         if self.path.traps:
+            if self.path.profile:
+                self.path.fault_begins()
             self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
         if site.caller != caller or site.kind != SITE_PLAIN:
             self.look_at(port, False, caller)
@@ -452,11 +465,16 @@ cdef class UnicornEngine(CallingVcpu):
     cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil:
         cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
         port &= 0xFFFF
-        if site.caller != caller or site.kind != SITE_PLAIN:
+        if site.caller == caller and site.kind == SITE_DOORBELL:
+            if self.ring(site.number, caller):
+                return
+        elif site.caller != caller or site.kind != SITE_PLAIN:
             if self.calls is not None or not self.path.traps:
                 if self.look_at(port, True, caller):
                     return
         if self.path.traps:
+            if self.path.profile:
+                self.path.fault_begins()
             self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
             self.lib.restore_state(self.cpu, caller, False)
@@ -469,9 +487,6 @@ cdef class UnicornEngine(CallingVcpu):
         cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
         cdef PortInstruction instruction
         cdef uint32_t number
-        cdef bint complete
-        if site.caller == caller and site.kind == SITE_DOORBELL:
-            return self.ring(site.number, caller)
         self.lib.restore_state(self.cpu, caller, False)
         if out and self.calls is not None:
             number = self.doorbell_here()
@@ -480,16 +495,11 @@ cdef class UnicornEngine(CallingVcpu):
                 site.kind = SITE_DOORBELL
                 site.number = <uint8_t> number
                 return self.ring(number, caller)
-        if fetch_and_decode(self, &instruction) > 0 and instruction.string and instruction.rep:
-            if self.flags() & EFLAGS_TF:
-                return False                # single steps see every element
-            if not self.port_allowed(port, instruction.size):
-                self.fault(VECTOR_GP, 0)
-            if self.path.traps:
-                return False
-            complete = self.path.port_string(self, &instruction)
-            if complete:
+        if not self.path.traps and fetch_and_decode(self, &instruction) > 0 and instruction.string and instruction.rep:
+            if self.path.port_string(self, &instruction):       # CPL and IOPL allow it: see code_filter.pyx
                 self.retire(instruction.length)
+            else:
+                self.retire(0)
             self.lib.leave_block(self.cpu)
         site.caller = caller
         site.kind = SITE_PLAIN
@@ -521,7 +531,7 @@ cdef class UnicornEngine(CallingVcpu):
             if vector == VECTOR_PF and self.string_call_faulted():
                 return
             self.exception_count[vector] += 1
-            if vector == VECTOR_GP and self.path.traps and not u32(env, ENV_ERROR_CODE)[0]:
+            if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0]:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
                 if self.path.on_fault(self):

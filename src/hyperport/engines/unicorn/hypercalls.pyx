@@ -76,9 +76,9 @@ cdef class CallingVcpu(TrackedVcpu):
     cdef bint ring(self, uint32_t number, uintptr_t caller) noexcept nogil:
         """A doorbell was rung: do the call. False where CPL or the offered set make it an ordinary OUT."""
         cdef int result
-        if self.privilege() > 1:
+        if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL > 1:
             return False
-        if self.calls.is_string(number):
+        if self.calls.shapes[number].string:
             self.lib.restore_state(self.cpu, caller, False)     # a page fault must find EIP at the doorbell
         result = self.calls.vmi_call(self, number)
         if result == CALL_AGAIN:

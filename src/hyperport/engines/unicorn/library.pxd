@@ -54,13 +54,14 @@ cdef struct Library:
     tlb_fill_function tlb_fill
     exec_interrupt_function exec_interrupt
     memory_mapping_function memory_mapping
-    # what the core's IN and OUT call; redirect_port_access() puts others in their place
+    # what the core's IN and OUT and its translator call; redirect_calls() puts others in their place
     uint8_t (*in_byte)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
     uint16_t (*in_word)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
     uint32_t (*in_long)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
     void (*out_byte)(void *uc, uint32_t port, uint8_t value, uintptr_t return_address) noexcept nogil
     void (*out_word)(void *uc, uint32_t port, uint16_t value, uintptr_t return_address) noexcept nogil
     void (*out_long)(void *uc, uint32_t port, uint32_t value, uintptr_t return_address) noexcept nogil
+    uint32_t (*fetch_byte)(void *env, uint64_t address) noexcept nogil
 
 cdef Library *load_library() except NULL
 cdef int redirect_calls(void **functions) except -1

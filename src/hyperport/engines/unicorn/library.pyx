@@ -81,8 +81,11 @@ SYMBOLS = (
     ("out_byte", b"cpu_outb_x86_64"),
     ("out_word", b"cpu_outw_x86_64"),
     ("out_long", b"cpu_outl_x86_64"),
+    ("fetch_byte", b"cpu_ldub_code_x86_64"),
 )
-REDIRECTED = (*(name for field, name in SYMBOLS if field.startswith(("in_", "out_"))), b"tb_flush_x86_64")
+REDIRECTED = (
+    *(name for field, name in SYMBOLS if field.startswith(("in_", "out_"))), b"tb_flush_x86_64", b"cpu_ldub_code_x86_64"
+)
 
 cdef Library the_library
 cdef bint loaded = False
@@ -128,7 +131,8 @@ cdef Library *load_library() except NULL:
 
 
 cdef int redirect_calls(void **functions) except -1:
-    """Let the core call these instead of its own, process-wide: in byte, word, long, out byte, word, long, flush."""
+    """Let the core call these instead of its own, process-wide: in byte, word, long, out byte, word, long, flush,
+    fetch."""
     for index, name in enumerate(REDIRECTED):
         if hp_redirect(handle, name, functions[<int> index]) < 1:
             raise EngineError(f"libunicorn does not call {name.decode()} as expected: it is another build; {ADVICE}")

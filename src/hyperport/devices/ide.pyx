@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""One IDE channel: the registers that two drives share, selection, soft reset and the INTRQ line.
+
+Clauses are those of ATA/ATAPI-6 (INCITS 361-2002). The drives: ata_drive.pyx, atapi_cdrom.pyx; what they have in
+common, with the way of a command and its data: ide_drive.pyx.
+
+- A write to a register goes to both drives; the device register's bit 4 selects the one that takes commands and data,
+  is read, and drives INTRQ. INTRQ of the other one waits until it is selected (clause 7.7).
+- Each register is two deep, for addresses of 48 bits: a write pushes the old value down, HOB in the device control
+  register lets it be read, and any write to a command block register clears HOB (clause 9.15).
+- A drive that is absent, beside a first one that is there: the first one answers for it, with a status of 0, and takes
+  no commands for it (clause 9.16.1). Where no drive answers, the bus floats, all ones but for bit 7, which each host
+  pulls down (clause 5.2.6): so a driver sees a device that is not busy and keeps nothing it is told, and gives up.
+- SRST holds both drives in BSY. When it goes, they show their signature: no time passes.
+- The data port moves words. A doubleword is two of them; a byte is the lower half of one.
+
+String accesses to the data port go straight between the guest's memory and the drive's buffer.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memset
+
+from hyperport.bus.device cimport PortDevice
+from hyperport.bus.irq cimport IrqLine
+from hyperport.devices.ide_drive cimport (
+    BSY, COMMAND, COUNT, DATA, DEVICE, ERROR, FEATURES, IDLE, LBA_HIGH, LBA_LOW, LBA_MID, SECOND, STATUS, IdeDrive)
+
+from hyperport.bus.record import check_record
+from hyperport.errors import StateError
+
+cdef enum:
+    CONTROL = 8             # write: device control; read: alternate status, which leaves INTRQ alone
+    REGISTERS = 9
+    FLOATING = 0x7F
+    CHUNK = 16384           # elements that are moved at once
+    EXECUTE_DEVICE_DIAGNOSTIC = 0x90
+
+cdef enum Control:          # clause 7.8
+    NIEN = 0x02             # INTRQ is not driven
+    SRST = 0x04             # software reset, while it is set
+    HOB = 0x80              # read the value written before the last
+    CONTROL_BITS = NIEN | SRST | HOB
+
+PREFIXES = ("first_", "second_")    # of the drives' fields
+
+
+cdef class IdeChannel(PortDevice):
+    """irq: INTRQ. first, second: device 0 and device 1, or None. Offsets 0 to 7: command block; 8: control block."""
+
+    name = "ide"
+    span = 9
+    widths = (1, 2, 4)
+
+    cdef IrqLine irq
+    cdef readonly tuple drives
+    cdef void *places[2]        # the drives again, without references to count
+    cdef int chosen             # which one is selected
+    cdef uint8_t control
+
+    def __init__(self, IrqLine irq=None, IdeDrive first=None, IdeDrive second=None):
+        self.irq = IrqLine() if irq is None else irq
+        self.drives = (first, second)
+        self.places[0] = NULL if first is None else <void *> first
+        self.places[1] = NULL if second is None else <void *> second
+        self.reset()
+
+    def reset(self):
+        self.control = 0
+        self.chosen = 0
+        for drive in self.drives:
+            if drive is not None:
+                drive.reset()
+        self.drive_line()
+
+    cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
+        cdef uint32_t value = 0xFFFFFFFF
+        cdef uint32_t low
+        if offset == DATA:
+            self.move_in(<uint8_t *> &value, size, 1)
+            return value
+        if size == 1:
+            return self.read_register(offset)
+        size >>= 1
+        low = self.io_read(offset, size) & ((<uint32_t> 1 << (8 * size)) - 1)
+        if offset + size < <uint32_t> REGISTERS:
+            value = self.io_read(offset + size, size)
+        return low | value << (8 * size)
+
+    cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+        if offset == DATA:
+            self.move_out(<const uint8_t *> &value, size, 1)
+        elif size == 1:
+            self.write_register(offset, <uint8_t> value)
+        else:
+            size >>= 1
+            self.io_write(offset, size, value & ((<uint32_t> 1 << (8 * size)) - 1))
+            if offset + size < <uint32_t> REGISTERS:
+                self.io_write(offset + size, size, value >> (8 * size))
+
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        if offset == DATA:
+            self.move_in(data, size, count)
+        else:
+            PortDevice.io_read_block(self, offset, size, count, data)
+
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        if offset == DATA:
+            self.move_out(data, size, count)
+        else:
+            PortDevice.io_write_block(self, offset, size, count, data)
+
+    # Registers.
+
+    cdef uint8_t read_register(self, uint32_t offset) noexcept nogil:
+        cdef void *place = self.places[self.chosen]
+        cdef int back = 8 if self.control & HOB else 0
+        if place == NULL and self.chosen == 1:
+            place = self.places[0]
+        if place == NULL:
+            return FLOATING
+        if offset == STATUS or offset == CONTROL:
+            return self.read_status(offset == CONTROL)
+        if offset == ERROR:
+            return (<IdeDrive> place).error
+        if offset == COUNT:
+            return <uint8_t> ((<IdeDrive> place).count >> back)
+        if offset == LBA_LOW:
+            return <uint8_t> ((<IdeDrive> place).low >> back)
+        if offset == LBA_MID:
+            return <uint8_t> ((<IdeDrive> place).mid >> back)
+        if offset == LBA_HIGH:
+            return <uint8_t> ((<IdeDrive> place).high >> back)
+        return (<IdeDrive> place).device
+
+    cdef uint8_t read_status(self, bint alternate) noexcept nogil:
+        cdef void *place = self.places[self.chosen]
+        if place == NULL:
+            return 0
+        if self.control & SRST:
+            return BSY
+        if not alternate:
+            (<IdeDrive> place).interrupt = False
+            self.drive_line()
+        return (<IdeDrive> place).status()
+
+    cdef void write_register(self, uint32_t offset, uint8_t value) noexcept nogil:
+        cdef int i
+        if offset == CONTROL:
+            self.write_control(value)
+            return
+        if self.control & SRST:
+            return
+        self.control &= ~HOB
+        if offset == COMMAND:
+            self.write_command(value)
+            return
+        if offset == DEVICE:
+            self.chosen = 1 if value & SECOND else 0
+        for i in range(2):
+            if self.places[i] != NULL:
+                self.push(<IdeDrive> self.places[i], offset, value)
+        self.drive_line()
+
+    cdef void push(self, IdeDrive drive, uint32_t offset, uint8_t value) noexcept nogil:
+        if offset == FEATURES:
+            drive.features = <uint16_t> (drive.features << 8 | value)
+        elif offset == COUNT:
+            drive.count = <uint16_t> (drive.count << 8 | value)
+        elif offset == LBA_LOW:
+            drive.low = <uint16_t> (drive.low << 8 | value)
+        elif offset == LBA_MID:
+            drive.mid = <uint16_t> (drive.mid << 8 | value)
+        elif offset == LBA_HIGH:
+            drive.high = <uint16_t> (drive.high << 8 | value)
+        elif offset == DEVICE:
+            drive.device = value
+
+    cdef void write_command(self, uint8_t code) noexcept nogil:
+        cdef void *place = self.places[self.chosen]
+        if code == EXECUTE_DEVICE_DIAGNOSTIC:   # both perform it, and device 0 answers (clause 8.9)
+            self.show_signatures()
+            place = self.places[0] if self.places[0] != NULL else self.places[1]
+            if place != NULL:
+                (<IdeDrive> place).interrupt = True
+        elif place != NULL:
+            (<IdeDrive> place).command(code)
+        self.drive_line()
+
+    cdef void write_control(self, uint8_t value) noexcept nogil:
+        cdef uint8_t before = self.control
+        cdef int i
+        self.control = value & CONTROL_BITS
+        if self.control & SRST and not before & SRST:
+            for i in range(2):
+                if self.places[i] != NULL:
+                    (<IdeDrive> self.places[i]).stop()
+                    (<IdeDrive> self.places[i]).interrupt = False
+        elif before & SRST and not self.control & SRST:
+            self.show_signatures()
+        self.drive_line()
+
+    cdef void show_signatures(self) noexcept nogil:
+        cdef int i
+        for i in range(2):
+            if self.places[i] != NULL:
+                (<IdeDrive> self.places[i]).signature()
+        self.chosen = 0
+
+    cdef void drive_line(self) noexcept nogil:
+        cdef void *place = self.places[self.chosen]
+        self.irq.drive(place != NULL and not self.control & NIEN and (<IdeDrive> place).interrupt)
+
+    # The data port.
+
+    cdef void move_in(self, uint8_t *data, uint32_t size, uint32_t count) noexcept nogil:
+        cdef void *place = self.places[self.chosen]
+        cdef uint32_t part
+        cdef uint8_t word[2]
+        while count:
+            part = 1 if size == 1 else min(count, <uint32_t> CHUNK)
+            if place == NULL:
+                memset(data, 0xFF, part * size)
+            elif size == 1:
+                (<IdeDrive> place).take(word, 2)
+                data[0] = word[0]
+            else:
+                (<IdeDrive> place).take(data, part * size)
+            data += part * size
+            count -= part
+        self.drive_line()
+
+    cdef void move_out(self, const uint8_t *data, uint32_t size, uint32_t count) noexcept nogil:
+        cdef void *place = self.places[self.chosen]
+        cdef uint32_t part
+        cdef uint8_t word[2]
+        if place == NULL:
+            return
+        word[1] = 0
+        while count:
+            part = 1 if size == 1 else min(count, <uint32_t> CHUNK)
+            if size == 1:
+                word[0] = data[0]
+                (<IdeDrive> place).put(word, 2)
+            else:
+                (<IdeDrive> place).put(data, part * size)
+            data += part * size
+            count -= part
+        self.drive_line()
+
+    # Saved state: the channel's own, and each drive's fields with a prefix.
+
+    def save(self):
+        record = {"control": self.control, "chosen": self.chosen}
+        for prefix, drive in zip(PREFIXES, self.drives, strict=True):
+            if drive is not None:
+                record |= {prefix + field: value for field, value in drive.save().items()}
+        return record
+
+    def load(self, record):
+        own = {field: value for field, value in record.items() if not field.startswith(PREFIXES)}
+        check_record(self.name, own, {"control": 8, "chosen": 1})
+        if own["control"] & ~CONTROL_BITS:
+            raise StateError(f"{self.name}: field control holds {own['control']:#x}, bits that are not kept")
+        parts = []
+        for prefix, drive in zip(PREFIXES, self.drives, strict=True):
+            part = {field.removeprefix(prefix): value for field, value in record.items() if field.startswith(prefix)}
+            if drive is None and part:
+                raise StateError(f"{self.name}: the saved channel has a drive more; load it into its like")
+            if drive is not None:
+                drive.check(part)
+                if own["control"] & SRST and part["phase"] != IDLE:
+                    raise StateError(f"{self.name}: a drive in reset moves no data")
+                parts.append((drive, part))
+        for drive, part in parts:
+            drive.load(part)
+        self.control = own["control"]
+        self.chosen = own["chosen"]
+        self.drive_line()

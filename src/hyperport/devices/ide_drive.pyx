@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""What hard disk and CD-ROM have in common: the registers, the sector buffer, and moving blocks through the data port.
+
+Names and clauses are those of ATA/ATAPI-6 (INCITS 361-2002). The channel (ide.pyx) selects a drive and hands it
+register writes, commands and data; a subclass (ata_drive.pyx, atapi_cdrom.pyx) knows the commands.
+
+A drive is in one of four phases. IDLE: a command may come. DATA_IN, DATA_OUT: the host moves a block through the
+data port, from or to the buffer, and DRQ is set. PACKET_OUT: the host writes the command packet of a packet device.
+
+    IDLE --command--> IDLE                      no data, or an error; INTRQ
+    IDLE --command--> DATA_IN                   the block is in the buffer; INTRQ
+    DATA_IN --last byte of the block read-->    DATA_IN with the next block and INTRQ, or IDLE
+    IDLE --command--> DATA_OUT                  room for the block; no INTRQ for the first one (clause 9.7)
+    DATA_OUT --last byte written-->             DATA_OUT for the next block, or IDLE; INTRQ either way
+
+The host's disk is quick, so each arrow is done within the access that causes it, and BSY shows in a reset only: to
+the guest these are very quick drives. INTRQ is dropped when the guest reads the status register or writes a command.
+
+The buffer, bytes 0 to filled - 1, may hold more than one block: position is the next byte to move, block_end the end of
+the block that DRQ stands for. block_moved() is called when position has come to block_end. Bytes that are moved without
+DRQ are lost, and read as ones.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy, memset
+
+from hyperport.backends.disk cimport Disk
+
+from hyperport.bus.record import check_record
+from hyperport.errors import StateError
+
+FIELDS = {
+    "error": 8, "device": 8, "features": 16, "count": 16, "low": 16, "mid": 16, "high": 16,
+    "failed": 1, "ready": 1, "interrupt": 1, "sleeping": 1,
+    "phase": 2, "position": 17, "block_end": 17, "filled": 17, "buffer": (8, BUFFER),
+}
+
+
+cdef class IdeDrive:
+    """disk: where the sectors are. Base of AtaDrive and AtapiCdrom."""
+
+    kind = "drive"
+    fields = FIELDS         # of save(); a subclass adds its own
+
+    def __init__(self, Disk disk not None):
+        self.disk = disk
+        self.reset()
+
+    def reset(self):
+        """Power-on."""
+        memset(self.buffer, 0, BUFFER)
+        self.power_on()
+        self.signature()
+
+    cdef void power_on(self) noexcept nogil:
+        """The settings that a software reset leaves alone."""
+        pass
+
+    cdef void signature(self) noexcept nogil:
+        """Registers after a reset or the device diagnostic (clause 9.12): here what both kinds have in common."""
+        self.stop()
+        self.error = 0x01       # the diagnostic found no fault
+        self.features = 0
+        self.count = 1
+        self.low = 1
+        self.device = 0
+        self.failed = False
+        self.interrupt = False
+        self.sleeping = False
+
+    cdef uint8_t status(self) noexcept nogil:
+        return ((DRDY | DSC if self.ready else 0) | (ERR if self.failed else 0)
+                | (DRQ if self.phase != IDLE else 0))
+
+    cdef void command(self, uint8_t code) noexcept nogil:
+        """The host has written the command register."""
+        self.fail(ABRT)
+
+    cdef void block_moved(self) noexcept nogil:
+        """The host has moved the last byte of the block."""
+        self.stop()
+
+    # For the subclasses.
+
+    cdef void stop(self) noexcept nogil:
+        self.phase = IDLE
+        self.position = self.block_end = self.filled = 0
+
+    cdef void done(self) noexcept nogil:
+        """The end of a command that has gone well."""
+        self.stop()
+        self.error = 0
+        self.failed = False
+        self.ready = True
+        self.interrupt = True
+
+    cdef void fail(self, uint8_t error) noexcept nogil:
+        self.done()
+        self.error = error
+        self.failed = True
+
+    cdef void offer(self, uint32_t block) noexcept nogil:
+        """The next block bytes of the buffer, or what there is left of it, are for the host to read."""
+        self.phase = DATA_IN
+        self.ready = True
+        self.block_end = min(self.position + block, self.filled)
+        self.interrupt = True
+
+    cdef void want(self, int phase, uint32_t block) noexcept nogil:
+        """The host is to write block bytes."""
+        self.phase = phase
+        self.ready = True
+        self.position = 0
+        self.block_end = self.filled = block
+
+    # The data port: size is even, for words are what it moves.
+
+    cdef void take(self, uint8_t *data, uint32_t size) noexcept nogil:
+        """The host reads size bytes."""
+        cdef uint32_t part
+        while size:
+            if self.phase != DATA_IN:
+                memset(data, 0xFF, size)
+                return
+            part = min(size, self.block_end - self.position)
+            memcpy(data, self.buffer + self.position, part)
+            self.position += part
+            data += part
+            size -= part
+            if self.position == self.block_end:
+                self.block_moved()
+
+    cdef void put(self, const uint8_t *data, uint32_t size) noexcept nogil:
+        """The host writes size bytes."""
+        cdef uint32_t part
+        while size and self.phase >= DATA_OUT:
+            part = min(size, self.block_end - self.position)
+            memcpy(self.buffer + self.position, data, part)
+            self.position += part
+            data += part
+            size -= part
+            if self.position == self.block_end:
+                self.block_moved()
+
+    # The 512 bytes of IDENTIFY: words, and text with its characters swapped in each word (clause 8.15.9).
+
+    cdef void put_word(self, uint32_t word, uint32_t value) noexcept nogil:
+        self.buffer[2 * word] = value & 0xFF
+        self.buffer[2 * word + 1] = value >> 8 & 0xFF
+
+    cdef void put_text(self, uint32_t word, uint32_t words, const char *text) noexcept nogil:
+        cdef uint32_t i
+        cdef bint ended = False
+        for i in range(2 * words):
+            ended = ended or text[i] == 0
+            self.buffer[2 * word + (i ^ 1)] = c' ' if ended else <uint8_t> text[i]
+
+    def save(self):
+        cdef uint32_t used = self.position if self.phase >= DATA_OUT else self.filled
+        return {
+            "error": self.error, "device": self.device, "features": self.features, "count": self.count,
+            "low": self.low, "mid": self.mid, "high": self.high, "failed": int(self.failed), "ready": int(self.ready),
+            "interrupt": int(self.interrupt), "sleeping": int(self.sleeping), "phase": self.phase,
+            "position": self.position, "block_end": self.block_end, "filled": self.filled,
+            "buffer": PyBytes_FromStringAndSize(<const char *> self.buffer, used),
+        }
+
+    def check(self, record):
+        """Raise StateError for a record that this drive cannot have made."""
+        check_record(self.kind, record, self.fields)
+        phase, at, end, filled = (record[field] for field in ("phase", "position", "block_end", "filled"))
+        if phase == IDLE:
+            possible = at == end == filled == 0
+        else:
+            possible = at < end <= filled <= BUFFER and at % 2 == end % 2 == filled % 2 == 0 and (
+                phase == DATA_IN or end == filled)
+        if not possible or len(record["buffer"]) != (at if phase >= DATA_OUT else filled):
+            raise StateError(f"{self.kind}: bytes {at} to {end} of {filled} are no block of phase {phase}")
+
+    def load(self, record):
+        cdef bytes data
+        self.check(record)
+        data = bytes(record["buffer"])
+        memcpy(self.buffer, <const uint8_t *> data, len(data))
+        self.error = record["error"]
+        self.device = record["device"]
+        self.features = record["features"]
+        self.count = record["count"]
+        self.low = record["low"]
+        self.mid = record["mid"]
+        self.high = record["high"]
+        self.failed = record["failed"]
+        self.ready = record["ready"]
+        self.interrupt = record["interrupt"]
+        self.sleeping = record["sleeping"]
+        self.phase = record["phase"]
+        self.position = record["position"]
+        self.block_end = record["block_end"]
+        self.filled = record["filled"]

@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""VGA in text mode: the registers. Text memory is guest RAM, and backends/display.py makes a picture of both.
+
+Source: IBM Personal System/2 Hardware Interface Technical Reference, "Video Subsystem" (1992), with its register
+names; values of mode 3: IBM PS/2 BIOS Interface Technical Reference.
+
+Offsets are ports less 3B0h. The CRTC and two other registers have two addresses, 3Bxh for a monochrome and 3Dxh for
+a colour display; bit 0 of the miscellaneous output register says which one answers, the other floats high.
+Power-on here is what a PC's firmware leaves: mode 3, 80 by 25 characters in 16 colours.
+
+The attribute controller has one port for index and data; a flip-flop says which comes next, and a read of input
+status 1 sets it back to index. Bit 5 of the index gives the palette to the display; while it is set, the CPU cannot
+write there.
+
+Input status 1 shows where the beam is. It is a function of the time only, with the timing of mode 3 (449 lines of
+31.778 us) whatever the guest programs: so a guest that waits for an edge finds one within 14.3 ms. Where the clock
+stands still while the guest runs (VirtualClock) each read that finds the same time as the last one moves the beam by
+a microsecond, which is what an access to an ISA bus takes.
+
+Not modelled: planes and graphics modes (A0000h-B7FFFh is no RAM), fonts that the guest loads, light pen, interrupt 2.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from hyperport.backends.clock cimport Clock
+from hyperport.bus.device cimport PortDevice
+
+from hyperport.bus.record import check_record
+from hyperport.errors import StateError
+
+cdef enum:
+    # offsets: port - 3B0h
+    MONO_CRTC_INDEX = 0x04
+    MONO_CRTC_DATA = 0x05
+    MONO_STATUS_1 = 0x0A        # write: feature control
+    ATTRIBUTE = 0x10            # index and data by turns; read: index
+    ATTRIBUTE_READ = 0x11
+    MISC_WRITE = 0x12           # read: input status 0
+    ENABLE = 0x13               # bit 0: video subsystem enable; kept, and nothing else
+    SEQUENCER_INDEX = 0x14
+    SEQUENCER_DATA = 0x15
+    PEL_MASK = 0x16
+    DAC_READ_INDEX = 0x17       # read: DAC state
+    DAC_WRITE_INDEX = 0x18
+    DAC_DATA = 0x19             # red, green, blue by turns, six bits each
+    FEATURE_READ = 0x1A
+    MISC_READ = 0x1C
+    GRAPHICS_INDEX = 0x1E
+    GRAPHICS_DATA = 0x1F
+    CRTC_INDEX = 0x24
+    CRTC_DATA = 0x25
+    STATUS_1 = 0x2A             # write: feature control
+    SPAN = 0x30
+
+    MISC_COLOUR = 0x01          # 1: 3D4h, 3D5h and 3DAh answer; 0: 3B4h, 3B5h and 3BAh
+    STATUS_0_SENSE = 0x10       # a colour display is there
+    STATUS_DISPLAY_OFF = 0x01   # the beam is in a horizontal or vertical blanking interval
+    STATUS_RETRACE = 0x08       # vertical retrace
+    FEATURE_BITS = 0x08         # vertical sync select
+
+    CRTC_END_RETRACE = 0x11
+    PROTECT = 0x80              # of CRTC_END_RETRACE: registers 0 to 7 cannot be written
+    OVERFLOW = 0x07
+    LINE_COMPARE_8 = 0x10       # of OVERFLOW: not protected
+
+    INDEX_BITS = 0x1F           # of the attribute controller
+    PALETTE_ON = 0x20           # of its index: the palette is the display's, the picture is on
+    PALETTE_SIZE = 16
+
+    CRTC_SIZE = 25
+    SEQUENCER_SIZE = 5
+    GRAPHICS_SIZE = 9
+    ATTRIBUTE_SIZE = 21
+    DAC_SIZE = 768
+
+    DAC_READING = 3             # DAC state: 3 after a read index, 0 after a write index
+
+    LINE_NS = 31778             # 900 dots of 28.322 MHz
+    SHOWN_NS = 25422            # 720 of them
+    FRAME_NS = LINE_NS * 449    # 70.09 Hz
+    PICTURE_NS = LINE_NS * 400
+    RETRACE_NS = LINE_NS * 412
+    RETRACE_END_NS = LINE_NS * 414
+    ACCESS_NS = 1000
+
+# Mode 3 as firmware sets it, and which bits of each register exist.
+cdef uint8_t[CRTC_SIZE] CRTC_MODE_3 = [
+    0x5F, 0x4F, 0x50, 0x82, 0x55, 0x81, 0xBF, 0x1F, 0x00, 0x4F, 0x0D, 0x0E, 0x00,
+    0x00, 0x00, 0x00, 0x9C, 0x8E, 0x8F, 0x28, 0x1F, 0x96, 0xB9, 0xA3, 0xFF]
+cdef uint8_t[CRTC_SIZE] CRTC_BITS = [
+    0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0x3F, 0x7F, 0xFF,
+    0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xEF, 0xFF]
+cdef uint8_t[SEQUENCER_SIZE] SEQUENCER_MODE_3 = [0x03, 0x00, 0x03, 0x00, 0x02]
+cdef uint8_t[SEQUENCER_SIZE] SEQUENCER_BITS = [0x03, 0x3D, 0x0F, 0x3F, 0x0E]
+cdef uint8_t[GRAPHICS_SIZE] GRAPHICS_MODE_3 = [0x00, 0x00, 0x00, 0x00, 0x00, 0x10, 0x0E, 0x00, 0xFF]
+cdef uint8_t[GRAPHICS_SIZE] GRAPHICS_BITS = [0x0F, 0x0F, 0x0F, 0x1F, 0x03, 0x7B, 0x0F, 0x0F, 0xFF]
+cdef uint8_t[ATTRIBUTE_SIZE] ATTRIBUTE_MODE_3 = [
+    0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x14, 0x07, 0x38, 0x39, 0x3A, 0x3B, 0x3C, 0x3D, 0x3E, 0x3F,
+    0x0C, 0x00, 0x0F, 0x08, 0x00]
+cdef uint8_t[ATTRIBUTE_SIZE] ATTRIBUTE_BITS = [
+    0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F, 0x3F,
+    0xEF, 0xFF, 0x3F, 0x0F, 0x0F]
+cdef enum:
+    MISC_MODE_3 = 0x67
+
+RECORD = {
+    "misc": 8, "enable": 8, "feature": 8, "crtc_index": 5, "crtc": (8, CRTC_SIZE), "sequencer_index": 3,
+    "sequencer": (8, SEQUENCER_SIZE), "graphics_index": 4, "graphics": (8, GRAPHICS_SIZE), "attribute_index": 6,
+    "attribute": (8, ATTRIBUTE_SIZE), "data_next": 1, "pel_mask": 8, "dac": (6, DAC_SIZE), "dac_index": 10,
+    "dac_write_index": 8, "dac_state": 2, "dac_latch": (6, 3), "beam_lead": 24, "just_polled": 1,
+}
+SIZES = {
+    "crtc": CRTC_SIZE, "sequencer": SEQUENCER_SIZE, "graphics": GRAPHICS_SIZE, "attribute": ATTRIBUTE_SIZE,
+    "dac": DAC_SIZE, "dac_latch": 3,
+}
+BITS = {
+    "crtc": CRTC_BITS[:CRTC_SIZE], "sequencer": SEQUENCER_BITS[:SEQUENCER_SIZE],
+    "graphics": GRAPHICS_BITS[:GRAPHICS_SIZE], "attribute": ATTRIBUTE_BITS[:ATTRIBUTE_SIZE],
+}
+
+
+cdef class Vga(PortDevice):
+    """clock: by whose time the beam moves."""
+
+    name = "vga"
+    span = SPAN
+
+    cdef Clock clock
+    cdef uint8_t misc, enable, feature
+    cdef uint8_t crtc_index, sequencer_index, graphics_index, attribute_index
+    cdef uint8_t crtc[CRTC_SIZE]
+    cdef uint8_t sequencer[SEQUENCER_SIZE]
+    cdef uint8_t graphics[GRAPHICS_SIZE]
+    cdef uint8_t attribute[ATTRIBUTE_SIZE]
+    cdef bint data_next             # the attribute controller's flip-flop
+    cdef uint8_t pel_mask
+    cdef uint8_t dac[DAC_SIZE]
+    cdef uint32_t dac_index         # in dac, counted in bytes: colour * 3 + component
+    cdef uint8_t dac_write_index    # what 3C8h reads back
+    cdef uint8_t dac_state
+    cdef uint8_t dac_latch[3]       # components written; the colour changes with the third
+    cdef uint64_t polled_at         # ns of the last read of input status 1
+    cdef uint64_t beam_lead         # ns that the beam is ahead of the clock
+
+    def __init__(self, Clock clock not None):
+        self.clock = clock
+        self.reset()
+
+    def reset(self):
+        cdef int i
+        self.misc, self.enable, self.feature = MISC_MODE_3, 1, 0
+        self.crtc_index = self.sequencer_index = self.graphics_index = 0
+        self.attribute_index = PALETTE_ON
+        self.data_next = False
+        memcpy(self.crtc, &CRTC_MODE_3[0], CRTC_SIZE)
+        memcpy(self.sequencer, &SEQUENCER_MODE_3[0], SEQUENCER_SIZE)
+        memcpy(self.graphics, &GRAPHICS_MODE_3[0], GRAPHICS_SIZE)
+        memcpy(self.attribute, &ATTRIBUTE_MODE_3[0], ATTRIBUTE_SIZE)
+        self.pel_mask = 0xFF
+        memset(self.dac, 0, DAC_SIZE)
+        for i in range(64):         # the colours of an EGA: bits 2 to 0 are 2/3 of red, green, blue, bits 5 to 3 1/3
+            self.dac[3 * i] = 0x2A * (i >> 2 & 1) + 0x15 * (i >> 5 & 1)
+            self.dac[3 * i + 1] = 0x2A * (i >> 1 & 1) + 0x15 * (i >> 4 & 1)
+            self.dac[3 * i + 2] = 0x2A * (i & 1) + 0x15 * (i >> 3 & 1)
+        self.dac_index = self.dac_write_index = self.dac_state = 0
+        memset(self.dac_latch, 0, 3)
+        self.polled_at = self.clock.now()
+        self.beam_lead = 0
+
+    cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
+        if offset < ATTRIBUTE or offset >= SPAN - 0x10:
+            return self.read_crtc(offset)
+        if offset == ATTRIBUTE:
+            return self.attribute_index
+        if offset == ATTRIBUTE_READ:
+            return self.attribute[self.attribute_index & INDEX_BITS] if self.has_attribute() else 0
+        if offset == MISC_WRITE:
+            return STATUS_0_SENSE
+        if offset == ENABLE:
+            return self.enable
+        if offset == SEQUENCER_INDEX:
+            return self.sequencer_index
+        if offset == SEQUENCER_DATA:
+            return self.sequencer[self.sequencer_index] if self.sequencer_index < SEQUENCER_SIZE else 0
+        if offset == PEL_MASK:
+            return self.pel_mask
+        if offset == DAC_READ_INDEX:
+            return self.dac_state
+        if offset == DAC_WRITE_INDEX:
+            return self.dac_write_index
+        if offset == DAC_DATA:
+            return self.read_dac()
+        if offset == FEATURE_READ:
+            return self.feature
+        if offset == MISC_READ:
+            return self.misc
+        if offset == GRAPHICS_INDEX:
+            return self.graphics_index
+        if offset == GRAPHICS_DATA:
+            return self.graphics[self.graphics_index] if self.graphics_index < GRAPHICS_SIZE else 0
+        return 0xFF
+
+    cdef uint32_t read_crtc(self, uint32_t offset) noexcept nogil:
+        offset = self.crtc_offset(offset)
+        if offset == CRTC_INDEX:
+            return self.crtc_index
+        if offset == CRTC_DATA:
+            return self.crtc[self.crtc_index] if self.crtc_index < CRTC_SIZE else 0
+        if offset == STATUS_1:
+            return self.read_status_1()
+        return 0xFF
+
+    cdef uint32_t crtc_offset(self, uint32_t offset) noexcept nogil:
+        """The colour address of a register at 3Bxh or 3Dxh; 0 if that address does not answer now."""
+        if offset < ATTRIBUTE:
+            return 0 if self.misc & MISC_COLOUR else offset + 0x20
+        return offset if self.misc & MISC_COLOUR else 0
+
+    cdef uint32_t read_status_1(self) noexcept nogil:
+        cdef uint64_t now = self.clock.now()
+        cdef uint64_t beam
+        if now == self.polled_at:
+            self.beam_lead = (self.beam_lead + ACCESS_NS) % FRAME_NS
+        self.polled_at = now
+        self.data_next = False
+        beam = (now + self.beam_lead) % FRAME_NS
+        return ((STATUS_DISPLAY_OFF if beam >= PICTURE_NS or beam % LINE_NS >= SHOWN_NS else 0)
+                | (STATUS_RETRACE if RETRACE_NS <= beam < RETRACE_END_NS else 0))
+
+    cdef uint32_t read_dac(self) noexcept nogil:
+        cdef uint8_t value = self.dac[self.dac_index]
+        self.step_dac()
+        return value
+
+    cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+        cdef uint8_t byte = <uint8_t> value
+        if offset < ATTRIBUTE or offset >= SPAN - 0x10:
+            self.write_crtc(offset, byte)
+        elif offset == ATTRIBUTE:
+            self.write_attribute(byte)
+        elif offset == MISC_WRITE:
+            self.misc = byte
+        elif offset == ENABLE:
+            self.enable = byte
+        elif offset == SEQUENCER_INDEX:
+            self.sequencer_index = byte & 7
+        elif offset == SEQUENCER_DATA:
+            if self.sequencer_index < SEQUENCER_SIZE:
+                self.sequencer[self.sequencer_index] = byte & SEQUENCER_BITS[self.sequencer_index]
+        elif offset == PEL_MASK:
+            self.pel_mask = byte
+        elif offset == DAC_READ_INDEX:
+            self.dac_index = 3 * <uint32_t> byte
+            self.dac_write_index = byte + 1
+            self.dac_state = DAC_READING
+        elif offset == DAC_WRITE_INDEX:
+            self.dac_index = 3 * <uint32_t> byte
+            self.dac_write_index = byte
+            self.dac_state = 0
+        elif offset == DAC_DATA:
+            self.write_dac(byte)
+        elif offset == GRAPHICS_INDEX:
+            self.graphics_index = byte & 0xF
+        elif offset == GRAPHICS_DATA and self.graphics_index < GRAPHICS_SIZE:
+            self.graphics[self.graphics_index] = byte & GRAPHICS_BITS[self.graphics_index]
+
+    cdef void write_crtc(self, uint32_t offset, uint8_t byte) noexcept nogil:
+        cdef uint8_t *kept
+        offset = self.crtc_offset(offset)
+        if offset == CRTC_INDEX:
+            self.crtc_index = byte & INDEX_BITS
+        elif offset == STATUS_1:
+            self.feature = byte & FEATURE_BITS
+        elif offset == CRTC_DATA and self.crtc_index < CRTC_SIZE:
+            kept = &self.crtc[self.crtc_index]
+            if self.crtc_index <= OVERFLOW and self.crtc[CRTC_END_RETRACE] & PROTECT:
+                if self.crtc_index == OVERFLOW:
+                    kept[0] = kept[0] & ~LINE_COMPARE_8 | byte & LINE_COMPARE_8
+            else:
+                kept[0] = byte & CRTC_BITS[self.crtc_index]
+
+    cdef void write_attribute(self, uint8_t byte) noexcept nogil:
+        cdef uint8_t index = self.attribute_index & INDEX_BITS
+        if not self.data_next:
+            self.attribute_index = byte & (INDEX_BITS | PALETTE_ON)
+        elif self.has_attribute() and not (index < PALETTE_SIZE and self.attribute_index & PALETTE_ON):
+            self.attribute[index] = byte & ATTRIBUTE_BITS[index]
+        self.data_next = not self.data_next
+
+    cdef void write_dac(self, uint8_t byte) noexcept nogil:
+        cdef uint32_t component = self.dac_index % 3
+        self.dac_latch[component] = byte & 0x3F
+        if component == 2:
+            memcpy(&self.dac[self.dac_index - 2], self.dac_latch, 3)
+        self.step_dac()
+
+    # Side effects.
+
+    cdef bint has_attribute(self) noexcept nogil:
+        return self.attribute_index & INDEX_BITS < ATTRIBUTE_SIZE
+
+    cdef void step_dac(self) noexcept nogil:
+        """On to the next component; after the third the index counts up."""
+        self.dac_index = (self.dac_index + 1) % DAC_SIZE
+        if self.dac_index % 3 == 0:
+            self.dac_write_index += 1
+
+    def registers(self):
+        """For whoever makes a picture: the register files by name, as save() has them. May be called at any time."""
+        return {
+            "crtc": bytes(self.crtc[:CRTC_SIZE]), "sequencer": bytes(self.sequencer[:SEQUENCER_SIZE]),
+            "graphics": bytes(self.graphics[:GRAPHICS_SIZE]), "attribute": bytes(self.attribute[:ATTRIBUTE_SIZE]),
+            "attribute_index": self.attribute_index, "pel_mask": self.pel_mask, "dac": bytes(self.dac[:DAC_SIZE]),
+        }
+
+    def save(self):
+        return {
+            "misc": self.misc, "enable": self.enable, "feature": self.feature, "crtc_index": self.crtc_index,
+            "crtc": list(self.crtc[:CRTC_SIZE]), "sequencer_index": self.sequencer_index,
+            "sequencer": list(self.sequencer[:SEQUENCER_SIZE]), "graphics_index": self.graphics_index,
+            "graphics": list(self.graphics[:GRAPHICS_SIZE]), "attribute_index": self.attribute_index,
+            "attribute": list(self.attribute[:ATTRIBUTE_SIZE]), "data_next": int(self.data_next),
+            "pel_mask": self.pel_mask, "dac": list(self.dac[:DAC_SIZE]), "dac_index": self.dac_index,
+            "dac_write_index": self.dac_write_index, "dac_state": self.dac_state,
+            "dac_latch": list(self.dac_latch[:3]), "beam_lead": self.beam_lead,
+            "just_polled": int(self.polled_at == self.clock.now()),
+        }
+
+    def load(self, record):
+        cdef int i
+        check_record(self.name, record, RECORD)
+        for field, size in SIZES.items():
+            if len(record[field]) != size:
+                raise StateError(f"{self.name}: field {field} must hold {size} numbers")
+        for field, bits in BITS.items():
+            if any(value & ~exist for value, exist in zip(record[field], bits, strict=True)):
+                raise StateError(f"{self.name}: field {field} holds a bit that its register does not have")
+        if (record["dac_index"] >= DAC_SIZE or record["dac_state"] not in (0, DAC_READING)
+                or record["feature"] & ~FEATURE_BITS or record["beam_lead"] >= FRAME_NS):
+            raise StateError(f"{self.name}: field dac_index, dac_state, feature or beam_lead is out of range")
+        self.misc, self.enable, self.feature = record["misc"], record["enable"], record["feature"]
+        self.crtc_index, self.sequencer_index = record["crtc_index"], record["sequencer_index"]
+        self.graphics_index, self.attribute_index = record["graphics_index"], record["attribute_index"]
+        for i in range(CRTC_SIZE):
+            self.crtc[i] = record["crtc"][i]
+        for i in range(SEQUENCER_SIZE):
+            self.sequencer[i] = record["sequencer"][i]
+        for i in range(GRAPHICS_SIZE):
+            self.graphics[i] = record["graphics"][i]
+        for i in range(ATTRIBUTE_SIZE):
+            self.attribute[i] = record["attribute"][i]
+        for i in range(DAC_SIZE):
+            self.dac[i] = record["dac"][i]
+        for i in range(3):
+            self.dac_latch[i] = record["dac_latch"][i]
+        self.data_next, self.pel_mask = record["data_next"], record["pel_mask"]
+        self.dac_index, self.dac_write_index = record["dac_index"], record["dac_write_index"]
+        self.dac_state, self.beam_lead = record["dac_state"], record["beam_lead"]
+        self.polled_at = self.clock.now() if record["just_polled"] else <uint64_t> -1

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+
+from hyperport.engines.unicorn.library cimport Library
+
+cdef struct CodeFilter:         # where the translator is in the bytes of one instruction
+    uint64_t next_opcode        # a prefix was read: the byte after it
+    uint64_t second_byte        # of a UD2 that was begun
+    uint32_t prefixes           # how many so far
+    uint32_t locked             # LOCK among them
+
+cdef void forget_position(CodeFilter *filter) noexcept nogil
+cdef uint32_t filtered_byte(CodeFilter *filter, Library *library, void *env, uint64_t address,
+                            uintptr_t caller) noexcept nogil

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""What the core's translator gets to read in place of port instructions that it would get wrong.
+
+Two things come too late in the helpers that IN and OUT call. INS has by then stored a 0 where the data are to go, and
+with a count of 0, or a page that is not there, no helper is called at all: no permission would be checked. And the core
+takes LOCK before a port instruction for no prefix at all. So the translator reads
+
+    HLT     for INS and OUTS, where CPL and IOPL alone do not allow ports (and so CPL is not 0): #GP(0), at the
+            instruction and before any of its effects. PortPath.on_fault() then looks at the bytes in memory.
+    UD2     for a port instruction with LOCK: #UD.
+
+It reads code byte by byte, by one function. Calls for opcodes come from one place in the core: the place that the
+first call of all comes from. After a prefix comes an opcode again.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memset
+
+from hyperport.cpu.guest_cpu cimport EFLAGS_VM
+from hyperport.engines.unicorn.fields cimport u32, u64
+from hyperport.engines.unicorn.library cimport Library
+
+include "layout.pxi"
+
+cdef enum:
+    CR0_PE = 1
+    MOST_PREFIXES = 14          # of an instruction that is not too long
+    LOCK = 0xF0
+    HLT = 0xF4
+    UD2_FIRST = 0x0F
+    UD2_SECOND = 0x0B
+
+    PREFIX = 1
+    STRING = 2
+    PLAIN = 3
+    IMMEDIATE = 4               # with a byte more
+
+cdef uint64_t NOWHERE = <uint64_t> -1
+cdef uintptr_t opcode_caller = 0
+
+cdef uint8_t[256] KIND
+memset(KIND, 0, sizeof(KIND))
+for _kind, _opcodes in (
+    (PREFIX, b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3"),
+    (STRING, b"\x6c\x6d\x6e\x6f"),
+    (PLAIN, b"\xec\xed\xee\xef"),
+    (IMMEDIATE, b"\xe4\xe5\xe6\xe7"),
+):
+    for _opcode in _opcodes:
+        KIND[_opcode] = _kind
+
+
+cdef inline bint ports_need_map(char *env) noexcept nogil:
+    """Does the I/O map decide, or nothing at all allow ports?"""
+    cdef uint64_t eflags = u64(env, ENV_EFLAGS)[0]
+    if not u64(env, ENV_CR)[0] & CR0_PE:
+        return False
+    return eflags & EFLAGS_VM or (u32(env, ENV_HFLAGS)[0] & HFLAG_CPL) > (eflags >> 12 & 3)
+
+
+cdef void forget_position(CodeFilter *filter) noexcept nogil:
+    filter.next_opcode = filter.second_byte = NOWHERE
+    filter.prefixes = filter.locked = 0
+
+
+cdef uint32_t filtered_byte(CodeFilter *filter, Library *library, void *env, uint64_t address,
+                            uintptr_t caller) noexcept nogil:
+    """The code byte at address, for the translator; caller is who asks. May fault."""
+    global opcode_caller
+    cdef uint32_t byte, kind
+    cdef bint continued = filter.next_opcode == address
+    if opcode_caller == 0:
+        opcode_caller = caller
+    if filter.second_byte == address:
+        filter.second_byte = NOWHERE
+        return UD2_SECOND
+    filter.next_opcode = filter.second_byte = NOWHERE       # first: the next line may leave by a page fault
+    byte = library.fetch_byte(env, address)
+    if not continued:
+        if caller != opcode_caller:
+            return byte
+        filter.prefixes = filter.locked = 0
+    if KIND[byte] == PREFIX:
+        filter.prefixes += 1
+        filter.locked |= byte == LOCK
+        if filter.prefixes < MOST_PREFIXES:
+            filter.next_opcode = address + 1
+        elif filter.prefixes == MOST_PREFIXES:
+            kind = KIND[library.fetch_byte(env, address + 1)] if filter.locked else 0
+            if kind == STRING or kind == PLAIN:     # UD2 must begin here, or it would be too long
+                filter.second_byte = address + 1
+                return UD2_FIRST
+            filter.next_opcode = address + 1
+    elif KIND[byte] and filter.locked:
+        filter.second_byte = address + 1
+        return UD2_FIRST
+    elif KIND[byte] == STRING and ports_need_map(<char *> env):
+        return HLT
+    return byte

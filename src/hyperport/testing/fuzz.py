@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fuzzing of devices: random port accesses, passing time, input, and save/load at random points. Not a crash, not an
+exception, no growth; and whoever is saved, reset and loaded again answers as if nothing had happened.
+
+A subject is one device alone on a bus, or a whole board. Everything follows from its seed, so a seed and the number of
+a step are a reproducer. A compiled chip that goes wrong takes the process with it: tools/fuzz_devices.py runs this in
+a child.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import tracemalloc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from hyperport.backends.char import CharBackend, MemoryBackend
+from hyperport.backends.clock import VirtualClock
+from hyperport.bus.attention import Attention
+from hyperport.bus.port_bus import PortBus
+from hyperport.bus.python_device import PythonDevice
+from hyperport.devices import CHIPS
+from hyperport.machine import Machine
+from hyperport.testing.wild_guest import WildGuest
+
+STEP_BYTES: Final = 8
+LONGEST_BURST: Final = 8192  # steps between two moments for save, load and input
+LONGEST_INPUT: Final = 512  # bytes
+ALONE_BASE: Final = 0x100
+BOARD: Final = "board"
+KEPT_OUTPUT: Final = 64 << 10
+TALLIES_IN_A_PAGE: Final = 8  # ports whose counters fill a page of the host: all are touched first, and grow no more
+PYTHON_GROWTH: Final = 1 << 20  # bytes that Python objects may grow by, after the first tenth
+HOST_GROWTH: Final = 16 << 20  # the same for the process
+
+
+class FuzzError(AssertionError):
+    """A device broke a rule; step is the number of the last step that was played."""
+
+    def __init__(self, text: str, step: int) -> None:
+        super().__init__(f"{text}, by step {step}")
+        self.step = step
+
+
+@dataclass
+class Subject:
+    """What is fuzzed. records: the devices by name, each with save, load and reset. ports: where most accesses go."""
+
+    name: str
+    bus: PortBus
+    clock: VirtualClock
+    attention: Attention
+    ports: Sequence[int]
+    devices: dict[str, Any]
+    inputs: list[CharBackend] = field(default_factory=list)
+    controller: Any = None
+    keep: Any = None  # what must live as long
+
+    def input_waits(self) -> bool:
+        """Whether a backend has bytes that its device has not taken. They belong to no device's state."""
+        empty = CharBackend().room()
+        return any(backend.room() < empty for backend in self.inputs)
+
+    def save(self) -> dict[str, Any]:
+        """The state of every device."""
+        return {name: device.save() for name, device in self.devices.items()}
+
+    def reset(self) -> None:
+        """Power-on."""
+        for device in self.devices.values():
+            device.reset()
+
+    def load(self, records: dict[str, Any]) -> None:
+        """Take back what save() gave."""
+        for name, device in self.devices.items():
+            device.load(records[name])
+
+
+@dataclass(frozen=True)
+class FuzzResult:
+    """What was done. A block is one access of several elements. answers: a checksum of all that was read."""
+
+    name: str
+    seed: int
+    accesses: int
+    elements: int
+    loads: int
+    answers: int
+    python_growth: int
+    host_growth: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.accesses} accesses ({self.elements} elements), {self.loads} save/load,"
+            f" seed {self.seed}, answers {self.answers:016x}, growth {self.python_growth >> 10} KiB in Python,"
+            f" {self.host_growth >> 10} KiB in the process"
+        )
+
+
+Factory = Callable[[Attention, VirtualClock], Any]
+
+
+def _uart(attention: Attention, clock: VirtualClock) -> tuple[Any, CharBackend]:
+    from hyperport.devices.uart16550 import Uart16550
+
+    backend = MemoryBackend(KEPT_OUTPUT)
+    backend.connect(attention, clock)
+    return Uart16550(None, backend), backend
+
+
+# Chips that do more when they have something behind them than CHIPS gives them: (chip, what takes input) by name.
+WIRED: Final[dict[str, Callable[[Attention, VirtualClock], tuple[Any, CharBackend]]]] = {"uart16550": _uart}
+
+
+def alone(name: str, factory: Factory | None = None) -> Subject:
+    """One device on a bus of its own: a chip of CHIPS by name, or what factory makes, also in plain Python."""
+    clock, attention, bus = VirtualClock(), Attention(), PortBus()
+    inputs: list[CharBackend] = []
+    if factory is None and name in WIRED:
+        device, backend = WIRED[name](attention, clock)
+        inputs.append(backend)
+    else:
+        device = (factory or CHIPS[name])(attention, clock)
+    attached = bus.attach(device, ALONE_BASE)
+    if isinstance(attached, PythonDevice):
+        attached.connect(attention)
+    attached.reset()
+    ports = range(ALONE_BASE, ALONE_BASE + attached.span)
+    return Subject(name, bus, clock, attention, ports, {name: attached}, inputs, keep=device)
+
+
+def board(**config: Any) -> Subject:
+    """A whole machine, without a CPU. config: as for Machine."""
+    clock = VirtualClock()
+    serial, debugcon = MemoryBackend(KEPT_OUTPUT), MemoryBackend(KEPT_OUTPUT)
+    settings: dict[str, Any] = {"engine": "scripted", "memory": 2 << 20, "testdev": True} | config
+    machine = Machine(serial=serial, debugcon=debugcon, clock=clock, **settings)
+    ports = [port for first, last, _ in machine.bus.map() for port in range(first, last + 1)]
+    devices = dict(machine.named_devices())
+    return Subject(
+        BOARD, machine.bus, clock, machine.attention, ports, devices, [serial], machine.controller, keep=machine
+    )
+
+
+def subject(name: str) -> Subject:
+    """What --device names: a chip, or the board."""
+    return board() if name == BOARD else alone(name)
+
+
+def fuzz(target: Subject, accesses: int, seed: int, *, save_load: bool = True, progress: Any = None) -> FuzzResult:
+    """Play steps on target until there were so many accesses. Raises FuzzError.
+
+    Without save_load nothing is ever saved, and the answers must be the same. progress: see WildGuest.
+    """
+    rng = random.Random(seed)
+    guest = WildGuest(target.bus, target.clock, target.ports, target.controller, progress)
+    loads = 0
+    growth: _Growth | None = None
+    for port in range(0, 0x10000, TALLIES_IN_A_PAGE):
+        target.bus.inp(port)
+    while guest.accesses < accesses:
+        burst = min(rng.randint(1, LONGEST_BURST), accesses - guest.accesses)
+        saves, feeds, what = rng.random() < 0.5, rng.random() < 0.25, rng.randbytes(rng.randint(1, LONGEST_INPUT))
+        guest.play(rng.randbytes(STEP_BYTES * burst))
+        _, _, failure, _ = target.attention.take_stop()
+        if failure is not None:
+            raise FuzzError(f"{target.name} raised {type(failure).__name__}: {failure}", guest.steps) from failure
+        if feeds:
+            for backend in target.inputs:
+                backend.feed(what)
+        if saves and save_load and not target.input_waits():  # a reset device would take the bytes
+            _save_and_load(target, guest.steps)
+            loads += 1
+        if growth is None and guest.accesses >= accesses // 10:
+            growth = _Growth()
+    python, host = growth.since() if growth is not None else (0, 0)
+    if python > PYTHON_GROWTH or host > HOST_GROWTH:
+        raise FuzzError(f"{target.name} grew by {python} bytes in Python, {host} in the process", guest.steps)
+    return FuzzResult(target.name, seed, guest.accesses, guest.elements, loads, guest.answers, python, host)
+
+
+def _save_and_load(target: Subject, step: int) -> None:
+    deadline = target.clock.next_deadline_ns()
+    records = target.save()
+    target.reset()
+    target.load(records)
+    again = target.save()
+    if again != records:
+        wrong = [name for name, record in records.items() if again[name] != record]
+        raise FuzzError(f"{', '.join(wrong)}: not the same after reset and load", step)
+    if target.clock.next_deadline_ns() != deadline:
+        raise FuzzError(f"{target.name}: another deadline after reset and load", step)
+
+
+class _Growth:
+    """What the process holds now, to compare with later."""
+
+    def __init__(self) -> None:
+        self.started = not tracemalloc.is_tracing()
+        if self.started:
+            tracemalloc.start()
+        self.python, _ = tracemalloc.get_traced_memory()
+        self.host = _resident()
+
+    def since(self) -> tuple[int, int]:
+        """Bytes more in Python objects and in the process."""
+        python, _ = tracemalloc.get_traced_memory()
+        host = _resident()
+        if self.started:
+            tracemalloc.stop()
+        return max(0, python - self.python), max(0, host - self.host)
+
+
+def _resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pytest plugin: machines, guest programs and paths as fixtures. See docs/testing.md.
+
+pytest loads this file for everybody who has hyperport installed, so it imports hyperport only when a test asks for
+one of its fixtures. `-p no:hyperport` leaves it out.
+
+    @pytest.mark.hyperport_paths
+    def test_driver(hyperport_machine):
+        machine = hyperport_machine(source=Path("driver.c"))
+        machine.expect("ready")
+        machine.expect_exit(0)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from hyperport.testing import GuestMachine
+
+ALL_SETTINGS: Final = "hyperport"
+ALL_PATHS: Final = "hyperport_paths"
+OPTIONAL_ENGINE: Final = "kvm"  # the one that a host may lack
+FROM_COMMAND_LINE: Final = {"engine": "hyperport_engine", "io": "hyperport_io", "timeout": "hyperport_timeout"}
+
+Source = str | Path | Sequence[Path]
+Compile = Callable[..., Path]
+
+made_key: Final = pytest.StashKey[list["GuestMachine"]]()
+
+
+class MachineFactory(Protocol):
+    """What the fixture hyperport_machine is: call it for a machine, which is closed when the test is over."""
+
+    def __call__(
+        self,
+        *,
+        guest: str | None = None,
+        source: Source | None = None,
+        include: Sequence[Path] = (),
+        **settings: Any,
+    ) -> GuestMachine:
+        """A machine that runs a built-in guest by name, or a program from source, or what settings say.
+
+        source, include: see hyperport_compile. settings: the fields of MachineConfig (kernel, append, memory, engine,
+        io, ...), and timeout, record, clock and debugcon of GuestMachine.
+        """
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The command line."""
+    group = parser.getgroup("hyperport", "virtual machines of hyperport")
+    group.addoption("--hyperport-engine", metavar="NAME", help="engine of machines whose test names none")
+    group.addoption("--hyperport-io", metavar="PATH", help="path of port accesses of machines whose test names none")
+    group.addoption(
+        "--hyperport-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="limit of each run() and expect() whose test gives none (default: 30)",
+    )
+    group.addoption("--require-kvm", action="store_true", help="fail the tests that are skipped where KVM is missing")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The markers."""
+    config.addinivalue_line(
+        "markers", f"{ALL_SETTINGS}(engine=, io=, memory=, timeout=, ...): settings of this test's machines"
+    )
+    config.addinivalue_line(
+        "markers", f"{ALL_PATHS}(*paths): run this test once on each of these paths, by default on all of its engine"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each path, where the marker asks for it."""
+    marker = metafunc.definition.get_closest_marker(ALL_PATHS)
+    if marker is None:
+        return
+    if "hyperport_io" not in metafunc.fixturenames:
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: {ALL_PATHS} needs the fixture hyperport_machine")
+    paths = marker.args or _engine_paths(str(_settings(metafunc.definition).get("engine", "auto")))
+    metafunc.parametrize("hyperport_io", paths, indirect=True)
+
+
+def _engine_paths(name: str) -> tuple[str, ...]:
+    from hyperport.engines import ENGINES, resolve
+
+    if name == OPTIONAL_ENGINE and name not in ENGINES:
+        return ("exit",)  # it will be skipped
+    return resolve(name).paths
+
+
+def _settings(item: pytest.Item) -> dict[str, Any]:
+    """What command line and markers say; the marker closest to the test wins."""
+    options = {name: item.config.getoption(option) for name, option in FROM_COMMAND_LINE.items()}
+    settings = {name: value for name, value in options.items() if value is not None}
+    for marker in reversed(list(item.iter_markers(ALL_SETTINGS))):
+        if marker.args:
+            raise pytest.UsageError(
+                f"{item.nodeid}: {ALL_SETTINGS} takes settings by name only, as in engine='unicorn'"
+            )
+        settings |= marker.kwargs
+    return settings
+
+
+@pytest.fixture
+def hyperport_io(request: pytest.FixtureRequest) -> str | None:
+    """The path that hyperport_paths has given to this test, or None."""
+    path: str | None = getattr(request, "param", None)
+    return path
+
+
+@pytest.fixture(scope="session")
+def hyperport_compile(tmp_path_factory: pytest.TempPathFactory) -> Compile:
+    """Compiles a guest program and links it with the SDK: (source, include=()) -> Path of the ELF file.
+
+    source: C as a str, or one or several files (.c, .S). Skips the test where there is no compiler; what is wrong with
+    the source is an error. The same source is compiled once a session.
+    """
+    from hyperport.guests.toolchain import compiler, link_program
+
+    folder = tmp_path_factory.mktemp("hyperport")
+
+    def compile_program(source: Source, include: Sequence[Path] = ()) -> Path:
+        __tracebackhide__ = True
+        if shutil.which(compiler()) is None:
+            pytest.skip(f"no {compiler()}: install gcc or name a compiler for i386 in GUEST_CC")
+        if isinstance(source, str):
+            name = hashlib.sha256(source.encode()).hexdigest()[:16]
+            text = folder / f"{name}.c"
+            text.write_text(source)
+            files = [text]
+        else:
+            files = [source] if isinstance(source, Path) else list(source)
+            stamps = "".join(f"{path.resolve()} {path.stat().st_mtime_ns} " for path in files)
+            name = hashlib.sha256(f"{stamps}{include}".encode()).hexdigest()[:16]
+        program = folder / f"{name}.elf"
+        return program if program.exists() else link_program(files, program, include=include)
+
+    return compile_program
+
+
+@pytest.fixture
+def hyperport_machine(request: pytest.FixtureRequest, hyperport_io: str | None) -> Iterator[MachineFactory]:
+    """Makes machines for one test, and closes them afterwards: see MachineFactory."""
+    item: pytest.Item = request.node
+    made = item.stash[made_key] = []
+    defaults = _settings(item) | ({} if hyperport_io is None else {"io": hyperport_io})
+
+    def make(
+        *, guest: str | None = None, source: Source | None = None, include: Sequence[Path] = (), **settings: Any
+    ) -> GuestMachine:
+        __tracebackhide__ = True
+        from hyperport.errors import ConfigError
+        from hyperport.guests.registry import locate
+        from hyperport.testing import GuestMachine
+
+        settings = defaults | settings
+        if sum(given is not None for given in (guest, source, settings.get("kernel"))) > 1:
+            raise ConfigError("a machine has one program: give guest, source or kernel")
+        _need_engine(item.config, settings.get("engine", "auto"))
+        if guest is not None:
+            found = locate(guest)
+            told = {"kernel": found.kernel, "initrd": found.initrd, "append": found.append, "memory": found.memory}
+            settings = told | settings
+        elif source is not None:
+            settings["kernel"] = request.getfixturevalue("hyperport_compile")(source, include)
+        machine = GuestMachine(**settings)
+        made.append(machine)
+        return machine
+
+    yield make
+    for machine in made:
+        machine.close()
+
+
+def _need_engine(config: pytest.Config, name: str) -> None:
+    """Skip the test if the engine is one that this host may lack, and does; fail it under --require-kvm."""
+    if name != OPTIONAL_ENGINE:
+        return
+    from hyperport.engines import ENGINES
+
+    if name not in ENGINES:
+        reason = f"this hyperport has no engine {name}"
+    else:
+        reason = "; ".join(f"{check.name}: {check.detail}" for check in ENGINES[name].check() if not check.ok)
+    if reason and config.getoption("require_kvm"):
+        pytest.fail(f"--require-kvm: {reason}", pytrace=False)
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """A failed test shows what its machines were at."""
+    report = yield
+    if report.failed and report.when == "call":
+        machines = item.stash.get(made_key, [])
+        for number, machine in enumerate(machines, 1):
+            which = f" {number}" if len(machines) > 1 else ""
+            report.sections += [(f"hyperport{which}: {title}", text) for title, text in machine.report().items()]
+    return report

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The log of port accesses beside an observer in Python that forgets nothing."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperport.bus.access import Direction, PortAccess
+from hyperport.bus.port_bus import PortBus
+from hyperport.observe.port_log import PortLog
+
+ENTRIES = 65536
+DATA_SIZE = 1 << 20
+PORTS = st.sampled_from([0x80, 0x81, 0x300, 0xFFFF])
+ACCESS = st.tuples(
+    PORTS, st.sampled_from([1, 2, 4]), st.booleans(), st.integers(0, 0xFFFFFFFF), st.sampled_from([1, 2, 70_000])
+)
+
+
+def observed(ports: list[int] | None = None) -> tuple[PortBus, PortLog, list[PortAccess]]:
+    bus, log, seen = PortBus(), PortLog(ports), list[PortAccess]()
+    bus.observe(log)
+    bus.observe(seen.append)
+    return bus, log, seen
+
+
+@given(st.lists(ACCESS, max_size=40))
+def test_what_is_kept_is_the_end_of_what_was_seen(accesses: list[tuple[int, int, bool, int, int]]) -> None:
+    bus, log, seen = observed()
+    for port, size, out, value, count in accesses:
+        if count > 1:
+            data = value.to_bytes(4, "little") * count
+            bus.outp_block(port, size, data) if out else bus.inp_block(port, size, count)
+        elif out:
+            bus.outp(port, size, value & (1 << 8 * size) - 1)
+        else:
+            bus.inp(port, size)
+    kept = log.accesses()
+    assert kept == seen[len(seen) - len(kept) :]
+    lost = seen[: len(seen) - len(kept)]
+    assert sum(len(row.data) for row in kept) <= DATA_SIZE
+    assert not lost or sum(len(row.data) for row in seen[-len(kept) - 1 :]) > DATA_SIZE
+    for port in (0x80, 0x81, 0x300, 0xFFFF):
+        assert log.complete(port) == (port not in {row.port for row in lost})
+        assert log.accesses(port) == [row for row in kept if row.port == port]
+    assert log.accesses(limit=3) == kept[-3:]
+
+
+def test_a_full_log_forgets_the_oldest_and_says_for_which_port() -> None:
+    bus, log, _ = observed()
+    bus.inp(0x300)
+    for _ in range(ENTRIES):
+        bus.outp(0x80, 1, 7)
+    assert not log.complete(0x300)
+    assert log.complete(0x80)
+    assert len(log.accesses(0x80)) == ENTRIES
+    bus.outp(0x80, 1, 8)
+    assert not log.complete(0x80)
+    assert log.accesses(limit=1)[0].value == 8
+    log.clear()
+    assert log.accesses() == []
+    assert log.complete(0x80)
+
+
+def test_a_string_larger_than_the_log_is_not_in_it() -> None:
+    bus, log, _ = observed()
+    bus.outp_block(0x80, 1, bytes(DATA_SIZE + 1))
+    assert log.accesses() == []
+    assert not log.complete(0x80)
+
+
+def test_only_wanted_ports_are_recorded() -> None:
+    bus, log, _ = observed([0x300])
+    bus.inp(0x80)
+    bus.outp(0x300, 2, 0x1234)
+    assert [(row.direction, row.port, row.size, row.value) for row in log.accesses()] == [
+        (Direction.OUT, 0x300, 2, 0x1234)
+    ]
+    assert log.complete(0x300)
+    assert not log.complete(0x80)

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs a batch of programs: under qemu, and on each of our paths.
+
+Both machines get the same extra ports: four debug consoles with one log, one for the reports, and qemu's firmware
+configuration device with one file, which gives a guest a long stream of bytes. Ours is a few lines of Python.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from hyperport import GuestExit, Machine, MemoryBackend
+from hyperport.bus.access import PortAccess
+from hyperport.devices.debugcon import Debugcon
+from hyperport.devices.testdev import TestDevice
+
+from ...guest.board import BIN
+from .programs import LOG_PORT, TEST_DEVICE_PORT, Program, encode_batch
+
+QEMU: Final = shutil.which("qemu-system-i386")
+PATHS: Final = ("trap", "exit", "hypercall")
+MIB: Final = 1 << 20
+LIMIT_S: Final = 600  # hung, not slow
+RESULTS: Final = 0x5F0
+FW_CFG: Final = 0x510
+FW_DIRECTORY, FW_FILE = 0x19, 0x20
+STREAM_NAME: Final = "opt/hyperport/stream"
+STREAM_SIZE: Final = 1 << 20
+REPORT: Final = struct.Struct("<29I")
+FIELDS: Final = (
+    *("index", "event", "vector", "error", "cr2", "dr6", "eip", "cs", "eflags", "esp", "ss", "es", "ds", "fs", "gs"),
+    *(
+        "eax",
+        "ecx",
+        "edx",
+        "ebx",
+        "ebp",
+        "esi",
+        "edi",
+        "touched",
+        "touched_big",
+        "memory",
+        "cmos",
+        "ports",
+        "divisor",
+        "stream",
+    ),
+)
+MARK: Final = b"\n#case "
+
+Report = tuple[int, ...]
+
+
+def stream() -> bytes:
+    """What the stream gives: Knuth's generator, with bit 6 of every byte set."""
+    state, content = 7, bytearray()
+    for _ in range(STREAM_SIZE):
+        state = state * 1664525 + 1013904223 & 0xFFFFFFFF
+        content.append(state >> 24 | 0x40)
+    return bytes(content)
+
+
+STREAM: Final = stream()
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one machine showed of each program: its reports, what the log consoles got, and (ours) the devices' log."""
+
+    reports: list[list[Report]] = field(default_factory=list)
+    log: list[bytes] = field(default_factory=list)
+    accesses: list[list[tuple[int, int, int, bytes]]] = field(default_factory=list)
+    ended: str = ""
+
+    def take(self, results: bytes, log: bytes, count: int) -> None:
+        """Sort reports and log by program."""
+        self.reports = [[] for _ in range(count)]
+        for report in REPORT.iter_unpack(results[: len(results) // REPORT.size * REPORT.size]):
+            if report[0] < count:
+                self.reports[report[0]].append(report)
+        parts = log.split(MARK)[1:]
+        self.log = [part[9:] for part in parts] + [b""] * (count - len(parts))
+
+
+class FirmwareConfiguration:
+    """The device at 510h as qemu documents it (docs/specs/fw_cfg), without DMA: a directory, and one file."""
+
+    name = "fw-cfg"
+    span = 2
+    widths = (1, 2)
+
+    def __init__(self) -> None:
+        entry = struct.pack(">IHH56s", len(STREAM), FW_FILE, 0, STREAM_NAME.encode())
+        self.items = {FW_DIRECTORY: struct.pack(">I", 1) + entry, FW_FILE: STREAM}
+        self.item, self.at = b"", 0
+
+    def read_block(self, offset: int, size: int, count: int) -> bytes:
+        if size != 1:
+            return b"\xff" * (size * count)
+        self.at += count
+        return self.item[self.at - count : self.at].ljust(count, b"\0")
+
+    def read(self, offset: int, size: int) -> int:
+        return int.from_bytes(self.read_block(offset, size, 1), "little")
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        if offset == 0 and size == 2:
+            self.item, self.at = self.items.get(value, b""), 0
+
+
+class AccessLog:
+    """What the devices saw, program by program: runs of elements with one direction, port and size."""
+
+    def __init__(self, count: int) -> None:
+        self.programs: list[list[tuple[int, int, int, bytes]]] = [[] for _ in range(count)]
+        self.current: list[tuple[int, int, int, bytes]] = []
+        self.next = 0
+
+    def __call__(self, access: PortAccess) -> None:
+        if access.port == LOG_PORT and access.size == 1 and access.data.startswith(MARK):
+            self.current = self.programs[self.next]
+            self.next += 1
+        if access.port == RESULTS:
+            return
+        key = (int(access.direction), access.port, access.size)
+        if self.current and self.current[-1][:3] == key:
+            self.current[-1] = (*key, self.current[-1][3] + access.data)
+        else:
+            self.current.append((*key, access.data))
+
+
+def run_everywhere(programs: Sequence[Program], directory: Path, *, qemu: bool) -> dict[str, Seen]:
+    """What each machine shows of these programs, qemu's first if it takes part."""
+    seen = {"qemu": run_on_qemu(programs, directory)} if qemu else {}
+    return seen | {io: run_on_path(programs, io, directory) for io in PATHS}
+
+
+def run_on_qemu(programs: Sequence[Program], directory: Path) -> Seen:
+    """Under qemu's TCG, which executes LOCK with a port instruction: there UD2 stands in its place."""
+    assert QEMU is not None
+    batch, source = directory / "batch", directory / "stream"
+    log, results, serial = directory / "log", directory / "results", directory / "serial"
+    batch.write_bytes(encode_batch(programs, locks=False))
+    source.write_bytes(STREAM)
+    consoles = [
+        part
+        for port in range(LOG_PORT, LOG_PORT + 4)
+        for part in ("-device", f"isa-debugcon,iobase={port:#x},chardev=log")
+    ]
+    command = [
+        *(QEMU, "-accel", "tcg", "-cpu", "qemu32", "-machine", "pc", "-m", "64", "-nodefaults", "-no-user-config"),
+        *("-display", "none", "-vga", "none", "-monitor", "none", "-no-reboot", "-serial", f"file:{serial}"),
+        *("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"),
+        *("-chardev", f"file,id=log,mux=on,path={log}", *consoles),
+        *("-chardev", f"file,id=results,path={results}"),
+        *("-device", f"isa-debugcon,iobase={RESULTS:#x},chardev=results"),
+        *("-fw_cfg", f"name={STREAM_NAME},file={source}"),
+        *("-kernel", str(BIN / "lawguest.elf"), "-initrd", str(batch)),
+    ]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S, check=False, text=True
+    )
+    seen = Seen(ended=f"{done.returncode} {serial.read_text()} {done.stderr}".strip())
+    assert done.returncode == 1, f"qemu: {seen.ended}"
+    seen.take(results.read_bytes(), log.read_bytes(), len(programs))
+    return seen
+
+
+def run_on_path(programs: Sequence[Program], io: str, directory: Path, *, accesses: bool = True) -> Seen:
+    """On one of our paths. On `hypercall` the programs' calls go to the ROM, elsewhere to their instructions."""
+    batch = directory / f"batch-{io}"
+    batch.write_bytes(encode_batch(programs))
+    serial, log, results = (MemoryBackend(limit=1 << 31) for _ in range(3))
+    observer = AccessLog(len(programs))
+    machine_arguments: dict[str, Any] = {"memory": 64 * MIB, "io": io, "modules": ((batch, ""),)}
+    append = "vmi" if io == "hypercall" else ""
+    with Machine(kernel=BIN / "lawguest.elf", append=append, serial=serial, **machine_arguments) as machine:
+        for port in range(LOG_PORT, LOG_PORT + 4):
+            machine.attach(Debugcon(log), port)
+        machine.attach(Debugcon(results), RESULTS)
+        machine.attach(FirmwareConfiguration(), FW_CFG)
+        machine.attach(TestDevice(), TEST_DEVICE_PORT)
+        if accesses:
+            machine.bus.observe(observer)
+        outcome = machine.run(timeout=LIMIT_S)
+    for backend in (log, results):
+        backend.drain()
+    seen = Seen(accesses=observer.programs, ended=f"{outcome} {serial.output().decode(errors='replace')}".strip())
+    assert outcome == GuestExit(0), f"{io}: {seen.ended}"
+    seen.take(results.output(), log.output(), len(programs))
+    return seen

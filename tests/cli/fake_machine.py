@@ -54,6 +54,8 @@ class Scratch:
 
 
 class FakeEngine:
+    name = "fake"
+
     def state(self) -> CpuState:
         return CpuState(eip=0x1234, eax=0xCAFE)
 
@@ -165,6 +167,7 @@ class FakeCheck:
 
 
 class FakeEngineEntry:
+    name = "fake"
     summary = "plays a guest"
     checks = (FakeCheck("library", True, "fake 1.0"),)
 
@@ -187,7 +190,10 @@ def modules() -> dict[str, ModuleType]:
             "cache_directory": lambda: Path("/tmp/cache"),
         },
         "hyperport.cli.fetch": {"fetch": fetch},
-        "hyperport.engines": {"ENGINES": {"unicorn": FakeEngineEntry}},
+        "hyperport.engines": {
+            "ENGINES": {"unicorn": FakeEngineEntry, "kvm": FakeEngineEntry},
+            "automatic": lambda *_: (FakeEngineEntry, "there is no other"),
+        },
     }
     made = {}
     for name, names in contents.items():

@@ -62,8 +62,7 @@ from hyperport.engines.kvm.structs cimport (
     timer_delete,
     timer_t,
 )
-from hyperport.engines.unicorn.code_pages cimport VGA_HOLE, VGA_HOLE_END
-from hyperport.memory cimport GuestMemory
+from hyperport.memory cimport HOLE, HOLE_END, GuestMemory
 from hyperport.paths.port_path cimport PortPath
 
 import os
@@ -128,12 +127,12 @@ cdef class KvmEngine(KvmVcpu):
         self.pin = PortDevice()         # KVM has no A20 gate: address line 20 always passes
         self.ram.base = memory.base
         self.ram.size = memory.size
-        self.ram.hole = VGA_HOLE
-        self.ram.hole_end = VGA_HOLE_END
+        self.ram.hole = HOLE
+        self.ram.hole_end = HOLE_END
         if not hp_take_kick_signal():
             raise EngineError("kvm: every real-time signal is taken: free one, or use --engine unicorn")
         self.irqchip = isinstance(controller, KernelIrqchip)
-        self.vm = api.VirtualMachine(((0, VGA_HOLE, host), (VGA_HOLE_END, memory.size - VGA_HOLE_END, host + VGA_HOLE_END)),
+        self.vm = api.VirtualMachine(((0, HOLE, host), (HOLE_END, memory.size - HOLE_END, host + HOLE_END)),
                                      irqchip=self.irqchip)
         if self.irqchip:
             (<KernelIrqchip> controller).vm = self.vm.vm
@@ -379,7 +378,7 @@ cdef class KvmEngine(KvmVcpu):
                 return False
         if self.privilege() > 1:
             return False
-        if self.calls.is_string(number):
+        if self.calls.shapes[number].string:
             result = self.guarded_call(self.calls, number)
         else:
             result = self.calls.vmi_call(self, number)

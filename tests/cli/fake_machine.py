@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
@@ -71,7 +71,8 @@ class Machine:
         debugcon: CharBackend | None = None,
         parallel: CharBackend | None = None,
     ) -> None:
-        self.config = config or MachineConfig()
+        given = config or MachineConfig()
+        self.config = replace(given, engine="fake") if given.engine == "auto" else given
         if self.config.append == "refuse":
             raise ConfigError("this machine cannot be built")
         self.serial = serial[0] if serial else CharBackend()

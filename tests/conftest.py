@@ -69,8 +69,8 @@ def run_guest(name: str, append: str = "", *, timeout: float = LIMIT_S, **machin
 def built_in(name: str, append: str = "", **machine: Any) -> Machine:
     """A machine with a built-in guest loaded, on Unicorn unless another engine is named."""
     guest = locate(name)
-    machine = {"memory": guest.memory, "engine": "unicorn"} | machine
-    return Machine(kernel=guest.kernel, append=append, **machine)
+    options: dict[str, Any] = {"memory": guest.memory, "engine": "unicorn", **machine}
+    return Machine(kernel=guest.kernel, append=append, **options)
 
 
 def machine_code(listing: str) -> bytes:
@@ -82,8 +82,8 @@ def flat_guest(directory: Path, listing: str, **machine: Any) -> Machine:
     """A machine that runs a listing at 0x10000 in 32-bit protected mode, without interrupts."""
     image = directory / "guest.bin"
     image.write_bytes(machine_code(listing))
-    machine = {"memory": 2 * MIB, "engine": "unicorn"} | machine
-    return Machine(kernel=image, flat=(0x10000, "protected"), **machine)
+    options: dict[str, Any] = {"memory": 2 * MIB, "engine": "unicorn", **machine}
+    return Machine(kernel=image, flat=(0x10000, "protected"), **options)
 
 
 def command(*arguments: str) -> list[str]:

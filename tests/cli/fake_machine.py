@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
@@ -55,6 +55,8 @@ class Scratch:
 
 
 class FakeEngine:
+    name = "fake"
+
     def state(self) -> CpuState:
         return CpuState(eip=0x1234, eax=0xCAFE)
 
@@ -71,7 +73,8 @@ class Machine:
         parallel: CharBackend | None = None,
         cables: Sequence[PacketBackend] = (),
     ) -> None:
-        self.config = config or MachineConfig()
+        given = config or MachineConfig()
+        self.config = replace(given, engine="fake") if given.engine == "auto" else given
         if self.config.append == "refuse":
             raise ConfigError("this machine cannot be built")
         self.serial = serial[0] if serial else CharBackend()
@@ -168,6 +171,7 @@ class FakeCheck:
 
 
 class FakeEngineEntry:
+    name = "fake"
     summary = "plays a guest"
     checks = (FakeCheck("library", True, "fake 1.0"),)
 
@@ -190,7 +194,10 @@ def modules() -> dict[str, ModuleType]:
             "cache_directory": lambda: Path("/tmp/cache"),
         },
         "hyperport.cli.fetch": {"fetch": fetch},
-        "hyperport.engines": {"ENGINES": {"unicorn": FakeEngineEntry}},
+        "hyperport.engines": {
+            "ENGINES": {"unicorn": FakeEngineEntry, "kvm": FakeEngineEntry},
+            "automatic": lambda *_: (FakeEngineEntry, "there is no other"),
+        },
     }
     made = {}
     for name, names in contents.items():

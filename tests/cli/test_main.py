@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hyperport import Machine, VirtualClock
-from hyperport.cli import doctor, monitor
+from hyperport.cli import monitor
 from hyperport.cli.list import columns
 
 from . import fake_machine
@@ -54,7 +54,7 @@ def test_list_as_json(cli: Cli) -> None:
 
 def test_list_devices_and_engines(cli: Cli) -> None:
     assert cli("list", "devices")[:2] == (0, "0300  scratch\n")
-    assert cli("list", "engines")[:2] == (0, "unicorn  ok  plays a guest\n")
+    assert cli("list", "engines")[:2] == (0, "unicorn  ok  plays a guest\nkvm      ok  plays a guest\n")
 
 
 def test_list_of_something_else(cli: Cli) -> None:
@@ -86,8 +86,8 @@ def test_doctor_says_ok_when_the_embedded_engine_works(cli: Cli) -> None:
     lines = {line[4:].split("  ")[0].strip(): line for line in out.splitlines()}
     assert lines["unicorn: library"].startswith("ok  ")
     assert lines["python"].startswith("ok  ")
-    assert lines["kvm"].startswith("no  ")
-    assert "no engine for it" in lines["kvm"]
+    assert lines["kvm: library"].startswith("ok  ")
+    assert "takes fake: there is no other" in lines["engine auto"]
 
 
 def test_doctor_fails_when_the_embedded_engine_does_not_work(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,8 @@ def test_doctor_fails_when_the_embedded_engine_does_not_work(cli: Cli, monkeypat
     assert status == 70
     row = next(row for row in json.loads(out) if row["name"] == "unicorn: library")
     assert (row["ok"], row["detail"]) == (False, "another build: install unicorn==2.1.4")
-    assert cli("list", "engines")[1] == "unicorn  no  library: another build: install unicorn==2.1.4\n"
+    trouble = "no  library: another build: install unicorn==2.1.4\n"
+    assert cli("list", "engines")[1] == f"unicorn  {trouble}kvm      {trouble}"
 
 
 def test_doctor_names_a_program_that_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,17 +106,6 @@ def test_doctor_names_a_program_that_is_missing(cli: Cli, monkeypatch: pytest.Mo
     status, out, _ = cli("doctor")
     assert status == 0
     assert "not found; hyperport fetch needs it" in out
-
-
-@pytest.mark.parametrize(("there", "words"), [(False, "is not there"), (True, "can be opened")])
-def test_doctor_on_kvm(there: bool, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = tmp_path / "kvm"
-    if there:
-        node.touch()
-    monkeypatch.setattr(doctor, "KVM", node)
-    (finding,) = doctor.kvm()
-    assert words in finding.detail
-    assert not finding.required
 
 
 class Typed:

@@ -281,6 +281,8 @@ def test_vga_hole_and_beyond_ram_float_high(board: Board) -> None:
 
 def test_triple_fault(board: Board) -> None:
     assert board.protected("0f0b ; ud2, with an IDT of nothing").kind == StopKind.TRIPLE_FAULT
+    assert board.engine.run().kind == StopKind.TRIPLE_FAULT
+    assert board.protected("f4").kind == StopKind.HALT
 
 
 def test_what_kvm_cannot_emulate_ends_the_guest_with_registers(kvm: Host, board: Board) -> None:

@@ -221,8 +221,6 @@ def execute(
                 MachineConfig(**wanted), serial=backends["serial"], debugcon=debugcon, parallel=printer, cables=cables
             )
         )
-        if machine.config.engine == "auto":
-            _tell_engine(machine)
         if trace_ports is not None:
             _trace(machine, trace_ports, stack)
         if on_terminal:
@@ -243,6 +241,8 @@ def execute(
                 console.terminal if console else None,
             )
         )
+        if machine.config.engine == "auto":
+            _tell_engine(machine)
         outcome = machine.run(timeout=timeout, monitor=_monitor(console, lambda: bool(signals.received)))
         for channel in channels:  # the terminal is ordinary again before anything is said
             channel.stop()

@@ -67,7 +67,6 @@ class Cap(IntEnum):
     PIT2 = 33
     IOEVENTFD = 36
     SET_IDENTITY_MAP_ADDR = 37
-    XEN_HVM = 38
     VCPU_EVENTS = 41
     XSAVE = 55
     SYNC_REGS = 74  # answers a mask: 1 general registers, 2 special registers

@@ -34,6 +34,7 @@ cdef class KvmEngine(KvmVcpu):
     cdef kvm_coalesced_mmio_ring *posted    # writes that the kernel has queued; NULL without coalescing
     cdef bint running
     cdef int failed                         # the errno that ended loop()
+    cdef int final                          # how the machine Ended for good, though a stop was told first
     cdef uint64_t interrupt_count[256]
     cdef uint64_t hlt_count
     cdef uint64_t mmio_count
@@ -48,5 +49,7 @@ cdef class KvmEngine(KvmVcpu):
     cdef bint restart_doorbell(self, uint32_t eip, bint faulted) noexcept nogil
     cdef void memory_exit(self) noexcept nogil
     cdef void drain(self) noexcept nogil
-    cdef void settle_event(self) noexcept nogil
+    cdef int serve(self) noexcept nogil
+    cdef int settle_event(self) noexcept nogil
+    cdef object stop_of(self, int ended)
     cdef _abort(self)

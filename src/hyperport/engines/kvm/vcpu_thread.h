@@ -81,10 +81,13 @@ static inline void hp_be_vcpu(struct hp_vcpu *vcpu)
 
 static inline struct hp_vcpu *hp_vcpu_of_this_thread(void) { return hp_vcpu_here; }
 
+/* The vCPU's own thread need not be kicked: it looks up before it enters the guest. */
 static inline void hp_kick(struct hp_vcpu *vcpu)
 {
+    if (hp_vcpu_here == vcpu)
+        return;
     __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    if (hp_vcpu_here != vcpu && __atomic_load_n(&vcpu->entered, __ATOMIC_SEQ_CST))
+    if (__atomic_load_n(&vcpu->entered, __ATOMIC_SEQ_CST))
         syscall(SYS_tgkill, getpid(), vcpu->thread, hp_kick_signal);
 }
 

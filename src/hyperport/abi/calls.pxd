@@ -59,7 +59,6 @@ cdef class CallTable:
     cdef uint32_t string_buffer
 
     cdef bint offers(self, int convention) noexcept nogil
-    cdef bint is_string(self, uint32_t number) noexcept nogil
     cdef int vmi_call(self, GuestCpu cpu, uint32_t number) noexcept nogil
     cdef int private_call(self, GuestCpu cpu, int convention) noexcept nogil
     cdef void private_port_call(self, GuestCpu cpu, CallShape *shape) noexcept nogil

@@ -85,10 +85,6 @@ cdef class CallTable:
         """Whether this PrivateConvention is offered."""
         return self.private[convention].offered
 
-    cdef bint is_string(self, uint32_t number) noexcept nogil:
-        """Whether this VMI call touches guest memory."""
-        return number < MAX_CALLS and self.shapes[number].string
-
     cdef int vmi_call(self, GuestCpu cpu, uint32_t number) noexcept nogil:
         """A VMI port call: arguments where the native instruction has them. May fault."""
         cdef CallShape *shape

@@ -74,6 +74,7 @@ from hyperport.engines.kvm import api
 from hyperport.errors import ConfigError, EngineError
 
 cdef enum Ended:            # how loop() ended
+    GOES_ON = -1
     ENDED_STOP = 0          # a stop was asked for
     ENDED_HALT = 1
     ENDED_TRIPLE_FAULT = 2
@@ -229,6 +230,8 @@ cdef class KvmEngine(KvmVcpu):
         kind, value, failure, text = self.attention.take_stop()
         if kind != StopKind.NONE:
             return Stop(kind, value, failure, text)
+        if self.final:
+            return self.stop_of(self.final)
         if self.waits and not self.irqchip and not (self.controller.intr() and self.interrupts_enabled):
             return Stop(StopKind.HALT)
         if self.posted != NULL and hp_make_timer(&drain_timer):
@@ -249,18 +252,26 @@ cdef class KvmEngine(KvmVcpu):
         if ended == ENDED_HALT:
             self.waits = True
             self.hlt_count += 1
+        elif ended != ENDED_STOP:
+            self.final = ended
         kind, value, failure, text = self.attention.take_stop()
-        if kind != StopKind.NONE:
-            return Stop(kind, value, failure, text)
+        return Stop(kind, value, failure, text) if kind != StopKind.NONE else self.stop_of(ended)
+
+    cdef object stop_of(self, int ended):
         if ended == ENDED_ABORT:
             return self._abort()
         return Stop(StopKind.TRIPLE_FAULT if ended == ENDED_TRIPLE_FAULT else StopKind.HALT)
+
+    def set_state(self, state):
+        """See KvmVcpu; a machine that had ended lives again."""
+        KvmVcpu.set_state(self, state)
+        self.final = ENDED_STOP
 
     cdef int loop(self) noexcept nogil:
         """The vCPU's life; returns how it Ended."""
         cdef kvm_run *run = self.vcpu.run
         cdef bint stopping
-        cdef uint32_t reason
+        cdef int ended
         while True:
             hp_clear_immediate_exit(run)        # first: a flag raised from here on sets it again
             stopping = self.look()
@@ -274,26 +285,30 @@ cdef class KvmEngine(KvmVcpu):
                 self.drain()
             if self.failed == EINTR or self.failed == EAGAIN:
                 if stopping:
-                    self.settle_event()
-                    return ENDED_STOP
+                    return self.settle_event()
                 continue
             if self.failed:
                 return ENDED_ABORT
-            reason = run.exit_reason
-            if reason == KVM_EXIT_IO:
-                self.port_exit()
-            elif reason == KVM_EXIT_MMIO:
-                self.memory_exit()
-            elif reason == KVM_EXIT_HLT:
-                if stopping or not run.if_flag or not self.controller.intr():
-                    return ENDED_HALT
+            ended = self.serve()
+            if ended == ENDED_HALT and not stopping and run.if_flag and self.controller.intr():
                 run.ready_for_interrupt_injection = 1       # what came with the HLT wakes it at once
-            elif reason == KVM_EXIT_SHUTDOWN:
-                return ENDED_TRIPLE_FAULT
-            elif reason != KVM_EXIT_IRQ_WINDOW_OPEN:
-                return ENDED_ABORT
-            if self.failed:
-                return ENDED_ABORT
+            elif ended != GOES_ON:
+                return ended
+
+    cdef int serve(self) noexcept nogil:
+        """Do what the last exit asks for; GOES_ON, or how it Ended."""
+        cdef uint32_t reason = self.vcpu.run.exit_reason
+        if reason == KVM_EXIT_IO:
+            self.port_exit()
+        elif reason == KVM_EXIT_MMIO:
+            self.memory_exit()
+        elif reason == KVM_EXIT_HLT:
+            return ENDED_HALT
+        elif reason == KVM_EXIT_SHUTDOWN:
+            return ENDED_TRIPLE_FAULT
+        elif reason != KVM_EXIT_IRQ_WINDOW_OPEN:
+            return ENDED_ABORT
+        return ENDED_ABORT if self.failed else GOES_ON
 
     cdef bint look(self) noexcept nogil:
         """Fire timers, move host input. True where a stop is asked for."""
@@ -411,31 +426,29 @@ cdef class KvmEngine(KvmVcpu):
             first = (first + 1) % HP_RING_SLOTS
             hp_ring_taken(self.posted, first)
 
-    cdef void settle_event(self) noexcept nogil:
+    cdef int settle_event(self) noexcept nogil:
         """A CpuState has no room for an event on its way: let the guest run until its handler has been entered."""
         cdef timer_t timer
         cdef long patience = SETTLE_NS
+        cdef int ended = GOES_ON
+        self.failed = 0
         if not self.event_waits() or hp_make_timer(&timer):
-            return
-        while patience < LONGEST_SETTLE_NS and self.event_waits():
+            return ENDED_STOP
+        while ended == GOES_ON and patience < LONGEST_SETTLE_NS and self.event_waits():
             hp_clear_immediate_exit(self.vcpu.run)
             hp_arm_timer(timer, patience, 0)
-            while True:
+            while ended == GOES_ON:
                 self.failed = hp_enter(&self.vcpu)
                 if self.posted != NULL:
                     self.drain()
                 if self.failed:
                     break
                 self.vcpu.run.immediate_exit = 1        # what the guest has begun is completed, and no more
-                if self.vcpu.run.exit_reason == KVM_EXIT_IO:
-                    self.port_exit()
-                elif self.vcpu.run.exit_reason == KVM_EXIT_MMIO:
-                    self.memory_exit()
-                else:
-                    break
+                ended = self.serve()
+            self.failed = 0
             patience *= 2
         timer_delete(timer)
-        self.failed = 0
+        return ENDED_STOP if ended == GOES_ON else ended
 
     cdef _abort(self):
         """The Stop for an exit that ends the machine: what KVM says of it, and all registers."""

@@ -87,8 +87,9 @@ def flat_guest(directory: Path, listing: str, **machine: Any) -> Machine:
 
 
 def command(*arguments: str) -> list[str]:
-    """A command line of hyperport run, with this interpreter."""
-    return [sys.executable, "-m", "hyperport", "run", *arguments]
+    """A command line of hyperport run, with this interpreter; on Unicorn unless another engine is named."""
+    engine = () if "--engine" in arguments else ("--engine", "unicorn")
+    return [sys.executable, "-m", "hyperport", "run", *engine, *arguments]
 
 
 def run_command(*arguments: str, limit: float = LIMIT_S) -> subprocess.CompletedProcess[str]:

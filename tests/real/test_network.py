@@ -93,7 +93,7 @@ def test_ping_through_passt(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("how", "size"), [("", SIZE), (",paced=no", 1 << 20)], ids=["paced", "overflowing"])
 def test_tcp_between_two_machines(tmp_path: Path, how: str, size: int) -> None:
-    """The second way round the frames come as fast as they can: ne.ko has to get out of overflows, and TCP does the rest."""
+    """The second time frames come as fast as they can: ne.ko has to get out of overflows, TCP does the rest."""
     left, right = tmp_path / "left", tmp_path / "right"
     for folder in (left, right):
         folder.mkdir()

@@ -166,7 +166,7 @@ def test_the_board_is_the_machines() -> None:
     board = section(DEVICES, "The board")
     with Machine(clock=VirtualClock()) as machine:
         windows = machine.bus.map()
-        lines = machine.irq_owners
+        lines = machine.lines.owners
     ports = [(f"{first:04x}-{last:04x}" if last > first else f"{first:04x}", name) for first, last, name in windows]
     assert [(row[0], row[1]) for row in table(board, "Ports")] == ports
     assert [int(row[0]) for row in table(board, "Line")] == sorted(lines)

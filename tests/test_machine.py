@@ -52,7 +52,7 @@ def test_board_of_a_pc(machine: Machine) -> None:
         0x3FF: "uart16550",
         0xCF9: "pci-host",
     }
-    assert machine.irq_owners.keys() == {0, 1, 2, 4, 8, 12, 14, 15}
+    assert machine.lines.owners.keys() == {0, 1, 2, 4, 8, 12, 14, 15}
 
 
 def test_python_device_gets_its_wires(machine: Machine) -> None:
@@ -192,14 +192,14 @@ def test_four_serial_lines_share_two_interrupt_lines() -> None:
             machine.bus.outp(base, 1, 0x41 + number)
         machine.flush_output()
         assert [backend.output() for backend in backends] == [b"A", b"B", b"C", b"D"]
-        assert {line: machine.irq_owners[line] for line in (3, 4)} == {3: "uart16550", 4: "uart16550"}
+        assert {line: machine.lines.owners[line] for line in (3, 4)} == {3: "uart16550", 4: "uart16550"}
 
         for port, value in ((0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 1), (0x21, 0)):
             machine.bus.outp(port, 1, value)
         for base in (0x3F8, 0x3E8):
             machine.bus.outp(base + 4, 1, 0x08)  # OUT2 opens the gate
             machine.bus.outp(base + 1, 1, 0x01)
-        for backend, uart in ((backends[0], machine.uarts[0]), (backends[2], machine.uarts[2])):
+        for backend, uart in ((backends[0], machine.board.uarts[0]), (backends[2], machine.board.uarts[2])):
             backend.feed(b"x")
             uart.receive()
         assert machine.controller.take_vector() == 0x24
@@ -208,7 +208,7 @@ def test_four_serial_lines_share_two_interrupt_lines() -> None:
         assert not machine.controller.pending(), "one edge for both: the driver looks at every port"
         assert machine.bus.inp(0x3E8) == ord("x")
         backends[2].feed(b"y")
-        machine.uarts[2].receive()
+        machine.board.uarts[2].receive()
         assert machine.controller.take_vector() == 0x24
 
 
@@ -224,7 +224,7 @@ def test_what_is_not_given_is_not_on_the_board(machine: Machine) -> None:
 def test_a_printer_on_the_parallel_port() -> None:
     paper = MemoryBackend()
     with Machine(engine="scripted", memory=MIB, clock=VirtualClock(), parallel=paper) as machine:
-        assert (machine.bus.owner(0x37A), machine.irq_owners[7]) == ("parallel-port", "parallel-port")
+        assert (machine.bus.owner(0x37A), machine.lines.owners[7]) == ("parallel-port", "parallel-port")
         for byte in b"page":
             machine.bus.outp(0x378, 1, byte)
             machine.bus.outp(0x37A, 1, 0x0D)

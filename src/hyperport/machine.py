@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Builds a PC and owns its parts: memory, engine, bus, devices. No logic: that is in loop.py and in the parts.
-
-The board is a table: which chip, at which ports, on which interrupt line.
-"""
+"""Builds a PC and owns its parts: memory, engine, bus, board. No logic: that is in loop.py and in the parts."""
 
 from __future__ import annotations
 
@@ -21,36 +18,17 @@ from hyperport.abi.calls import CallTable
 from hyperport.abi.numbers import LGUEST_SUBARCH
 from hyperport.backends.char import CharBackend
 from hyperport.backends.clock import Clock, RealClock, Timer
-from hyperport.backends.display import Display
 from hyperport.backends.host_events import HostEvents
-from hyperport.backends.keyboard import Keyboard
 from hyperport.backends.packet import PacketBackend
-from hyperport.bus.attention import Attention, StopKind, StopPin
+from hyperport.board import Board, HostSide, InterruptLines
+from hyperport.bus.attention import Attention, StopKind
 from hyperport.bus.device import PortDevice
 from hyperport.bus.dma import DmaView
-from hyperport.bus.irq import IrqLine, SharedLine
+from hyperport.bus.irq import IrqLine
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
-from hyperport.config import DEFAULT_ABI, DeviceSpec, MachineConfig, net_place
-from hyperport.devices.a20_gate import A20Gate
-from hyperport.devices.debug_exit import DebugExit
-from hyperport.devices.debugcon import Debugcon
-from hyperport.devices.i8042 import I8042
-from hyperport.devices.ide import IdeChannel
-from hyperport.devices.ne2000 import Ne2000
-from hyperport.devices.parallel_port import ParallelPort
-from hyperport.devices.pci_host import PciHost
+from hyperport.config import DEFAULT_ABI, DeviceSpec, MachineConfig
 from hyperport.devices.pic8259 import Pic8259
-from hyperport.devices.pit8254 import Pit8254
-from hyperport.devices.port92 import Port92
-from hyperport.devices.post_code import PostCode
-from hyperport.devices.power_off import PowerOff
-from hyperport.devices.reset_cf9 import ResetCf9
-from hyperport.devices.rtc146818 import Rtc146818
-from hyperport.devices.testdev import TestDevice
-from hyperport.devices.uart16550 import Uart16550
-from hyperport.devices.vga import Vga
-from hyperport.drives import Drives
 from hyperport.engines import resolve
 from hyperport.engines.base import Engine
 from hyperport.errors import ConfigError, StateError
@@ -60,12 +38,7 @@ from hyperport.outcome import Outcome
 from hyperport.paths import PATHS
 from hyperport.rom.image import ROM_BASE, RomImage, build_rom
 
-IRQ_LINES = 16
-TESTDEV_BASE = 0x340  # where guest/workloads look for the test device
-COM_PORTS = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))  # first port and line of COM1 to COM4, as PCs have them
-LPT1 = (0x378, 7)
 PANIC = "Kernel panic - not syncing"
-CASCADE = 2  # the slave PIC's place on the master
 
 
 class Machine:
@@ -101,134 +74,58 @@ class Machine:
         self.events = HostEvents(self.attention, self.clock)
         self.memory = GuestMemory(self.config.memory)
         self.bus = PortBus()
-        self.serials = [serial] if isinstance(serial, CharBackend) else list(serial or [CharBackend()])
-        if len(self.serials) > len(COM_PORTS):
-            raise ConfigError(f"{len(self.serials)} serial lines: a PC has {len(COM_PORTS)}, COM1 to COM4")
-        self.serial = self.serials[0]
-        self.debugcon = debugcon or CharBackend()
-        self.parallel = parallel
-        self.consoles = [*self.serials, self.debugcon]
-        for backend in (*self.consoles, *([parallel] if parallel else [])):
+        host = HostSide(
+            serials=[serial] if isinstance(serial, CharBackend) else list(serial or [CharBackend()]),
+            debugcon=debugcon or CharBackend(),
+            parallel=parallel,
+            cables=cables,
+        )
+        self.consoles = [*host.serials, host.debugcon]
+        self.printers = [] if parallel is None else [parallel]
+        for backend in (*self.consoles, *self.printers):
             backend.connect(self.attention, self.clock)
-        self.irq_owners: dict[int, str] = {CASCADE: "the second PIC"}
         self.timeout: float | None = None
         self.wall_s = 0.0
         self.cpu_s = 0.0
-        self._build_board()
-        self._add_network(cables)
+        self._make_engine()
+        self.lines = InterruptLines(self.controller)
+        self.board = Board(
+            self.config,
+            host,
+            bus=self.bus,
+            lines=self.lines,
+            memory=self.memory,
+            attention=self.attention,
+            clock=self.clock,
+            a20_pin=self.engine.a20_pin,
+        )
+        self.keys, self.display, self.drives = self.board.keys, self.board.display, self.board.drives
+        for chip in self.board.listeners:
+            self.engine.listen(chip)
+        if self.config.kvm_coalesce:
+            kvm_engine: Any = self.engine
+            kvm_engine.coalesce(self.bus.postable())
         for spec in self.config.devices:
             self.attach_python(spec)
         if self.config.kernel is not None:
             self.load()
 
-    def _build_board(self) -> None:
-        entry = resolve(self.config.engine, self.config.io, self.config.abi)
-        if self.config.io not in entry.paths:
-            raise ConfigError(f"engine {entry.name} has no path {self.config.io}; choose from {', '.join(entry.paths)}")
-        self.controller = self._interrupt_controller(entry.name)
-        self.path = PATHS[self.config.io](self.bus)
+    def _make_engine(self) -> None:
+        config = self.config
+        entry = resolve(config.engine, config.io, config.abi)
+        if config.io not in entry.paths:
+            raise ConfigError(f"engine {entry.name} has no path {config.io}; choose from {', '.join(entry.paths)}")
+        for option, wanted in (("--kvm-irqchip", config.kvm_irqchip), ("--kvm-coalesce", config.kvm_coalesce)):
+            if wanted and entry.name != "kvm":
+                belongs = f"{option} belongs to the engine kvm, and this is {entry.name}"
+                raise ConfigError(f"{belongs}: add --engine kvm or leave it out")
+        self.controller = _kernel_irqchip() if config.kvm_irqchip else Pic8259(self.attention)
+        self.path = PATHS[config.io](self.bus)
         self.engine: Engine = entry.load()(self.memory, self.path, self.controller, self.attention, self.clock)
-        if self.config.io == "hypercall":
+        if config.io == "hypercall":
             self._offer_calls()
-        elif self.config.abi != DEFAULT_ABI or self.config.vmi_calls is not None:
-            raise ConfigError(f"hypercalls are chosen, but the path is {self.config.io}: use path hypercall")
-        reset = StopPin(self.attention)
-        a20 = A20Gate(IrqLine(self.engine.a20_pin, 0))
-
-        def reset_line() -> IrqLine:
-            return IrqLine(reset, StopKind.RESET)
-
-        typed = CharBackend()
-        typed.connect(self.attention, self.clock)
-        self.keys = Keyboard(typed)
-        self.keyboard = I8042(
-            *(self.irq_line(1, "i8042"), self.irq_line(12, "i8042"), reset_line(), IrqLine(a20, 0), typed, self.clock)
-        )
-        self.uarts = self._make_uarts()
-        self.rtc = Rtc146818(self.clock, self.irq_line(8, "rtc146818"), self.memory.size)
-        self.vga = Vga(self.clock)
-        self.display = Display(self.vga, self.memory)
-        self.drives = Drives(self.config.disks, self.config.cdroms)
-        primary = IdeChannel(self.irq_line(14, "ide"), *self.drives.primary)
-        secondary = IdeChannel(self.irq_line(15, "ide"), *self.drives.secondary)
-        post = PostCode()
-        if self.config.testdev:
-            self.bus.attach(TestDevice(), TESTDEV_BASE)
-        board: Sequence[tuple[Any, int, int, int]] = (  # chip, first port, ports, offset of the first
-            (self.keyboard, 0x060, 1, 0),
-            (self.keyboard, 0x064, 1, 1),
-            (self.rtc, 0x070, 2, 0),
-            (post, 0x080, 1, 0),
-            (PostCode(), 0x0ED, 1, 0),
-            (Port92(reset_line(), IrqLine(a20, 1)), 0x092, 1, 0),
-            (Debugcon(self.debugcon), 0x0E9, 1, 0),
-            (DebugExit(self.attention), 0x0F4, 4, 0),
-            (self.vga, 0x3B4, 2, 0x04),
-            (self.vga, 0x3BA, 1, 0x0A),
-            (self.vga, 0x3C0, 16, 0x10),
-            (self.vga, 0x3D4, 2, 0x24),
-            (self.vga, 0x3DA, 1, 0x2A),
-            *((uart, base, 8, 0) for uart, (base, _) in zip(self.uarts, COM_PORTS, strict=False)),
-            (secondary, 0x170, 8, 0),
-            (primary, 0x1F0, 8, 0),
-            (secondary, 0x376, 1, 8),
-            (primary, 0x3F6, 1, 8),
-            (Debugcon(self.debugcon), 0x402, 1, 0),
-            (DebugExit(self.attention), 0x501, 2, 0),
-            (PowerOff(IrqLine(reset, StopKind.POWER_OFF)), 0x604, 2, 0),
-            (PciHost(ResetCf9(reset_line())), 0xCF8, 8, 0),
-        )
-        if self.parallel is not None:
-            lpt = ParallelPort(self.irq_line(LPT1[1], "parallel-port"), self.parallel)
-            self.bus.attach(lpt, LPT1[0])
-        for chip, port, count, offset in (*self._timing(), *board):
-            self.bus.attach(chip, port, count, offset)
-        for chip in self.bus.devices():
-            chip.reset()
-        for chip in (*self.uarts, self.keyboard):
-            self.engine.listen(chip)
-
-        if self.config.kvm_coalesce:
-            self._require_kvm("--kvm-coalesce", entry.name)
-            self.engine.coalesce(self.bus.postable())
-
-    def _make_uarts(self) -> list[Uart16550]:
-        """COM1 and its like; where two have the same line, it is shared."""
-        lines: dict[int, SharedLine] = {}
-        for _, irq in COM_PORTS[: len(self.serials)]:
-            if irq not in lines:
-                lines[irq] = SharedLine(self.irq_line(irq, "uart16550"))
-        return [
-            Uart16550(lines[irq].input(), backend) for backend, (_, irq) in zip(self.serials, COM_PORTS, strict=False)
-        ]
-
-    def _require_kvm(self, option: str, engine: str) -> None:
-        if engine != "kvm":
-            raise ConfigError(
-                f"{option} belongs to the engine kvm, and this is {engine}: add --engine kvm or leave it out"
-            )
-
-    def _interrupt_controller(self, engine: str) -> Any:
-        if not self.config.kvm_irqchip:
-            return Pic8259(self.attention)
-        self._require_kvm("--kvm-irqchip", engine)
-        from hyperport.engines.kvm.irqchip import KernelIrqchip
-
-        return KernelIrqchip()
-
-    def _timing(self) -> Sequence[tuple[Any, int, int, int]]:
-        """The rows of the board that the kernel has instead with --kvm-irqchip."""
-        if self.config.kvm_irqchip:
-            self.irq_owners[0] = "the kernel's timer"
-            return ()
-        self.pit = Pit8254(self.clock, self.irq_line(0, "pit8254"))
-        return (
-            (self.controller, 0x020, 2, 0),
-            (self.controller, 0x0A0, 2, 2),
-            (self.controller, 0x4D0, 2, 4),
-            (self.pit, 0x040, 4, 0),
-            (self.pit, 0x061, 1, 4),
-        )
+        elif config.abi != DEFAULT_ABI or config.vmi_calls is not None:
+            raise ConfigError(f"hypercalls are chosen, but the path is {config.io}: use path hypercall")
 
     def _offer_calls(self) -> None:
         offered = conventions(self.config.abi)
@@ -244,25 +141,9 @@ class Machine:
             kvm.cpuid_leaves() if kvm.CONVENTION in offered else {},
         )
 
-    def _add_network(self, cables: Sequence[PacketBackend]) -> None:
-        if len(cables) > len(self.config.net):
-            raise ConfigError(f"{len(cables)} cables for {len(self.config.net)} network cards: add a NetSpec to net")
-        for number, spec in enumerate(self.config.net):
-            base, irq, mac = net_place(spec, number)
-            cable = cables[number] if number < len(cables) else PacketBackend()
-            cable.connect(self.attention, self.clock)
-            card = Ne2000(self.clock, self.irq_line(irq, "ne2000"), cable, mac)
-            self.bus.attach(card, base)
-            self.engine.listen(card)
-
     def irq_line(self, number: int, owner: str) -> IrqLine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
-        if not 0 <= number < IRQ_LINES:
-            raise ConfigError(f"{owner}: irq {number} is outside 0 to {IRQ_LINES - 1}")
-        if number in self.irq_owners:
-            raise ConfigError(f"{owner}: irq {number} belongs to {self.irq_owners[number]}; choose another")
-        self.irq_owners[number] = owner
-        return IrqLine(self.controller, number)
+        return self.lines.take(number, owner)
 
     def attach(self, device: Any, base: int, irq: int | None = None) -> Any:
         """Put a device, plain Python or compiled, at port base and on line irq; returns it.
@@ -277,7 +158,7 @@ class Machine:
             attached = self.bus.attach(device, base)
         except ConfigError:
             if irq is not None:
-                del self.irq_owners[irq]
+                del self.lines.owners[irq]
             raise
         if isinstance(attached, PythonDevice):
             attached.connect(self.attention)
@@ -360,7 +241,9 @@ class Machine:
             except BaseException as error:
                 self.attention.stop(StopKind.DEVICE_ERROR, 0, error)
 
-        self.pit.listen(listener)
+        if self.board.pit is None:
+            raise ConfigError("the speaker's timer is in the kernel: leave out --kvm-irqchip to hear it")
+        self.board.pit.listen(listener)
 
     def request_stop(self, kind: StopKind) -> None:
         """End the run from any thread, with the outcome that belongs to kind."""
@@ -368,7 +251,7 @@ class Machine:
 
     def flush_output(self) -> None:
         """Send what waits for a newline."""
-        for backend in (*self.consoles, *([self.parallel] if self.parallel else [])):
+        for backend in (*self.consoles, *self.printers):
             backend.drain()
 
     def panic_line(self) -> str | None:
@@ -445,6 +328,12 @@ def load_device_class(path: Path, name: str) -> type[Any]:
     if not isinstance(found, type):
         raise ConfigError(f"device {path}: it has no class {name}")
     return found
+
+
+def _kernel_irqchip() -> Any:
+    from hyperport.engines.kvm.irqchip import KernelIrqchip
+
+    return KernelIrqchip()
 
 
 def _told(error: Exception) -> str:

@@ -57,7 +57,7 @@ def run(command: Sequence[str], timeout: float) -> Run:
 
 def hyperport(*arguments: str | Path) -> list[str]:
     """The command line of the hyperport of this tree."""
-    return [sys.executable, "-m", "hyperport", "run", "--serial", "stdio", *map(str, arguments)]
+    return [sys.executable, "-m", "hyperport", "run", "--engine", "unicorn", "--serial", "stdio", *map(str, arguments)]
 
 
 def qemu(*arguments: str | Path) -> list[str]:

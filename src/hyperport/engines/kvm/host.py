@@ -45,6 +45,10 @@ CR0_PG: Final = 1 << 31
 CR4_PSE: Final = 1 << 4
 
 
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
 class Host(msgspec.Struct, frozen=True):
     """What the guests showed. Times are in ns, the smallest of three runs."""
 
@@ -60,7 +64,7 @@ class Host(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         kind = "hardware" if self.instruction_ns < HARDWARE_NS else "a software emulation"
-        return f"{kind}: {self.instruction_ns:.3g} ns an instruction, {self.exit_ns / 1000:.3g} us an exit"
+        return f"{kind}: {_short(self.instruction_ns)} ns an instruction, {_short(self.exit_ns / 1000)} us an exit"
 
 
 class Kept(msgspec.Struct, frozen=True):

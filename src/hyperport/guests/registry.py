@@ -88,6 +88,7 @@ GUESTS: Final[dict[str, Guest]] = {
                 ("stress", "checks itself under interrupts at arbitrary points; irqs=N"),
                 ("faults", "user-mode faults, one line each"),
                 ("diskbench", "times reads of hda by REP INS; n=N, needs --disk"),
+                ("netbench", "times blocks through the data port of an NE2000; n=N, needs --net none"),
                 ("portbench", "times port accesses, int 80h and page faults; n=N"),
                 ("outcome", "ends in the way its command line names: reset8042, triple, halt, exit N, ..."),
                 ("echo", "echoes the console in capitals until Ctrl-D, then its count and checksum"),

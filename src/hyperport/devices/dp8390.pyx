@@ -2,40 +2,35 @@
 # cython: language_level=3
 """DP8390 network interface controller, the chip of the NE2000 and of many other cards.
 
-Sources: National Semiconductor DP8390D/NS32490D datasheet (July 1995), whose register names and section numbers are used
-here; AN-937 (July 1994) for loopback. The register map is in dp8390.pxd. The card around the chip (ne2000.pyx) has the
-memory and the data port.
+Sources: National Semiconductor DP8390D/NS32490D datasheet (July 1995), with its names and section numbers; AN-937 (July
+1994) for loopback. The register map is in dp8390.pxd. The card around it (ne2000.pyx) has memory and data port.
 
-Remote DMA (9.0) moves data between memory and the data port. The guest puts an address in RSAR and a count of bytes in
-RBCR, starts a read or a write in CR, and then reads or writes the data port until the count is 0, which sets RDC. When the
-address comes to PSTOP it goes on at PSTART, so a packet that goes round the end of the ring is read like any other. "Send
-packet" reads the packet at BNRY without being told address or count, and then moves BNRY on. Here any number of bytes is
-a few copies of memory, cut where the address jumps.
+Remote DMA (9.0) moves data between memory and the data port: address in RSAR, count in RBCR, then CR, then the data port
+until the count is 0, which sets RDC. At PSTOP the address goes on at PSTART. "Send packet" reads the packet at BNRY
+without being told address or count. Here any number of bytes is a few copies of memory, cut where the address jumps.
 
 The receive ring (7.0) is the pages of 256 bytes from PSTART to before PSTOP. CURR is the page where the next packet goes,
 BNRY the one that the chip must not enter: the guest's last page read. A packet begins with a header of four bytes
 (receive status, page of the next packet, count of bytes with the FCS, low byte first), then comes the frame and its FCS.
 CURR moves when the packet is whole. A packet that would reach BNRY is an overflow: it is lost (OVW, RXE, RST, tally of
-missed packets), and nothing is received until the guest has moved BNRY, for which the datasheet has it stop the chip, wait,
-start it in loopback, take packets out, and leave loopback. A paced backend does not let it come to that: its frames wait.
-They come 50 us after the guest has moved BNRY, not at once: a driver that empties the ring and then clears PRX, as Linux'
-does, would clear it for packets that it has not seen. For the same reason PRX is set again if the guest clears it, or leaves
-it clear, while the ring is full and a frame waits; on a real cable an overflow would tell it to look. And a paced cable has
-a speed, 100 Mbit/s after the first 8 long frames: faster ones keep Linux in its interrupt handler, where it queues up to
-1,000 packets that it has no time for, and drops the rest.
+missed packets), and nothing is received until the guest has moved BNRY (7.0 tells how a driver does that).
 
-Transmission (8.0) takes no time, and there are no collisions. If the host is busy, the frame is offered again every
-500 us with TXP still set; after 32 ms it is given up as one that met 16 collisions (ABT). In loopback frames do not leave
-the chip and none arrive; what came round is seen only in RSR and in the last eight bytes of the FIFO.
+A paced backend's frames wait for room instead, and come 50 us after the guest has moved BNRY: Linux empties the ring and
+then clears PRX, also for packets that it has not seen. So PRX is set again if it is clear while the ring is full and a frame
+waits; on a real cable an overflow would tell the guest. And a paced cable has a speed, 100 Mbit/s after the first 8 long
+frames: faster ones keep Linux in its interrupt handler, where it drops what it has no time for.
 
-Short frames are padded by the backend, not by the chip. Not modelled: FIFO thresholds and underruns, the chip's test page,
-addresses of 32 bits (DCR.LAS).
+Transmission (8.0) takes no time and meets no collisions. To a busy host a frame is offered every 500 us with TXP still
+set; after 32 ms it is given up (ABT). In loopback no frame leaves or arrives; what came round is seen in RSR and the FIFO.
+
+Not modelled: FIFO thresholds and underruns, the test page, addresses of 32 bits (DCR.LAS). The backend pads short frames.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 
 from hyperport.backends.clock cimport Clock, Timer
+from hyperport.backends.ethernet cimport crc_of, filter_index, is_broadcast
 from hyperport.backends.packet cimport DAMAGE_ALIGNMENT, DAMAGE_NONE, MOST_FRAME, QUEUE_FRAMES, Frame, PacketBackend
 from hyperport.bus.device cimport PortDevice
 from hyperport.bus.irq cimport IrqLine
@@ -57,29 +52,6 @@ CHIP_FIELDS = {
     "mar": (8, 8), "tallies": (8, 3), "fifo": (8, FIFO_SIZE), "fifo_at": 3,
 }
 LENGTHS = {"par": 6, "mar": 8, "tallies": 3, "fifo": FIFO_SIZE}
-
-cdef uint32_t[256] CRC_TABLE    # IEEE 802.3, 3.2.9, bit-reversed: the polynomial EDB88320h
-
-
-cdef void make_crc_table() noexcept nogil:
-    cdef uint32_t i, value
-    for i in range(256):
-        value = i
-        for _ in range(8):
-            value = (value >> 1) ^ (<uint32_t> 0xEDB88320 if value & 1 else 0)
-        CRC_TABLE[i] = value
-
-
-make_crc_table()
-
-
-cdef uint32_t crc_of(const uint8_t *data, uint32_t count) noexcept nogil:
-    """The shift register after these bytes; the FCS is its complement, least significant byte first."""
-    cdef uint32_t value = <uint32_t> 0xFFFFFFFF
-    cdef uint32_t i
-    for i in range(count):
-        value = (value >> 8) ^ CRC_TABLE[(value ^ data[i]) & 0xFF]
-    return value
 
 
 cdef class Dp8390(PortDevice):
@@ -507,25 +479,16 @@ cdef class Dp8390(PortDevice):
 
     cdef bint accepts(self, const uint8_t *address) noexcept nogil:
         """Address recognition (4.0, 10.3): the filter's bit is the upper six bits of the CRC of the address."""
-        cdef uint32_t crc, index, i
-        cdef uint8_t both = 0xFF
+        cdef uint32_t index
         if not address[0] & 1:
             if self.rcr & RCR_PRO:
                 return True
-            for i in range(6):
-                if address[i] != self.par[i]:
-                    return False
-            return True
-        for i in range(6):
-            both &= address[i]
-        if both == 0xFF:
+            return memcmp(address, self.par, 6) == 0
+        if is_broadcast(address):
             return self.rcr & RCR_AB != 0
         if not self.rcr & RCR_AM:
             return False
-        crc = crc_of(address, 6)
-        index = 0
-        for i in range(6):                  # the register here runs backwards: bit 0 is the chip's uppermost
-            index = index << 1 | crc >> i & 1
+        index = filter_index(address)
         return self.mar[index >> 3] >> (index & 7) & 1
 
     cdef bint fits(self, uint32_t length) noexcept nogil:
@@ -627,15 +590,11 @@ cdef class Dp8390(PortDevice):
         for i in range(6):
             self.par[i] = record["par"][i]
         for i in range(8):
-            self.mar[i] = record["mar"][i]
-            self.fifo[i] = record["fifo"][i]
-        for i in range(3):
-            self.tallies[i] = record["tallies"][i]
+            self.mar[i], self.fifo[i] = record["mar"][i], record["fifo"][i]
+        self.tallies[0], self.tallies[1], self.tallies[2] = record["tallies"]
+        self.retry.disarm()
         if self.offers:
             self.retry.arm(record["retry_at"])
-        else:
-            self.retry.disarm()
-        self.held = False
-        self.cable_free = 0
+        self.held, self.cable_free = False, 0
         self.arrival.disarm()
         self.update_irq()

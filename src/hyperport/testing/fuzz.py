@@ -13,15 +13,18 @@ import random
 import resource
 import tracemalloc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from tempfile import NamedTemporaryFile
+from typing import Any, Final, Protocol
 
 from hyperport.backends.char import CharBackend, MemoryBackend
 from hyperport.backends.clock import VirtualClock
+from hyperport.backends.packet import PacketBackend
 from hyperport.bus.attention import Attention
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
+from hyperport.config import DiskSpec, NetSpec
 from hyperport.devices import CHIPS
 from hyperport.machine import Machine
 from hyperport.testing.wild_guest import WildGuest
@@ -31,6 +34,9 @@ LONGEST_BURST: Final = 8192  # steps between two moments for save, load and inpu
 LONGEST_INPUT: Final = 512  # bytes
 ALONE_BASE: Final = 0x100
 BOARD: Final = "board"
+MAC: Final = bytes.fromhex("020000000001")
+MOST_FRAME: Final = 1518  # bytes, without the FCS, with a tag
+DISK_BYTES: Final = 1 << 20
 KEPT_OUTPUT: Final = 64 << 10
 TALLIES_IN_A_PAGE: Final = 8  # ports whose counters fill a page of the host: all are touched first, and grow no more
 PYTHON_GROWTH: Final = 1 << 20  # bytes that Python objects may grow by, after the first tenth
@@ -55,7 +61,7 @@ class Subject:
     attention: Attention
     ports: Sequence[int]
     devices: dict[str, Any]
-    inputs: list[CharBackend] = field(default_factory=list)
+    inputs: Sequence[Input] = ()
     controller: Any = None
     keep: Any = None  # what must live as long
 
@@ -103,7 +109,17 @@ class FuzzResult:
 Factory = Callable[[Attention, VirtualClock], Any]
 
 
-def _uart(attention: Attention, clock: VirtualClock) -> tuple[Any, CharBackend]:
+class Input(Protocol):
+    """What a device has its input from, as CharBackend."""
+
+    def room(self) -> int:
+        """How much it would take now."""
+
+    def feed(self, data: bytes) -> Any:
+        """Give it bytes; what finds no room is lost."""
+
+
+def _uart(attention: Attention, clock: VirtualClock) -> tuple[Any, Input]:
     from hyperport.devices.uart16550 import Uart16550
 
     backend = MemoryBackend(KEPT_OUTPUT)
@@ -111,14 +127,44 @@ def _uart(attention: Attention, clock: VirtualClock) -> tuple[Any, CharBackend]:
     return Uart16550(None, backend), backend
 
 
+class Cable:
+    """Frames of random bytes for a network card, half of them to its own address. They never wait: it is not paced."""
+
+    def __init__(self) -> None:
+        self.backend = PacketBackend(paced=False)
+        self.card: Any = None
+
+    def room(self) -> int:
+        """As a CharBackend that is empty."""
+        return CharBackend().room()
+
+    def feed(self, data: bytes) -> None:
+        """Let a frame arrive."""
+        receiver = MAC if data[0] & 1 else data[:6]
+        self.backend.deliver((receiver + data * 3)[: MOST_FRAME - data[0] % 64], damage=data[-1] % 3)
+        self.card.receive()
+
+
+def _ne2000(attention: Attention, clock: VirtualClock) -> tuple[Any, Input]:
+    from hyperport.devices.ne2000 import Ne2000
+
+    cable = Cable()
+    cable.backend.connect(attention, clock)
+    cable.card = Ne2000(clock, None, cable.backend, MAC)
+    return cable.card, cable
+
+
 # Chips that do more when they have something behind them than CHIPS gives them: (chip, what takes input) by name.
-WIRED: Final[dict[str, Callable[[Attention, VirtualClock], tuple[Any, CharBackend]]]] = {"uart16550": _uart}
+WIRED: Final[dict[str, Callable[[Attention, VirtualClock], tuple[Any, Input]]]] = {
+    "ne2000": _ne2000,
+    "uart16550": _uart,
+}
 
 
 def alone(name: str, factory: Factory | None = None) -> Subject:
     """One device on a bus of its own: a chip of CHIPS by name, or what factory makes, also in plain Python."""
     clock, attention, bus = VirtualClock(), Attention(), PortBus()
-    inputs: list[CharBackend] = []
+    inputs: list[Input] = []
     if factory is None and name in WIRED:
         device, backend = WIRED[name](attention, clock)
         inputs.append(backend)
@@ -133,15 +179,26 @@ def alone(name: str, factory: Factory | None = None) -> Subject:
 
 
 def board(**config: Any) -> Subject:
-    """A whole machine, without a CPU. config: as for Machine."""
-    clock = VirtualClock()
-    serial, debugcon = MemoryBackend(KEPT_OUTPUT), MemoryBackend(KEPT_OUTPUT)
-    settings: dict[str, Any] = {"engine": "scripted", "memory": 2 << 20, "testdev": True} | config
-    machine = Machine(serial=serial, debugcon=debugcon, clock=clock, **settings)
+    """A whole machine, without a CPU, with a disk, a network card and a printer. config: as for Machine."""
+    clock, cable = VirtualClock(), Cable()
+    serial, debugcon, printer = (MemoryBackend(KEPT_OUTPUT) for _ in range(3))
+    settings: dict[str, Any] = {"engine": "scripted", "memory": 2 << 20, "testdev": True, "net": (NetSpec(mac=MAC),)}
+    with NamedTemporaryFile(suffix=".img") as image:  # the disk keeps it open
+        image.truncate(DISK_BYTES)
+        disk = DiskSpec(path=Path(image.name), snapshot=True)
+        machine = Machine(
+            serial=serial,
+            debugcon=debugcon,
+            parallel=printer,
+            cables=[cable.backend],
+            clock=clock,
+            **settings | {"disks": (disk,)} | config,
+        )
+    cable.card = next(device for name, device in machine.named_devices() if name == "ne2000")
     ports = [port for first, last, _ in machine.bus.map() for port in range(first, last + 1)]
     devices = dict(machine.named_devices())
     return Subject(
-        BOARD, machine.bus, clock, machine.attention, ports, devices, [serial], machine.controller, keep=machine
+        BOARD, machine.bus, clock, machine.attention, ports, devices, [serial, cable], machine.controller, keep=machine
     )
 
 

@@ -21,13 +21,13 @@ def test_cards_have_their_usual_places() -> None:
     with machine(*(NetSpec() for _ in range(4))) as built:
         cards = [(first, last) for first, last, name in built.bus.map() if name == "ne2000"]
         assert cards == [(0x280, 0x29F), (0x300, 0x31F), (0x320, 0x33F), (0x340, 0x35F)]
-        assert [line for line, owner in built.lines.owners.items() if owner == "ne2000"] == [9, 10, 11, 5]
+        assert [line for line, owner in built.board.lines.owners.items() if owner == "ne2000"] == [9, 10, 11, 5]
 
 
 def test_places_can_be_given() -> None:
     with machine(NetSpec(base=0x240, irq=7, mac=MAC)) as built:
         assert built.bus.owner(0x25F) == "ne2000"
-        assert built.lines.owners[7] == "ne2000"
+        assert built.board.lines.owners[7] == "ne2000"
         built.bus.outp(0x24E, 1, 0x48)
         for register, value in ((10, 12), (11, 0), (8, 0), (9, 0), (0, 0x0A)):
             built.bus.outp(0x240 + register, 1, value)

@@ -30,7 +30,7 @@
 #define CODE 0x72000u
 #define CODE_PAGES 2u
 #define STACK 0x76000u
-#define CALLS 0x78000u
+#define CALLS 0xF0000u
 #define CALL_BYTES 16u
 #define CALLS_COUNT 12u
 #define CALL_MARK 0xCA110000u /* in place of an EIP: at the call's first instruction */

@@ -26,7 +26,7 @@ BIG_SIZE: Final = 80 * 4096
 WINDOW: Final = 0x60000
 CODE: Final = 0x72000
 CODE_SIZE: Final = 0x2000
-CALLS: Final = 0x78000
+CALLS: Final = 0xF0000  # beyond what a string of any segment reaches: its jumps differ from machine to machine
 CODE_BYTES: Final = 240
 CASE: Final = struct.Struct(f"<4B4H8H8I6H8s{CODE_BYTES}s")
 BATCH: Final = struct.Struct("<3I")
@@ -202,6 +202,7 @@ class Generator:
         self.source = source
         self.made = Program(Mode.RING0, ports)
         self.used: list[int] = []
+        self.sends_code = False
 
     # Choices.
 
@@ -328,6 +329,7 @@ class Generator:
         for prefix in prefixes:
             segment = OVERRIDES.get(prefix, segment) if out else ES
         harmless = segment == CS and not self.made.wide  # what it sends may be the code itself
+        self.sends_code |= bool(out and harmless)
         port, group = self.port(size, out, HARMLESS if harmless else self.made.ports)
         count = self.count(group) if repeated else 1
         self.set_port(port)
@@ -390,6 +392,8 @@ class Generator:
         made.eflags = flags
         made.looped = self.chance(30) and not any(self.large(part) for part in made.body)
         self.choose_permission()
+        if self.sends_code:  # qemu's has UD2 in place of LOCK
+            made.body = [part for part in made.body if not part.locked] or [Instruction(b"\x90")]
         if any(port in (0x70, 0x71) for port in self.used):
             made.options |= CMOS
         return made

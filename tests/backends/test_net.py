@@ -31,7 +31,7 @@ def watcher() -> Iterator[WatcherThread]:
 
 
 def received(link: Link) -> Callable[[], bool]:
-    return lambda: link.backend.room() < 256
+    return lambda: link.backend.room() < 1024
 
 
 def test_none() -> None:

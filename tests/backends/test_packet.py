@@ -20,6 +20,7 @@ from hyperport.bus.attention import Attention
 from hyperport.errors import ConfigError
 
 FRAME = bytes(range(60))
+ROOM = 1024  # frames
 
 
 def framed(frame: bytes) -> bytes:
@@ -55,9 +56,9 @@ def test_delivered_frames_are_taken_in_order_and_wake_the_vcpu() -> None:
 
 def test_a_full_ring_loses_and_counts() -> None:
     cable = PacketBackend()
-    assert cable.room() == 256
-    assert [cable.deliver(FRAME) for _ in range(257)] == [True] * 256 + [False]
-    assert (cable.room(), cable.received, cable.lost_in) == (0, 256, 1)
+    assert cable.room() == ROOM
+    assert [cable.deliver(FRAME) for _ in range(ROOM + 1)] == [True] * ROOM + [False]
+    assert (cable.room(), cable.received, cable.lost_in) == (0, ROOM, 1)
     cable.take()
     assert cable.deliver(FRAME)
 
@@ -179,13 +180,13 @@ def test_a_stream_in_any_pieces(sizes: list[int], cuts: list[int]) -> None:
 
 def test_a_stream_is_left_alone_while_the_ring_is_full(ends: tuple[StreamPackets, socket.socket]) -> None:
     backend, peer = ends
-    frames = [number.to_bytes(2, "big") * 30 for number in range(300)]
+    frames = [number.to_bytes(2, "big") * 30 for number in range(ROOM + 50)]
     peer.sendall(b"".join(framed(frame) for frame in frames))
-    turns = [backend.pump() for _ in range(5)]
-    assert turns == [True] * 4 + [False]
+    turns = [backend.pump() for _ in range(ROOM // 64 + 1)]
+    assert turns == [True] * (ROOM // 64) + [False]
     assert backend.room() == 0
     got = list(iter(backend.take, None))
-    assert got == frames[:256]
+    assert got == frames[:ROOM]
     assert backend.pump()
     assert [*got, *iter(backend.take, None)] == frames
     assert backend.lost_in == 0

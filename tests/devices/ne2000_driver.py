@@ -24,6 +24,7 @@ CURR, MAR0 = 7, 8
 DATA, RESET = 0x10, 0x18
 
 PRX, PTX, RXE, TXE, OVW, CNT, RDC, RST = (1 << bit for bit in range(8))
+ROOM = 1024  # frames in an empty backend
 FIRST, LAST = 0x46, 0x60  # the ring's pages: 26 of them
 SEND_PAGE = 0x40
 

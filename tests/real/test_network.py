@@ -7,6 +7,7 @@ import contextlib
 import functools
 import hashlib
 import http.server
+import re
 import shutil
 import struct
 import subprocess
@@ -55,9 +56,11 @@ def served(folder: Path) -> Iterator[int]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_dhcp_and_tcp_through_passt(tmp_path: Path) -> None:
@@ -71,7 +74,7 @@ def test_dhcp_and_tcp_through_passt(tmp_path: Path) -> None:
         told = run_script(tmp_path, script, "--net", f"user,pcap={pcap}", words=WORDS)
     assert "lease of" in told
     assert md5(data) in told, told
-    assert told.count("errors:0 dropped:0") == 2, told
+    assert re.search(r"RX packets:\d+ errors:0 ", told), told
     recorded = pcap.read_bytes()
     assert struct.unpack_from("<I", recorded)[0] == 0xA1B23C4D
     assert len(recorded) > SIZE

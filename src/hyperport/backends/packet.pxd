@@ -5,7 +5,7 @@ from hyperport.backends.clock cimport Clock
 from hyperport.bus.attention cimport Attention
 
 cdef enum:
-    QUEUE_FRAMES = 256      # frames waiting for the guest; a power of two
+    QUEUE_FRAMES = 1024     # frames waiting for the guest: more than a TCP window; a power of two
     LEAST_FRAME = 14        # octets: destination, source, type (IEEE 802.3, 3.1.1)
     MOST_FRAME = 1518       # with 1,500 octets of data and a VLAN tag, without the FCS
     PADDED_FRAME = 60       # what a sender pads to, without the FCS (IEEE 802.3, 4A.2.3.2.3)

@@ -2,7 +2,7 @@
 # cython: language_level=3
 """The host side of network cards: Ethernet frames from the host wait in a ring, frames to the host go out at once.
 
-Input: one other thread puts frames into a ring of 256, and the vCPU's thread takes them out when the card has room.
+Input: one other thread puts frames into a ring of 1,024, and the vCPU's thread takes them out when the card has room.
 A frame for which the ring has no room is lost and counted; a reader that can wait asks room() first.
 Output: transmit() hands one frame to the host, which takes it, loses it (counted) or is busy for the moment.
 

@@ -27,6 +27,7 @@ from .ne2000_driver import (
     RBCR0,
     RBCR1,
     RDC,
+    ROOM,
     RSR,
     RST,
     RXE,
@@ -137,7 +138,7 @@ def test_frames_for_a_stopped_card_are_gone() -> None:
     driver.arrive(frame())
     driver.out(CR, 0x22)
     assert not driver.waiting()
-    assert driver.cable.room() == 256
+    assert driver.cable.room() == ROOM
 
 
 @pytest.mark.parametrize(("damage", "status", "tally"), [(1, 0x02, CNTR1), (2, 0x06, CNTR0)])
@@ -177,9 +178,9 @@ def test_paced_frames_wait_for_room() -> None:
     for number in range(10):
         driver.arrive(frame(size=1514, fill=number))
     assert driver.card.read(ISR) & OVW == 0
-    assert driver.cable.room() < 256
+    assert driver.cable.room() < ROOM
     assert [driver.packet()[1] for _ in range(10)] == [frame(size=1514, fill=number) for number in range(10)]
-    assert driver.cable.room() == 256
+    assert driver.cable.room() == ROOM
 
 
 def test_waiting_frames_are_told_of_until_there_is_room() -> None:

@@ -240,3 +240,13 @@ def test_documented_fields_are_those_of_a_row() -> None:
     text = (ROOT / "docs/cli.md").read_text().partition("\n## compare\n")[2].partition("\n## ")[0]
     told = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `") and not line.startswith("| `--")]
     assert told == list(compare(make_plan(["cmos"], ["trap"]), fixed)[0])
+
+
+def test_the_kernels_own_ways_come_with_kvm_alone() -> None:
+    own = {"exit-coalesced", "exit-in-kernel"}
+    assert not own & {way.name for _, way in make_plan(["cmos"]).trials}
+    plan = make_plan(["cmos"], engines=["kvm"])
+    assert own <= {way.name for _, way in plan.trials}
+    assert plan.left_out == ("engine kvm does not offer trap",)
+    named = make_plan(["cmos"], ["exit", "exit-coalesced"])
+    assert named.left_out == ("engine unicorn does not offer exit-coalesced",)

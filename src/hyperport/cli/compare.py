@@ -31,7 +31,7 @@ def compare(
         Workloads to run: console, cmos, pci, mix, delay, ticks, strings; all by default.
     io
         Paths to compare, with commas between: trap, exit and hypercall by default; also hypercall-kvm and
-        hypercall-lguest.
+        hypercall-lguest. On KVM exit-coalesced and exit-in-kernel, the kernel's own ways, come beside them.
     engine
         Engines to compare, with commas between; auto by default.
     repeat

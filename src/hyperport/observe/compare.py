@@ -58,7 +58,7 @@ class Workload:
 class Way:
     """How a workload is run: io and abis say what is offered, ops what the guest takes of it.
 
-    usual: run without being named.
+    usual: run without being named, on every engine or on those of engines. settings: more of MachineConfig.
     """
 
     name: str
@@ -66,6 +66,8 @@ class Way:
     ops: str
     abis: tuple[str, ...] = ("vmi",)
     usual: bool = True
+    engines: tuple[str, ...] = ()
+    settings: tuple[tuple[str, bool], ...] = ()
 
 
 WORKLOADS: Final[dict[str, Workload]] = {
@@ -87,6 +89,8 @@ WAYS: Final[dict[str, Way]] = {
         Way("trap", "trap", "native"),
         Way("exit", "exit", "native"),
         Way("hypercall", "hypercall", "vmi"),
+        Way("exit-coalesced", "exit", "native", engines=("kvm",), settings=(("kvm_coalesce", True),)),
+        Way("exit-in-kernel", "exit", "native", engines=("kvm",), settings=(("kvm_irqchip", True),)),
         Way("hypercall-kvm", "hypercall", "kvm", ("kvm",), usual=False),
         Way("hypercall-lguest", "hypercall", "lguest", ("lguest",), usual=False),
     )
@@ -194,6 +198,7 @@ def measure(job: Job) -> Measurement:
     if job.tsc_khz:
         words.append(f"tsc_khz={job.tsc_khz}")
     console = MemoryBackend(limit=CONSOLE_BYTES)
+    settings: dict[str, Any] = dict(job.way.settings)
     with Machine(
         kernel=guest.kernel,
         append=" ".join(word for word in words if word),
@@ -203,6 +208,7 @@ def measure(job: Job) -> Measurement:
         testdev=True,
         serial=console,
         abi=job.way.abis,
+        **settings,
     ) as machine:
         marks = Marks(machine, job.profile)
         machine.attach(marks, MARK_PORT)
@@ -268,8 +274,9 @@ def make_plan(
         raise UsageError("repeat must be 1 or more, scale above 0")
     trials, left_out = [], []
     for entry in dict.fromkeys(_engine(name) for name in engines):
-        trials += [(entry.name, way) for way in wanted if _offers(entry, way)]
-        left_out += [f"engine {entry.name} does not offer {way.name}" for way in wanted if not _offers(entry, way)]
+        meant = [way for way in wanted if ways or not way.engines or entry.name in way.engines]
+        trials += [(entry.name, way) for way in meant if _offers(entry, way)]
+        left_out += [f"engine {entry.name} does not offer {way.name}" for way in meant if not _offers(entry, way)]
     if not trials:
         raise UsageError(f"nothing to compare: {'; '.join(left_out)}")
     return Plan(tuple(chosen), tuple(trials), tuple(left_out), repeat, scale, append)
@@ -289,6 +296,8 @@ def _engine(name: str) -> EngineEntry:
 
 
 def _offers(entry: EngineEntry, way: Way) -> bool:
+    if way.engines and entry.name not in way.engines:
+        return False
     return way.io in entry.paths and (way.io != "hypercall" or set(way.abis) <= set(entry.abis))
 
 

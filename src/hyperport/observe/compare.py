@@ -97,7 +97,8 @@ WAYS: Final[dict[str, Way]] = {
 }
 
 
-USUAL_WAYS: Final = tuple(way for way in WAYS.values() if way.usual)
+USUAL_WAYS: Final = tuple(way for way in WAYS.values() if way.usual and not way.engines)
+OWN_WAYS: Final = tuple(way for way in WAYS.values() if way.usual and way.engines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +275,7 @@ def make_plan(
         raise UsageError("repeat must be 1 or more, scale above 0")
     trials, left_out = [], []
     for entry in dict.fromkeys(_engine(name) for name in engines):
-        meant = [way for way in wanted if ways or not way.engines or entry.name in way.engines]
+        meant = wanted if ways else [*wanted, *(way for way in OWN_WAYS if entry.name in way.engines)]
         trials += [(entry.name, way) for way in meant if _offers(entry, way)]
         left_out += [f"engine {entry.name} does not offer {way.name}" for way in meant if not _offers(entry, way)]
     if not trials:

@@ -195,7 +195,7 @@ def test_doctor_tells_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_command_says_once_which_engine_it_took(own_cache: Path) -> None:
     from ..conftest import run_command
 
-    done = run_command("outcome", "--append", "exit 3", "--timeout", "30")
+    done = run_command("--engine", "auto", "outcome", "--append", "exit 3", "--timeout", "30")
     assert done.returncode == 7
     assert len([line for line in done.stderr.splitlines() if line.startswith("hyperport: engine ")]) == 1
     named = run_command("outcome", "--append", "exit 3", "--engine", "unicorn", "--timeout", "30")

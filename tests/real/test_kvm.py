@@ -37,7 +37,7 @@ def test_boot_and_reboot(guest: str, options: tuple[str, ...]) -> None:
 
 
 def test_auto_takes_it() -> None:
-    done = run_command("demo", "--timeout", str(BOOT_S))
+    done = run_command("demo", "--engine", "auto", "--timeout", str(BOOT_S))
     assert done.returncode == 1
     assert done.stderr.startswith("hyperport: engine kvm: /dev/kvm is hardware")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import pytest
+from hypothesis import settings
 
 from hyperport import EngineError, Machine, MemoryBackend, Outcome
 from hyperport.engines.kvm import host
@@ -22,6 +23,10 @@ LIMIT_S: Final = 120  # hung, not slow
 MIB: Final = 1 << 20
 FNV_OFFSET: Final = 2166136261  # FNV-1a, 32 bits
 FNV_PRIME: Final = 16777619
+
+# hypothesis' deadline is a wall-clock time, which a loaded host does not keep.
+settings.register_profile("hyperport", deadline=None)
+settings.load_profile("hyperport")
 
 # A background job of a script is started with these ignored, and so would be every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -127,4 +127,11 @@ static inline uint32_t divide_64_32(uint64_t value, uint32_t divisor)
     return quotient;
 }
 
+static inline uint64_t divide_64(uint64_t value, uint32_t divisor)
+{
+    uint32_t high = (uint32_t)(value >> 32);
+    uint32_t low = divide_64_32((uint64_t)(high % divisor) << 32 | (uint32_t)value, divisor);
+    return (uint64_t)(high / divisor) << 32 | low;
+}
+
 #endif

@@ -52,6 +52,8 @@ void serial_flush(void);
 
 /* print.c: %s %c %d %u %x with a width and zero padding, to COM1; a newline goes out as CR LF. */
 __attribute__((format(printf, 1, 2))) void print(const char *format, ...);
+/* In decimal; below 2^32 billions. */
+void print_long(uint64_t value);
 
 /* pic.c: IRQ 0-15 at vectors 0x20-0x2F, all masked. */
 #define IRQ_BASE 0x20

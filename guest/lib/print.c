@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A small printf. */
+#include "cpu.h"
 #include "guest.h"
+
+#define BILLION 1000000000u
 
 static void put(char c)
 {
@@ -72,4 +75,15 @@ void print(const char *format, ...)
         }
     }
     va_end(arguments);
+}
+
+void print_long(uint64_t value)
+{
+    uint64_t billions = divide_64(value, BILLION);
+    uint32_t rest = (uint32_t)(value - billions * BILLION);
+
+    if (billions)
+        print("%u%09u", (uint32_t)billions, rest);
+    else
+        print("%u", rest);
 }

@@ -110,18 +110,12 @@ static const struct {
 
 static void measure(unsigned phase)
 {
-    const uint32_t billion = 1000000000;
     uint64_t start = tsc_read();
     read_all(phases[phase].code, phases[phase].block, phases[phase].dwords, false);
     uint64_t delta = tsc_read() - start;
-    uint32_t billions = divide_64_32(delta, billion);
-    uint32_t rest = (uint32_t)(delta - (uint64_t)billions * billion);
-
     print("bench %s %u ", phases[phase].name, sectors);
-    if (billions)
-        print("%u%09u\n", billions, rest);
-    else
-        print("%u\n", rest);
+    print_long(delta);
+    print("\n");
     print("checksum %s %08x\n", phases[phase].name,
           read_all(phases[phase].code, phases[phase].block, phases[phase].dwords, true));
 }

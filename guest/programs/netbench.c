@@ -93,19 +93,13 @@ static const struct {
 
 static void measure(unsigned phase)
 {
-    const uint32_t billion = 1000000000;
     uint64_t start = tsc_read();
     for (uint32_t i = 0; i < units; i++)
         phases[phase].run();
     uint64_t delta = tsc_read() - start;
-    uint32_t billions = divide_64_32(delta, billion);
-    uint32_t rest = (uint32_t)(delta - (uint64_t)billions * billion);
-
     print("bench %s %u ", phases[phase].name, units);
-    if (billions)
-        print("%u%09u\n", billions, rest);
-    else
-        print("%u\n", rest);
+    print_long(delta);
+    print("\n");
 }
 
 static int check(void (*read)(void))

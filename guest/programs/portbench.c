@@ -98,20 +98,14 @@ static void paging_on(void)
 
 static void measure(unsigned phase)
 {
-    const uint32_t billion = 1000000000;
-
     print("begin %s\n", phases[phase].name);
     serial_flush();
     uint64_t start = tsc_read();
     phases[phase].run();
     uint64_t delta = tsc_read() - start;
-    uint32_t billions = divide_64_32(delta, billion);
-    uint32_t rest = (uint32_t)(delta - (uint64_t)billions * billion);
     print("bench %s %u ", phases[phase].name, iterations);
-    if (billions)
-        print("%u%09u\n", billions, rest);
-    else
-        print("%u\n", rest);
+    print_long(delta);
+    print("\n");
 }
 
 int main(const char *command_line)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,7 +131,14 @@ def test_only_waiting_within_the_guests_time_is_taken_off(wall: int, waited: int
 
 def test_disturbed_time_is_no_time_of_an_access() -> None:
     assert replace(GIVEN, disturbed=0.5).ns_per_access == GIVEN.ns_per_access / 2
-    assert waited_ns() >= 0
+
+
+@pytest.mark.parametrize(("told", "waited"), [("500 70 3\n", 70), ("", 0), ("500\n", 0), ("a b c\n", 0)])
+def test_what_the_scheduler_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, waited: int) -> None:
+    monkeypatch.setattr("hyperport.observe.compare.SCHEDULER", tmp_path / "schedstat")
+    assert waited_ns() == 0  # a host that has no such file
+    (tmp_path / "schedstat").write_text(told)
+    assert waited_ns() == waited
 
 
 def test_without_trap_there_is_no_ratio() -> None:

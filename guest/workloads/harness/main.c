@@ -8,7 +8,6 @@
 
 #define FNV_START 2166136261u
 #define CANNOT_RUN 2
-#define BILLION 1000000000u
 
 #define PIT_CHANNEL2 0x42
 #define PIT_CONTROL 0x43
@@ -81,23 +80,6 @@ static uint32_t tsc_khz_measure(void)
     return khz[CALIBRATIONS / 2] ? khz[CALIBRATIONS / 2] : 1;
 }
 
-static uint64_t divide_64(uint64_t value, uint32_t divisor)
-{
-    uint32_t high = (uint32_t)(value >> 32);
-    uint32_t low = divide_64_32((uint64_t)(high % divisor) << 32 | (uint32_t)value, divisor);
-    return (uint64_t)(high / divisor) << 32 | low;
-}
-
-static void print_long(const char *name, uint64_t value)
-{
-    uint64_t billions = divide_64(value, BILLION);
-    uint32_t rest = (uint32_t)(value - billions * BILLION);
-    if (billions)
-        print(" %s %u%09u", name, (uint32_t)billions, rest);
-    else
-        print(" %s %u", name, rest);
-}
-
 static int cannot_run(const char *reason)
 {
     print("workload %s: %s\n", workload.name, reason);
@@ -133,10 +115,10 @@ int main(const char *command_line)
     clock_stop();
     if (mark)
         native_outb(MARK_END, mark);
-    print("workload %s units %u", workload.name, units);
-    print_long("accesses", accesses);
-    print(" checksum %08x", checksum);
-    print_long("ns", divide_64(clock_cycles * 1000000, khz));
+    print("workload %s units %u accesses ", workload.name, units);
+    print_long(accesses);
+    print(" checksum %08x ns ", checksum);
+    print_long(divide_64(clock_cycles * 1000000, khz));
     print(" tsc_khz %u ops %s taken %u sites %u patched %u\n", khz, hyperport_backend_name(io.backend), io.taken,
           io.patch.sites, io.patch.patched);
     return 0;

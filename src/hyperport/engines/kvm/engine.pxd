@@ -3,16 +3,15 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from hyperport.abi.calls cimport CallTable
-from hyperport.backends.clock cimport Clock
 from hyperport.bus.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
 from hyperport.bus.interrupt_controller cimport InterruptController
+from hyperport.engines.look_up cimport LookUp
 from hyperport.engines.kvm.structs cimport kvm_coalesced_mmio_ring
 from hyperport.engines.kvm.vcpu cimport KvmVcpu
 from hyperport.paths.port_path cimport PortPath
 
 cdef enum:
-    MAX_LISTENERS = 32
     ROM_SIZE = 8192             # most bytes of a ROM with doorbells
     DOORBELL_PORTS = 256        # a doorbell is `out %al, $number`
 
@@ -22,11 +21,8 @@ cdef class KvmEngine(KvmVcpu):
     cdef readonly PortPath path
     cdef InterruptController controller
     cdef Attention attention
-    cdef Clock clock
     cdef PortDevice pin
-    cdef void *listeners[MAX_LISTENERS]
-    cdef int listener_count
-    cdef list _listening
+    cdef LookUp looks
     cdef CallTable calls
     cdef uint64_t rom_base
     cdef uint8_t doorbells[ROM_SIZE]        # by offset in the ROM: the number of the call, 0 for none
@@ -42,7 +38,6 @@ cdef class KvmEngine(KvmVcpu):
 
     cdef void release(self) noexcept
     cdef int loop(self) noexcept nogil
-    cdef bint look(self) noexcept nogil
     cdef void offer_interrupt(self) noexcept nogil
     cdef void port_exit(self) noexcept nogil
     cdef bint ring(self, uint32_t number) noexcept nogil

@@ -27,7 +27,7 @@ from libc.string cimport memcpy, memset
 
 from hyperport.abi.calls cimport BY_INT, BY_VMCALL, CALL_AGAIN, CALL_DONE, CallTable
 from hyperport.backends.clock cimport Clock
-from hyperport.bus.attention cimport ATTENTION_INPUT, ATTENTION_STOP, ATTENTION_TIMER, Attention
+from hyperport.bus.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
 from hyperport.bus.interrupt_controller cimport InterruptController
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, POSTED
@@ -62,6 +62,7 @@ from hyperport.engines.kvm.structs cimport (
     timer_delete,
     timer_t,
 )
+from hyperport.engines.look_up cimport LookUp
 from hyperport.memory cimport HOLE, HOLE_END, GuestMemory
 from hyperport.paths.port_path cimport PortPath
 
@@ -122,8 +123,7 @@ cdef class KvmEngine(KvmVcpu):
         self.path = path
         self.controller = controller
         self.attention = attention
-        self.clock = clock
-        self._listening = []
+        self.looks = LookUp(attention, clock)
         self.pin = PortDevice()         # KVM has no A20 gate: address line 20 always passes
         self.ram.base = memory.base
         self.ram.size = memory.size
@@ -209,11 +209,7 @@ cdef class KvmEngine(KvmVcpu):
 
     def listen(self, PortDevice device not None):
         """Let device hear on_input() when host input has arrived."""
-        if self.listener_count == MAX_LISTENERS:
-            raise ConfigError(f"more than {MAX_LISTENERS} devices with host input")
-        self._listening.append(device)
-        self.listeners[self.listener_count] = <void *> device
-        self.listener_count += 1
+        self.looks.listen(device)
 
     # Running.
 
@@ -274,7 +270,7 @@ cdef class KvmEngine(KvmVcpu):
         cdef int ended
         while True:
             hp_clear_immediate_exit(run)        # first: a flag raised from here on sets it again
-            stopping = self.look()
+            stopping = self.looks.now()
             if stopping:
                 run.immediate_exit = 1
             else:
@@ -310,25 +306,10 @@ cdef class KvmEngine(KvmVcpu):
             return ENDED_ABORT
         return ENDED_ABORT if self.failed else GOES_ON
 
-    cdef bint look(self) noexcept nogil:
-        """Fire timers, move host input. True where a stop is asked for."""
-        cdef uint32_t flags = self.attention.pending()
-        cdef int i
-        if not flags:
-            return False
-        if flags & ATTENTION_TIMER:
-            self.attention.clear_flags(ATTENTION_TIMER)
-            self.clock.run_due()
-        if flags & ATTENTION_INPUT:
-            self.attention.clear_flags(ATTENTION_INPUT)
-            for i in range(self.listener_count):
-                (<PortDevice> self.listeners[i]).on_input()
-        return (self.attention.pending() & ATTENTION_STOP) != 0
-
     def look_up(self):
         """Fire timers and move host input while the vCPU sits in HLT; a stop request stays."""
         with nogil:
-            self.look()
+            self.looks.everything()
 
     cdef void offer_interrupt(self) noexcept nogil:
         cdef kvm_run *run = self.vcpu.run

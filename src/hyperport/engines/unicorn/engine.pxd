@@ -2,15 +2,14 @@
 # cython: language_level=3
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
-from hyperport.backends.clock cimport Clock
 from hyperport.bus.device cimport PortDevice
 from hyperport.bus.interrupt_controller cimport InterruptController
+from hyperport.engines.look_up cimport LookUp
 from hyperport.engines.unicorn.code_filter cimport CodeFilter
 from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
 from hyperport.paths.port_path cimport PortPath
 
 cdef enum:
-    MAX_LISTENERS = 32
     SITES = 1024            # a power of two
 
 cdef enum SiteKind:
@@ -26,11 +25,8 @@ cdef struct Site:           # what is known of one place in translated code that
 cdef class UnicornEngine(CallingVcpu):
     cdef readonly PortPath path
     cdef InterruptController controller
-    cdef Clock clock
     cdef PortDevice pin
-    cdef void *listeners[MAX_LISTENERS]
-    cdef int listener_count
-    cdef list _listening
+    cdef LookUp looks
     cdef Site sites[SITES]
     cdef CodeFilter filter
     cdef readonly str dead

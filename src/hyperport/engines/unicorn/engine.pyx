@@ -27,17 +27,14 @@ cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
-from hyperport.bus.attention cimport (
-    ATTENTION_INPUT,
-    ATTENTION_STOP,
-    ATTENTION_TIMER,
-    Attention,
-)
+from hyperport.backends.clock cimport Clock
+from hyperport.bus.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.guest_cpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
+from hyperport.engines.look_up cimport LookUp
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport (
     Library,
@@ -56,7 +53,7 @@ from hyperport.paths.port_path cimport PortPath
 
 from hyperport.bus.attention import StopKind
 from hyperport.engines.base import EngineCounters, Stop
-from hyperport.errors import ConfigError, EngineError
+from hyperport.errors import EngineError
 
 include "layout.pxi"
 
@@ -255,8 +252,7 @@ cdef class UnicornEngine(CallingVcpu):
         self.path = path
         self.controller = controller
         self.attention = attention
-        self.clock = clock
-        self._listening = []
+        self.looks = LookUp(attention, clock)
         self.pin = A20Pin()
         self.lib = load_library()
         self.watch_pages(memory)
@@ -361,11 +357,7 @@ cdef class UnicornEngine(CallingVcpu):
 
     def listen(self, PortDevice device not None):
         """Let device hear on_input() when host input has arrived."""
-        if self.listener_count == MAX_LISTENERS:
-            raise ConfigError(f"more than {MAX_LISTENERS} devices with host input")
-        self._listening.append(device)
-        self.listeners[self.listener_count] = <void *> device
-        self.listener_count += 1
+        self.looks.listen(device)
 
     def run(self):
         """Run until HLT, a stop request, a triple fault or an abort of the engine; returns a Stop."""
@@ -409,19 +401,10 @@ cdef class UnicornEngine(CallingVcpu):
 
     cdef bint service(self) noexcept nogil:
         """Look up from guest code. True where an interrupt was delivered."""
-        cdef uint32_t flags
-        cdef int vector, i
+        cdef int vector
         cdef uint32_t *request = u32(self.cpu, CPU_INTERRUPT_REQUEST)
         hp_clear_bits(request, INTERRUPT_HARD)      # first: a flag raised from here on sets it again
-        flags = self.attention.pending()
-        if flags & ATTENTION_TIMER:
-            self.attention.clear_flags(ATTENTION_TIMER)
-            self.clock.run_due()
-        if flags & ATTENTION_INPUT:
-            self.attention.clear_flags(ATTENTION_INPUT)
-            for i in range(self.listener_count):
-                (<PortDevice> self.listeners[i]).on_input()
-        if self.attention.pending() & ATTENTION_STOP:
+        if self.looks.now():
             self.lib.emu_stop(self.uc)
             return False
         if not self.controller.intr():
@@ -437,13 +420,9 @@ cdef class UnicornEngine(CallingVcpu):
 
     def look_up(self):
         """What service() does, for a vCPU that waits in HLT: fire timers, move input. Delivers nothing."""
-        cdef int i
         self._require_open()
         with nogil:
-            self.attention.clear_flags(ATTENTION_TIMER | ATTENTION_INPUT)
-            self.clock.run_due()
-            for i in range(self.listener_count):
-                (<PortDevice> self.listeners[i]).on_input()
+            self.looks.everything()
 
     # What the guest does.
 

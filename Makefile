@@ -61,6 +61,6 @@ format: $(VENV)/installed ## let ruff format the Python files
 	$(BIN)/ruff format .
 
 clean: ## everything that was built
-	rm -rf $(VENV) build dist src/*.egg-info src/hyperport/guests/bin src/hyperport/rom/vmi.bin
+	rm -rf $(VENV) build dist src/*.egg-info src/hyperport/guests/bin src/hyperport/abi/vmi.bin
 	find src -name '*.so' -delete
 	find src \( -name '*.c' -o -name '*.html' \) -delete

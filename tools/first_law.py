@@ -6,7 +6,7 @@
 
 One line sums up; status 1 if anything differed, with each such program (at most ten) as a listing and what differs.
 Program N of a seed is always the same, whatever the number of programs. --no-qemu compares the paths with each other,
-on more ports. What the programs are: tests/paths/law/programs.py; known differences: tests/paths/law/differences.py.
+on more ports. What the programs are: tests/io/law/programs.py; known differences: tests/io/law/differences.py.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.paths.law.differences import Difference, differences, listing
-from tests.paths.law.machines import QEMU, run_everywhere
-from tests.paths.law.programs import OURS, SHARED, RandomSource, program
+from tests.io.law.differences import Difference, differences, listing
+from tests.io.law.machines import QEMU, run_everywhere
+from tests.io.law.programs import OURS, SHARED, RandomSource, program
 
 SHOWN = 10
 

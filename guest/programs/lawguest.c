@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Runs port instructions that somebody else chose, and reports all that can be seen of each run.
  * Drives: whatever the cases name. They come in module 0: struct batch, then struct law_case after struct law_case, which
- * tests/paths/law/ writes. Each is some code with the registers, segments, pages, I/O map and mode that it starts with.
+ * tests/io/law/ writes. Each is some code with the registers, segments, pages, I/O map and mode that it starts with.
  * Unit of work: one case. Its end (INT 81h, or any exception) and each event before it (a page fault that was repaired, a
  * single step) is a struct report, by REP OUTSB to RESULTS. It ends the guest with value 0.
  * Command line: vmi: the case's calls go to the VMI ROM, not to the instructions that they stand for.
@@ -39,7 +39,7 @@
 #define LARGE_PAGES 16u /* of 4 MiB: kernel and module */
 #define FILLER 0xCC
 
-/* Descriptors of this program; tests/paths/law/programs.py knows them too. */
+/* Descriptors of this program; tests/io/law/programs.py knows them too. */
 #define CODE_RING1 0x31u
 #define CODE16_RING0 0x38u
 #define CODE16_RING1 0x41u

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Code of the VMI option ROM. hyperport.rom.image puts the header, the strings and the checksum to it.
+/* Code of the VMI option ROM. hyperport.abi.rom puts the header, the strings and the checksum to it.
  *
  * It runs at whatever linear address the guest has mapped it, from read-only pages, with interrupts on or off, at CPL 0
  * and 1. Offsets are from `rom`. To offer one more call: its code here, and a line in `answers`.
@@ -18,7 +18,7 @@ rom:
         .org rom + HYPERPORT_ROM_AT_GET_RELOC, 0
         jmp get_reloc
         .org rom + HYPERPORT_ROM_AT_GET_RELOC + 8, 0
-        .word answers - rom             /* for hyperport.rom.image */
+        .word answers - rom             /* for hyperport.abi.rom */
 
         .balign 16
 vmi_init:                               /* out: EAX 0, the guest may go on */

@@ -10,13 +10,8 @@ with hyperport.Machine(kernel=Path("kernel.elf"), serial=console) as machine:
 print(outcome, console.output())
 """
 
-from hyperport.backends.char import CallbackBackend, CharBackend, FdBackend, MemoryBackend
-from hyperport.backends.clock import RealClock, VirtualClock
-from hyperport.backends.packet import Hub, PacketBackend
 from hyperport.bus.access import Direction, PortAccess, PortCount
-from hyperport.bus.attention import StopKind
 from hyperport.bus.device import PortDevice
-from hyperport.bus.irq import IrqLine
 from hyperport.bus.plain_device import Device
 from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.bus.port_bus import PortBus
@@ -33,8 +28,12 @@ from hyperport.errors import (
     ImageError,
     StateError,
 )
-from hyperport.machine import Machine
-from hyperport.memory import GuestMemory
+from hyperport.host.char import CallbackBackend, CharBackend, FdBackend, MemoryBackend
+from hyperport.host.packet import Hub, PacketBackend
+from hyperport.lines.attention import StopKind
+from hyperport.lines.irq import IrqLine
+from hyperport.machine.machine import Machine
+from hyperport.memory.ram import GuestMemory
 from hyperport.outcome import (
     EngineAbort,
     GuestExit,
@@ -49,6 +48,7 @@ from hyperport.outcome import (
     Timeout,
     TripleFault,
 )
+from hyperport.time.clock import RealClock, VirtualClock
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ from hyperport.boot import detect, load_flat
 from hyperport.boot.flat import Mode
 from hyperport.cpu.state import CpuState
 from hyperport.errors import ImageError
-from hyperport.memory import GuestMemory
+from hyperport.memory.ram import GuestMemory
 
 from .images import bzimage, elf, multiboot_header, unless_refused
 

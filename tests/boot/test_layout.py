@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hyperport.boot.layout import CODE_SELECTOR, DATA_SELECTOR, PAGE, Layout, encode_text, read_file
 from hyperport.errors import ImageError
-from hyperport.memory import GuestMemory
+from hyperport.memory.ram import GuestMemory
 
 from .images import unless_refused
 

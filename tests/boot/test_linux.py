@@ -12,7 +12,7 @@ from hyperport.boot.e820 import memory_map
 from hyperport.boot.linux import FIELDS, load_linux
 from hyperport.cpu.state import CpuState
 from hyperport.errors import ImageError
-from hyperport.memory import GuestMemory
+from hyperport.memory.ram import GuestMemory
 
 from .images import CODE, bzimage, unless_refused
 

@@ -13,7 +13,7 @@ from hyperport.boot.e820 import memory_map
 from hyperport.boot.multiboot import MAGIC, load_multiboot
 from hyperport.cpu.state import CpuState
 from hyperport.errors import ImageError
-from hyperport.memory import GuestMemory
+from hyperport.memory.ram import GuestMemory
 
 from .images import elf, multiboot_header, unless_refused
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from hyperport.bus.attention import Attention, StopKind
 from hyperport.bus.python_device import PythonDevice, adapt
+from hyperport.lines.attention import Attention, StopKind
 
 
 class Broken:

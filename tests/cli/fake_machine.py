@@ -22,20 +22,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
-from hyperport.backends.char import CharBackend
-from hyperport.backends.clock import RealClock
-from hyperport.backends.packet import PacketBackend
-from hyperport.bus.attention import Attention, StopKind
 from hyperport.bus.port_bus import PortBus
 from hyperport.config import MachineConfig
 from hyperport.cpu.state import CpuState
-from hyperport.drives import Drives
 from hyperport.errors import ConfigError, FetchError
+from hyperport.host.char import CharBackend
+from hyperport.host.packet import PacketBackend
+from hyperport.lines.attention import Attention, StopKind
+from hyperport.machine.drives import Drives
 from hyperport.observe.stats import run_statistics
 from hyperport.outcome import GuestExit, Interrupted, Outcome, PowerOff, Quit, Timeout, TripleFault
+from hyperport.time.clock import RealClock
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.backends.watching import WatcherThread
+from tests.host.watching import WatcherThread
 
 
 class Scratch:
@@ -187,7 +187,7 @@ def fetch(names: list[str]) -> None:
 def modules() -> dict[str, ModuleType]:
     """What stands in for the real modules, by name."""
     contents: dict[str, dict[str, Any]] = {
-        "hyperport.machine": {"Machine": Machine},
+        "hyperport.machine.machine": {"Machine": Machine},
         "hyperport.guests.registry": {
             "GUESTS": GUESTS,
             "locate": locate,

@@ -17,7 +17,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from tests.backends.watching import eventually
+from tests.host.watching import eventually
 
 PROGRAM = str(Path(__file__).with_name("fake_machine.py"))
 RUN = ["run", "-k", "/bzImage", "--append"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hyperport import Machine, VirtualClock
-from hyperport.cli import monitor
 from hyperport.cli.list import columns
+from hyperport.debug import monitor
 
 from . import fake_machine
 from .conftest import Cli

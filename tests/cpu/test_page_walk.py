@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperport.bus.attention import StopKind
 from hyperport.cpu.page_walk import translate
 from hyperport.cpu.state import (
     CODE_32,
@@ -21,7 +20,8 @@ from hyperport.cpu.state import (
     Table,
     protected_flat,
 )
-from hyperport.memory import GuestMemory
+from hyperport.lines.attention import StopKind
+from hyperport.memory.ram import GuestMemory
 
 from ..conftest import MIB
 from ..engines.board import Board

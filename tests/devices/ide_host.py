@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.ide import IdeChannel
 from hyperport.devices.ide_drive import IdeDrive
+from hyperport.lines.irq import IrqLine
 
 DATA, ERROR, COUNT, LOW, MID, HIGH, DEVICE, STATUS, CONTROL = range(9)
 ERR, DRQ, DSC, DRDY, BSY = 0x01, 0x08, 0x10, 0x40, 0x80

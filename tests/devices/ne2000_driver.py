@@ -6,10 +6,10 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from hyperport.backends.clock import VirtualClock
-from hyperport.backends.packet import Hub, HubPort
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.ne2000 import Ne2000
+from hyperport.host.packet import Hub, HubPort
+from hyperport.lines.irq import IrqLine
+from hyperport.time.clock import VirtualClock
 
 MAC = bytes.fromhex("020000abcdef")
 OTHER = bytes.fromhex("020000000002")

@@ -6,11 +6,11 @@ from __future__ import annotations
 from fractions import Fraction
 from math import ceil, floor
 
-from hyperport.backends.clock import VirtualClock
-from hyperport.bus.attention import Attention
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.pic8259 import Pic8259
 from hyperport.devices.pit8254 import Pit8254
+from hyperport.lines.attention import Attention
+from hyperport.lines.irq import IrqLine
+from hyperport.time.clock import VirtualClock
 
 HZ = 1193182
 SECOND = 10**9

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import pytest
 
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.i8042 import I8042
 from hyperport.devices.port92 import Port92
+from hyperport.lines.irq import IrqLine
 
 
 def test_open_at_power_on_and_either_input_keeps_it_open() -> None:

@@ -8,8 +8,8 @@ import struct
 
 import pytest
 
-from hyperport.backends.disk import MemoryDisk
 from hyperport.devices.ata_drive import AtaDrive
+from hyperport.host.disk import MemoryDisk
 
 from .ide_host import ABRT, CONTROL, COUNT, DEVICE, DRQ, ERR, ERROR, HIGH, HOB, IDNF, LBA, LOW, MID, READY, UNC, Host
 

@@ -8,8 +8,8 @@ import struct
 
 import pytest
 
-from hyperport.backends.disk import MemoryDisk
 from hyperport.devices.atapi_cdrom import AtapiCdrom
+from hyperport.host.disk import MemoryDisk
 
 from .ide_host import ABRT, COUNT, DRQ, ERR, ERROR, HIGH, LOW, MID, STATUS, Host
 

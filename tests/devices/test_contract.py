@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperport.backends.clock import VirtualClock
-from hyperport.bus.attention import Attention
 from hyperport.devices import CHIPS
 from hyperport.errors import StateError
+from hyperport.lines.attention import Attention
+from hyperport.time.clock import VirtualClock
 
 NAMES = sorted(CHIPS)
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import pytest
 
-from hyperport.bus.attention import Attention, StopKind
 from hyperport.bus.port_bus import PortBus
 from hyperport.devices.debug_exit import DebugExit
+from hyperport.lines.attention import Attention, StopKind
 
 
 @pytest.mark.parametrize(("size", "value"), [(1, 0x31), (2, 0x1234), (4, 0xDEADBEEF)])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
-from hyperport.backends.char import MemoryBackend
 from hyperport.devices.debugcon import Debugcon
+from hyperport.host.char import MemoryBackend
 
 
 def test_reads_e9_and_prints() -> None:

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperport.bus.attention import Attention, StopKind, StopPin
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.i8042 import I8042
 from hyperport.errors import AccessError, StateError
+from hyperport.lines.attention import Attention, StopKind, StopPin
+from hyperport.lines.irq import IrqLine
 
 FULL, SYSTEM, COMMAND, OPEN, AUX, TIMEOUT = 0x01, 0x04, 0x08, 0x10, 0x20, 0x40
 UNTRANSLATED = 0x25

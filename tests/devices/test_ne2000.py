@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperport.backends.clock import VirtualClock
-from hyperport.backends.packet import PacketBackend, StreamPackets
 from hyperport.devices.ne2000 import Ne2000
 from hyperport.errors import ConfigError, StateError
+from hyperport.host.packet import PacketBackend, StreamPackets
+from hyperport.time.clock import VirtualClock
 
 from .ne2000_driver import (
     BNRY,

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperport.backends.char import CallbackBackend, MemoryBackend
-from hyperport.bus.attention import Attention
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.parallel_port import ParallelPort
 from hyperport.devices.pic8259 import Pic8259
+from hyperport.host.char import CallbackBackend, MemoryBackend
+from hyperport.lines.attention import Attention
+from hyperport.lines.irq import IrqLine
 
 DATA, STATUS, CONTROL = range(3)
 STROBE = 0x01

@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import pytest
 
-from hyperport.bus.attention import Attention, StopKind, StopPin
-from hyperport.bus.irq import IrqLine
 from hyperport.bus.port_bus import PortBus
 from hyperport.devices.pci_host import PciHost
 from hyperport.devices.reset_cf9 import ResetCf9
 from hyperport.errors import StateError
+from hyperport.lines.attention import Attention, StopKind, StopPin
+from hyperport.lines.irq import IrqLine
 
 
 class Rig:

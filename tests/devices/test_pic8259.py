@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperport.bus.attention import Attention
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.pic8259 import Pic8259
 from hyperport.errors import StateError
+from hyperport.lines.attention import Attention
+from hyperport.lines.irq import IrqLine
 
 INTR_FLAG = 1
 MASTER, SLAVE, ELCR = 0, 2, 4

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import pytest
 
-from hyperport.bus.attention import Attention, StopKind, StopPin
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.power_off import PowerOff
 from hyperport.errors import StateError
+from hyperport.lines.attention import Attention, StopKind, StopPin
+from hyperport.lines.irq import IrqLine
 
 
 @pytest.fixture

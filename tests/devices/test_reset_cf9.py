@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import pytest
 
-from hyperport.bus.attention import Attention, StopKind, StopPin
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.reset_cf9 import ResetCf9
 from hyperport.errors import StateError
+from hyperport.lines.attention import Attention, StopKind, StopPin
+from hyperport.lines.irq import IrqLine
 
 
 def test_reset_on_the_rising_bit_only() -> None:

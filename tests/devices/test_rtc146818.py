@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperport.backends.clock import VirtualClock
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.errors import ConfigError, StateError
+from hyperport.lines.irq import IrqLine
+from hyperport.time.clock import VirtualClock
 
 SECOND = 1_000_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

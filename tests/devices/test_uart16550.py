@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperport.backends.char import MemoryBackend
-from hyperport.bus.attention import Attention, StopKind, StopPin
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.uart16550 import Uart16550
 from hyperport.errors import StateError
+from hyperport.host.char import MemoryBackend
+from hyperport.lines.attention import Attention, StopKind, StopPin
+from hyperport.lines.irq import IrqLine
 
 DATA, IER, IIR, LCR, MCR, LSR, MSR, SCR = range(8)
 FCR = IIR

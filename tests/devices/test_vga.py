@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperport.backends.clock import VirtualClock
 from hyperport.devices.vga import Vga
+from hyperport.time.clock import VirtualClock
 
 BASE = 0x3B0
 FRAME_NS = 449 * 31778

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from hyperport.backends.clock import VirtualClock
-from hyperport.bus.attention import Attention
-from hyperport.bus.irq import IrqLine
 from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.state import CpuState, protected_flat, real_mode
 from hyperport.devices.pic8259 import Pic8259
 from hyperport.engines import ENGINES
 from hyperport.engines.base import Engine, Stop
-from hyperport.memory import GuestMemory
-from hyperport.paths.port_path import ExitPath
+from hyperport.io.path import ExitPath
+from hyperport.lines.attention import Attention
+from hyperport.lines.irq import IrqLine
+from hyperport.memory.ram import GuestMemory
+from hyperport.time.clock import VirtualClock
 
 from ..conftest import MIB, machine_code
 

@@ -10,8 +10,6 @@ from dataclasses import replace
 import pytest
 
 from hyperport import Device
-from hyperport.backends.clock import Timer
-from hyperport.bus.attention import StopKind
 from hyperport.bus.device import PortDevice
 from hyperport.bus.port_bus import Path
 from hyperport.bus.python_device import PythonDevice
@@ -19,6 +17,8 @@ from hyperport.cpu.state import FpuState, Segment, Table, real_mode
 from hyperport.engines import ENGINES, resolve
 from hyperport.engines.base import EngineCounters
 from hyperport.errors import ConfigError
+from hyperport.lines.attention import StopKind
+from hyperport.time.clock import Timer
 
 from ..conftest import LIMIT_S
 from .board import START, Board

@@ -23,15 +23,15 @@ from hypothesis import strategies as st
 
 from hyperport import AccessPath, ConfigError, EngineAbort, EngineError, GuestExit, Machine
 from hyperport.abi.numbers import VMI_BY_NAME
-from hyperport.bus.attention import StopKind
-from hyperport.bus.irq import IrqLine
+from hyperport.abi.rom import ROM_BASE, build_rom
 from hyperport.cpu.state import REGISTERS, Table, protected_flat, real_mode
 from hyperport.devices.testdev import TestDevice
 from hyperport.engines.base import Stop
 from hyperport.engines.kvm import api
 from hyperport.engines.kvm.engine import KvmEngine
 from hyperport.engines.kvm.host import Host
-from hyperport.rom.image import ROM_BASE, build_rom
+from hyperport.lines.attention import StopKind
+from hyperport.lines.irq import IrqLine
 
 from ..conftest import MIB, command, lacking, machine_code, run_guest
 from .board import START, Board

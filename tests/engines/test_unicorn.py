@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperport.bus.attention import StopKind
 from hyperport.cpu.state import CpuState, Segment, Table, protected_flat
 from hyperport.engines.unicorn import check
 from hyperport.engines.unicorn.library import library_path
 from hyperport.engines.unicorn.selftest import self_test
 from hyperport.errors import ConfigError, EngineError
-from hyperport.memory import GuestMemory
+from hyperport.lines.attention import StopKind
+from hyperport.memory.ram import GuestMemory
 
 from ..conftest import LIMIT_S, MIB, machine_code
 from .board import START, VECTOR_BASE, Board

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from hyperport.backends.clock import VirtualClock
-from hyperport.bus.attention import StopKind
 from hyperport.cpu.state import CR0_ET, CR0_PE, CpuState, Segment, Table, protected_flat, real_mode
 from hyperport.errors import EngineError
-from hyperport.machine import Machine
+from hyperport.lines.attention import StopKind
+from hyperport.machine.machine import Machine
 from hyperport.outcome import HaltedForever, Outcome, Timeout, TripleFault
+from hyperport.time.clock import VirtualClock
 
 CODE = 0x10000
 GDT, IDT, HANDLER, STACK = 0x5000, 0x4000, 0x6000, 0x9000

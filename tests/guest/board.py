@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from hyperport.backends.char import MemoryBackend
+from hyperport.abi.rom import ROM_BASE, RomImage
 from hyperport.devices.testdev import TestDevice
-from hyperport.machine import Machine
+from hyperport.host.char import MemoryBackend
+from hyperport.machine.machine import Machine
 from hyperport.outcome import GuestExit
-from hyperport.rom.image import ROM_BASE, RomImage
 
 BIN: Final = Path(__file__).parents[2] / "src" / "hyperport" / "guests" / "bin"
 TEST_DEVICE: Final = 0x340

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hyperport.config import DiskSpec
-from hyperport.paths import PATHS
+from hyperport.io import PATHS
 
 from ..conftest import FNV_OFFSET, FNV_PRIME, LIMIT_S, run_guest
 from .test_programs import command

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from hyperport.config import NetSpec
-from hyperport.paths import PATHS
+from hyperport.io import PATHS
 
 from ..conftest import FNV_OFFSET, FNV_PRIME, LIMIT_S, run_guest
 from .test_programs import command

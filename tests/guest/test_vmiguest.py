@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hyperport.rom.image import build_rom
+from hyperport.abi.rom import build_rom
 
 from .board import run, self_sufficient, with_sum_zero
 

@@ -11,7 +11,7 @@ import pytest
 
 from hyperport.engines import ENGINES, EngineEntry
 from hyperport.errors import ConfigError, DifferenceError, GuestError, UsageError
-from hyperport.machine import Machine
+from hyperport.machine.machine import Machine
 from hyperport.observe.compare import (
     USUAL_WAYS,
     WAYS,

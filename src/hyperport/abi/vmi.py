@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""VMI 3.0: the guest calls an option ROM (rom/image.py), whose stubs for the port calls ring a doorbell.
+"""VMI 3.0: the guest calls an option ROM (abi/rom.py), whose stubs for the port calls ring a doorbell.
 
 The doorbell is `out %al, $number` at its own place in the ROM. It is known by its physical address, so nothing is
 taken from the guest: the same instruction anywhere else, or at CPL 3, is an ordinary port access. All other calls

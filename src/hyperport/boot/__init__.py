@@ -14,7 +14,7 @@ from hyperport.errors import ImageError
 
 if TYPE_CHECKING:
     from hyperport.cpu.state import CpuState
-    from hyperport.memory import GuestMemory
+    from hyperport.memory.ram import GuestMemory
 
 __all__ = ["Kind", "detect", "load", "load_flat", "load_linux", "load_multiboot"]
 

@@ -10,7 +10,7 @@ from hyperport.boot import e820
 from hyperport.boot.layout import CODE_SELECTOR, DATA_SELECTOR, Layout, read_file
 from hyperport.cpu.state import CpuState, protected_flat, real_mode
 from hyperport.errors import ImageError
-from hyperport.memory import GuestMemory
+from hyperport.memory.ram import GuestMemory
 
 SEGMENT: Final = 0x10000  # bytes that a real-mode segment reaches
 LIMIT: Final = 1 << 32

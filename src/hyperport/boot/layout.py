@@ -10,7 +10,7 @@ from typing import Final
 from hyperport.boot import e820
 from hyperport.cpu.state import CODE_32, DATA_32, Table
 from hyperport.errors import ImageError
-from hyperport.memory import GuestMemory
+from hyperport.memory.ram import GuestMemory
 
 PAGE: Final = 4096
 CODE_SELECTOR: Final = 0x10  # __BOOT_CS of the Linux boot protocol, boot.rst "32-bit boot protocol"

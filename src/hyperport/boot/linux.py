@@ -17,7 +17,7 @@ from hyperport.boot import e820
 from hyperport.boot.layout import CODE_SELECTOR, DATA_SELECTOR, Layout, encode_text, read_file
 from hyperport.cpu.state import CpuState, protected_flat
 from hyperport.errors import ImageError
-from hyperport.memory import GuestMemory
+from hyperport.memory.ram import GuestMemory
 
 SECTOR: Final = 512
 BOOT_FLAG: Final = 0xAA55

@@ -13,7 +13,7 @@ from hyperport.boot import e820
 from hyperport.boot.layout import CODE_SELECTOR, DATA_SELECTOR, PAGE, Layout, encode_text, read_file
 from hyperport.cpu.state import CpuState, protected_flat
 from hyperport.errors import ImageError
-from hyperport.memory import GuestMemory
+from hyperport.memory.ram import GuestMemory
 
 # Multiboot header (3.1.1), in the first 8 KiB, at a multiple of 4.
 MAGIC: Final = 0x1BADB002

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hyperport.bus.irq import IrqLine
+from hyperport.lines.irq import IrqLine
 
 if TYPE_CHECKING:
-    from hyperport.backends.clock import Clock, Timer
-    from hyperport.bus.dma import DmaView
+    from hyperport.memory.dma import DmaView
+    from hyperport.time.clock import Clock, Timer
 
 
 class Device:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from typing import Any
 
-from hyperport.bus.attention import Attention
 from hyperport.bus.device import PortDevice
+from hyperport.lines.attention import Attention
 
 def adapt(device: Any) -> PortDevice: ...
 

@@ -10,10 +10,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from hyperport.bus.attention cimport Attention
+from hyperport.lines.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
 
-from hyperport.bus.attention import StopKind
+from hyperport.lines.attention import StopKind
 from hyperport.errors import ConfigError
 
 

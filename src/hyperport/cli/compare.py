@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from hyperport.backends.console import note
+from hyperport.ui.console import note
 
 
 def compare(

@@ -47,7 +47,7 @@ def guests() -> list[Row]:
 
 def devices() -> list[Row]:
     """ports and device, for each window of the machine that `hyperport run` builds."""
-    from hyperport.machine import Machine
+    from hyperport.machine.machine import Machine
 
     with Machine() as machine:
         return [

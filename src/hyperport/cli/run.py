@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 from cyclopts import Parameter
 
 from hyperport import config
-from hyperport.backends.console import Channel, StdioChannel, note, open_channel
 from hyperport.config import MachineConfig, SerialSpec
 from hyperport.errors import ConfigError, UsageError
 from hyperport.outcome import EngineAbort, HaltedForever, Outcome, TripleFault
+from hyperport.ui.console import Channel, StdioChannel, note, open_channel
 
 if TYPE_CHECKING:
-    from hyperport.backends.char import CharBackend
-    from hyperport.machine import Machine
+    from hyperport.host.char import CharBackend
+    from hyperport.machine.machine import Machine
 
 ONCE = Parameter(negative="")
 MANY = Parameter(negative="", show_default=False)
@@ -189,10 +189,10 @@ def execute(
     wanted: dict[str, Any], *, stats: Path | None, screenshot: Path | None, report: bool, trace_ports: str | None
 ) -> int:
     """Build the machine, run it, report; returns the exit status of the outcome."""
-    from hyperport.backends.host_signals import HostSignals
-    from hyperport.backends.net import open_link
-    from hyperport.bus.attention import StopKind
-    from hyperport.machine import Machine
+    from hyperport.host.net import open_link
+    from hyperport.host.signals import HostSignals
+    from hyperport.lines.attention import StopKind
+    from hyperport.machine.machine import Machine
 
     timeout = wanted.pop("timeout", None)
     escape_key = wanted.pop("echr", config.CONTROL_A)
@@ -224,7 +224,7 @@ def execute(
         if trace_ports is not None:
             _trace(machine, trace_ports, stack)
         if on_terminal:
-            from hyperport.backends.screen import ScreenChannel
+            from hyperport.ui.screen import ScreenChannel
 
             channels.append(stack.enter_context(ScreenChannel(machine.display, machine.keys, escape_key)))
         for channel in reversed(channels):
@@ -281,7 +281,7 @@ def explain(outcome: Outcome) -> None:
 
 def _require_screen(lines: Iterable[SerialSpec]) -> None:
     """Raise UsageError if this process has no terminal for a screen, or a serial line wants it too."""
-    from hyperport.backends.screen import require_terminal
+    from hyperport.ui.screen import require_terminal
 
     if SerialSpec("stdio") in lines:
         raise UsageError("display term: a serial line on stdio wants the terminal too; use --serial pty or unix:PATH")
@@ -304,6 +304,6 @@ def _trace(machine: Machine, destination: str, stack: ExitStack) -> None:
 def _monitor(console: StdioChannel | None, give_up: Any) -> Any:
     if console is None or console.terminal is None:
         return None
-    from hyperport.cli.monitor import Monitor
+    from hyperport.debug.monitor import Monitor
 
     return Monitor(console, give_up)

@@ -6,7 +6,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from hyperport.cpu.decode cimport DECODE_MORE, PortInstruction, decode_port_instruction
-from hyperport.cpu.guest_cpu cimport GuestCpu
+from hyperport.cpu.vcpu cimport GuestCpu
 
 cdef enum:
     PAGE_SIZE = 4096

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from hyperport.memory import GuestMemory
+from hyperport.memory.ram import GuestMemory
 
 def translate(
     memory: GuestMemory, cr0: int, cr3: int, cr4: int, efer: int, linear: int, access: int = 0

@@ -13,7 +13,7 @@ them without loading CR3 is ahead of its CPU here.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from hyperport.memory cimport GuestMemory
+from hyperport.memory.ram cimport GuestMemory
 
 cdef enum:
     CR0_WP = 1 << 16

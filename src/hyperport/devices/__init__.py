@@ -7,11 +7,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hyperport.bus.irq import IrqLine
+from hyperport.lines.irq import IrqLine
 
 if TYPE_CHECKING:
-    from hyperport.backends.clock import Clock
-    from hyperport.bus.attention import Attention
+    from hyperport.lines.attention import Attention
+    from hyperport.time.clock import Clock
 
     Factory = Callable[[Attention, Clock], Any]
 
@@ -31,7 +31,7 @@ def _ide_channel(_attention: Attention, _clock: Clock) -> Any:
     """An IDE channel with a hard disk and a CD-ROM drive, small and of zeros."""
     disk, ide, ata, atapi = (
         import_module(name)
-        for name in ("hyperport.backends.disk", *(f"{__name__}.{file}" for file in ("ide", "ata_drive", "atapi_cdrom")))
+        for name in ("hyperport.host.disk", *(f"{__name__}.{file}" for file in ("ide", "ata_drive", "atapi_cdrom")))
     )
     hard_disk = ata.AtaDrive(disk.MemoryDisk(300 * disk.SECTOR_BYTES))
     return ide.IdeChannel(IrqLine(), hard_disk, atapi.AtapiCdrom(disk.MemoryDisk(80 * 2048, writable=False)))

@@ -8,7 +8,7 @@ It starts open, as a PC's firmware leaves it, with the 8042's input high.
 from libc.stdint cimport uint8_t
 
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.irq cimport IrqLine
+from hyperport.lines.irq cimport IrqLine
 
 from hyperport.bus.record import check_record
 

@@ -17,7 +17,7 @@ with the write cache off. Power modes are remembered, and cost nothing: only SLE
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from hyperport.backends.disk cimport SECTOR, Disk
+from hyperport.host.disk cimport SECTOR, Disk
 from hyperport.devices.ide_drive cimport (
     ABRT, BUFFER, DATA_OUT, HEADS, IDNF, LBA, UNC, IdeDrive)
 

@@ -16,7 +16,7 @@ clause 5.6, wants. The disc is one data track, in blocks of 2,048 bytes.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from hyperport.backends.disk cimport SECTOR
+from hyperport.host.disk cimport SECTOR
 from hyperport.devices.ide_drive cimport ABRT, BUFFER, DATA_OUT, PACKET_OUT, IdeDrive
 
 from hyperport.errors import StateError

@@ -8,7 +8,7 @@ becomes of it is the command line's business. Reads give 0.
 
 from libc.stdint cimport uint32_t
 
-from hyperport.bus.attention cimport GUEST_EXIT, Attention
+from hyperport.lines.attention cimport GUEST_EXIT, Attention
 from hyperport.bus.device cimport PortDevice
 
 

@@ -8,7 +8,7 @@ a guest knows that it is there (Bochs user manual, port_e9_hack).
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from hyperport.backends.char cimport CharBackend
+from hyperport.host.char cimport CharBackend
 from hyperport.bus.device cimport PortDevice
 
 cdef enum:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from hyperport.backends.clock cimport Clock, Timer
-from hyperport.backends.packet cimport MOST_FRAME, Frame, PacketBackend
+from hyperport.time.clock cimport Clock, Timer
+from hyperport.host.packet cimport MOST_FRAME, Frame, PacketBackend
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.irq cimport IrqLine
+from hyperport.lines.irq cimport IrqLine
 
 cdef enum:
     CR = 0x0            # command, in all pages

@@ -29,11 +29,11 @@ Not modelled: FIFO thresholds and underruns, the test page, addresses of 32 bits
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
-from hyperport.backends.clock cimport Clock, Timer
-from hyperport.backends.ethernet cimport crc_of, filter_index, is_broadcast
-from hyperport.backends.packet cimport DAMAGE_ALIGNMENT, DAMAGE_NONE, MOST_FRAME, QUEUE_FRAMES, Frame, PacketBackend
+from hyperport.time.clock cimport Clock, Timer
+from hyperport.host.ethernet cimport crc_of, filter_index, is_broadcast
+from hyperport.host.packet cimport DAMAGE_ALIGNMENT, DAMAGE_NONE, MOST_FRAME, QUEUE_FRAMES, Frame, PacketBackend
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.irq cimport IrqLine
+from hyperport.lines.irq cimport IrqLine
 
 from hyperport.bus.record import check_record
 from hyperport.errors import StateError

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from collections.abc import Iterable
 
-from hyperport.backends.char import CharBackend
-from hyperport.backends.clock import Clock
 from hyperport.bus.device import PortDevice
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.ps2_keyboard import Ps2Keyboard
+from hyperport.host.char import CharBackend
+from hyperport.lines.irq import IrqLine
+from hyperport.time.clock import Clock
 
 class I8042(PortDevice):
     keyboard: Ps2Keyboard

@@ -15,10 +15,10 @@ a PC's firmware leaves: keyboard on, translation to set 1 on, IRQ1 on, A20 on, s
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from hyperport.backends.char cimport CharBackend
-from hyperport.backends.clock cimport Clock, Timer
+from hyperport.host.char cimport CharBackend
+from hyperport.time.clock cimport Clock, Timer
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.irq cimport IrqLine
+from hyperport.lines.irq cimport IrqLine
 from hyperport.devices.ps2_keyboard cimport QUEUE_SIZE, Ps2Keyboard, set2_to_set1
 
 from hyperport.bus.record import check_record
@@ -91,7 +91,7 @@ cdef inline bint takes_data(uint8_t command) noexcept nogil:
 cdef class I8042(PortDevice):
     """irq1, irq12: the ports' interrupts. reset_line: high resets the machine. a20_line: high opens address line 20.
 
-    typed, clock: scan codes of set 2 from the host (backends/keyboard.py), and by whose time the cable carries them.
+    typed, clock: scan codes of set 2 from the host (ui/keyboard.py), and by whose time the cable carries them.
     """
 
     name = "i8042"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from hyperport.bus.device import PortDevice
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.ide_drive import IdeDrive
+from hyperport.lines.irq import IrqLine
 
 class IdeChannel(PortDevice):
     drives: tuple[IdeDrive | None, IdeDrive | None]

@@ -22,7 +22,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.irq cimport IrqLine
+from hyperport.lines.irq cimport IrqLine
 from hyperport.devices.ide_drive cimport (
     BSY, COMMAND, COUNT, DATA, DEVICE, ERROR, FEATURES, IDLE, LBA_HIGH, LBA_LOW, LBA_MID, SECOND, STATUS, IdeDrive)
 

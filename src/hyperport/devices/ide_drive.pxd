@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from hyperport.backends.disk cimport Disk
+from hyperport.host.disk cimport Disk
 
 cdef enum:
     BUFFER = 65536      # bytes: 128 sectors, the most that one DRQ block may have

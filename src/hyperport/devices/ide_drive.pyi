@@ -2,8 +2,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from hyperport.backends.disk import Disk
 from hyperport.bus.record import Record, Shape
+from hyperport.host.disk import Disk
 
 class IdeDrive:
     kind: ClassVar[str]

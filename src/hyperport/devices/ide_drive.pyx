@@ -26,7 +26,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from hyperport.backends.disk cimport Disk
+from hyperport.host.disk cimport Disk
 
 from hyperport.bus.record import check_record
 from hyperport.errors import StateError

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from hyperport.backends.clock import Clock
-from hyperport.backends.packet import PacketBackend
-from hyperport.bus.irq import IrqLine
 from hyperport.devices.dp8390 import Dp8390
+from hyperport.host.packet import PacketBackend
+from hyperport.lines.irq import IrqLine
+from hyperport.time.clock import Clock
 
 class Ne2000(Dp8390):
     mac: bytes

@@ -17,10 +17,10 @@ as on cards with a bridge to 32 bits. A string instruction on the data port is o
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from hyperport.backends.clock cimport Clock
-from hyperport.backends.packet cimport PacketBackend
+from hyperport.time.clock cimport Clock
+from hyperport.host.packet cimport PacketBackend
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.irq cimport IrqLine
+from hyperport.lines.irq cimport IrqLine
 from hyperport.devices.dp8390 cimport DCR_WTS, Dp8390
 
 from hyperport.bus.record import check_record

@@ -11,9 +11,9 @@ byte gives an edge of the line. Nothing is read from the printer, the data lines
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from hyperport.backends.char cimport CharBackend
+from hyperport.host.char cimport CharBackend
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.irq cimport IrqLine
+from hyperport.lines.irq cimport IrqLine
 
 from hyperport.bus.record import check_record
 

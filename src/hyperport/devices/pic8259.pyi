@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from hyperport.bus.attention import Attention
-from hyperport.bus.interrupt_controller import InterruptController
+from hyperport.lines.attention import Attention
+from hyperport.lines.interrupt_controller import InterruptController
 
 class Pic8259(InterruptController):
     def __init__(self, attention: Attention) -> None: ...

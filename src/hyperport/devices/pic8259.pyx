@@ -39,8 +39,8 @@ Source: Intel 8259A data sheet (231468); ELCR: Intel 82371SB (PIIX3) data sheet 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
-from hyperport.bus.attention cimport ATTENTION_INTR, Attention
-from hyperport.bus.interrupt_controller cimport InterruptController
+from hyperport.lines.attention cimport ATTENTION_INTR, Attention
+from hyperport.lines.interrupt_controller cimport InterruptController
 
 from hyperport.bus.record import check_record
 from hyperport.errors import StateError

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from collections.abc import Callable
 
-from hyperport.backends.clock import Clock
 from hyperport.bus.device import PortDevice
-from hyperport.bus.irq import IrqLine
+from hyperport.lines.irq import IrqLine
+from hyperport.time.clock import Clock
 
 class Pit8254(PortDevice):
     def __init__(self, clock: Clock, irq0: IrqLine | None = None) -> None: ...

@@ -27,9 +27,9 @@ Source: Intel 82C54 data sheet (231244); port 0x61: Intel 82371SB (PIIX3) data s
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from hyperport.backends.clock cimport Clock, Timer
+from hyperport.time.clock cimport Clock, Timer
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.irq cimport IrqLine
+from hyperport.lines.irq cimport IrqLine
 
 from hyperport.bus.record import check_record
 from hyperport.errors import StateError

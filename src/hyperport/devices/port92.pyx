@@ -5,7 +5,7 @@
 from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.irq cimport IrqLine
+from hyperport.lines.irq cimport IrqLine
 
 from hyperport.bus.record import check_record
 

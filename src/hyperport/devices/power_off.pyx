@@ -9,7 +9,7 @@ says. SLP_EN reads as 0.
 from libc.stdint cimport uint16_t, uint32_t
 
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.irq cimport IrqLine
+from hyperport.lines.irq cimport IrqLine
 
 from hyperport.bus.record import check_record
 from hyperport.errors import StateError

@@ -21,9 +21,9 @@ takes no time, so UIP covers only the 244 us before it.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from hyperport.backends.clock cimport Clock, Timer
+from hyperport.time.clock cimport Clock, Timer
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.irq cimport IrqLine
+from hyperport.lines.irq cimport IrqLine
 
 from hyperport.bus.record import check_record
 from hyperport.errors import ConfigError, StateError

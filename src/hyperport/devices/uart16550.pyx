@@ -18,9 +18,9 @@ In loopback the cable is off: nothing is pulled, and overrun is the guest's own 
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from hyperport.backends.char cimport CharBackend
+from hyperport.host.char cimport CharBackend
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.irq cimport IrqLine
+from hyperport.lines.irq cimport IrqLine
 
 from hyperport.bus.record import check_record
 from hyperport.errors import StateError

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""VGA in text mode: the registers. Text memory is guest RAM, and backends/display.py makes a picture of both.
+"""VGA in text mode: the registers. Text memory is guest RAM, and ui/display.py makes a picture of both.
 
 Source: IBM Personal System/2 Hardware Interface Technical Reference, "Video Subsystem" (1992), with its register
 names; values of mode 3: IBM PS/2 BIOS Interface Technical Reference.
@@ -24,7 +24,7 @@ Not modelled: planes and graphics modes (A0000h-B7FFFh is no RAM), fonts that th
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from hyperport.backends.clock cimport Clock
+from hyperport.time.clock cimport Clock
 from hyperport.bus.device cimport PortDevice
 
 from hyperport.bus.record import check_record

@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hyperport.bus.attention import StopKind
 from hyperport.cpu.state import CpuState
+from hyperport.lines.attention import StopKind
 
 
 @dataclass(frozen=True, slots=True)

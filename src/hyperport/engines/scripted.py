@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from hyperport.bus.attention import StopKind
 from hyperport.bus.device import PortDevice
 from hyperport.cpu.state import CpuState
 from hyperport.engines.base import Check, EngineCounters, Stop
+from hyperport.lines.attention import StopKind
 
 Step = tuple[str, int, int, int]  # "in" or "out", port, size, value
 

@@ -22,20 +22,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, TypeVar
 
-from hyperport.backends.char import MemoryBackend
 from hyperport.engines import EngineEntry, resolve
 from hyperport.errors import ConfigError, DifferenceError, GuestError, UsageError
 from hyperport.guests.registry import locate
-from hyperport.machine import Machine
+from hyperport.host.char import MemoryBackend
+from hyperport.io.trap import TrapPath, clock_cost
+from hyperport.machine.machine import Machine
 from hyperport.outcome import GuestExit
-from hyperport.paths.trap import TrapPath, clock_cost
 
 MARK_PORT: Final = 0x0EF0  # nobody's on this board
 LIMIT_S: Final = 300.0  # hung, not slow
 CONSOLE_BYTES: Final = 1 << 16  # kept of the console, whose last line counts
 MOST_UNITS: Final = 0xFFFF_FFFF  # n= of a workload has 32 bits
 BASELINE: Final = "trap"  # the way whose time ratios are of
-PHASES: Final = ("fault", "decode", "simulate")  # of a trap; see paths/trap.pyx
+PHASES: Final = ("fault", "decode", "simulate")  # of a trap; see io/trap.pyx
 CALIBRATION_UNITS: Final = 1
 EVERY_WAY: Final = "unicorn"  # what auto is here: the engine that has them all
 ENGINE_SCALE: Final = {"kvm": 0.05}  # an exit to user space takes microseconds

@@ -18,16 +18,16 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Final, Protocol
 
-from hyperport.backends.char import CharBackend, MemoryBackend
-from hyperport.backends.clock import VirtualClock
-from hyperport.backends.packet import PacketBackend
-from hyperport.bus.attention import Attention
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
 from hyperport.config import DiskSpec, NetSpec
 from hyperport.devices import CHIPS
-from hyperport.machine import Machine
+from hyperport.host.char import CharBackend, MemoryBackend
+from hyperport.host.packet import PacketBackend
+from hyperport.lines.attention import Attention
+from hyperport.machine.machine import Machine
 from hyperport.testing.wild_guest import WildGuest
+from hyperport.time.clock import VirtualClock
 
 STEP_BYTES: Final = 8
 LONGEST_BURST: Final = 8192  # steps between two moments for save, load and input

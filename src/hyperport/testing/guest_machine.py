@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from hyperport.backends.char import MemoryBackend
 from hyperport.bus.access import Direction, PortAccess
-from hyperport.bus.attention import StopKind
 from hyperport.config import MachineConfig
 from hyperport.errors import ConfigError, EngineError
-from hyperport.machine import Machine
+from hyperport.host.char import MemoryBackend
+from hyperport.lines.attention import StopKind
+from hyperport.machine.machine import Machine
 from hyperport.observe.port_log import PortLog
 from hyperport.observe.trace import trace_lines
 from hyperport.outcome import GuestExit, Outcome, Quit, Timeout

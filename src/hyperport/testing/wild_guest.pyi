@@ -2,8 +2,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from hyperport.backends.clock import VirtualClock
 from hyperport.bus.port_bus import PortBus
+from hyperport.time.clock import VirtualClock
 
 class WildGuest:
     steps: int

@@ -18,9 +18,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from hyperport.backends.clock cimport VirtualClock
+from hyperport.time.clock cimport VirtualClock
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.interrupt_controller cimport InterruptController
+from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.bus.port_bus cimport EXIT, PortBus
 
 from hyperport.errors import ConfigError

@@ -2,14 +2,14 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from hyperport.abi.calls cimport CallTable
-from hyperport.bus.attention cimport Attention
+from hyperport.io.hypercall cimport CallTable
+from hyperport.lines.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.interrupt_controller cimport InterruptController
-from hyperport.engines.look_up cimport LookUp
+from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.engines.shared.look_up cimport LookUp
 from hyperport.engines.kvm.structs cimport kvm_coalesced_mmio_ring
 from hyperport.engines.kvm.vcpu cimport KvmVcpu
-from hyperport.paths.port_path cimport PortPath
+from hyperport.io.path cimport PortPath
 
 cdef enum:
     ROM_SIZE = 8192             # most bytes of a ROM with doorbells

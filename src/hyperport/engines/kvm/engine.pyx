@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""Stage 1 of an access on KVM: loop() gets it as an exit of KVM_RUN. Next: paths/port_path.pyx.
+"""Stage 1 of an access on KVM: loop() gets it as an exit of KVM_RUN. Next: io/path.pyx.
 
 loop() is the vCPU's life, without the GIL: look up, offer an interrupt, enter the guest, serve the exit. What an exit
 says of a port access is complete, size and count apart: REP INS arrives with its count, REP OUTS one element at a time.
@@ -25,13 +25,13 @@ from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
-from hyperport.abi.calls cimport BY_INT, BY_VMCALL, CALL_AGAIN, CALL_DONE, CallTable
-from hyperport.backends.clock cimport Clock
-from hyperport.bus.attention cimport Attention
+from hyperport.io.hypercall cimport BY_INT, BY_VMCALL, CALL_AGAIN, CALL_DONE, CallTable
+from hyperport.time.clock cimport Clock
+from hyperport.lines.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.interrupt_controller cimport InterruptController
+from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, POSTED
-from hyperport.cpu.guest_cpu cimport EFLAGS_IF
+from hyperport.cpu.vcpu cimport EFLAGS_IF
 from hyperport.engines.kvm.irqchip cimport KernelIrqchip
 from hyperport.engines.kvm.structs cimport (
     HP_RING_SLOTS,
@@ -62,13 +62,13 @@ from hyperport.engines.kvm.structs cimport (
     timer_delete,
     timer_t,
 )
-from hyperport.engines.look_up cimport LookUp
-from hyperport.memory cimport HOLE, HOLE_END, GuestMemory
-from hyperport.paths.port_path cimport PortPath
+from hyperport.engines.shared.look_up cimport LookUp
+from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
+from hyperport.io.path cimport PortPath
 
 import os
 
-from hyperport.bus.attention import StopKind
+from hyperport.lines.attention import StopKind
 from hyperport.cpu import cpuid
 from hyperport.engines.base import EngineCounters, Stop
 from hyperport.engines.kvm import api

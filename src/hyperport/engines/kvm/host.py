@@ -137,14 +137,14 @@ def measure() -> Host:
 
 def _time(code: bytes, count: int = 0, *, paging: bool = False) -> float:
     """ns that this code takes to its HLT with count in ECX; -1 where it does not come there."""
-    from hyperport.backends.clock import RealClock
-    from hyperport.bus.attention import Attention, StopKind
-    from hyperport.bus.interrupt_controller import InterruptController
     from hyperport.bus.port_bus import PortBus
     from hyperport.cpu.state import Table, protected_flat
     from hyperport.engines.kvm.engine import KvmEngine
-    from hyperport.memory import GuestMemory
-    from hyperport.paths.port_path import ExitPath
+    from hyperport.io.path import ExitPath
+    from hyperport.lines.attention import Attention, StopKind
+    from hyperport.lines.interrupt_controller import InterruptController
+    from hyperport.memory.ram import GuestMemory
+    from hyperport.time.clock import RealClock
 
     memory, attention = GuestMemory(1 << 20), Attention()
     memory.write(CODE, code)

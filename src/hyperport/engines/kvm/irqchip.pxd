@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-from hyperport.bus.interrupt_controller cimport InterruptController
+from hyperport.lines.interrupt_controller cimport InterruptController
 
 cdef class KernelIrqchip(InterruptController):
     cdef int vm

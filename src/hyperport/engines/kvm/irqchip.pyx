@@ -8,7 +8,7 @@ never high here.
 
 from libc.stdint cimport uint32_t
 
-from hyperport.bus.interrupt_controller cimport InterruptController
+from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.engines.kvm.structs cimport KVM_IRQ_LINE, hp_ioctl
 
 cdef struct IrqLevel:           # struct kvm_irq_level

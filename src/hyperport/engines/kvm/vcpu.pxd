@@ -2,11 +2,11 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from hyperport.abi.calls cimport CallTable
-from hyperport.cpu.guest_cpu cimport GuestCpu
+from hyperport.io.hypercall cimport CallTable
+from hyperport.cpu.vcpu cimport GuestCpu
 from hyperport.cpu.page_walk cimport Paging, Ram
 from hyperport.engines.kvm.structs cimport hp_vcpu, kvm_regs, kvm_segment, kvm_sregs
-from hyperport.memory cimport GuestMemory
+from hyperport.memory.ram cimport GuestMemory
 
 cdef class KvmVcpu(GuestCpu):
     cdef GuestMemory memory

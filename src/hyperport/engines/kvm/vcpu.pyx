@@ -10,8 +10,8 @@ Guest memory is reached as the MMU would (cpu/page_walk.pyx). A fault leaves gua
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from hyperport.abi.calls cimport CallTable
-from hyperport.cpu.guest_cpu cimport EFLAGS_IF, EFLAGS_VM, GuestCpu
+from hyperport.io.hypercall cimport CallTable
+from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_VM, GuestCpu
 from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_LOAD, WALK_OK, WALK_STORE, WALK_USER, Paging, ram_at, walk
 from hyperport.engines.kvm.structs cimport (
     KVM_GET_MP_STATE,

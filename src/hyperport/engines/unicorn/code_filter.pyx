@@ -17,7 +17,7 @@ first call of all comes from. After a prefix comes an opcode again.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
-from hyperport.cpu.guest_cpu cimport EFLAGS_VM
+from hyperport.cpu.vcpu cimport EFLAGS_VM
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.library cimport Library
 

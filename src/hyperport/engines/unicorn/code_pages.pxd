@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
-from hyperport.memory cimport GuestMemory
+from hyperport.memory.ram cimport GuestMemory
 
 cdef enum:
     PAGE_SHIFT = 12

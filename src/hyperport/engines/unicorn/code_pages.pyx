@@ -16,7 +16,7 @@ from libc.stdlib cimport calloc, free
 
 from hyperport.engines.unicorn.fields cimport at, u64
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
-from hyperport.memory cimport HOLE, HOLE_END, GuestMemory
+from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
 
 include "layout.pxi"
 

@@ -3,11 +3,11 @@
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.interrupt_controller cimport InterruptController
-from hyperport.engines.look_up cimport LookUp
+from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.engines.shared.look_up cimport LookUp
 from hyperport.engines.unicorn.code_filter cimport CodeFilter
 from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
-from hyperport.paths.port_path cimport PortPath
+from hyperport.io.path cimport PortPath
 
 cdef enum:
     SITES = 1024            # a power of two

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from hyperport.abi.calls import CallTable
-from hyperport.backends.clock import Clock
-from hyperport.bus.attention import Attention
 from hyperport.bus.device import PortDevice
-from hyperport.bus.interrupt_controller import InterruptController
 from hyperport.cpu.cpuid import Leaf
 from hyperport.cpu.state import CpuState
 from hyperport.engines.base import EngineCounters, Stop
-from hyperport.memory import GuestMemory
-from hyperport.paths.port_path import PortPath
+from hyperport.io.hypercall import CallTable
+from hyperport.io.path import PortPath
+from hyperport.lines.attention import Attention
+from hyperport.lines.interrupt_controller import InterruptController
+from hyperport.memory.ram import GuestMemory
+from hyperport.time.clock import Clock
 
 class UnicornEngine:
     name: str

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""Stage 1 of an access on Unicorn: what the core's IN and OUT call, in_byte() to out_long(). Next: paths/port_path.pyx.
+"""Stage 1 of an access on Unicorn: what the core's IN and OUT call, in_byte() to out_long(). Next: io/path.pyx.
 
 Unicorn is QEMU's CPU core without a machine around it. What it leaves out is done here, with functions that the
 library exports and fields that layout.pxi names:
@@ -27,14 +27,14 @@ cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
-from hyperport.backends.clock cimport Clock
-from hyperport.bus.attention cimport Attention
+from hyperport.time.clock cimport Clock
+from hyperport.lines.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.guest_cpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
+from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
-from hyperport.engines.look_up cimport LookUp
+from hyperport.engines.shared.look_up cimport LookUp
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport (
     Library,
@@ -45,13 +45,13 @@ from hyperport.engines.unicorn.library cimport (
     redirect_calls,
     tlb_fill_function,
 )
-from hyperport.abi.calls cimport CallTable
+from hyperport.io.hypercall cimport CallTable
 from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT
 from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
-from hyperport.memory cimport HOLE, HOLE_END, GuestMemory
-from hyperport.paths.port_path cimport PortPath
+from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
+from hyperport.io.path cimport PortPath
 
-from hyperport.bus.attention import StopKind
+from hyperport.lines.attention import StopKind
 from hyperport.engines.base import EngineCounters, Stop
 from hyperport.errors import EngineError
 

@@ -2,8 +2,8 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
-from hyperport.abi.calls cimport CallTable
-from hyperport.bus.attention cimport Attention
+from hyperport.io.hypercall cimport CallTable
+from hyperport.lines.attention cimport Attention
 from hyperport.engines.unicorn.code_pages cimport TrackedVcpu
 
 cdef enum:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""Stage 1 of a hypercall on Unicorn: which instruction of the guest is one. Next: abi/calls.pyx.
+"""Stage 1 of a hypercall on Unicorn: which instruction of the guest is one. Next: io/hypercall.pyx.
 
 VMI.    `out %al, $number` in the ROM reaches out_byte() in engine.pyx like any OUT. It is a doorbell by its physical
         address and number; anywhere else, or at CPL 3, it is what it natively is.
@@ -15,7 +15,7 @@ arrives at engine.pyx like every exception, and string_call_faulted() turns it i
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
-from hyperport.abi.calls cimport (
+from hyperport.io.hypercall cimport (
     ACTION_FLUSH_TLB,
     ACTION_HALT,
     ACTION_KILL,
@@ -28,8 +28,8 @@ from hyperport.abi.calls cimport (
     CALL_DONE,
     CallTable,
 )
-from hyperport.bus.attention cimport GUEST_KILLED, POWER_OFF, RESET
-from hyperport.cpu.guest_cpu cimport EAX, EBX, ECX
+from hyperport.lines.attention cimport GUEST_KILLED, POWER_OFF, RESET
+from hyperport.cpu.vcpu cimport EAX, EBX, ECX
 from hyperport.engines.unicorn.code_pages cimport TrackedVcpu
 from hyperport.engines.unicorn.fields cimport u32, u64
 

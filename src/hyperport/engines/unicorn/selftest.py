@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from hyperport.backends.clock import VirtualClock
-from hyperport.bus.attention import Attention, StopKind
-from hyperport.bus.interrupt_controller import InterruptController
 from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.state import CpuState, Segment, Table, real_mode
 from hyperport.engines.unicorn.engine import UnicornEngine
 from hyperport.errors import EngineError
-from hyperport.memory import GuestMemory
-from hyperport.paths.port_path import ExitPath
+from hyperport.io.path import ExitPath
+from hyperport.lines.attention import Attention, StopKind
+from hyperport.lines.interrupt_controller import InterruptController
+from hyperport.memory.ram import GuestMemory
+from hyperport.time.clock import VirtualClock
 
 # Real mode at 0:1000. Exceptions and INT n go through the IVT to handlers that count in memory.
 PROGRAM: Final = bytes.fromhex(

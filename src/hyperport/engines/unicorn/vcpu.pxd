@@ -2,7 +2,7 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint32_t
 
-from hyperport.cpu.guest_cpu cimport GuestCpu
+from hyperport.cpu.vcpu cimport GuestCpu
 from hyperport.engines.unicorn.library cimport Library
 
 cdef enum:

@@ -9,7 +9,7 @@ What GuestCpu calls "may fault" leaves by the core's own longjmp, to the block l
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from hyperport.cpu.guest_cpu cimport (
+from hyperport.cpu.vcpu cimport (
     EFLAGS_DF,
     EFLAGS_RF,
     EFLAGS_TF,

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The VMI option ROM as bytes: header, code from guest/rom/vmi.S, relocation answers, strings, checksum.
+
+Layout, in bytes from the start (all of it position-independent; the length is a multiple of 512, the sum 0):
+    0       header (hyperport.abi.numbers.RomOffset)
+    128     jump to VMI_Init; 136 jump to VMI_GetRelocationInfo; 144 u16, where the answers are
+    160     code; doorbells are `out %al, $number; ret`
+    then    the answers of get_reloc, 4 bytes a call: u16 offset of the code, u8 Relocation, u8 0
+    then    16-byte aligned: PCI data structure, PnP expansion header, strings
+Header formats: VMI specification, part 2; PCI Firmware Specification 3.0, 5.1; Plug and Play BIOS Specification 1.0A,
+3.2.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Final
+
+from hyperport.abi.numbers import (
+    PORT_CALLS,
+    ROM_SIGNATURE,
+    VMI_API_MAJOR,
+    VMI_API_MINOR,
+    VMI_BY_NAME,
+    VMI_CALLS,
+    VMI_PCI_DEVICE,
+    VMI_PCI_VENDOR,
+    VMI_SIGNATURE,
+    Relocation,
+    RomOffset,
+)
+from hyperport.errors import ConfigError, HostError
+
+ROM_BASE: Final = 0xC8000  # physical; the first address at which the specification allows a VMI ROM
+ANSWERS_AT: Final = RomOffset.GET_RELOC + 8
+ANSWER: Final = struct.Struct("<HBx")  # offset of the code, Relocation
+BLOCK: Final = 512  # unit of a ROM's length
+LONGEST: Final = 255 * BLOCK
+ALWAYS: Final = ("IRET", "SYSEXIT")  # Linux cannot run on without them: its own operations are gone by then
+
+FAR_RETURN: Final = b"\xcb"  # retf: nothing to initialise when the BIOS calls
+MANUFACTURER: Final = b"hyperport"
+PRODUCT: Final = b"hyperport VMI ROM"
+PCI_SIZE: Final = 24
+PCI_CLASS: Final = 0x050000  # memory controller
+PCI_X86: Final = 0
+PCI_LAST_IMAGE: Final = 0x80
+PNP_SIZE: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class RomImage:
+    """A finished ROM. doorbells: offset of each doorbell instruction that is offered -> number of its VMI call."""
+
+    data: bytes
+    doorbells: dict[int, int]
+
+
+@cache
+def _code() -> tuple[bytes, dict[int, tuple[int, Relocation]]]:
+    """The assembled guest/rom/vmi.S, and what its table offers: number -> (offset, type)."""
+    try:
+        code = resources.files("hyperport.abi").joinpath("vmi.bin").read_bytes()
+    except FileNotFoundError:
+        raise HostError("the VMI ROM's code (hyperport/abi/vmi.bin) is not built: run `make build`") from None
+    (table,) = struct.unpack_from("<H", code, ANSWERS_AT)
+    answers = (ANSWER.unpack_from(code, table + ANSWER.size * call.number) for call in VMI_CALLS)
+    return code, {
+        number: (offset, Relocation(kind)) for number, (offset, kind) in enumerate(answers) if kind != Relocation.NONE
+    }
+
+
+def offered_calls() -> tuple[str, ...]:
+    """Names of all calls that the ROM can offer, in the order of their numbers."""
+    return tuple(VMI_CALLS[number].name for number in _code()[1])
+
+
+def select_calls(calls: Iterable[str]) -> frozenset[int]:
+    """Numbers of the offered calls that are named: INB (in any case), 50, or 49-60. Raises ConfigError."""
+    return frozenset(number for text in calls for number in _select(text.strip()))
+
+
+def _select(text: str) -> set[int]:
+    offered = _code()[1]
+    span = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text, re.ASCII)
+    if span:
+        first, last = int(span[1]), int(span[2] or span[1])
+        found = {number for number in offered if first <= number <= last}
+    else:
+        found = {number for number in offered if VMI_CALLS[number].name.lower() == text.lower()}
+    if not found:
+        raise ConfigError(f"VMI call {text!r} is not there: choose from {', '.join(offered_calls())}, 50, 49-60")
+    return found
+
+
+def build_rom(
+    calls: Iterable[str] | None = None,
+    *,
+    licence: str = "GPL",
+    api: tuple[int, int] = (VMI_API_MAJOR, VMI_API_MINOR),
+    pci: bool = True,
+) -> RomImage:
+    """The ROM that offers calls (None: all it can; see select_calls) besides IRET and SYSEXIT, which are always there.
+
+    licence, api (major, minor) and pci make ROMs that guests must refuse: Linux wants "GPL" or "GPL v2", major 3 and
+    a PCI data structure. Raises ConfigError for a call that is not there.
+    """
+    code, offered = _code()
+    chosen = offered.keys() if calls is None else select_calls(calls) | {VMI_BY_NAME[name].number for name in ALWAYS}
+    (table,) = struct.unpack_from("<H", code, ANSWERS_AT)
+    image = bytearray(code)
+    for number in offered.keys() - chosen:
+        ANSWER.pack_into(image, table + ANSWER.size * number, 0, Relocation.NONE)
+
+    _align(image)
+    pci_at = len(image)
+    pnp_at = -(-(pci_at + PCI_SIZE) // 16) * 16
+    manufacturer_at = pnp_at + PNP_SIZE
+    product_at = manufacturer_at + len(MANUFACTURER) + 1
+    licence_at = product_at + len(PRODUCT) + 1
+    strings = b"".join(text + b"\0" for text in (MANUFACTURER, PRODUCT, licence.encode()))
+    blocks = -(-(manufacturer_at + len(strings) + 1) // BLOCK)  # and a byte for the checksum
+    if blocks * BLOCK > LONGEST:
+        raise ConfigError(f"VMI ROM: {blocks * BLOCK} bytes, at most {LONGEST} fit; shorten its licence")
+    image += _pci_data(blocks)
+    _align(image)
+    image += _pnp_header(manufacturer_at, product_at) + strings
+    image += bytes(blocks * BLOCK - len(image))
+
+    major, minor = api
+    struct.pack_into("<HB1s", image, RomOffset.SIGNATURE, ROM_SIGNATURE, blocks, FAR_RETURN)
+    struct.pack_into("<IBB", image, RomOffset.VMI_SIGNATURE, VMI_SIGNATURE, minor, major)
+    struct.pack_into("<HHH", image, RomOffset.LICENCE, licence_at, pci_at if pci else 0, pnp_at)
+    image[-1] = -sum(image) & 0xFF
+    doorbells = {offered[call.number][0]: call.number for call in PORT_CALLS if call.number in chosen}
+    return RomImage(bytes(image), doorbells)
+
+
+def _align(image: bytearray) -> None:
+    image += bytes(-len(image) % 16)
+
+
+def _pci_data(blocks: int) -> bytes:
+    return struct.pack(
+        "<4sHHHHB3sHBBBBH",
+        b"PCIR",
+        VMI_PCI_VENDOR,
+        VMI_PCI_DEVICE,
+        0,  # no vital product data
+        PCI_SIZE,
+        0,  # revision of this structure
+        PCI_CLASS.to_bytes(3, "little"),
+        blocks,
+        0,  # the ROM's own version: minor
+        1,  # and major
+        PCI_X86,
+        PCI_LAST_IMAGE,
+        0,
+    )
+
+
+def _pnp_header(manufacturer_at: int, product_at: int) -> bytes:
+    header = bytearray(PNP_SIZE)  # type, boot vectors and resources stay 0: this is no device to boot from
+    struct.pack_into("<4sBB", header, 0, b"$PnP", 1, PNP_SIZE // 16)
+    struct.pack_into("<HH", header, 14, manufacturer_at, product_at)
+    header[9] = -sum(header) & 0xFF  # its own checksum
+    return bytes(header)

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""The host side of serial chips: bytes from the host wait in a ring, bytes to the host go out in lines.
+
+Input: feed() may be called by any one other thread; it takes what the ring has room for and says how much,
+so nothing is lost. The chip pulls with get() when its FIFO has room. Output: bytes are gathered and sent at
+a newline, when 4,096 wait, or 2 ms after the first (a prompt has no newline).
+
+Each backend also watches the lines for a Linux panic, the one console text that is an outcome of a run.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from hyperport.time.clock cimport Clock, Timer
+from hyperport.lines.attention cimport ATTENTION_INPUT, ATTENTION_STOP, PANIC, Attention
+
+from posix.unistd cimport write
+
+from hyperport.lines.attention import StopKind
+
+cdef extern from *:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <errno.h>
+    #include <poll.h>
+    #include <string.h>
+    extern void *memmem(const void *, size_t, const void *, size_t);
+    static inline unsigned hp_load_acquire(unsigned *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+    static inline void hp_store_release(unsigned *p, unsigned v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+    static inline int hp_errno(void) { return errno; }
+    static inline int hp_wait_writable(int fd, int ms) {    /* 1 writable, 0 not yet, -1 nobody is there to read */
+        struct pollfd p = {.fd = fd, .events = POLLOUT};
+        if (poll(&p, 1, ms) <= 0) return 0;
+        return p.revents & (POLLHUP | POLLERR | POLLNVAL) ? -1 : 1;
+    }
+    """
+    unsigned hp_load_acquire(unsigned *p) nogil
+    void hp_store_release(unsigned *p, unsigned v) nogil
+    void *memmem(const void *hay, size_t hay_size, const void *needle, size_t size) nogil
+    int hp_errno() nogil
+    int hp_wait_writable(int fd, int ms) nogil
+    int EAGAIN
+    int EINTR
+
+cdef uint64_t FLUSH_AFTER_NS = 2_000_000
+cdef const char *PANIC_BEGIN = b"Kernel panic - not syncing"
+cdef const char *PANIC_END = b"end Kernel panic"
+
+
+cdef class CharBackend(PortDevice):
+    """A backend that hears nothing and drops what it is given ("null"). Base of the others."""
+
+    name = "null"
+
+    def __init__(self):
+        self.attention = Attention()
+
+    def connect(self, Attention attention not None, Clock clock not None):
+        """Say whose vCPU to wake for input, and by whose time to flush. Called once by the machine."""
+        self.attention = attention
+        self.clock = clock
+        self.flush_timer = Timer(clock, self, 0)
+
+    cdef int get(self) noexcept nogil:
+        """The next byte from the host, or -1."""
+        cdef uint8_t byte
+        if hp_load_acquire(&self.head) == self.tail:
+            return -1
+        byte = self.input[self.tail % INPUT_SIZE]
+        hp_store_release(&self.tail, self.tail + 1)
+        return byte
+
+    cdef uint32_t waiting(self) noexcept nogil:
+        """How many bytes from the host wait."""
+        return hp_load_acquire(&self.head) - self.tail
+
+    cdef void put(self, uint8_t byte) noexcept nogil:
+        """One byte to the host."""
+        self.output[self.output_used] = byte
+        self.output_used += 1
+        if self.line_used < LINE_SIZE:
+            self.line[self.line_used] = <char> byte
+            self.line_used += 1
+        if byte == 10:
+            self.watch()
+            self.flush()
+        elif self.output_used == OUTPUT_SIZE:
+            self.flush()
+        elif self.output_used == 1 and self.clock is not None:
+            self.flush_timer.arm(self.clock.now() + FLUSH_AFTER_NS)
+
+    cdef void put_block(self, const uint8_t *data, uint32_t count) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            self.put(data[i])
+
+    cdef void watch(self) noexcept nogil:
+        """Look for a panic in the line that just ended."""
+        if self.line_used > 16:
+            if memmem(self.line, self.line_used, PANIC_BEGIN, 26) != NULL and not self.panicked:
+                self.panicked = True
+                with gil:
+                    self.panic_line = self.line[:self.line_used].decode("utf-8", "replace").strip()
+            if self.panicked and memmem(self.line, self.line_used, PANIC_END, 16) != NULL:
+                self.attention.request_stop(PANIC, 0)
+        self.line_used = 0
+
+    cdef void flush(self) noexcept nogil:
+        """Send what was gathered."""
+        if self.output_used:
+            self.bytes_out += self.send(self.output, self.output_used)
+            self.output_used = 0
+            if self.clock is not None and self.flush_timer.deadline != <uint64_t> -1:
+                self.flush_timer.disarm()
+
+    cdef uint32_t send(self, const uint8_t *data, uint32_t count) noexcept nogil:
+        """Hand count bytes to the host; returns how many it took. This backend drops them."""
+        return count
+
+    cdef void on_timer(self, int number) noexcept nogil:
+        self.flush()
+
+    # Host side.
+
+    def feed(self, data):
+        """Give bytes from the host to the guest; returns how many fit. Feed the rest later."""
+        cdef bytes source = bytes(data)
+        cdef uint32_t free_space = INPUT_SIZE - (self.head - hp_load_acquire(&self.tail))
+        cdef uint32_t count = min(<uint32_t> len(source), free_space)
+        cdef const uint8_t *bytes_in = <const uint8_t *> PyBytes_AS_STRING(source)
+        cdef uint32_t i
+        for i in range(count):
+            self.input[(self.head + i) % INPUT_SIZE] = bytes_in[i]
+        hp_store_release(&self.head, self.head + count)
+        if count:
+            self.attention.raise_flags(ATTENTION_INPUT)
+        return count
+
+    def room(self):
+        """How many bytes feed() would take now."""
+        return INPUT_SIZE - (self.head - hp_load_acquire(&self.tail))
+
+    def take(self):
+        """Take one byte as the chip would: an int, or None."""
+        cdef int byte = self.get()
+        return None if byte < 0 else byte
+
+    def emit(self, data):
+        """Send bytes to the host as the chip would."""
+        for byte in bytes(data):
+            self.put(byte)
+
+    def drain(self):
+        """Send now what waits for a newline."""
+        self.flush()
+
+
+cdef class MemoryBackend(CharBackend):
+    """Keeps what the guest sent in memory: for tests, expect() and the Python API.
+
+    limit: bytes kept; when the guest sends more, the oldest half is dropped, so a guest cannot fill the host's
+    memory. listener: called on the vCPU's thread with each piece of output, as bytes; one that raises ends the run.
+    """
+
+    name = "memory"
+    cdef bytearray sent
+    cdef Py_ssize_t limit
+    cdef object listener
+    cdef readonly unsigned long long dropped
+
+    def __init__(self, limit=16 << 20, listener=None):
+        CharBackend.__init__(self)
+        self.sent = bytearray()
+        self.limit = limit
+        self.listener = listener
+
+    cdef uint32_t send(self, const uint8_t *data, uint32_t count) noexcept with gil:
+        cdef Py_ssize_t surplus
+        self.sent += data[:count]
+        if self.listener is not None:
+            try:
+                self.listener(data[:count])
+            except BaseException as error:
+                self.attention.stop(StopKind.DEVICE_ERROR, 0, error)
+        if len(self.sent) > self.limit:
+            surplus = len(self.sent) - self.limit // 2
+            del self.sent[:surplus]
+            self.dropped += surplus
+        return count
+
+    def output(self):
+        """All that the guest sent and was not dropped, as bytes. May be called while the guest runs."""
+        return bytes(self.sent)
+
+    def clear(self):
+        """Forget what was sent so far."""
+        self.sent.clear()
+
+
+cdef class CallbackBackend(CharBackend):
+    """Hands what the guest sent to a callable, as bytes, on the vCPU's thread. One that raises ends the run."""
+
+    name = "callback"
+    cdef object callback
+
+    def __init__(self, callback):
+        CharBackend.__init__(self)
+        self.callback = callback
+
+    cdef uint32_t send(self, const uint8_t *data, uint32_t count) noexcept with gil:
+        try:
+            self.callback(bytes(data[:count]))
+        except BaseException as error:
+            self.attention.stop(StopKind.DEVICE_ERROR, 0, error)
+        return count
+
+
+cdef class FdBackend(CharBackend):
+    """Sends to a file descriptor that the caller opened and closes. Input comes by feed().
+
+    A reader that is slow makes the guest wait; one that has gone away (EPIPE, EIO) makes output vanish, and
+    `broken` true. While it waits for a reader, signal handlers get their turn; a reader that was still stuck when a
+    stop was asked for is not waited for again, until it reads. With reconnects=True another reader may come (a pty,
+    a socket): then only what was to be sent while nobody was there is lost.
+    """
+
+    name = "fd"
+    cdef readonly int fd
+    cdef readonly bint broken
+    cdef readonly bint reconnects
+    cdef bint stuck
+
+    def __init__(self, int fd, bint reconnects=False):
+        CharBackend.__init__(self)
+        self.fd = fd
+        self.reconnects = reconnects
+
+    cdef uint32_t send(self, const uint8_t *data, uint32_t count) noexcept nogil:
+        cdef uint32_t done = 0
+        cdef ssize_t sent
+        cdef int ready
+        while done < count and not self.broken:
+            ready = hp_wait_writable(self.fd, 0 if self.stuck else 100)  # asked first: a blocking write would hold the vCPU
+            if not ready:
+                if not self.stuck:
+                    self.hear_signals()
+                    self.stuck = self.attention.pending() & ATTENTION_STOP != 0
+                if self.stuck:
+                    break
+                continue
+            self.stuck = False
+            sent = write(self.fd, data + done, count - done) if ready > 0 else 0
+            if sent > 0:
+                done += <uint32_t> sent
+            elif ready < 0 or (hp_errno() != EINTR and hp_errno() != EAGAIN):
+                self.broken = not self.reconnects
+                break
+        return done
+
+    cdef void hear_signals(self) noexcept with gil:
+        """On the main thread, run signal handlers that wait for their turn; one that raises ends the run."""
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            self.attention.stop(StopKind.DEVICE_ERROR, 0, error)

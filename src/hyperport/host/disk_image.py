@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Opens disk and CD-ROM images: checks them, locks them, and makes overlays. What reads and writes them: disk.pyx.
+
+Locks are advisory (flock(2)) and held as long as the disk is open, so a process that dies leaves none behind. A disk
+that is written is locked for one; one that is only read, a CD-ROM and the base of an overlay are shared by readers.
+
+An overlay file begins with the record HEADER in a page of 4,096 bytes; numbers are little-endian. The map follows it,
+a bit for each sector, lowest bit first, padded to pages; then the sectors, each at its own place in the sparse file.
+docs/decisions/0013 says why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+from typing import Final
+
+from hyperport.config import DiskSpec
+from hyperport.errors import ConfigError
+from hyperport.host.disk import SECTOR_BYTES, Disk, OverlayDisk, RawDisk
+
+CD_SECTOR_BYTES: Final = 2048
+LARGEST: Final = (1 << 48) * SECTOR_BYTES  # what a 48-bit sector number reaches
+
+PAGE: Final = 4096
+MAGIC: Final = b"HPOVRLAY"
+VERSION: Final = 1
+# magic, version, bytes a sector, sectors, place of the map, its bytes, place of the sectors; then CRC-32 of these
+HEADER: Final = struct.Struct("<8sIIQQQQ")
+CHECKSUM: Final = struct.Struct("<I")
+
+
+def open_disk(spec: DiskSpec) -> Disk:
+    """The disk that spec describes. Raises ConfigError with one line that says what to do."""
+    if spec.overlay is None and not spec.snapshot:
+        fd, size = _open_image(spec.path, SECTOR_BYTES, "disk", write=not spec.read_only)
+        return RawDisk(fd, size, not spec.read_only)
+    base_fd, size = _open_image(spec.path, SECTOR_BYTES, "disk", write=False)
+    try:
+        fd = _snapshot(spec.path, size) if spec.overlay is None else _open_overlay(spec.overlay, spec.path, size)
+    except BaseException:
+        os.close(base_fd)
+        raise
+    disk = OverlayDisk(fd, base_fd, size, PAGE, _data_offset(size), not spec.snapshot)
+    if spec.overlay is not None:
+        disk.load_map()
+    return disk
+
+
+def open_cdrom(path: Path) -> Disk:
+    """A CD-ROM image, as a read-only disk of sectors of 512 bytes. Raises ConfigError."""
+    fd, size = _open_image(path, CD_SECTOR_BYTES, "cdrom", write=False)
+    return RawDisk(fd, size, False)
+
+
+def _open_image(path: Path, unit: int, what: str, *, write: bool) -> tuple[int, int]:
+    """A locked image: its file descriptor and its size in bytes, which is a whole number of units."""
+    try:
+        fd = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)
+    except OSError as error:
+        hint = {errno.ENOENT: f"; make one with: truncate -s 1G {path}" if what == "disk" else ""}
+        hint |= dict.fromkeys((errno.EACCES, errno.EROFS), "; add ,ro or ,snapshot" if write else "")
+        raise ConfigError(f"{what} {path}: {error.strerror}{hint.get(error.errno or 0, '')}") from None
+    try:
+        kind = os.fstat(fd).st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISBLK(kind):
+            raise ConfigError(f"{what} {path}: neither a file nor a block device; name an image")
+        _lock(fd, path, what, write=write)
+        size = os.lseek(fd, 0, os.SEEK_END)
+        if size == 0 or size % unit or size > LARGEST:
+            raise ConfigError(f"{what} {path}: {size} bytes are no whole number of sectors; it must be a raw image")
+        head = os.pread(fd, len(MAGIC), 0)
+        if head == MAGIC:
+            raise ConfigError(f"{what} {path}: this is an overlay; write --disk BASE,overlay={path}")
+        if head[:4] == b"QFI\xfb":
+            raise ConfigError(f"{what} {path}: this is qcow2; convert it with qemu-img, or attach it with qemu-nbd")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd, size
+
+
+def _lock(fd: int, path: Path, what: str, *, write: bool) -> None:
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_EX if write else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        wish = "it is to be written by one only" if write else "it must not be written while it is read here"
+        raise ConfigError(f"{what} {path}: in use by a machine, and {wish}; end that one first") from None
+    except OSError as error:
+        raise ConfigError(f"{what} {path}: cannot be locked ({error.strerror}); put it on a local disk") from None
+
+
+def _map_bytes(size: int) -> int:
+    return -(-size // SECTOR_BYTES // 8) // -PAGE * -PAGE
+
+
+def _data_offset(size: int) -> int:
+    return PAGE + _map_bytes(size)
+
+
+def _header(size: int) -> bytes:
+    fields = HEADER.pack(MAGIC, VERSION, SECTOR_BYTES, size // SECTOR_BYTES, PAGE, _map_bytes(size), _data_offset(size))
+    return (fields + CHECKSUM.pack(zlib.crc32(fields))).ljust(PAGE, b"\0")
+
+
+def _snapshot(path: Path, size: int) -> int:
+    """An overlay file without a name: it goes when it is closed, whatever happens."""
+    try:
+        with tempfile.TemporaryFile(prefix="hyperport-") as file:
+            os.ftruncate(file.fileno(), _data_offset(size) + size)
+            return fcntl.fcntl(file.fileno(), fcntl.F_DUPFD_CLOEXEC, 0)
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        raise ConfigError(f"disk {path}: no snapshot in {folder}: {error.strerror}; set TMPDIR to another") from None
+
+
+def _open_overlay(path: Path, base: Path, size: int) -> int:
+    if not path.exists():
+        _create_overlay(path, size)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigError(f"overlay {path}: {error.strerror}; name another file") from None
+    try:
+        _lock(fd, path, "overlay", write=True)
+        _check_overlay(fd, path, base, size)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _check_overlay(fd: int, path: Path, base: Path, size: int) -> None:
+    try:
+        head = os.pread(fd, HEADER.size + CHECKSUM.size, 0)
+    except OSError as error:
+        raise ConfigError(f"overlay {path}: {error.strerror}; name a file") from None
+    if head[: len(MAGIC)] != MAGIC:
+        raise ConfigError(f"overlay {path}: there is a file that is no overlay; name another, which will be made")
+    if len(head) < HEADER.size + CHECKSUM.size or CHECKSUM.unpack(head[HEADER.size :])[0] != zlib.crc32(
+        head[: HEADER.size]
+    ):
+        raise ConfigError(f"overlay {path}: its header is damaged; restore it from a copy")
+    _, version, unit, sectors, _, _, data_offset = HEADER.unpack(head[: HEADER.size])
+    if version != VERSION:
+        raise ConfigError(f"overlay {path}: format {version} is not known; a newer hyperport is needed")
+    if sectors * unit != size:
+        raise ConfigError(
+            f"overlay {path}: belongs to a base of {sectors * unit} bytes, but {base} has {size}; name its base"
+        )
+    if head[: HEADER.size] != _header(size)[: HEADER.size] or os.fstat(fd).st_size < data_offset + size:
+        raise ConfigError(f"overlay {path}: it was cut short; restore it from a copy")
+
+
+def _create_overlay(path: Path, size: int) -> None:
+    """Make the file beside its place and give it its name when it is whole."""
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(_header(size))
+            file.truncate(_data_offset(size) + size)
+            file.flush()
+            os.fsync(handle)
+        with contextlib.suppress(FileExistsError):  # somebody else was quicker: then it is theirs
+            os.link(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise ConfigError(f"overlay {path}: it cannot be made: {error.strerror}; name another file") from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)

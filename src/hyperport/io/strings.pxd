@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+from libc.stdint cimport uint32_t
+
+from hyperport.bus.port_bus cimport PortBus
+from hyperport.cpu.decode cimport PortInstruction
+from hyperport.cpu.vcpu cimport GuestCpu
+
+cdef struct StringAccess:
+    uint32_t direction      # DIRECTION_IN: INS, DIRECTION_OUT: OUTS
+    uint32_t port
+    uint32_t size           # of an element, in bytes
+    uint32_t base           # linear base of the operand's segment
+    uint32_t mask           # of index and count: 0xFFFF or 0xFFFFFFFF
+    bint repeated           # count in the counting register, else one element
+    bint stepped            # single step: one element, then back
+    int index_register      # EDI or ESI for the instructions; an ABI may choose
+    int count_register
+
+cdef void string_of(GuestCpu cpu, const PortInstruction *instruction, StringAccess *access) noexcept nogil
+cdef bint run_string(GuestCpu cpu, PortBus bus, StringAccess *access, int path) noexcept nogil

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""INS and OUTS as whole strings: the memory side of a string port access, page by page.
+
+What the guest may see of a string is its state between two elements: index and count registers, memory, and the
+order in which the device was accessed. A chunk (elements within one page, in RAM) is therefore moved like this:
+
+1. The page is probed. If it may not be read or written the guest gets its #PF here, with the registers of the
+   first element that was not done, and before the device has been touched.
+2. The device is accessed for all elements of the chunk, in order.
+3. Index and count move on.
+
+Elements that straddle two pages, or lie outside RAM, go one by one; both pages are probed first. With DF set the
+elements of a chunk lie downward in memory; the device still sees them in order.
+
+A string is left after MOST_ELEMENTS so that interrupts get their window, and an instruction under TF after each
+element: run_string() says that it is not over, and the caller leaves EIP where it is, as the CPU does between two
+elements.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
+
+from hyperport.bus.port_bus cimport DIRECTION_IN, PortBus
+from hyperport.cpu.decode cimport PortInstruction
+from hyperport.cpu.vcpu cimport ECX, EDI, EDX, EFLAGS_DF, EFLAGS_TF, ESI, GuestCpu
+
+cdef enum:
+    PAGE_SIZE = 4096
+    MOST_ELEMENTS = 4096
+
+
+cdef void string_of(GuestCpu cpu, const PortInstruction *instruction, StringAccess *access) noexcept nogil:
+    """The access that a decoded INS or OUTS makes."""
+    access.direction = instruction.direction
+    access.port = cpu.get(EDX) & 0xFFFF
+    access.size = instruction.size
+    access.base = cpu.segment_base(instruction.segment)
+    access.mask = 0xFFFF if instruction.address_size == 2 else <uint32_t> 0xFFFFFFFF
+    access.repeated = instruction.rep != 0
+    access.stepped = (cpu.flags() & EFLAGS_TF) != 0
+    access.index_register = EDI if instruction.direction == DIRECTION_IN else ESI
+    access.count_register = ECX
+
+
+cdef inline uint32_t merged(uint32_t old, uint32_t new, uint32_t mask) noexcept nogil:
+    return (old & ~mask) | (new & mask)
+
+
+cdef bint run_string(GuestCpu cpu, PortBus bus, StringAccess *access, int path) noexcept nogil:
+    """Do all elements, or as many as may be done without a look up. True when the string is complete. May fault."""
+    cdef bint down = (cpu.flags() & EFLAGS_DF) != 0
+    cdef uint32_t count = cpu.get(access.count_register) & access.mask if access.repeated else 1
+    cdef uint32_t budget = 1 if access.stepped else MOST_ELEMENTS
+    cdef uint32_t crossings = 1
+    cdef uint32_t index, done
+    while count:
+        if budget == 0:
+            return False
+        index = cpu.get(access.index_register) & access.mask
+        done = chunk_size(access.base + index, index, access, down, min(count, budget))
+        if done:
+            done = move_chunk(cpu, bus, access, access.base + index, done, down, path, crossings)
+        if not done:
+            move_element(cpu, bus, access, access.base + index, path, crossings)
+            done = 1
+        crossings = 0
+        count -= done
+        budget -= done
+        index += -(done * access.size) if down else done * access.size
+        cpu.put(access.index_register, merged(cpu.get(access.index_register), index, access.mask))
+        if access.repeated:
+            cpu.put(access.count_register, merged(cpu.get(access.count_register), count, access.mask))
+    return True
+
+
+cdef uint32_t chunk_size(uint32_t linear, uint32_t index, StringAccess *access, bint down, uint32_t most) noexcept nogil:
+    """How many elements from here lie within this page and before the index wraps; 0 if the first one does not."""
+    cdef uint32_t offset = linear & (PAGE_SIZE - 1)
+    cdef uint32_t fit
+    if offset + access.size > PAGE_SIZE or index > access.mask - (access.size - 1):
+        return 0
+    if down:
+        fit = min(offset, index) // access.size + 1
+    else:
+        fit = min(PAGE_SIZE - offset, access.mask - index + 1 if index else PAGE_SIZE) // access.size
+    return min(fit, most)
+
+
+cdef uint32_t move_chunk(GuestCpu cpu, PortBus bus, StringAccess *access, uint32_t linear, uint32_t count, bint down,
+                         int path, uint32_t crossings) noexcept nogil:
+    """Move count elements of one page; returns 0 where they are not in RAM."""
+    cdef uint32_t bytes_moved = count * access.size
+    cdef uint8_t scratch[PAGE_SIZE]
+    cdef uint32_t lowest = linear - (bytes_moved - access.size) if down else linear
+    cdef uint8_t *host
+    cdef uint32_t i
+    if down:
+        cpu.probe(linear, access.size, access.direction == DIRECTION_IN)    # a fault names the first element
+    host = cpu.probe(lowest, bytes_moved, access.direction == DIRECTION_IN)
+    if host == NULL:
+        return 0
+    if not down:
+        if access.direction == DIRECTION_IN:
+            bus.read_block(access.port, access.size, count, host, path, crossings)
+        else:
+            bus.write_block(access.port, access.size, count, host, path, crossings)
+    elif access.direction == DIRECTION_IN:
+        bus.read_block(access.port, access.size, count, scratch, path, crossings)
+        for i in range(count):
+            memcpy(host + (count - 1 - i) * access.size, scratch + i * access.size, access.size)
+    else:
+        for i in range(count):
+            memcpy(scratch + i * access.size, host + (count - 1 - i) * access.size, access.size)
+        bus.write_block(access.port, access.size, count, scratch, path, crossings)
+    return count
+
+
+cdef void move_element(GuestCpu cpu, PortBus bus, StringAccess *access, uint32_t linear, int path,
+                       uint32_t crossings) noexcept nogil:
+    """Move one element that straddles pages or lies outside RAM."""
+    cdef uint32_t value = 0
+    cdef uint32_t first = min(access.size, PAGE_SIZE - (linear & (PAGE_SIZE - 1)))
+    if access.direction == DIRECTION_IN:
+        cpu.probe(linear, first, True)
+        if first < access.size:
+            cpu.probe(linear + first, access.size - first, True)
+        bus.read_block(access.port, access.size, 1, <uint8_t *> &value, path, crossings)
+        cpu.store(linear, access.size, value)
+    else:
+        value = cpu.load(linear, access.size)
+        bus.write_block(access.port, access.size, 1, <const uint8_t *> &value, path, crossings)

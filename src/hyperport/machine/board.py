@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The chips of a PC: which, at which ports, on which interrupt line. machine.py joins them to an engine.
+
+A chip with scattered ports has one contiguous space of offsets and is attached in several windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hyperport.bus.device import PortDevice
+from hyperport.bus.port_bus import PortBus
+from hyperport.config import MachineConfig, net_place
+from hyperport.devices.a20_gate import A20Gate
+from hyperport.devices.debug_exit import DebugExit
+from hyperport.devices.debugcon import Debugcon
+from hyperport.devices.i8042 import I8042
+from hyperport.devices.ide import IdeChannel
+from hyperport.devices.ne2000 import Ne2000
+from hyperport.devices.parallel_port import ParallelPort
+from hyperport.devices.pci_host import PciHost
+from hyperport.devices.pit8254 import Pit8254
+from hyperport.devices.port92 import Port92
+from hyperport.devices.post_code import PostCode
+from hyperport.devices.power_off import PowerOff
+from hyperport.devices.reset_cf9 import ResetCf9
+from hyperport.devices.rtc146818 import Rtc146818
+from hyperport.devices.testdev import TestDevice
+from hyperport.devices.uart16550 import Uart16550
+from hyperport.devices.vga import Vga
+from hyperport.errors import ConfigError
+from hyperport.host.char import CharBackend
+from hyperport.host.packet import PacketBackend
+from hyperport.lines.attention import Attention, StopKind, StopPin
+from hyperport.lines.irq import IrqLine, SharedLine
+from hyperport.machine.drives import Drives
+from hyperport.memory.ram import GuestMemory
+from hyperport.time.clock import Clock
+from hyperport.ui.display import Display
+from hyperport.ui.keyboard import Keyboard
+
+IRQ_LINES: Final = 16
+CASCADE: Final = 2  # the slave PIC's place on the master
+TESTDEV_BASE: Final = 0x340  # where guest/workloads look for the test device
+COM_PORTS: Final = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))  # first port and line of COM1 to COM4 on a PC
+LPT1: Final = (0x378, 7)
+
+Row = tuple[Any, int, int, int]  # chip, first port, ports, offset of the first
+
+
+class InterruptLines:
+    """The sixteen lines of the ISA bus and who drives them. owners: line -> name."""
+
+    def __init__(self, controller: PortDevice) -> None:
+        self.controller = controller
+        self.owners: dict[int, str] = {CASCADE: "the second PIC"}
+
+    def take(self, number: int, owner: str) -> IrqLine:
+        """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
+        if not 0 <= number < IRQ_LINES:
+            raise ConfigError(f"{owner}: irq {number} is outside 0 to {IRQ_LINES - 1}")
+        if number in self.owners:
+            raise ConfigError(f"{owner}: irq {number} belongs to {self.owners[number]}; choose another")
+        self.owners[number] = owner
+        return IrqLine(self.controller, number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSide:
+    """What is behind the chips: COM1 to COM4, port 0xE9, LPT1 (None: no such port), the network cards in order."""
+
+    serials: Sequence[CharBackend]
+    debugcon: CharBackend
+    parallel: CharBackend | None
+    cables: Sequence[PacketBackend]
+
+
+class Board:
+    """All chips but the CPU, attached to bus and reset.
+
+    a20_pin: the engine's. Raises ConfigError where two want the same port or line, ImageError for a bad disk.
+    listeners: chips with host input.
+    """
+
+    def __init__(
+        self,
+        config: MachineConfig,
+        host: HostSide,
+        *,
+        bus: PortBus,
+        lines: InterruptLines,
+        memory: GuestMemory,
+        attention: Attention,
+        clock: Clock,
+        a20_pin: PortDevice,
+    ) -> None:
+        self.lines = lines
+        self.attention = attention
+        self.clock = clock
+        self.reset_pin = StopPin(attention)
+        a20 = A20Gate(IrqLine(a20_pin, 0))
+
+        typed = CharBackend()
+        typed.connect(attention, clock)
+        self.keys = Keyboard(typed)
+        keyboard_lines = (lines.take(1, "i8042"), lines.take(12, "i8042"))
+        self.keyboard = I8042(*keyboard_lines, self._reset_line(), IrqLine(a20, 0), typed, clock)
+        self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size)
+        self.vga = Vga(clock)
+        self.display = Display(self.vga, memory)
+        self.drives = Drives(config.disks, config.cdroms)
+        primary = IdeChannel(lines.take(14, "ide"), *self.drives.primary)
+        secondary = IdeChannel(lines.take(15, "ide"), *self.drives.secondary)
+        self.pit = None if config.kvm_irqchip else Pit8254(clock, lines.take(0, "pit8254"))
+        self.uarts = self._make_uarts(host.serials)
+        cards = self._make_cards(config, host.cables)
+
+        rows: tuple[Row, ...] = (
+            *self._timing_rows(),
+            (self.keyboard, 0x060, 1, 0),
+            (self.keyboard, 0x064, 1, 1),
+            (self.rtc, 0x070, 2, 0),
+            (PostCode(), 0x080, 1, 0),
+            (Port92(self._reset_line(), IrqLine(a20, 1)), 0x092, 1, 0),
+            (Debugcon(host.debugcon), 0x0E9, 1, 0),
+            (PostCode(), 0x0ED, 1, 0),
+            (DebugExit(attention), 0x0F4, 4, 0),
+            (secondary, 0x170, 8, 0),
+            (primary, 0x1F0, 8, 0),
+            *((TestDevice(), TESTDEV_BASE, 8, 0) for _ in range(config.testdev)),
+            (secondary, 0x376, 1, 8),
+            *self._parallel_rows(host.parallel),
+            (self.vga, 0x3B4, 2, 0x04),
+            (self.vga, 0x3BA, 1, 0x0A),
+            (self.vga, 0x3C0, 16, 0x10),
+            (self.vga, 0x3D4, 2, 0x24),
+            (self.vga, 0x3DA, 1, 0x2A),
+            (primary, 0x3F6, 1, 8),
+            *((uart, base, 8, 0) for uart, (base, _) in zip(self.uarts, COM_PORTS, strict=False)),
+            (Debugcon(host.debugcon), 0x402, 1, 0),
+            (DebugExit(attention), 0x501, 2, 0),
+            (PowerOff(IrqLine(self.reset_pin, StopKind.POWER_OFF)), 0x604, 2, 0),
+            (PciHost(ResetCf9(self._reset_line())), 0xCF8, 8, 0),
+            *((card, base, Ne2000.span, 0) for card, base in cards),
+        )
+        for chip, port, count, offset in rows:
+            bus.attach(chip, port, count, offset)
+        for chip in bus.devices():
+            chip.reset()
+        self.listeners: tuple[PortDevice, ...] = (*self.uarts, self.keyboard, *(card for card, _ in cards))
+
+    def _reset_line(self) -> IrqLine:
+        return IrqLine(self.reset_pin, StopKind.RESET)
+
+    def _timing_rows(self) -> tuple[Row, ...]:
+        """Interrupt controller and timer, unless the kernel has them (--kvm-irqchip)."""
+        if self.pit is None:
+            self.lines.owners[0] = "the kernel's timer"
+            return ()
+        pic = self.lines.controller
+        return (
+            (pic, 0x020, 2, 0),
+            (pic, 0x0A0, 2, 2),
+            (pic, 0x4D0, 2, 4),
+            (self.pit, 0x040, 4, 0),
+            (self.pit, 0x061, 1, 4),
+        )
+
+    def _parallel_rows(self, backend: CharBackend | None) -> tuple[Row, ...]:
+        if backend is None:
+            return ()
+        base, irq = LPT1
+        return ((ParallelPort(self.lines.take(irq, "parallel-port"), backend), base, ParallelPort.span, 0),)
+
+    def _make_uarts(self, backends: Sequence[CharBackend]) -> list[Uart16550]:
+        """COM1 and its like; where two have the same line, it is shared."""
+        if len(backends) > len(COM_PORTS):
+            raise ConfigError(f"{len(backends)} serial lines: a PC has {len(COM_PORTS)}, COM1 to COM4")
+        wanted = [irq for _, irq in COM_PORTS[: len(backends)]]
+        shared = {irq: SharedLine(self.lines.take(irq, "uart16550")) for irq in dict.fromkeys(wanted)}
+        return [Uart16550(shared[irq].input(), backend) for irq, backend in zip(wanted, backends, strict=True)]
+
+    def _make_cards(self, config: MachineConfig, cables: Sequence[PacketBackend]) -> list[tuple[Ne2000, int]]:
+        """The network cards with their first ports; one without a cable has nothing at its end."""
+        if len(cables) > len(config.net):
+            raise ConfigError(f"{len(cables)} cables for {len(config.net)} network cards: add a NetSpec to net")
+        cards = []
+        for number, spec in enumerate(config.net):
+            base, irq, mac = net_place(spec, number)
+            cable = cables[number] if number < len(cables) else PacketBackend()
+            cable.connect(self.attention, self.clock)
+            cards.append((Ne2000(self.clock, self.lines.take(irq, "ne2000"), cable, mac), base))
+        return cards

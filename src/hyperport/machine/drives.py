@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which image becomes which of a PC's four drives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from hyperport.config import DiskSpec
+from hyperport.devices.ata_drive import AtaDrive
+from hyperport.devices.atapi_cdrom import AtapiCdrom
+from hyperport.devices.ide_drive import IdeDrive
+from hyperport.errors import ConfigError, HostError
+from hyperport.host.disk import Disk
+from hyperport.host.disk_image import open_cdrom, open_disk
+
+PLACES: Final = ("hda", "hdb", "hdc", "hdd")  # first and second drive of the primary channel, then of the secondary
+CDROM_PLACES: Final = (2, 3, 0, 1)  # in this order, where no disk is
+
+
+class Drives:
+    """Four places, some with a drive in it. Raises ConfigError for an image that cannot be used."""
+
+    def __init__(self, disks: Sequence[DiskSpec] = (), cdroms: Sequence[Path] = ()) -> None:
+        if len(disks) + len(cdroms) > len(PLACES):
+            raise ConfigError(f"{len(disks)} disks and {len(cdroms)} CD-ROMs: there are {len(PLACES)} drives in all")
+        self.images: dict[str, Disk] = {}
+        drives: list[IdeDrive | None] = [None] * len(PLACES)
+        for place, spec in enumerate(disks):
+            image = self.images[PLACES[place]] = open_disk(spec)
+            drives[place] = AtaDrive(image, serial=f"HP{place + 1:08}")
+        free = [place for place in CDROM_PLACES if place >= len(disks)]
+        for place, path in zip(free, cdroms, strict=False):
+            image = self.images[PLACES[place]] = open_cdrom(path)
+            drives[place] = AtapiCdrom(image)
+        self.primary = (drives[0], drives[1])
+        self.secondary = (drives[2], drives[3])
+
+    def trouble(self) -> list[str]:
+        """One line for each drive whose image the host could not read or write."""
+        return [
+            f"{place}: {image.failures} requests failed, the last one with: {os.strerror(image.last_errno)}"
+            for place, image in self.images.items()
+            if image.failures
+        ]
+
+    def close(self) -> None:
+        """Finish all images, unlocked. Raises HostError if one cannot be finished, after closing the others."""
+        errors = []
+        for image in self.images.values():
+            try:
+                image.close()
+            except HostError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]

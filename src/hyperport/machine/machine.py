@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Builds a PC and owns its parts: memory, engine, bus, board. No logic: that is in run.py and in the parts."""
+
+from __future__ import annotations
+
+import importlib.util
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from hyperport import boot
+from hyperport.abi import conventions, kvm, lguest, vmi
+from hyperport.abi.numbers import LGUEST_SUBARCH
+from hyperport.abi.rom import ROM_BASE, RomImage, build_rom
+from hyperport.bus.device import PortDevice
+from hyperport.bus.port_bus import PortBus
+from hyperport.bus.python_device import PythonDevice
+from hyperport.config import DEFAULT_ABI, DeviceSpec, MachineConfig
+from hyperport.devices.pic8259 import Pic8259
+from hyperport.engines import resolve
+from hyperport.engines.base import Engine
+from hyperport.errors import ConfigError, StateError
+from hyperport.host.char import CharBackend
+from hyperport.host.events import HostEvents
+from hyperport.host.packet import PacketBackend
+from hyperport.io import PATHS
+from hyperport.io.hypercall import CallTable
+from hyperport.lines.attention import Attention, StopKind
+from hyperport.lines.irq import IrqLine
+from hyperport.machine import run as loop
+from hyperport.machine.board import Board, HostSide, InterruptLines
+from hyperport.memory.dma import DmaView
+from hyperport.memory.ram import GuestMemory
+from hyperport.observe.stats import run_statistics
+from hyperport.outcome import Outcome
+from hyperport.time.clock import Clock, RealClock, Timer
+
+PANIC = "Kernel panic - not syncing"
+
+
+class Machine:
+    """An i386 PC that has been switched off until run() is called.
+
+    config: what to build; or give its fields as keyword arguments: Machine(kernel=Path("vmlinuz"), memory=64 << 20).
+    serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input. A list of
+    serial is for COM1 to COM4. parallel: behind LPT1, which is there only if it is given.
+    cables: PacketBackends behind the cards of config.net, in order; by default there is nothing at their ends.
+    clock: RealClock() by default; VirtualClock() makes time deterministic.
+    rom: the VMI ROM that io "hypercall" offers; by default one that guests accept, with config.vmi_calls.
+    Raises ConfigError, ImageError or EngineError with one line that says what to do.
+    """
+
+    def __init__(
+        self,
+        config: MachineConfig | None = None,
+        *,
+        serial: CharBackend | Sequence[CharBackend] | None = None,
+        debugcon: CharBackend | None = None,
+        parallel: CharBackend | None = None,
+        cables: Sequence[PacketBackend] = (),
+        clock: Clock | None = None,
+        rom: RomImage | None = None,
+        **overrides: Any,
+    ) -> None:
+        if config is not None and overrides:
+            raise ConfigError(f"give a config or its fields, not both: {', '.join(sorted(overrides))}")
+        self.config = config or MachineConfig(**overrides)
+        self.clock = clock or RealClock()
+        self.rom = rom
+        self.attention = Attention()
+        self.events = HostEvents(self.attention, self.clock)
+        self.memory = GuestMemory(self.config.memory)
+        self.bus = PortBus()
+        host = HostSide(
+            serials=[serial] if isinstance(serial, CharBackend) else list(serial or [CharBackend()]),
+            debugcon=debugcon or CharBackend(),
+            parallel=parallel,
+            cables=cables,
+        )
+        self.consoles = [*host.serials, host.debugcon]
+        self.printers = [] if parallel is None else [parallel]
+        for backend in (*self.consoles, *self.printers):
+            backend.connect(self.attention, self.clock)
+        self.timeout: float | None = None
+        self.wall_s = 0.0
+        self.cpu_s = 0.0
+        self._make_engine()
+        self.lines = InterruptLines(self.controller)
+        self.board = Board(
+            self.config,
+            host,
+            bus=self.bus,
+            lines=self.lines,
+            memory=self.memory,
+            attention=self.attention,
+            clock=self.clock,
+            a20_pin=self.engine.a20_pin,
+        )
+        self.keys, self.display, self.drives = self.board.keys, self.board.display, self.board.drives
+        for chip in self.board.listeners:
+            self.engine.listen(chip)
+        if self.config.kvm_coalesce:
+            kvm_engine: Any = self.engine
+            kvm_engine.coalesce(self.bus.postable())
+        for spec in self.config.devices:
+            self.attach_python(spec)
+        if self.config.kernel is not None:
+            self.load()
+
+    def _make_engine(self) -> None:
+        config = self.config
+        entry = resolve(config.engine, config.io, config.abi)
+        if config.io not in entry.paths:
+            raise ConfigError(f"engine {entry.name} has no path {config.io}; choose from {', '.join(entry.paths)}")
+        for option, wanted in (("--kvm-irqchip", config.kvm_irqchip), ("--kvm-coalesce", config.kvm_coalesce)):
+            if wanted and entry.name != "kvm":
+                belongs = f"{option} belongs to the engine kvm, and this is {entry.name}"
+                raise ConfigError(f"{belongs}: add --engine kvm or leave it out")
+        self.controller = _kernel_irqchip() if config.kvm_irqchip else Pic8259(self.attention)
+        self.path = PATHS[config.io](self.bus)
+        self.engine: Engine = entry.load()(self.memory, self.path, self.controller, self.attention, self.clock)
+        if config.io == "hypercall":
+            self._offer_calls()
+        elif config.abi != DEFAULT_ABI or config.vmi_calls is not None:
+            raise ConfigError(f"hypercalls are chosen, but the path is {config.io}: use path hypercall")
+
+    def _offer_calls(self) -> None:
+        offered = conventions(self.config.abi)
+        doorbells: dict[int, int] = {}
+        if vmi.CONVENTION in offered:
+            rom = self.rom or build_rom(self.config.vmi_calls)
+            doorbells = rom.doorbells
+            self.memory.write(ROM_BASE, rom.data)
+        self.engine.offer(
+            CallTable(self.bus, offered, frozenset(doorbells.values())),
+            ROM_BASE,
+            doorbells,
+            kvm.cpuid_leaves() if kvm.CONVENTION in offered else {},
+        )
+
+    def irq_line(self, number: int, owner: str) -> IrqLine:
+        """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
+        return self.lines.take(number, owner)
+
+    def attach(self, device: Any, base: int, irq: int | None = None) -> Any:
+        """Put a device, plain Python or compiled, at port base and on line irq; returns it.
+
+        A plain Python device is given irq, clock, timer and memory as attributes and is then reset.
+        """
+        name = str(getattr(device, "name", None) or type(device).__name__.lower())
+        if irq is not None and isinstance(device, PortDevice):
+            raise ConfigError(f"{name}: a compiled chip is given its IrqLine when it is made: machine.irq_line()")
+        line = IrqLine() if irq is None else self.irq_line(irq, name)
+        try:
+            attached = self.bus.attach(device, base)
+        except ConfigError:
+            if irq is not None:
+                del self.lines.owners[irq]
+            raise
+        if isinstance(attached, PythonDevice):
+            attached.connect(self.attention)
+            device.irq = line
+            device.clock = self.clock
+            device.timer = Timer(self.clock, attached, 0)
+            device.memory = DmaView(self.memory)
+        attached.reset()
+        return device
+
+    def attach_python(self, spec: DeviceSpec) -> Any:
+        """Load the class that spec names from its file, make a device of it and attach it."""
+        device_class = load_device_class(spec.path, spec.class_name)
+        try:
+            device = device_class(**spec.options)
+        except Exception as error:
+            raise ConfigError(f"device {spec.path}:{spec.class_name} cannot be made: {_told(error)}") from error
+        return self.attach(device, spec.base, spec.irq)
+
+    def load(self) -> None:
+        """Put the configured kernel into memory and the vCPU at its entry."""
+        config = self.config
+        assert config.kernel is not None
+        self.engine.set_state(
+            boot.load(
+                self.memory,
+                config.kernel,
+                initrd=config.initrd,
+                append=config.append,
+                modules=config.modules,
+                flat=config.flat,
+                subarch=LGUEST_SUBARCH if lguest.CONVENTION in conventions(config.abi) else 0,
+            )
+        )
+
+    def run(self, timeout: float | None = None, monitor: Callable[[Machine], str] | None = None) -> Outcome:
+        """Run the guest until its end, at most timeout seconds; returns the Outcome.
+
+        Raises what a Python device raised, with its traceback, and KeyboardInterrupt on Ctrl-C. After a Timeout,
+        run() goes on where the guest was.
+        """
+        if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+            raise ConfigError(f"timeout of {timeout} s: give a number from 0 to {threading.TIMEOUT_MAX:.0f}")
+        self.events.start()
+        self.timeout = timeout
+        alarm = None if timeout is None else threading.Timer(timeout, self.request_stop, (StopKind.TIMEOUT,))
+        began, cpu_began = time.monotonic(), _cpu_seconds()
+        if alarm is not None:
+            alarm.daemon = True
+            alarm.start()
+        try:
+            return loop.run(self, monitor)
+        except KeyboardInterrupt:
+            self.events.stop()
+            self.attention.take_stop()  # the watcher's word of the same signal: the next run goes on
+            raise
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+                alarm.join()
+                self.attention.withdraw(StopKind.TIMEOUT)  # one that came as the run ended otherwise
+            self.events.stop()
+            self.flush_output()
+            self.wall_s += time.monotonic() - began
+            self.cpu_s += _cpu_seconds() - cpu_began
+
+    def type(self, text: str) -> int:
+        """Type text on the guest's keyboard, from any thread; returns how many characters found room to wait."""
+        return self.keys.type(text)
+
+    def on_tone(self, callback: Callable[[int, float], object]) -> None:
+        """Call callback(ns since power-on, hertz) when the speaker's tone changes; 0.0 is silence.
+
+        What callback raises ends the run and comes out of run().
+        """
+
+        def listener(now_ns: int, hertz: float) -> None:
+            try:
+                callback(now_ns, hertz)
+            except BaseException as error:
+                self.attention.stop(StopKind.DEVICE_ERROR, 0, error)
+
+        if self.board.pit is None:
+            raise ConfigError("the speaker's timer is in the kernel: leave out --kvm-irqchip to hear it")
+        self.board.pit.listen(listener)
+
+    def request_stop(self, kind: StopKind) -> None:
+        """End the run from any thread, with the outcome that belongs to kind."""
+        self.attention.stop(kind)
+
+    def flush_output(self) -> None:
+        """Send what waits for a newline."""
+        for backend in (*self.consoles, *self.printers):
+            backend.drain()
+
+    def panic_line(self) -> str | None:
+        """The first line of a kernel panic seen on a console or on the screen, or None."""
+        for backend in self.consoles:
+            if backend.panicked:
+                return str(backend.panic_line)
+        return next((line.strip() for line in self.display.text() if PANIC in line), None)
+
+    def stats(self, outcome: Outcome) -> dict[str, Any]:
+        """What --stats writes: outcome, times, counters of the engine and of every port."""
+        counters = self.engine.counters()
+        return run_statistics(
+            outcome,
+            wall_s=self.wall_s,
+            cpu_s=self.cpu_s,
+            engine=self.engine.name,
+            io=self.config.io,
+            exceptions={str(vector): count for vector, count in counters.exceptions.items()},
+            irqs={str(vector): count for vector, count in counters.interrupts.items()},
+            hlts=counters.hlts,
+            counts=self.bus.counts(),
+        )
+
+    def save_devices(self) -> dict[str, Any]:
+        """The state of every device by name; a second device of a name gets a number."""
+        return {name: device.save() for name, device in self.named_devices()}
+
+    def load_devices(self, records: dict[str, Any]) -> None:
+        """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
+        devices = dict(self.named_devices())
+        if wrong := set(devices) ^ set(records):
+            raise StateError(f"the saved machine has other devices ({', '.join(sorted(wrong))}): load it into its like")
+        for name, device in devices.items():
+            device.load(records[name])
+
+    def named_devices(self) -> list[tuple[str, Any]]:
+        """The devices on the bus, by the names that save_devices() gives them."""
+        names: dict[str, int] = {}
+        named = []
+        for device in self.bus.devices():
+            number = names[device.name] = names.get(device.name, 0) + 1
+            named.append((device.name if number == 1 else f"{device.name}.{number}", device))
+        return named
+
+    def close(self) -> None:
+        """Give the engine's memory and the disks back to the host. Raises HostError if a disk cannot be finished."""
+        self.engine.close()
+        self.drives.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def load_device_class(path: Path, name: str) -> type[Any]:
+    """The class called name in the Python file at path. Raises ConfigError."""
+    if not path.is_file():
+        raise ConfigError(f"device {path}: no such file")
+    spec = importlib.util.spec_from_file_location(f"hyperport_device_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"device {path}: not a Python file; give FILE.py:Class")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ConfigError(f"device {path}: line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        raise ConfigError(f"device {path}: it cannot be imported: {_told(error)}") from error
+    found = getattr(module, name, None)
+    if not isinstance(found, type):
+        raise ConfigError(f"device {path}: it has no class {name}")
+    return found
+
+
+def _kernel_irqchip() -> Any:
+    from hyperport.engines.kvm.irqchip import KernelIrqchip
+
+    return KernelIrqchip()
+
+
+def _told(error: Exception) -> str:
+    """An exception of somebody else's code in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

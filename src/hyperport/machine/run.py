@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The run loop: the whole machine on one screen.
+
+Guest code runs inside engine.run(), without the GIL, and devices answer there. What comes out are the moments that
+need a decision: the guest halts, something has ended the run, or the user wants the monitor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hyperport import outcome
+from hyperport.engines.base import Stop
+from hyperport.lines.attention import StopKind
+
+if TYPE_CHECKING:
+    from hyperport.machine.machine import Machine
+
+Monitor = Callable[["Machine"], str]
+
+
+def run(machine: Machine, monitor: Monitor | None = None) -> outcome.Outcome:
+    """Run the guest to its end. Raises what a Python device raised, and KeyboardInterrupt on Ctrl-C."""
+    while True:
+        stop = machine.engine.run()
+        if stop.kind == StopKind.HALT:
+            if not machine.engine.interrupts_enabled:
+                return finish(machine, stop)
+            wait_for_interrupt(machine)
+        elif stop.kind == StopKind.PAUSE:
+            if monitor is not None and monitor(machine) == "quit":
+                return outcome.Quit()
+        else:
+            return finish(machine, stop)
+
+
+def wait_for_interrupt(machine: Machine) -> None:
+    """The vCPU sits in HLT: let time pass until the interrupt controller or a stop request wants it."""
+    machine.flush_output()
+    while True:
+        machine.engine.look_up()
+        if machine.controller.pending() or machine.attention.stop_pending():
+            return
+        machine.clock.idle(machine.attention)
+
+
+def finish(machine: Machine, stop: Stop) -> outcome.Outcome:
+    """The outcome that a stop means; a panic on the console explains whatever came after it."""
+    if stop.failure is not None:  # whatever else came first
+        raise stop.failure
+    panic = machine.panic_line()
+    if panic is not None and stop.kind in PANIC_EXPLAINS:
+        return outcome.Panic(panic)
+    return OUTCOMES[stop.kind](machine, stop)
+
+
+PANIC_EXPLAINS = (StopKind.PANIC, StopKind.RESET, StopKind.HALT, StopKind.POWER_OFF, StopKind.TRIPLE_FAULT)
+
+OUTCOMES: dict[StopKind, Callable[[Machine, Stop], outcome.Outcome]] = {
+    StopKind.HALT: lambda machine, _: outcome.HaltedForever(machine.engine.state()),
+    StopKind.GUEST_EXIT: lambda _, stop: outcome.GuestExit(stop.value),
+    StopKind.RESET: lambda *_: outcome.Reset(),
+    StopKind.POWER_OFF: lambda *_: outcome.PowerOff(),
+    StopKind.TRIPLE_FAULT: lambda machine, _: outcome.TripleFault(machine.engine.state()),
+    StopKind.PANIC: lambda machine, _: outcome.Panic(machine.panic_line() or "kernel panic"),
+    StopKind.ENGINE_ABORT: lambda _, stop: outcome.EngineAbort(stop.text or "the engine gave no reason", stop.state),
+    StopKind.GUEST_KILLED: lambda _, stop: outcome.GuestKilled(stop.text or f"call {stop.value:#x}"),
+    StopKind.SIGNAL: lambda _, stop: outcome.Interrupted(stop.value),
+    StopKind.TIMEOUT: lambda machine, _: outcome.Timeout(machine.timeout or 0.0),
+    StopKind.QUIT: lambda *_: outcome.Quit(),
+}

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Images on the host: what opens, who may open it at the same time, and what an overlay keeps whatever happens."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hyperport.config import DiskSpec
+from hyperport.errors import AccessError, ConfigError, HostError
+from hyperport.host.disk import SECTOR_BYTES, MemoryDisk
+from hyperport.host.disk_image import PAGE, open_cdrom, open_disk
+
+SECTORS = 64
+
+
+def pattern(sectors: int = SECTORS) -> bytes:
+    return b"".join(bytes([number & 0xFF, number >> 8]) * (SECTOR_BYTES // 2) for number in range(sectors))
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    path = tmp_path / "base.img"
+    path.write_bytes(pattern())
+    return path
+
+
+def spec(path: Path, overlay: Path | None = None, *, read_only: bool = False, snapshot: bool = False) -> DiskSpec:
+    return DiskSpec(path=path, overlay=overlay, read_only=read_only, snapshot=snapshot)
+
+
+def test_raw_image_is_read_and_written_in_place(base: Path) -> None:
+    disk = open_disk(spec(base))
+    assert disk.sectors == SECTORS
+    assert disk.read_sectors(3, 2) == pattern()[3 * 512 : 5 * 512]
+    disk.write_sectors(63, b"x" * 512)
+    disk.sync()
+    disk.close()
+    assert base.read_bytes() == pattern()[:-512] + b"x" * 512
+
+
+def test_nothing_outside_the_image(base: Path) -> None:
+    disk = open_disk(spec(base))
+    for first, count in ((SECTORS, 1), (SECTORS - 1, 2), (1 << 63, 1), ((1 << 64) - 1, 2)):
+        with pytest.raises(AccessError):
+            disk.read_sectors(first, count)
+        with pytest.raises(AccessError):
+            disk.write_sectors(first, bytes(512 * count))
+    assert disk.read_sectors(SECTORS, 0) == b""
+    disk.close()
+    assert base.stat().st_size == SECTORS * SECTOR_BYTES
+
+
+def test_read_only_image_refuses_writes(base: Path) -> None:
+    base.chmod(0o444)
+    disk = open_disk(spec(base, read_only=True))
+    assert not disk.writable
+    with pytest.raises(HostError, match="Read-only"):
+        disk.write_sectors(0, bytes(512))
+    disk.sync()
+
+
+def test_image_that_becomes_shorter_fails_and_is_counted(base: Path) -> None:
+    disk = open_disk(spec(base))
+    os.truncate(base, 512)
+    assert disk.read_sectors(0, 1) == pattern()[:512]
+    with pytest.raises(HostError, match="Input/output error"):
+        disk.read_sectors(0, 2)
+    assert (disk.failures, disk.last_errno) == (1, 5)
+
+
+def test_snapshot_leaves_no_trace(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    disk = open_disk(spec(base, snapshot=True))
+    disk.write_sectors(5, b"y" * 1024)
+    assert disk.read_sectors(4, 4) == pattern()[4 * 512 : 5 * 512] + b"y" * 1024 + pattern()[7 * 512 : 8 * 512]
+    disk.sync()
+    assert list(folder.iterdir()) == []
+    disk.close()
+    assert base.read_bytes() == pattern()
+
+
+def test_overlay_keeps_what_was_written_and_the_base_is_unchanged(base: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "over"
+    disk = open_disk(spec(base, overlay))
+    disk.write_sectors(1, b"a" * 512 * 3)
+    disk.write_sectors(63, b"z" * 512)
+    disk.close()
+    disk = open_disk(spec(base, overlay))
+    expected = bytearray(pattern())
+    expected[512 : 4 * 512] = b"a" * 512 * 3
+    expected[63 * 512 :] = b"z" * 512
+    assert disk.read_sectors(0, SECTORS) == expected
+    disk.close()
+    assert hashlib.sha256(base.read_bytes()).digest() == hashlib.sha256(pattern()).digest()
+
+
+def test_overlay_takes_room_only_for_what_is_written(tmp_path: Path) -> None:
+    base, overlay = tmp_path / "big", tmp_path / "over"
+    base.touch()
+    os.truncate(base, 1 << 40)
+    disk = open_disk(spec(base, overlay))
+    disk.write_sectors((1 << 31) - 1, b"e" * 512)
+    disk.close()
+    assert overlay.stat().st_blocks * 512 < 1 << 20
+    disk = open_disk(spec(base, overlay))
+    assert disk.read_sectors((1 << 31) - 2, 2) == bytes(512) + b"e" * 512
+    disk.close()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("write"), st.integers(0, SECTORS - 1), st.integers(1, 20)),
+            st.tuples(st.just("flush"), st.just(0), st.just(0)),
+            st.tuples(st.just("crash"), st.just(0), st.just(0)),
+            st.tuples(st.just("reopen"), st.just(0), st.just(0)),
+        ),
+        max_size=30,
+    )
+)
+def test_overlay_is_whole_at_every_moment(program: list[tuple[str, int, int]]) -> None:
+    """A crash takes the file as it is then, as SIGKILL does: each sector is as at the last flush, or newer."""
+    with tempfile.TemporaryDirectory() as folder:
+        base, overlay = Path(folder) / "base", Path(folder) / "over"
+        base.write_bytes(pattern())
+        disk = open_disk(spec(base, overlay))
+        history = [{pattern()[n * 512 : (n + 1) * 512]} for n in range(SECTORS)]  # what a sector may hold after a crash
+        now = [pattern()[n * 512 : (n + 1) * 512] for n in range(SECTORS)]
+        for step, (action, first, count) in enumerate(program):
+            match action:
+                case "write":
+                    count = min(count, SECTORS - first)
+                    data = bytes([step + 1]) * 512
+                    disk.write_sectors(first, data * count)
+                    for number in range(first, first + count):
+                        now[number] = data
+                        history[number].add(data)
+                case "flush":
+                    disk.sync()
+                    history = [{data} for data in now]
+                case "reopen":
+                    disk.close()
+                    disk = open_disk(spec(base, overlay))
+                    history = [{data} for data in now]
+                case "crash":
+                    copy = Path(folder) / f"copy{step}"
+                    shutil.copyfile(overlay, copy)
+                    survivor = open_disk(spec(base, copy))
+                    found = survivor.read_sectors(0, SECTORS)
+                    survivor.close()
+                    for number in range(SECTORS):
+                        assert found[number * 512 : (number + 1) * 512] in history[number]
+            assert disk.read_sectors(0, SECTORS) == b"".join(now)
+        disk.close()
+
+
+def test_overlay_after_a_kill_in_mid_write(base: Path, tmp_path: Path) -> None:
+    """The writer says each round that it has flushed; after SIGKILL at least the last of these must be there."""
+    overlay = tmp_path / "over"
+    script = """if True:
+        import sys
+        from pathlib import Path
+        from hyperport.host.disk_image import open_disk
+        from hyperport.config import DiskSpec
+        disk = open_disk(DiskSpec(path=Path(sys.argv[1]), overlay=Path(sys.argv[2])))
+        for number in range(1, 1 << 16):
+            for sector in range(64):
+                disk.write_sectors(sector, number.to_bytes(2, "little") * 256)
+            disk.sync()
+            print(number, flush=True)
+    """
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    for _ in range(3):
+        overlay.unlink(missing_ok=True)
+        writer = subprocess.Popen(
+            [sys.executable, "-c", script, str(base), str(overlay)], stdout=subprocess.PIPE, env=environment, text=True
+        )
+        assert writer.stdout is not None
+        lines = [writer.stdout.readline() for _ in range(20)]
+        writer.send_signal(signal.SIGKILL)
+        lines += writer.stdout.readlines()
+        writer.stdout.close()
+        writer.wait()
+        flushed = int(lines[-1])
+        disk = open_disk(spec(base, overlay))  # the lock went with the process
+        for sector in range(SECTORS):
+            data = disk.read_sectors(sector, 1)
+            assert data == data[:2] * 256
+            assert int.from_bytes(data[:2], "little") in (flushed, flushed + 1, flushed + 2)
+        disk.close()
+    assert base.read_bytes() == pattern()
+
+
+def test_full_host_fails_the_write_and_keeps_the_rest(base: Path, tmp_path: Path) -> None:
+    disk = open_disk(spec(base, tmp_path / "over"))
+    disk.write_sectors(0, b"k" * 512)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * PAGE + 8 * 512, hard))
+    try:
+        disk.write_sectors(7, b"k" * 512)
+        with pytest.raises(HostError, match="too large"):
+            disk.write_sectors(7, b"n" * 1024)  # the second sector does not fit
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert disk.read_sectors(8, 1) == pattern()[8 * 512 : 9 * 512]
+    assert disk.read_sectors(0, 1) == b"k" * 512
+    disk.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "allowed"),
+    [
+        ("write", "write", False),
+        ("write", "ro", False),
+        ("write", "snapshot", False),
+        ("ro", "write", False),
+        ("ro", "ro", True),
+        ("ro", "overlay", True),
+        ("overlay", "write", False),
+        ("overlay", "ro", True),
+        ("overlay", "snapshot", True),
+        ("overlay", "overlay", False),
+        ("snapshot", "write", False),
+        ("snapshot", "snapshot", True),
+        ("snapshot", "cdrom", True),
+        ("write", "cdrom", False),
+    ],
+)
+def test_two_never_write_one_image(base: Path, tmp_path: Path, first: str, second: str, allowed: bool) -> None:
+    def open_as(kind: str) -> object:
+        if kind == "cdrom":
+            return open_cdrom(base)
+        overlay = tmp_path / "over" if kind == "overlay" else None
+        return open_disk(spec(base, overlay, read_only=kind == "ro", snapshot=kind == "snapshot"))
+
+    holder = open_as(first)
+    if allowed:
+        open_as(second)
+    else:
+        with pytest.raises(ConfigError, match="in use by a machine"):
+            open_as(second)
+    del holder
+    open_as(second)
+
+
+def test_refusals_are_one_clear_line(base: Path, tmp_path: Path) -> None:
+    def told(wanted: DiskSpec) -> str:
+        with pytest.raises(ConfigError) as caught:
+            open_disk(wanted)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "make one with: truncate" in told(spec(tmp_path / "none"))
+    assert "neither a file" in told(spec(Path("/dev/null")))
+    assert "Is a directory" in told(spec(tmp_path))
+    odd, empty, qcow, over = (tmp_path / name for name in ("odd", "empty", "qcow", "over"))
+    odd.write_bytes(b"x" * 513)
+    empty.touch()
+    qcow.write_bytes(b"QFI\xfb".ljust(512, b"\0"))
+    assert "no whole number of sectors" in told(spec(odd))
+    assert "no whole number of sectors" in told(spec(empty))
+    assert "this is qcow2" in told(spec(qcow))
+    assert "is no overlay" in told(spec(base, odd))
+    assert "is no overlay" in told(spec(base, empty))
+    assert "cannot be made" in told(spec(base, tmp_path / "no" / "folder"))
+    open_disk(spec(base, over)).close()
+    assert f"--disk BASE,overlay={over}" in told(spec(over))
+    other = tmp_path / "other"
+    other.write_bytes(pattern(SECTORS * 2))
+    assert "belongs to a base of 32768 bytes" in told(spec(other, over))
+    content = over.read_bytes()
+    for damaged, message in (
+        (content[:9] + b"\x02" + content[10:], "damaged"),
+        (content[:20], "damaged"),
+        (content[:-512], "cut short"),
+    ):
+        over.write_bytes(damaged)
+        assert message in told(spec(base, over))
+    with pytest.raises(ConfigError, match=r"cdrom .*: 512 bytes are no whole number"):
+        open_cdrom(qcow)
+
+
+def test_memory_disk_fails_where_it_is_told_to() -> None:
+    disk = MemoryDisk(4 * 512)
+    disk.write_sectors(0, b"m" * 2048)
+    disk.fail_from(2, 5)
+    assert disk.read_sectors(0, 2) == b"m" * 1024
+    for failing in (lambda: disk.read_sectors(1, 2), lambda: disk.write_sectors(3, bytes(512)), disk.sync):
+        with pytest.raises(HostError, match="Input/output error"):
+            failing()
+    disk.fail_from(0, 0)
+    assert disk.read_sectors(0, 4) == b"m" * 2048
+    with pytest.raises(AccessError):
+        MemoryDisk(100)

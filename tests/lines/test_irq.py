@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Interrupt lines are levels that tell their listener of changes only."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperport.errors import ConfigError
+from hyperport.lines.attention import Attention, StopKind, StopPin
+from hyperport.lines.irq import IrqLine, SharedLine
+
+
+def test_a_line_in_the_air_can_be_driven() -> None:
+    line = IrqLine()
+    line.set(True)
+    assert line.level == 1
+    line.set(False)
+    assert line.level == 0
+    line.pulse()
+    assert line.level == 1, "a pulled-up wire comes back to high"
+
+
+def test_only_changes_are_heard() -> None:
+    attention = Attention()
+    line = IrqLine(StopPin(attention), StopKind.RESET)
+    line.set(5)
+    assert attention.take_stop()[0] == StopKind.RESET
+    line.set(1)
+    assert attention.take_stop()[0] == StopKind.NONE
+    line.pulse()
+    assert attention.take_stop()[0] == StopKind.RESET
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40))
+def test_a_shared_line_is_high_while_any_input_is(steps: list[tuple[int, bool]]) -> None:
+    line = IrqLine()
+    shared = SharedLine(line)
+    inputs = [shared.input() for _ in range(4)]
+    for number, level in steps:
+        inputs[number].set(level)
+        assert line.level == any(wire.level for wire in inputs)
+
+
+def test_a_shared_line_has_an_end() -> None:
+    line = IrqLine()
+    shared = SharedLine(line)
+    last = [shared.input() for _ in range(32)][31]
+    last.set(1)
+    assert line.level == 1
+    with pytest.raises(ConfigError, match="32 devices"):
+        shared.input()

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where images go: hda to hdd, and what is said if that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hyperport import ConfigError, Machine
+from hyperport.config import DiskSpec
+from hyperport.machine.drives import Drives
+
+from ..conftest import MIB, flat_guest, run_command
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"image{number}" for number in range(5)]
+    for path in paths:
+        path.write_bytes(bytes(2048))
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("disks", "cdroms", "places"),
+    [
+        (0, 1, ["hdc"]),
+        (0, 3, ["hdc", "hdd", "hda"]),
+        (1, 1, ["hda", "hdc"]),
+        (1, 3, ["hda", "hdc", "hdd", "hdb"]),
+        (2, 2, ["hda", "hdb", "hdc", "hdd"]),
+        (3, 1, ["hda", "hdb", "hdc", "hdd"]),
+        (4, 0, ["hda", "hdb", "hdc", "hdd"]),
+    ],
+)
+def test_places(images: list[Path], disks: int, cdroms: int, places: list[str]) -> None:
+    made = Drives([DiskSpec(path=path) for path in images[:disks]], images[disks : disks + cdroms])
+    assert list(made.images) == places
+    drives = (*made.primary, *made.secondary)
+    assert [drive.kind if drive else "" for drive in drives].count("CD-ROM drive") == cdroms
+    assert made.trouble() == []
+    made.close()
+
+
+def test_five_are_too_many(images: list[Path]) -> None:
+    with pytest.raises(ConfigError, match="3 disks and 2 CD-ROMs: there are 4 drives"):
+        Drives([DiskSpec(path=path) for path in images[:3]], images[3:])
+
+
+def test_closed_machine_gives_its_images_back(images: list[Path]) -> None:
+    disks = (DiskSpec(path=images[0]),)
+    with Machine(memory=MIB, disks=disks), pytest.raises(ConfigError, match="in use by a machine"):
+        Machine(memory=MIB, disks=disks)
+    Machine(memory=MIB, disks=disks).close()
+
+
+def test_trouble_of_the_host_is_told_at_the_end(images: list[Path], tmp_path: Path) -> None:
+    listing = """
+        ba f6 01 00 00  ; mov $0x1f6, %edx
+        b0 40           ; mov $LBA, %al
+        ee              ; out %al, (%dx)
+        ba f2 01 00 00  ; mov $0x1f2, %edx
+        b0 01           ; mov $1, %al
+        ee              ; out %al, (%dx)
+        ba f3 01 00 00  ; mov $0x1f3, %edx
+        30 c0           ; xor %al, %al
+        ee              ; out %al, (%dx)
+        ba f4 01 00 00  ; mov $0x1f4, %edx
+        ee              ; out %al, (%dx)
+        ba f5 01 00 00  ; mov $0x1f5, %edx
+        ee              ; out %al, (%dx)
+        ba f7 01 00 00  ; mov $0x1f7, %edx
+        b0 20           ; mov $READ, %al
+        ee              ; out %al, (%dx)
+        ec              ; in (%dx), %al
+        e6 f4           ; out %al, $0xf4
+    """
+    with flat_guest(tmp_path, listing, disks=(DiskSpec(path=images[0]),)) as machine:
+        images[0].write_bytes(b"")
+        outcome = machine.run(timeout=60)
+        assert outcome.status == 0x51 << 1 | 1
+        assert machine.drives.trouble() == ["hda: 2 requests failed, the last one with: Input/output error"]
+
+
+def test_image_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    done = run_command("demo", "--disk", str(tmp_path / "none"))
+    assert done.returncode == 78
+    hint = f"make one with: truncate -s 1G {tmp_path}/none"
+    assert done.stderr == f"hyperport: disk {tmp_path}/none: No such file or directory; {hint}\n"

@@ -122,7 +122,7 @@ extensions = [
         ".".join(path.relative_to(ROOT / "src").with_suffix("").parts),
         [str(path.relative_to(ROOT))],
         extra_compile_args=["-O2", "-g0", "-Wall", "-Wextra"],
-        include_dirs=[str(path.parent.relative_to(ROOT))],
+        include_dirs=[str(path.parent.relative_to(ROOT)), "src/hyperport/engines/shared"],
         libraries=["dl"],
     )
     for path in SOURCES

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a port access reaches the VMM, by the name that `--io` takes."""
+"""How a port access reaches the VMM: the strategies, by the name that `--io` takes."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from hyperport.io.path import ExitPath, PortPath
+from hyperport.io.exit import ExitPath
+from hyperport.io.hypercall import HypercallPath
+from hyperport.io.path import PortPath
 from hyperport.io.trap import TrapPath
 
-# hypercall: raw accesses of such a guest go by exit; its calls are answered by abi/.
-PATHS: Final[dict[str, type[PortPath]]] = {"trap": TrapPath, "exit": ExitPath, "hypercall": ExitPath}
+STRATEGIES: Final[dict[str, type[PortPath]]] = {path.name: path for path in (TrapPath, ExitPath, HypercallPath)}

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from hyperport import boot
-from hyperport.abi import conventions, kvm, lguest, vmi
-from hyperport.abi.numbers import LGUEST_SUBARCH
-from hyperport.abi.rom import ROM_BASE, RomImage, build_rom
+from hyperport.abi import conventions, vmi
+from hyperport.abi.convention import Image
+from hyperport.abi.rom import RomImage
 from hyperport.bus.device import PortDevice
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
 from hyperport.config import DEFAULT_ABI, DeviceSpec, MachineConfig
+from hyperport.cpu.cpuid import Leaf
 from hyperport.devices.pic8259 import Pic8259
 from hyperport.engines import resolve
 from hyperport.engines.base import Engine
@@ -27,7 +28,7 @@ from hyperport.errors import ConfigError, StateError
 from hyperport.host.char import CharBackend
 from hyperport.host.events import HostEvents
 from hyperport.host.packet import PacketBackend
-from hyperport.io import PATHS
+from hyperport.io import STRATEGIES
 from hyperport.io.hypercall import CallTable
 from hyperport.lines.attention import Attention, StopKind
 from hyperport.lines.irq import IrqLine
@@ -121,7 +122,7 @@ class Machine:
                 belongs = f"{option} belongs to the engine kvm, and this is {entry.name}"
                 raise ConfigError(f"{belongs}: add --engine kvm or leave it out")
         self.controller = _kernel_irqchip() if config.kvm_irqchip else Pic8259(self.attention)
-        self.path = PATHS[config.io](self.bus)
+        self.path = STRATEGIES[config.io](self.bus)
         self.engine: Engine = entry.load()(self.memory, self.path, self.controller, self.attention, self.clock)
         if config.io == "hypercall":
             self._offer_calls()
@@ -130,17 +131,16 @@ class Machine:
 
     def _offer_calls(self) -> None:
         offered = conventions(self.config.abi)
-        doorbells: dict[int, int] = {}
-        if vmi.CONVENTION in offered:
-            rom = self.rom or build_rom(self.config.vmi_calls)
-            doorbells = rom.doorbells
-            self.memory.write(ROM_BASE, rom.data)
-        self.engine.offer(
-            CallTable(self.bus, offered, frozenset(doorbells.values())),
-            ROM_BASE,
-            doorbells,
-            kvm.cpuid_leaves() if kvm.CONVENTION in offered else {},
-        )
+        images: dict[str, Image] = {}
+        leaves: dict[int, Leaf] = {}
+        for convention in offered:
+            if convention.image is not None:
+                mine = self.rom if convention is vmi.CONVENTION else None
+                images[convention.name] = image = mine or convention.image(self.config.vmi_calls)
+                self.memory.write(image.base, image.data)
+            if convention.cpuid is not None:
+                leaves |= convention.cpuid()
+        self.engine.offer(CallTable(self.bus, offered, images), leaves)
 
     def irq_line(self, number: int, owner: str) -> IrqLine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
@@ -191,7 +191,7 @@ class Machine:
                 append=config.append,
                 modules=config.modules,
                 flat=config.flat,
-                subarch=LGUEST_SUBARCH if lguest.CONVENTION in conventions(config.abi) else 0,
+                subarch=max((one.subarch for one in conventions(config.abi)), default=0),
             )
         )
 

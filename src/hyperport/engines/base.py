@@ -65,7 +65,7 @@ class Engine(Protocol):
 
     @property
     def a20_pin(self) -> Any:
-        """The PortDevice that hears the A20 line (input 0)."""
+        """The Listener that hears the A20 line (input 0)."""
 
     @property
     def halted(self) -> bool:
@@ -78,8 +78,8 @@ class Engine(Protocol):
     def look_up(self) -> None:
         """What the engine does between blocks of guest code, for a vCPU in HLT: fire timers, move host input."""
 
-    def listen(self, device: Any) -> None:
-        """Let a PortDevice hear on_input() when host input has arrived."""
+    def listen(self, listener: Any) -> None:
+        """Let a Listener hear on_input() when host input has arrived."""
 
     def offer(self, calls: Any, cpuid_leaves: Mapping[int, tuple[int, int, int, int]] | None = None) -> None:
         """Answer a CallTable's calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""

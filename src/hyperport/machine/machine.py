@@ -106,7 +106,7 @@ class Machine:
             self.engine.listen(chip)
         if self.config.kvm_coalesce:
             kvm_engine: Any = self.engine
-            kvm_engine.coalesce(self.bus.postable())
+            kvm_engine.coalesce(self.bus.attributes)
         for spec in self.config.devices:
             self.attach_python(spec)
         if self.config.kernel is not None:
@@ -121,7 +121,7 @@ class Machine:
             if wanted and entry.name != "kvm":
                 belongs = f"{option} belongs to the engine kvm, and this is {entry.name}"
                 raise ConfigError(f"{belongs}: add --engine kvm or leave it out")
-        self.controller = _kernel_irqchip() if config.kvm_irqchip else Pic8259(self.attention)
+        self.controller = _kernel_irqchip() if config.kvm_irqchip else Pic8259(self.attention).pins()
         self.path = STRATEGIES[config.io](self.bus)
         self.engine: Engine = entry.load()(self.memory, self.path, self.controller, self.attention, self.clock)
         if config.io == "hypercall":

@@ -2,18 +2,18 @@
 # cython: language_level=3
 from libc.stdint cimport uint32_t, uint64_t
 
-from hyperport.bus.device cimport PortDevice
 from hyperport.engines.kvm.structs cimport kvm_coalesced_mmio_ring
 from hyperport.engines.kvm.vcpu cimport KvmVcpu
 from hyperport.engines.shared.run cimport Runs
 from hyperport.io.hypercall cimport CallTable
 from hyperport.io.path cimport PortPath
+from hyperport.lines.listener cimport Listener
 
 cdef class KvmEngine(KvmVcpu):
     cdef object vm
     cdef object shared          # a view of the page that the vCPU shares with the kernel
     cdef readonly PortPath path
-    cdef PortDevice pin
+    cdef Listener pin
     cdef Runs runs
     cdef CallTable calls
     cdef kvm_coalesced_mmio_ring *posted    # writes that the kernel has queued; NULL without coalescing

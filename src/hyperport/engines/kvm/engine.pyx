@@ -27,7 +27,6 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from hyperport.bus.access cimport Access, describe
-from hyperport.bus.device cimport PortDevice
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, POSTED
 from hyperport.cpu.vcpu cimport EFLAGS_IF
 from hyperport.engines.kvm.irqchip cimport KernelIrqchip
@@ -67,6 +66,7 @@ from hyperport.io.hypercall cimport ACTION_AGAIN, ACTION_NOT_OURS, ACTION_NOTHIN
 from hyperport.io.path cimport PortPath, carry
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
 from hyperport.time.clock cimport Clock
 
@@ -123,7 +123,7 @@ cdef class KvmEngine(KvmVcpu):
         self.memory = memory
         self.path = path
         self.runs = Runs(self.name, attention, controller, clock)
-        self.pin = PortDevice()         # KVM has no A20 gate: address line 20 always passes
+        self.pin = Listener()         # KVM has no A20 gate: address line 20 always passes
         self.ram.base = memory.base
         self.ram.size = memory.size
         self.ram.hole = HOLE
@@ -165,13 +165,12 @@ cdef class KvmEngine(KvmVcpu):
             self.vm.set_cpuid(cpuid.leaves(cpuid_leaves))
         self.share_registers(self.vm.has(api.Cap.SYNC_REGS) & 3 == 3)
 
-    def coalesce(self, ports):
-        """Let OUTs to these ports (first, count) wait in the kernel's ring. Raises EngineError if it has none."""
+    def coalesce(self, attributes):
+        """Let OUTs wait in the kernel's ring while PortAttributes let them. Raises EngineError if it has none."""
         page = self.vm.has(api.Cap.COALESCED_MMIO)
         if not page or not self.vm.has(api.Cap.COALESCED_PIO):
             raise EngineError("kvm: the kernel cannot coalesce port writes: it is older than 5.1; leave out --kvm-coalesce")
-        for first, count in ports:
-            self.vm.coalesce(first, count)
+        self.vm.coalesce(attributes)
         self.posted = <kvm_coalesced_mmio_ring *> (<char *> self.vcpu.run + <int> page * PAGE_SIZE)
 
     def signal_on_write(self, port, size, eventfd):
@@ -201,9 +200,9 @@ cdef class KvmEngine(KvmVcpu):
         if self.vm is not None:
             self.release()
 
-    def listen(self, PortDevice device not None):
-        """Let device hear on_input() when host input has arrived."""
-        self.runs.looks.listen(device)
+    def listen(self, Listener listener not None):
+        """Let listener hear on_input() when host input has arrived."""
+        self.runs.looks.listen(listener)
 
     # Running.
 
@@ -476,7 +475,7 @@ cdef class KvmEngine(KvmVcpu):
 
     @property
     def a20_pin(self):
-        """A PortDevice that hears the A20 line and does nothing: KVM cannot mask addresses."""
+        """A Listener that hears the A20 line and does nothing: KVM cannot mask addresses."""
         return self.pin
 
     def counters(self):

@@ -2,7 +2,6 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
-from hyperport.bus.device cimport PortDevice
 from hyperport.engines.shared.run cimport Runs
 from hyperport.engines.unicorn.code_filter cimport CodeFilter
 from hyperport.engines.unicorn.code_pages cimport CodePages
@@ -10,12 +9,13 @@ from hyperport.engines.unicorn.hypercalls cimport Hypercalls
 from hyperport.engines.unicorn.sites cimport Site, Sites
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 from hyperport.io.path cimport PortPath
+from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport GuestMemory
 
 cdef class UnicornEngine(UnicornVcpu):
     cdef readonly PortPath path
     cdef GuestMemory memory
-    cdef PortDevice pin
+    cdef Listener pin
     cdef Runs runs
     cdef Hypercalls calls           # None: nothing is offered
     cdef CodePages pages

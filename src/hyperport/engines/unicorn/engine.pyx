@@ -31,7 +31,6 @@ cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from hyperport.bus.access cimport Access, describe
-from hyperport.bus.device cimport PortDevice
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT
 from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.vcpu cimport ECX, EFLAGS_IF, EFLAGS_RF, EFLAGS_TF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
@@ -66,6 +65,7 @@ from hyperport.io.path cimport PortPath, carry
 from hyperport.io.strings cimport StringAccess, run_string, string_of
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
 from hyperport.time.clock cimport Clock
 
@@ -235,10 +235,9 @@ cdef void on_host_write(void *context, uint64_t address, uint64_t length) noexce
     (<UnicornEngine> context).pages.written(address, length)
 
 
-cdef class A20Pin(PortDevice):
+cdef class A20Pin(Listener):
     """Input 0 is the CPU's A20M# pin, high when address line 20 passes."""
 
-    name = "a20-pin"
     cdef void *engine
 
     cdef void on_line(self, int number, int level) noexcept nogil:
@@ -367,9 +366,9 @@ cdef class UnicornEngine(UnicornVcpu):
 
     # Running.
 
-    def listen(self, PortDevice device not None):
-        """Let device hear on_input() when host input has arrived."""
-        self.runs.looks.listen(device)
+    def listen(self, Listener listener not None):
+        """Let listener hear on_input() when host input has arrived."""
+        self.runs.looks.listen(listener)
 
     def run(self):
         """Run until HLT, a stop request, a triple fault or an abort of the engine; returns a Stop."""
@@ -586,7 +585,7 @@ cdef class UnicornEngine(UnicornVcpu):
 
     @property
     def a20_pin(self):
-        """The PortDevice whose input 0 is A20M#."""
+        """The Listener whose input 0 is A20M#."""
         return self.pin
 
     cdef void switch_a20(self, int level) noexcept nogil:

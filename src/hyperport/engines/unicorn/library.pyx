@@ -143,15 +143,21 @@ cdef inline void *pointer_at(void *base, int offset) noexcept:
     return (<void **> (<char *> base + offset))[0]
 
 
+cdef inline int number_at(void *base, int offset) noexcept:
+    return (<int *> (<char *> base + offset))[0]
+
+
 cdef int check_layout(Library *library, void *uc) except -1:
     """Compare layout.pxi with a freshly opened engine: back pointers and class functions must be where we look."""
     cdef void *cpu = pointer_at(uc, UC_CPU)
     cdef void *env
     cdef void *cpu_class
+    cdef void *tcg
     if cpu == NULL:
         raise EngineError(f"the private layout of libunicorn differs (no CPU); {ADVICE}")
     env = pointer_at(cpu, CPU_ENV_PTR)
     cpu_class = pointer_at(cpu, CPU_CLASS)
+    tcg = pointer_at(uc, UC_TCG)
     checks = (
         ("memory_mapping", pointer_at(uc, UC_MEMORY_MAPPING) == <void *> library.memory_mapping),
         ("cpu->uc", pointer_at(cpu, CPU_UC) == uc),
@@ -160,6 +166,8 @@ cdef int check_layout(Library *library, void *uc) except -1:
         ("tlb_fill", cpu_class != NULL and pointer_at(cpu_class, CLASS_TLB_FILL) == <void *> library.tlb_fill),
         ("cpu_exec_interrupt", cpu_class != NULL
          and pointer_at(cpu_class, CLASS_CPU_EXEC_INTERRUPT) == <void *> library.exec_interrupt),
+        ("tcg->uc", tcg != NULL and pointer_at(tcg, TCG_UC) == uc),
+        ("tcg->nb_temps", tcg != NULL and number_at(tcg, TCG_NB_TEMPS) == number_at(tcg, TCG_NB_GLOBALS) == REGISTER_TEMPS),
     )
     for name, holds in checks:
         if not holds:

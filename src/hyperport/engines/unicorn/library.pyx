@@ -27,6 +27,8 @@ cdef extern from "dlfcn.h":
 
 cdef extern from "guard.h":
     int hp_guarded_start(start_function start, void *uc, uint64_t begin) nogil
+    int hp_guarded_close(int (*close)(void *uc) noexcept nogil, void *uc) nogil
+    void (*hp_on_invalid_tss)(void *cpu) noexcept nogil
     int hp_install_guard(void *handle)
     int hp_redirect(void *handle, const char *name, void *target)
     char *hp_guard_reason
@@ -178,6 +180,17 @@ cdef int check_layout(Library *library, void *uc) except -1:
 cdef int guarded_start(start_function start, void *uc, uint64_t begin) noexcept nogil:
     """uc_emu_start; -1 where the library gave up, with the reason in guard_reason()."""
     return hp_guarded_start(start, uc, begin)
+
+
+cdef void guarded_close(Library *library, void *uc) noexcept nogil:
+    """uc_close, also for a CPU inside of which the library gave up."""
+    hp_guarded_close(library.close, uc)
+
+
+cdef void redirect_invalid_tss(void (*function)(void *cpu) noexcept nogil) noexcept:
+    """What to call where an inner ring is entered and TR holds no TSS; it must leave by an exception of the guest."""
+    global hp_on_invalid_tss
+    hp_on_invalid_tss = function
 
 
 cdef str guard_reason():

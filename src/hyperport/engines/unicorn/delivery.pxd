@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+from libc.stdint cimport uint32_t
+
+cdef void raise_invalid_tss(void *cpu) noexcept nogil
+cdef uint32_t fault_of_delivery(char *cpu, uint32_t vector, bint external) noexcept nogil

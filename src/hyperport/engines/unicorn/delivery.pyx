@@ -11,7 +11,7 @@ Sources: SDM vol. 2A, CALL and INT n (the pseudocode); vol. 3, 6.13 (error code)
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 
 from hyperport.engines.unicorn.fields cimport at, u32, u64
-from hyperport.engines.unicorn.library cimport Library, load_library
+from hyperport.engines.unicorn.library cimport Library, redirect_invalid_tss
 
 include "layout.pxi"
 
@@ -34,7 +34,14 @@ cdef enum:
     TSS_32 = 1 << 11
     DEEPEST = 16                    # calls between a helper and cpu_abort(); in fact two or three
 
-cdef Library *library = load_library()
+cdef Library *library = NULL
+
+
+cdef void mend_delivery(Library *opened) noexcept:
+    """Before the first guest: have the core raise #TS where it gives up."""
+    global library
+    library = opened
+    redirect_invalid_tss(raise_invalid_tss)
 
 
 cdef void raise_invalid_tss(void *cpu) noexcept nogil:

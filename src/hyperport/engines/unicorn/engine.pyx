@@ -34,7 +34,7 @@ from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.guest_cpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
-from hyperport.engines.unicorn.delivery cimport fault_of_delivery, raise_invalid_tss
+from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.look_up cimport LookUp
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport (
@@ -45,9 +45,9 @@ from hyperport.engines.unicorn.library cimport (
     guarded_start,
     load_library,
     redirect_calls,
-    redirect_invalid_tss,
     tlb_fill_function,
 )
+from hyperport.engines.unicorn.translator_check cimport check_translator
 from hyperport.abi.calls cimport CallTable
 from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT
 from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
@@ -322,8 +322,9 @@ cdef class UnicornEngine(CallingVcpu):
         cpu_class = at(self.cpu, CPU_CLASS)
         plain_tlb_fill = self.lib.tlb_fill
         library = self.lib
+        check_translator(self.lib)
         redirect_calls(redirections)
-        redirect_invalid_tss(raise_invalid_tss)
+        mend_delivery(self.lib)
         self.find_ram()
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill

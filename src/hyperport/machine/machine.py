@@ -105,7 +105,7 @@ class Machine:
             self.engine.listen(chip)
         if self.config.kvm_coalesce:
             kvm_engine: Any = self.engine
-            kvm_engine.coalesce(self.bus.postable())
+            kvm_engine.coalesce(self.bus.attributes)
         for spec in self.config.devices:
             self.attach_python(spec)
         if self.config.kernel is not None:

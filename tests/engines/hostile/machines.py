@@ -14,6 +14,7 @@ HUNG_S = 20.0  # CPU time of a run that should have ended after RUN_S; one that 
 
 # An interrupt every 100 us or so, as a guest could have set it: ICW1 to ICW4, mask, and the PIT's channel 0.
 INTERRUPTS = ((0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 1), (0x21, 0xFE), (0x43, 0x34), (0x40, 120), (0x40, 0))
+SYSTEM_PORT, A20 = 0x92, 2
 
 
 class HostilityError(AssertionError):
@@ -25,6 +26,7 @@ def run(machine: Machine, program: Program) -> str:
     machine.memory.clear()
     for address, data in program.memory:
         machine.memory.write(address, data[: RAM - address])
+    machine.bus.outp(SYSTEM_PORT, 1, A20 if program.a20 else 0)
     for port, value in INTERRUPTS:
         machine.bus.outp(port, 1, value)
     machine.engine.set_state(program.state)

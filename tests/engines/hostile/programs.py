@@ -57,11 +57,12 @@ Random = random.Random
 
 @dataclass(slots=True)
 class Program:
-    """memory: what to write where, before state is loaded."""
+    """memory: what to write where, before state is loaded. a20: whether address line 20 passes."""
 
     title: str
     state: CpuState
     memory: list[tuple[int, bytes]] = field(default_factory=list)
+    a20: bool = True
 
 
 def number(rng: Random) -> int:
@@ -426,7 +427,8 @@ def program(seed: str, index: int) -> Program:
     state.eflags |= flags(rng)
     fill_registers(rng, state)
     memory += [(DATA, rng.randbytes(0x400)), *place(rng, state, code[:0xE000] + END)]
-    return Program(f"{kind}, {mode}{', paging ' + paging if paging else ''}", state, memory)
+    a20 = Random(f"{seed}/{index}/a20").random() < 0.85
+    return Program(f"{kind}, {mode}{', paging ' + paging if paging else ''}", state, memory, a20)
 
 
 def path(seed: str, group: int) -> str:

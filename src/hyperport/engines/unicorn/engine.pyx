@@ -144,7 +144,11 @@ cdef void flush_code(void *cpu) noexcept nogil:
 cdef uint32_t fetch_byte(void *env, uint64_t address) noexcept nogil:
     if hp_current() == NULL:
         return library.fetch_byte(env, address)
-    return filtered_byte(&(<UnicornEngine> hp_current()).filter, library, env, address, hp_return_address(0))
+    cdef uint32_t byte = filtered_byte(&(<UnicornEngine> hp_current()).filter, library, env, address,
+                                       hp_return_address(0))
+    if (<UnicornEngine> hp_current()).first_blocks:
+        (<UnicornEngine> hp_current()).mark_code_at(address)
+    return byte
 
 
 cdef Library *library = NULL
@@ -190,6 +194,7 @@ cdef struct BlockRecord:            # uc_tb of unicorn.h
 
 cdef void on_new_code(void *uc, BlockRecord *block, BlockRecord *previous, void *user) noexcept nogil:
     # A block lies in one page or two; at the top of the linear space the sum wraps.
+    (<UnicornEngine> user).first_blocks = False
     (<UnicornEngine> user).mark_code_at(block.pc)
     if (block.pc ^ (block.pc + block.size - 1)) & PAGE_MASK:
         (<UnicornEngine> user).mark_code_at(block.pc + block.size - 1)
@@ -381,6 +386,7 @@ cdef class UnicornEngine(CallingVcpu):
             return Stop(StopKind.HALT)
         self.running = True
         self.delivering = False
+        self.first_blocks = True
         begin = u64(self.env, ENV_EIP)[0]
         with nogil:
             hp_set_current(<void *> self)

@@ -165,13 +165,6 @@ def test_a_busy_tss_set_from_outside_serves_interrupts_from_ring_3(machine: Mach
     assert faults(machine) == {6: 1}
 
 
-def test_an_interrupt_from_ring_3_without_a_tss_ends_the_guest_only(machine: Machine) -> None:
-    outcome = run(machine, ring_3(machine, Segment(0, 0, 0, 0)), b"\x0f\x0b")
-    assert (outcome.kind, outcome.status) == ("engine-abort", 70)
-    assert "tss" in str(outcome)
-    assert machine.run(timeout=SECONDS) == outcome  # it stays dead, and says so
-
-
 INVALID = {
     "vmrun": "0f01d8",
     "vmmcall": "0f01d9",

@@ -11,7 +11,8 @@ takes LOCK before a port instruction for no prefix at all. So the translator rea
     UD2     for a port instruction with LOCK: #UD.
 
 It reads code byte by byte, by one function. Calls for opcodes come from one place in the core: the place that the
-first call of all comes from. After a prefix comes an opcode again.
+first call of all comes from. After a prefix comes an opcode again. And since each instruction is read here before it is
+translated, here is where a block is ended that would grow too large: translator_limits.pxd.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
@@ -20,6 +21,7 @@ from libc.string cimport memset
 from hyperport.cpu.vcpu cimport EFLAGS_VM
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.library cimport Library
+from hyperport.engines.unicorn.translator_limits cimport end_block_in_time
 
 include "layout.pxi"
 
@@ -70,6 +72,7 @@ cdef uint32_t filtered_byte(CodeFilter *filter, Library *library, void *env, uin
     global opcode_caller
     cdef uint32_t byte, kind
     cdef bint continued = filter.next_opcode == address
+    end_block_in_time(filter.tcg)
     if opcode_caller == 0:
         opcode_caller = caller
     if filter.second_byte == address:

@@ -35,16 +35,19 @@ from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
 from hyperport.engines.shared.look_up cimport LookUp
+from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport (
     Library,
     check_layout,
     guard_reason,
+    guarded_close,
     guarded_start,
     load_library,
     redirect_calls,
     tlb_fill_function,
 )
+from hyperport.engines.unicorn.translator_check cimport check_translator
 from hyperport.io.hypercall cimport CallTable
 from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT
 from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
@@ -314,11 +317,14 @@ cdef class UnicornEngine(CallingVcpu):
         check_layout(self.lib, self.uc)
         self.cpu = <char *> at(<char *> self.uc, UC_CPU)
         self.env = <char *> at(self.cpu, CPU_ENV_PTR)
+        self.filter.tcg = <char *> at(<char *> self.uc, UC_TCG)
         (<uint8_t *> self.uc)[UC_NO_EXIT_REQUEST] = 1
         cpu_class = at(self.cpu, CPU_CLASS)
         plain_tlb_fill = self.lib.tlb_fill
         library = self.lib
+        check_translator(self.lib)
         redirect_calls(redirections)
+        mend_delivery(self.lib)
         self.find_ram()
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
@@ -330,7 +336,7 @@ cdef class UnicornEngine(CallingVcpu):
         self.forget_sites()
 
     cdef void release(self) noexcept:
-        """Let go of whoever could still call us, then of the CPU; one that died inside the library stays as it is."""
+        """Let go of whoever could still call us, then of the CPU."""
         if self.uc == NULL:
             return
         if self.memory.invalidate_context == <void *> self:
@@ -338,8 +344,7 @@ cdef class UnicornEngine(CallingVcpu):
         if self.attention.kick_context == self.cpu:
             self.attention.kick = ignore_kick
         (<A20Pin> self.pin).engine = NULL
-        if self.dead is None:
-            self.lib.close(self.uc)
+        guarded_close(self.lib, self.uc)
         self.uc = NULL
         self.cpu = NULL
         self.env = NULL
@@ -376,6 +381,7 @@ cdef class UnicornEngine(CallingVcpu):
         if self.halted and not self.controller.intr():
             return Stop(StopKind.HALT)
         self.running = True
+        self.delivering = False
         begin = u64(self.env, ENV_EIP)[0]
         with nogil:
             hp_set_current(<void *> self)
@@ -415,7 +421,9 @@ cdef class UnicornEngine(CallingVcpu):
         # Not cleared here: that could undo a kick which came after the flags were read.
         vector = self.controller.acknowledge() & 0xFF
         self.interrupt_count[vector] += 1
+        self.delivering = True
         self.lib.do_hardware_interrupt(self.env, vector, 1)
+        self.delivering = False
         return True
 
     def look_up(self):
@@ -495,6 +503,8 @@ cdef class UnicornEngine(CallingVcpu):
         cdef char *env = self.env
         cdef uint64_t next_eip, cs_base
         cdef uint32_t length = 2
+        cdef bint external = self.delivering        # still set: this is a fault of that delivery
+        self.delivering = False
         if u32(env, ENV_EXCEPTION_IS_INT)[0] and vector != VECTOR_UD:
             # The core has already moved EIP past the INT; a fault during delivery must point at it.
             next_eip = u64(env, ENV_EXCEPTION_NEXT_EIP)[0]
@@ -509,6 +519,7 @@ cdef class UnicornEngine(CallingVcpu):
         else:
             if vector == VECTOR_PF and self.string_call_faulted():
                 return
+            vector = fault_of_delivery(self.cpu, vector, external)
             self.exception_count[vector] += 1
             if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0]:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
@@ -516,7 +527,9 @@ cdef class UnicornEngine(CallingVcpu):
                 if self.path.on_fault(self):
                     return
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
+            self.delivering = True
         self.lib.do_interrupt(self.cpu)
+        self.delivering = False
 
     cdef void guest_sysenter(self) noexcept nogil:
         """SYSENTER (SDM vol. 2B): flat ring-0 CS and SS from the MSR, IF and VM cleared."""

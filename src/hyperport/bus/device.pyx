@@ -8,7 +8,7 @@ without the GIL, and must not allocate. Plain Python devices meet the same contr
 python_device.pyx.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
@@ -93,7 +93,7 @@ cdef class PortDevice:
         """String IN: count elements of size bytes, as bytes."""
         self._check(offset, size)
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size * count)
-        self.io_read_block(offset, size, count, <uint8_t *> PyBytes_AS_STRING(data))
+        self.io_read_block(offset, size, count, <uint8_t *> PyBytes_AsString(data))
         return data
 
     def write_block(self, uint32_t offset, uint32_t size, bytes data):
@@ -101,7 +101,7 @@ cdef class PortDevice:
         self._check(offset, size)
         if len(data) % size:
             raise AccessError(f"{self.name}: {len(data)} bytes are no whole number of {size}-byte elements")
-        self.io_write_block(offset, size, <uint32_t> (len(data) // size), <const uint8_t *> PyBytes_AS_STRING(data))
+        self.io_write_block(offset, size, <uint32_t> (len(data) // size), <const uint8_t *> PyBytes_AsString(data))
 
     def _check(self, uint32_t offset, uint32_t size):
         if size not in (1, 2, 4) or offset >= self.span:

@@ -224,7 +224,7 @@ class Note:
         self.path = CORE_BUILD / "notes" / f"{name}.json"
 
     def is_true(self, tree: str) -> bool:
-        """Whether the library is there and would be the same if made again; tree stands for the names of all sources."""
+        """Whether the library is there and would be the same if made again; tree stands for all sources' names."""
         if not (self.path.is_file() and self.library.is_file()):
             return False
         said = json.loads(self.path.read_text())

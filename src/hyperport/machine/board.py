@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hyperport.bus.device import PortDevice
 from hyperport.bus.port_bus import PortBus
 from hyperport.config import MachineConfig, net_place
 from hyperport.devices.a20_gate import A20Gate
@@ -34,7 +33,9 @@ from hyperport.errors import ConfigError
 from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.lines.attention import Attention, StopKind, StopPin
+from hyperport.lines.interrupt_controller import InterruptController
 from hyperport.lines.irq import IrqLine, SharedLine
+from hyperport.lines.listener import Listener
 from hyperport.machine.drives import Drives
 from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
@@ -53,7 +54,7 @@ Row = tuple[Any, int, int, int]  # chip, first port, ports, offset of the first
 class InterruptLines:
     """The sixteen lines of the ISA bus and who drives them. owners: line -> name."""
 
-    def __init__(self, controller: PortDevice) -> None:
+    def __init__(self, controller: InterruptController) -> None:
         self.controller = controller
         self.owners: dict[int, str] = {CASCADE: "the second PIC"}
 
@@ -94,7 +95,7 @@ class Board:
         memory: GuestMemory,
         attention: Attention,
         clock: Clock,
-        a20_pin: PortDevice,
+        a20_pin: Listener,
     ) -> None:
         self.lines = lines
         self.attention = attention
@@ -149,7 +150,7 @@ class Board:
             bus.attach(chip, port, count, offset)
         for chip in bus.devices():
             chip.reset()
-        self.listeners: tuple[PortDevice, ...] = (*self.uarts, self.keyboard, *(card for card, _ in cards))
+        self.listeners: tuple[Listener, ...] = (*self.uarts, self.keyboard, *(card for card, _ in cards))
 
     def _reset_line(self) -> IrqLine:
         return IrqLine(self.reset_pin, StopKind.RESET)
@@ -159,7 +160,8 @@ class Board:
         if self.pit is None:
             self.lines.owners[0] = "the kernel's timer"
             return ()
-        pic = self.lines.controller
+        pins: Any = self.lines.controller
+        pic = pins.chip
         return (
             (pic, 0x020, 2, 0),
             (pic, 0x0A0, 2, 2),

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from collections.abc import Iterable
 
-from hyperport.bus.device import PortDevice
 from hyperport.cpu.state import CpuState
 from hyperport.engines.base import EngineCounters, Stop
 from hyperport.io.hypercall import CallTable
 from hyperport.io.path import PortPath
 from hyperport.lines.attention import Attention
 from hyperport.lines.interrupt_controller import InterruptController
+from hyperport.lines.listener import Listener
 from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
 
@@ -25,7 +25,7 @@ class KvmEngine:
         attention: Attention,
         clock: Clock,
     ) -> None: ...
-    def listen(self, device: PortDevice) -> None: ...
+    def listen(self, listener: Listener) -> None: ...
     def run(self) -> Stop: ...
     def look_up(self) -> None: ...
     @property
@@ -33,7 +33,7 @@ class KvmEngine:
     @property
     def interrupts_enabled(self) -> bool: ...
     @property
-    def a20_pin(self) -> PortDevice: ...
+    def a20_pin(self) -> Listener: ...
     def offer(
         self,
         calls: CallTable,

@@ -49,9 +49,8 @@ CYTHON_OPTIONS = {
         "cdivision": True,
         "initializedcheck": False,
         "embedsignature": True,
-        "embedsignature.format": "clinic",  # inspect.signature() reads it
         "auto_pickle": False,  # a record (save, load) is how a chip is kept
-        "binding": False,  # a function is a builtin: half of the C of a small chip was the other kind
+        "binding": False,  # functions are builtins, which take less C
     },
 }
 
@@ -224,8 +223,8 @@ class Note:
         self.how = how
         self.path = CORE_BUILD / "notes" / f"{name}.json"
 
-    def is_true(self, tree: list[str]) -> bool:
-        """Whether the library is there and would become the same again; tree has the names of all of Cython's files."""
+    def is_true(self, tree: str) -> bool:
+        """Whether the library is there and would be the same if made again; tree stands for all sources' names."""
         if not (self.path.is_file() and self.library.is_file()):
             return False
         said = json.loads(self.path.read_text())
@@ -237,7 +236,7 @@ class Note:
             self.path.write_text(json.dumps(said | {"tree": tree}))
         return True
 
-    def write(self, tree: list[str]) -> None:
+    def write(self, tree: str) -> None:
         """The library has just been linked."""
         cython, headers = cython_depends(self.name), read_headers(self.name)
         key = fingerprint(self.how, map(Path, (*cython, *headers)))
@@ -284,7 +283,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
 
     def run(self) -> None:  # noqa: D102
         build_guests()
-        tree, headers = names_of("pyx", "pxd", "pxi"), names_of("h")
+        tree, headers = fingerprint(names_of("pyx", "pxd", "pxi"), []), names_of("h")
         variables = [os.environ.get(name) for name in ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS")]
         compiler = version(os.environ.get("CC") or sysconfig.get_config_var("CC"))
         how = [importlib.metadata.version("cython"), sys.version, variables, compiler, headers]

@@ -14,7 +14,7 @@ A slot says who owns the port, at which offset, and which sizes go whole. Every 
 size and path, always. Slots and tallies are flat tables of zero pages, of which the host only holds what was touched.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
@@ -310,7 +310,7 @@ cdef class PortBus:
         """String IN from Python: count elements in one crossing, as bytes."""
         self._check(port, size, path)
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size * count)
-        self.read_block(port, size, count, <uint8_t *> PyBytes_AS_STRING(data), path, 1)
+        self.read_block(port, size, count, <uint8_t *> PyBytes_AsString(data), path, 1)
         return data
 
     def outp_block(self, uint32_t port, uint32_t size, bytes data, int path=EXIT):
@@ -318,7 +318,7 @@ cdef class PortBus:
         self._check(port, size, path)
         if len(data) % size:
             raise AccessError(f"{len(data)} bytes are no whole number of {size}-byte elements")
-        self.write_block(port, size, <uint32_t> (len(data) // size), <const uint8_t *> PyBytes_AS_STRING(data), path,
+        self.write_block(port, size, <uint32_t> (len(data) // size), <const uint8_t *> PyBytes_AsString(data), path,
                          1)
 
     def _check(self, uint32_t port, uint32_t size, int path):

@@ -42,6 +42,7 @@ CHIPS: dict[str, Factory] = {
     "a20-gate": _chip("a20_gate", "A20Gate"),
     "debug-exit": _chip("debug_exit", "DebugExit", "attention"),
     "debugcon": _chip("debugcon", "Debugcon"),
+    "fpu-error": _chip("fpu_error", "FpuError"),
     "i8042": _chip("i8042", "I8042"),
     "parallel-port": _chip("parallel_port", "ParallelPort"),
     "ide": _ide_channel,

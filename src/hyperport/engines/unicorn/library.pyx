@@ -28,6 +28,7 @@ cdef extern from "dlfcn.h":
 cdef extern from "guard.h":
     int hp_guarded_start(start_function start, void *uc, uint64_t begin) nogil
     int hp_install_guard(void *handle)
+    int hp_replace(void *function, void *target)
     int hp_redirect(void *handle, const char *name, void *target)
     char *hp_guard_reason
 
@@ -136,6 +137,15 @@ cdef int redirect_calls(void **functions) except -1:
     for index, name in enumerate(REDIRECTED):
         if hp_redirect(handle, name, functions[<int> index]) < 1:
             raise EngineError(f"libunicorn does not call {name.decode()} as expected: it is another build; {ADVICE}")
+    return 0
+
+
+cdef int replace_helper(const char *name, void *function) except -1:
+    """Make the core's function of this name a jump to another, process-wide."""
+    cdef void *helper = dlsym(handle, name)
+    if helper == NULL or not hp_replace(helper, function):
+        raise EngineError(f"libunicorn's {name.decode()} cannot be replaced: it is another build, or this host forbids it; "
+                          f"{ADVICE}")
     return 0
 
 

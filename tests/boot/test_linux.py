@@ -15,6 +15,7 @@ from hyperport.cpu.state import CpuState
 from hyperport.errors import ImageError
 from hyperport.machine.machine import Machine
 from hyperport.memory.ram import GuestMemory
+from hyperport.outcome import GuestExit
 
 from ..conftest import LIMIT_S, machine_code
 from .images import CODE, bzimage, unless_refused
@@ -281,7 +282,9 @@ def test_a_zimage_runs(tmp_path: Path) -> None:
     kernel = tmp_path / "zImage"
     kernel.write_bytes(zimage(code))
     with Machine(kernel=kernel, append="!", memory=RAM) as machine:
-        assert machine.run(LIMIT_S).value == ord("!")
+        outcome = machine.run(LIMIT_S)
+    assert isinstance(outcome, GuestExit)
+    assert outcome.value == ord("!")
 
 
 VALUES = st.one_of(st.integers(0, (1 << 64) - 1), st.sampled_from([0, 1, 0xFFFFFFFF, 0x100000, 0x9FC00, RAM, RAM - 1]))

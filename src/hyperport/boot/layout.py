@@ -29,7 +29,7 @@ FREE_LOW: Final = 0x500  # below lie the real-mode interrupt vectors and the BIO
 
 @contextmanager
 def open_regular(path: Path, what: str) -> Iterator[BinaryIO]:
-    """The file, opened for reading; it never waits for somebody, as a FIFO would. Raises ImageError, also in the block."""
+    """The file, open for reading; opening does not wait, as a FIFO's would. Raises ImageError, also in the block."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
             mode = os.fstat(file.fileno()).st_mode

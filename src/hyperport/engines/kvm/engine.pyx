@@ -30,6 +30,7 @@ from hyperport.time.clock cimport Clock
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.listener cimport Listener
 from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.lines.irq cimport IrqLine
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, POSTED
 from hyperport.cpu.vcpu cimport EFLAGS_IF
 from hyperport.engines.kvm.irqchip cimport KernelIrqchip
@@ -465,6 +466,9 @@ cdef class KvmEngine(KvmVcpu):
     def interrupts_enabled(self):
         """EFLAGS.IF."""
         return (self.state().eflags & EFLAGS_IF) != 0
+
+    def connect_ferr(self, IrqLine line not None):
+        """FERR# has no end here: KVM does not tell of x87 errors with CR0.NE clear."""
 
     @property
     def a20_pin(self):

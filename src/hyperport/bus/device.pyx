@@ -8,7 +8,7 @@ without the GIL, and must not allocate. Plain Python devices meet the same contr
 python_device.pyx.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
@@ -157,7 +157,7 @@ cdef class PortDevice(Listener):
         if size not in self.takes(offset):
             return b"".join([self.read(offset, size).to_bytes(size, "little") for _ in range(count)])
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size * count)
-        self.io_read_block(offset, size, count, <uint8_t *> PyBytes_AS_STRING(data))
+        self.io_read_block(offset, size, count, <uint8_t *> PyBytes_AsString(data))
         return data
 
     def write_block(self, uint32_t offset, uint32_t size, bytes data):
@@ -166,7 +166,7 @@ cdef class PortDevice(Listener):
         if len(data) % size:
             raise AccessError(f"{self.name}: {len(data)} bytes are no whole number of {size}-byte elements")
         if size in self.takes(offset):
-            self.io_write_block(offset, size, <uint32_t> (len(data) // size), <const uint8_t *> PyBytes_AS_STRING(data))
+            self.io_write_block(offset, size, <uint32_t> (len(data) // size), <const uint8_t *> PyBytes_AsString(data))
             return
         for at in range(0, len(data), size):
             self.write(offset, size, int.from_bytes(data[at:at + size], "little"))

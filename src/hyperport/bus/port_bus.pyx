@@ -15,7 +15,7 @@ size and path, always. Slots and tallies are flat tables of zero pages, of which
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
@@ -328,7 +328,7 @@ cdef class PortBus:
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size * count)
         describe(&access, DIRECTION_IN, port, size, path, NULL, 0)
         access.count = count
-        access.data = <uint8_t *> PyBytes_AS_STRING(data)
+        access.data = <uint8_t *> PyBytes_AsString(data)
         self.from_python(&access)
         return data
 
@@ -340,7 +340,7 @@ cdef class PortBus:
             raise AccessError(f"{len(data)} bytes are no whole number of {size}-byte elements")
         describe(&access, DIRECTION_OUT, port, size, path, NULL, 0)
         access.count = <uint32_t> (len(data) // size)
-        access.data = <uint8_t *> PyBytes_AS_STRING(data)
+        access.data = <uint8_t *> PyBytes_AsString(data)
         self.from_python(&access)
 
     def _check(self, uint32_t port, uint32_t size, int path):

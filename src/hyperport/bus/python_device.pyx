@@ -6,7 +6,7 @@ An exception in such a device never reaches the guest. It is kept, the access is
 the run is stopped, and run() raises the exception with its own traceback.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
@@ -95,7 +95,7 @@ cdef class PythonDevice(PortDevice):
             got = bytes(self.read_many(offset, size, count))
             if len(got) != <Py_ssize_t> size * count:
                 raise ValueError(f"read_block gave {len(got)} bytes for {count} elements of {size}")
-            memcpy(data, PyBytes_AS_STRING(got), len(got))
+            memcpy(data, PyBytes_AsString(got), len(got))
         except BaseException as error:
             memset(data, 0xFF, <size_t> size * count)
             self.failed(error)

@@ -16,18 +16,18 @@ Row = dict[str, Any]
 
 
 def list_(
-    what: Literal["guests", "devices", "engines"], /, *, json: Annotated[bool, Parameter(negative="")] = False
+    what: Literal["guests", "devices", "engines", "abis"], /, *, json: Annotated[bool, Parameter(negative="")] = False
 ) -> None:
-    """List the known guests, the devices of a machine with their ports, or the engines.
+    """List the known guests, the devices of a machine with their ports, the engines, or the hypercall conventions.
 
     Parameters
     ----------
     what
-        guests, devices or engines.
+        guests, devices, engines or abis.
     json
         Print a JSON list instead.
     """
-    rows = {"guests": guests, "devices": devices, "engines": engines}[what]()
+    rows = {"guests": guests, "devices": devices, "engines": engines, "abis": abis}[what]()
     sys.stdout.write(msgspec.json.encode(rows).decode() + "\n" if json else columns(rows))
 
 
@@ -65,6 +65,22 @@ def engines() -> list[Row]:
         trouble = [f"{check.name}: {check.detail}" for check in engine.check() if not check.ok]
         rows.append({"name": name, "works": "no" if trouble else "ok", "about": "; ".join(trouble) or engine.summary})
     return rows
+
+
+def abis() -> list[Row]:
+    """name, entry (what makes a call), engines that can offer it, and how a guest finds it."""
+    from hyperport.abi import CONVENTIONS
+    from hyperport.engines import ENGINES
+
+    return [
+        {
+            "name": name,
+            "entry": str(convention.kind),
+            "engines": ",".join(engine.name for engine in ENGINES.values() if engine.offers(name)),
+            "about": f"{convention.summary}; found by {convention.found_by}",
+        }
+        for name, convention in CONVENTIONS.items()
+    ]
 
 
 def columns(rows: Sequence[Row]) -> str:

@@ -166,10 +166,10 @@ cdef class IdeChannel(PortDevice):
     cdef void write_command(self, uint8_t code) noexcept nogil:
         cdef void *place = self.places[self.chosen]
         if code == EXECUTE_DEVICE_DIAGNOSTIC:   # both perform it, and device 0 answers (clause 8.9)
-            self.show_signatures()
+            self.show_signatures(False)
             place = self.places[0] if self.places[0] != NULL else self.places[1]
             if place != NULL:
-                (<IdeDrive> place).interrupt = True
+                (<IdeDrive> place).interrupt = not (<IdeDrive> place).sleeping
         elif place != NULL:
             (<IdeDrive> place).command(code)
         self.drive_line()
@@ -184,13 +184,14 @@ cdef class IdeChannel(PortDevice):
                     (<IdeDrive> self.places[i]).stop()
                     (<IdeDrive> self.places[i]).interrupt = False
         elif before & SRST and not self.control & SRST:
-            self.show_signatures()
+            self.show_signatures(True)
         self.drive_line()
 
-    cdef void show_signatures(self) noexcept nogil:
+    cdef void show_signatures(self, bint wake) noexcept nogil:
+        """A drive that sleeps hears a reset, but no command."""
         cdef int i
         for i in range(2):
-            if self.places[i] != NULL:
+            if self.places[i] != NULL and (wake or not (<IdeDrive> self.places[i]).sleeping):
                 (<IdeDrive> self.places[i]).signature()
         self.chosen = 0
 

@@ -63,6 +63,9 @@ class ScriptedEngine:
     def listen(self, listener: Listener) -> None:
         """Host input is not moved: a script has no moment for it."""
 
+    def connect_ferr(self, line: Any) -> None:
+        """There is no FPU to drive it."""
+
     def offer(self, calls: Any, cpuid_leaves: Any = None) -> None:
         """A script makes no calls."""
 

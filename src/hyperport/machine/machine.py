@@ -102,6 +102,7 @@ class Machine:
             a20_pin=self.engine.a20_pin,
         )
         self.keys, self.display, self.drives = self.board.keys, self.board.display, self.board.drives
+        self.engine.connect_ferr(IrqLine(self.board.fpu_error, 0))
         for chip in self.board.listeners:
             self.engine.listen(chip)
         if self.config.kvm_coalesce:

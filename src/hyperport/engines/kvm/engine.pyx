@@ -66,6 +66,7 @@ from hyperport.io.hypercall cimport ACTION_AGAIN, ACTION_NOT_OURS, ACTION_NOTHIN
 from hyperport.io.path cimport PortPath, carry
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
 from hyperport.time.clock cimport Clock
@@ -472,6 +473,9 @@ cdef class KvmEngine(KvmVcpu):
     def interrupts_enabled(self):
         """EFLAGS.IF."""
         return (self.state().eflags & EFLAGS_IF) != 0
+
+    def connect_ferr(self, IrqLine line not None):
+        """FERR# has no end here: KVM does not tell of x87 errors with CR0.NE clear."""
 
     @property
     def a20_pin(self):

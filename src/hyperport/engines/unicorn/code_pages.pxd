@@ -24,6 +24,7 @@ cdef class CodePages:
     cdef char *env
     cdef void *low_ram          # MemoryRegion of the core, below the hole
     cdef void *high_ram         # and above it
+    cdef bint first_blocks      # of a run: the core does not tell of the first that it translates
 
     cdef void connect(self, Library *lib, void *uc, char *cpu, char *env) noexcept
     cdef void *region_of(self, uint64_t address) noexcept nogil

@@ -38,12 +38,15 @@ from hyperport.engines.shared.counters cimport count_exception, count_software
 from hyperport.engines.shared.run cimport Runs
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
 from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, CodePages
+from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fields cimport at, u32, u64
+from hyperport.engines.unicorn.fpu_error cimport install_fpu_error
 from hyperport.engines.unicorn.hypercalls cimport Hypercalls
 from hyperport.engines.unicorn.library cimport (
     Library,
     check_layout,
     guard_reason,
+    guarded_close,
     guarded_start,
     load_library,
     redirect_calls,
@@ -58,6 +61,7 @@ from hyperport.engines.unicorn.sites cimport (
     kind_at,
     site_of,
 )
+from hyperport.engines.unicorn.translator_check cimport check_translator
 from hyperport.engines.unicorn.vcpu cimport INEXACT, UnicornVcpu
 from hyperport.io.crossing cimport Crossing, enter, leave
 from hyperport.io.hypercall cimport CallTable
@@ -65,6 +69,7 @@ from hyperport.io.path cimport PortPath, carry
 from hyperport.io.strings cimport StringAccess, run_string, string_of
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
 from hyperport.time.clock cimport Clock
@@ -110,6 +115,10 @@ cdef void kick(void *context) noexcept nogil:
 
 # Hooks: all run on the vCPU's thread, inside uc_emu_start, without the GIL. `user` is the engine; `caller` is the
 # return address into translated code, from which the core can restore EIP and flags.
+
+cdef void *current_engine() noexcept nogil:
+    return hp_current()
+
 
 cdef uint8_t in_byte(void *uc, uint32_t port, uintptr_t caller) noexcept nogil:
     if hp_current() == NULL:
@@ -159,7 +168,11 @@ cdef void flush_code(void *cpu) noexcept nogil:
 cdef uint32_t fetch_byte(void *env, uint64_t address) noexcept nogil:
     if hp_current() == NULL:
         return library.fetch_byte(env, address)
-    return filtered_byte(&(<UnicornEngine> hp_current()).filter, library, env, address, hp_return_address(0))
+    cdef uint32_t byte = filtered_byte(&(<UnicornEngine> hp_current()).filter, library, env, address,
+                                       hp_return_address(0))
+    if (<UnicornEngine> hp_current()).pages.first_blocks:
+        (<UnicornEngine> hp_current()).pages.mark_code_at(address)
+    return byte
 
 
 cdef Library *library = NULL
@@ -204,6 +217,7 @@ cdef struct BlockRecord:            # uc_tb of unicorn.h
 
 cdef void on_new_code(void *uc, BlockRecord *block, BlockRecord *previous, void *user) noexcept nogil:
     # A block lies in one page or two; at the top of the linear space the sum wraps.
+    (<UnicornEngine> user).pages.first_blocks = False
     (<UnicornEngine> user).pages.mark_code_at(block.pc)
     if (block.pc ^ (block.pc + block.size - 1)) & PAGE_MASK:
         (<UnicornEngine> user).pages.mark_code_at(block.pc + block.size - 1)
@@ -263,6 +277,7 @@ cdef class UnicornEngine(UnicornVcpu):
         self.memory = memory
         self.runs = Runs(self.name, attention, controller, clock)
         self.pin = A20Pin()
+        self.ferr = IrqLine()
         self.lib = load_library()
         self.pages = CodePages(memory)
         forget_position(&self.filter)
@@ -324,11 +339,15 @@ cdef class UnicornEngine(UnicornVcpu):
         check_layout(self.lib, self.uc)
         self.cpu = <char *> at(<char *> self.uc, UC_CPU)
         self.env = <char *> at(self.cpu, CPU_ENV_PTR)
+        self.filter.tcg = <char *> at(<char *> self.uc, UC_TCG)
         (<uint8_t *> self.uc)[UC_NO_EXIT_REQUEST] = 1
         cpu_class = at(self.cpu, CPU_CLASS)
         plain_tlb_fill = self.lib.tlb_fill
         library = self.lib
+        check_translator(self.lib)
         redirect_calls(redirections)
+        mend_delivery(self.lib)
+        install_fpu_error(current_engine)
         self.pages.connect(self.lib, self.uc, self.cpu, self.env)
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
@@ -342,7 +361,7 @@ cdef class UnicornEngine(UnicornVcpu):
         forget_sites(&self.sites)
 
     cdef void release(self) noexcept:
-        """Let go of whoever could still call us, then of the CPU; one that died inside the library stays as it is."""
+        """Let go of whoever could still call us, then of the CPU."""
         if self.uc == NULL:
             return
         if self.memory.invalidate_context == <void *> self:
@@ -350,8 +369,7 @@ cdef class UnicornEngine(UnicornVcpu):
         self.runs.let_go(self.cpu)
         self.path.disconnect(self)
         (<A20Pin> self.pin).engine = NULL
-        if self.dead is None:
-            self.lib.close(self.uc)
+        guarded_close(self.lib, self.uc)
         self.uc = NULL
         self.cpu = NULL
         self.env = NULL
@@ -383,6 +401,8 @@ cdef class UnicornEngine(UnicornVcpu):
         if self.halted and not self.runs.controller.intr():
             return Stop(StopKind.HALT)
         self.runs.running = self.running = True
+        self.delivering = False
+        self.pages.first_blocks = True
         begin = u64(self.env, ENV_EIP)[0]
         with nogil:
             hp_set_current(<void *> self)
@@ -421,7 +441,9 @@ cdef class UnicornEngine(UnicornVcpu):
         if not self.lib.pending_interrupt(self.cpu, INTERRUPT_HARD) & INTERRUPT_HARD:
             return False
         # Not cleared here: that could undo a kick which came after the flags were read.
+        self.delivering = True
         self.lib.do_hardware_interrupt(self.env, self.runs.acknowledge(), 1)
+        self.delivering = False
         return True
 
     def look_up(self):
@@ -528,6 +550,8 @@ cdef class UnicornEngine(UnicornVcpu):
         cdef char *env = self.env
         cdef uint64_t next_eip, cs_base
         cdef uint32_t length = 2
+        cdef bint external = self.delivering        # still set: this is a fault of that delivery
+        self.delivering = False
         if u32(env, ENV_EXCEPTION_IS_INT)[0] and vector != VECTOR_UD:
             # The core has already moved EIP past the INT; a fault during delivery must point at it.
             next_eip = u64(env, ENV_EXCEPTION_NEXT_EIP)[0]
@@ -545,6 +569,7 @@ cdef class UnicornEngine(UnicornVcpu):
             enter(self, Crossing.FAULT, 0)
             if vector == VECTOR_PF and self.calls is not None and self.calls.string_faulted(self):
                 return
+            vector = fault_of_delivery(self.cpu, vector, external)
             count_exception(self.runs.counters, vector)
             if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0]:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
@@ -553,8 +578,10 @@ cdef class UnicornEngine(UnicornVcpu):
                     leave(self)
                     return
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
+            self.delivering = True
         leave(self)
         self.lib.do_interrupt(self.cpu)
+        self.delivering = False
 
     cdef void guest_sysenter(self) noexcept nogil:
         """SYSENTER (SDM vol. 2B): flat ring-0 CS and SS from the MSR, IF and VM cleared."""
@@ -587,6 +614,10 @@ cdef class UnicornEngine(UnicornVcpu):
     def a20_pin(self):
         """The Listener whose input 0 is A20M#."""
         return self.pin
+
+    def connect_ferr(self, IrqLine line not None):
+        """The wire of FERR#, which rises with each x87 error that CR0.NE does not make #MF."""
+        self.ferr = line
 
     cdef void switch_a20(self, int level) noexcept nogil:
         self.lib.set_a20(self.cpu, level)

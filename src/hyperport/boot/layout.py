@@ -18,10 +18,10 @@ DATA_SELECTOR: Final = 0x18  # __BOOT_DS
 FREE_LOW: Final = 0x500  # below lie the real-mode interrupt vectors and the BIOS data area
 
 
-def read_file(path: Path, what: str, limit: int) -> bytes:
+def read_file(path: Path | str, what: str, limit: int) -> bytes:
     """The whole file, at most limit bytes. Raises ImageError."""
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
         raise ImageError(f"{what} {path}: {error.strerror}; check the path") from None

@@ -80,7 +80,7 @@ def find_header(image: bytes) -> Header | None:
 
 
 def load_multiboot(
-    memory: GuestMemory, image: Path, *, append: str = "", modules: Sequence[tuple[Path, str]] = ()
+    memory: GuestMemory, image: Path | str, *, append: str = "", modules: Sequence[tuple[Path | str, str]] = ()
 ) -> CpuState:
     """Put a Multiboot kernel and its modules into RAM; the processor's state at the kernel's entry.
 
@@ -157,7 +157,7 @@ def program_headers(image: bytes, table: int, rows: int) -> Iterator[tuple[int, 
     return PROGRAM_HEADER.iter_unpack(image[table : table + rows * PROGRAM_HEADER.size])
 
 
-def put_modules(layout: Layout, modules: Sequence[tuple[Path, str]]) -> list[tuple[int, int, int]]:
+def put_modules(layout: Layout, modules: Sequence[tuple[Path | str, str]]) -> list[tuple[int, int, int]]:
     """Write the modules from 1 MiB up and their strings; start, end and the string's address of each."""
     placed = []
     for path, text in modules:

@@ -334,7 +334,11 @@ def extension(name: str) -> Extension:
     """How a module is compiled."""
     source = source_of(name)
     return Extension(
-        name, [str(source)], extra_compile_args=CORE_FLAGS, include_dirs=[str(source.parent), str(SHARED_HEADERS)], libraries=["dl"]
+        name,
+        [str(source)],
+        extra_compile_args=CORE_FLAGS,
+        include_dirs=[str(source.parent), str(SHARED_HEADERS)],
+        libraries=["dl"],
     )
 
 

@@ -3,11 +3,29 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-from hyperport.io.exit import ExitPath
-from hyperport.io.hypercall import HypercallPath
-from hyperport.io.path import PortPath
-from hyperport.io.trap import TrapPath
+if TYPE_CHECKING:
+    from hyperport.bus.port_bus import PortBus
+    from hyperport.io.path import PortPath
 
-STRATEGIES: Final[dict[str, type[PortPath]]] = {path.name: path for path in (TrapPath, ExitPath, HypercallPath)}
+    Factory = Callable[[PortBus], PortPath]
+
+
+def _path(module: str, class_name: str) -> Factory:
+    """A factory that imports the path only when one is made: the names alone cost nothing."""
+
+    def make(bus: PortBus) -> PortPath:
+        made: PortPath = getattr(import_module(f"{__name__}.{module}"), class_name)(bus)
+        return made
+
+    return make
+
+
+PATHS: Final[dict[str, Factory]] = {
+    "trap": _path("trap", "TrapPath"),
+    "exit": _path("exit", "ExitPath"),
+    "hypercall": _path("hypercall", "HypercallPath"),
+}

@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any, Final, TypeVar
 
 from hyperport.abi import CONVENTIONS
-from hyperport.config import DEFAULT_ABI
+from hyperport.abi.options import DEFAULT_ABI
 from hyperport.engines import EngineEntry, resolve
 from hyperport.errors import ConfigError, DifferenceError, GuestError, UsageError
 from hyperport.guests.registry import locate

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every chip owes the machine, whatever it is: run over all of CHIPS."""
+"""What every chip owes the machine, whatever it is: run over all of CHIPS, and over PARTS without the ports."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperport.devices import CHIPS
+from hyperport.bus.device import PortDevice
+from hyperport.devices import CHIPS, PARTS
 from hyperport.errors import StateError
 from hyperport.lines.attention import Attention
+from hyperport.lines.irq import IrqLine
+from hyperport.lines.listener import Listener
 from hyperport.time.clock import VirtualClock
 
 NAMES = sorted(CHIPS)
+STATEFUL = sorted(CHIPS | PARTS)
 
 # One step of a wild guest: offset (taken modulo span), size, value to write or None to read, time that passes first.
 STEP = st.tuples(
@@ -32,19 +36,30 @@ Guest = list[tuple[int, int, int | None, int]]
 
 
 def make(name: str, clock: VirtualClock | None = None) -> Any:
-    return CHIPS[name](Attention(), clock or VirtualClock())
+    return (CHIPS | PARTS)[name](Attention(), clock or VirtualClock())
 
 
 def run(chip: Any, clock: VirtualClock, steps: Guest) -> list[int]:
-    """Let the guest run; returns what it read."""
+    """Let the guest run, or what drives the inputs of a part without ports; returns what it read."""
     answers = []
+    inputs = [] if isinstance(chip, PortDevice) else [IrqLine(chip, number) for number in range(16)]
     for offset, size, value, ns in steps:
         clock.advance(ns)
-        if value is None:
+        if inputs:
+            inputs[offset % len(inputs)].set(value)
+        elif value is None:
             answers.append(chip.read(offset % chip.span, size))
         else:
             chip.write(offset % chip.span, size, value)
     return answers
+
+
+@pytest.mark.parametrize("name", sorted(PARTS))
+def test_a_part_without_ports_is_no_port_device(name: str) -> None:
+    part = make(name)
+    assert part.name == name
+    assert isinstance(part, Listener)
+    assert not isinstance(part, PortDevice)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -83,7 +98,7 @@ def test_blocks_are_the_same_as_single_accesses(name: str, steps: Guest) -> None
         assert block.save() == single.save()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STATEFUL)
 @given(before=STEPS, after=STEPS)
 def test_saved_state_is_the_whole_state(name: str, before: Guest, after: Guest) -> None:
     clock = VirtualClock()
@@ -100,7 +115,7 @@ def test_saved_state_is_the_whole_state(name: str, before: Guest, after: Guest) 
     assert other.save() == chip.save()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STATEFUL)
 @given(steps=STEPS)
 def test_reset_is_power_on(name: str, steps: Guest) -> None:
     clock = VirtualClock()
@@ -109,10 +124,11 @@ def test_reset_is_power_on(name: str, steps: Guest) -> None:
     chip.reset()
     fresh = make(name, clock)
     assert chip.save() == fresh.save()
-    assert [chip.read(offset) for offset in range(chip.span)] == [fresh.read(offset) for offset in range(fresh.span)]
+    if isinstance(chip, PortDevice):
+        assert [chip.read(offset) for offset in range(chip.span)] == [fresh.read(at) for at in range(fresh.span)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STATEFUL)
 @given(data=st.data(), steps=STEPS)
 def test_hostile_records_are_refused_or_harmless(name: str, data: st.DataObject, steps: Guest) -> None:
     clock = VirtualClock()
@@ -130,7 +146,7 @@ def test_hostile_records_are_refused_or_harmless(name: str, data: st.DataObject,
     chip.save()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STATEFUL)
 def test_records_with_wrong_fields_are_refused(name: str) -> None:
     chip = make(name)
     record = chip.save()
@@ -144,7 +160,7 @@ def test_records_with_wrong_fields_are_refused(name: str) -> None:
                 chip.load(record | {field: value})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STATEFUL)
 @given(data=st.data(), steps=STEPS)
 def test_records_of_the_right_shape_are_refused_or_harmless(name: str, data: st.DataObject, steps: Guest) -> None:
     clock = VirtualClock()

@@ -2,7 +2,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-class PortDevice:
+from hyperport.lines.listener import Listener
+
+class PortDevice(Listener):
     name: str
     span: int
     widths: tuple[int, ...]

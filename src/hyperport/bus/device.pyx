@@ -12,11 +12,14 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
+from hyperport.lines.listener cimport Listener
+
 from hyperport.errors import AccessError, StateError
 
 
-cdef class PortDevice:
-    """Base of all compiled chips. Subclasses override the io_ and on_ methods and the class attributes.
+cdef class PortDevice(Listener):
+    """Base of all compiled chips with ports. Subclasses override the io_ methods, what they hear as a Listener, and the
+    class attributes.
 
     name:   short lower-case name, shown in port tables and messages
     span:   number of consecutive offsets
@@ -52,18 +55,6 @@ cdef class PortDevice:
             value = 0
             memcpy(&value, data + i * size, size)
             self.io_write(offset, size, value)
-
-    cdef void on_timer(self, int number) noexcept nogil:
-        """The Timer made with this number has reached its deadline."""
-        pass
-
-    cdef void on_line(self, int number, int level) noexcept nogil:
-        """The input wire with this number has changed to level (0 or 1)."""
-        pass
-
-    cdef void on_input(self) noexcept nogil:
-        """The backend has bytes from the host for this chip."""
-        pass
 
     def reset(self):
         """Bring the chip to its power-on state."""

@@ -42,6 +42,7 @@ Source: Intel 8259A data sheet (231468); ELCR: Intel 82371SB (PIIX3) data sheet 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
+from hyperport.bus.device cimport PortDevice
 from hyperport.lines.attention cimport ATTENTION_INTR, Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.lines.irq cimport IrqLine
@@ -178,8 +179,8 @@ cdef inline int serve(Chip *chip) noexcept nogil:
     return level
 
 
-cdef class Pic8259(InterruptController):
-    """The two 8259A of a PC with their ELCR; inputs 0-15 are IRQ 0-15, and input 2 is not connected.
+cdef class Pic8259(PortDevice):
+    """The two 8259A of a PC with their ELCR, as the bus sees them; pins() is what the CPU and the other chips see.
 
     attention: told of each change of the INTR output. Offsets 0-1 are ports 0x20-0x21, 2-3 are 0xA0-0xA1,
     4-5 are 0x4D0-0x4D1.
@@ -249,8 +250,9 @@ cdef class Pic8259(InterruptController):
         """Pulse this wire before requests are read."""
         self.look = look
 
-    cdef int intr(self) noexcept nogil:
-        return self.intr_level
+    def pins(self):
+        """The pair's pins, as the InterruptController that an engine and the wires take."""
+        return Pic8259Pins(self)
 
     cdef int acknowledge(self) noexcept nogil:
         cdef Chip *chip = &self.chips[MASTER]
@@ -319,6 +321,24 @@ cdef class Pic8259(InterruptController):
         self.chips[MASTER].elcr &= MASTER_ELCR_BITS
         self.chips[SLAVE].elcr &= SLAVE_ELCR_BITS
         self.update()
+
+
+cdef class Pic8259Pins(InterruptController):
+    """Inputs 0-15 are IRQ 0-15, of which 2 is not connected; INTR and INTA to the CPU. chip: the pair they belong to."""
+
+    cdef readonly Pic8259 chip
+
+    def __init__(self, Pic8259 chip not None):
+        self.chip = chip
+
+    cdef void on_line(self, int number, int level) noexcept nogil:
+        self.chip.on_line(number, level)
+
+    cdef int intr(self) noexcept nogil:
+        return self.chip.intr_level
+
+    cdef int acknowledge(self) noexcept nogil:
+        return self.chip.acknowledge()
 
 
 cdef void write_icw1(Chip *chip, uint8_t byte) noexcept nogil:

@@ -15,6 +15,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from hyperport.time.clock cimport Clock, Timer
 from hyperport.lines.attention cimport ATTENTION_INPUT, ATTENTION_STOP, PANIC, Attention
+from hyperport.lines.listener cimport Listener
 
 from posix.unistd cimport write
 
@@ -51,7 +52,7 @@ cdef const char *PANIC_BEGIN = b"Kernel panic - not syncing"
 cdef const char *PANIC_END = b"end Kernel panic"
 
 
-cdef class CharBackend(PortDevice):
+cdef class CharBackend(Listener):
     """A backend that hears nothing and drops what it is given ("null"). Base of the others."""
 
     name = "null"

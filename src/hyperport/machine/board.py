@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hyperport.bus.device import PortDevice
 from hyperport.bus.port_bus import PortBus
 from hyperport.config import MachineConfig, net_place
 from hyperport.devices.a20_gate import A20Gate
@@ -35,7 +34,9 @@ from hyperport.errors import ConfigError
 from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.lines.attention import Attention, StopKind, StopPin
+from hyperport.lines.interrupt_controller import InterruptController
 from hyperport.lines.irq import IrqLine, SharedLine
+from hyperport.lines.listener import Listener
 from hyperport.machine.drives import Drives
 from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
@@ -54,7 +55,7 @@ Row = tuple[Any, int, int, int]  # chip, first port, ports, offset of the first
 class InterruptLines:
     """The sixteen lines of the ISA bus and who drives them. owners: line -> name."""
 
-    def __init__(self, controller: PortDevice) -> None:
+    def __init__(self, controller: InterruptController) -> None:
         self.controller = controller
         self.owners: dict[int, str] = {CASCADE: "the second PIC"}
 
@@ -95,7 +96,7 @@ class Board:
         memory: GuestMemory,
         attention: Attention,
         clock: Clock,
-        a20_pin: PortDevice,
+        a20_pin: Listener,
     ) -> None:
         self.lines = lines
         self.attention = attention
@@ -117,8 +118,8 @@ class Board:
         secondary = IdeChannel(lines.take(15, "ide"), *self.drives.secondary)
         self.pit = None if config.kvm_irqchip else Pit8254(clock, lines.take(0, "pit8254"))
         if self.pit is not None:
-            pic: Any = lines.controller
-            pic.look_by(IrqLine(self.pit, 0))
+            pins: Any = lines.controller
+            pins.chip.look_by(IrqLine(self.pit, 0))
         self.uarts = self._make_uarts(host.serials)
         cards = self._make_cards(config, host.cables)
 
@@ -155,7 +156,7 @@ class Board:
             bus.attach(chip, port, count, offset)
         for chip in bus.devices():
             chip.reset()
-        self.listeners: tuple[PortDevice, ...] = (*self.uarts, self.keyboard, *(card for card, _ in cards))
+        self.listeners: tuple[Listener, ...] = (*self.uarts, self.keyboard, *(card for card, _ in cards))
 
     def _reset_line(self) -> IrqLine:
         return IrqLine(self.reset_pin, StopKind.RESET)
@@ -165,7 +166,8 @@ class Board:
         if self.pit is None:
             self.lines.owners[0] = "the kernel's timer"
             return ()
-        pic = self.lines.controller
+        pins: Any = self.lines.controller
+        pic = pins.chip
         return (
             (pic, 0x020, 2, 0),
             (pic, 0x0A0, 2, 2),

@@ -121,7 +121,7 @@ class Machine:
             if wanted and entry.name != "kvm":
                 belongs = f"{option} belongs to the engine kvm, and this is {entry.name}"
                 raise ConfigError(f"{belongs}: add --engine kvm or leave it out")
-        self.controller = _kernel_irqchip() if config.kvm_irqchip else Pic8259(self.attention)
+        self.controller = _kernel_irqchip() if config.kvm_irqchip else Pic8259(self.attention).pins()
         self.path = PATHS[config.io](self.bus)
         self.engine: Engine = entry.load()(self.memory, self.path, self.controller, self.attention, self.clock)
         if config.io == "hypercall":

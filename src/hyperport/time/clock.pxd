@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
 from libc.stdint cimport uint64_t
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 
 cdef enum:
     MAX_TIMERS = 64
@@ -28,7 +28,7 @@ cdef class VirtualClock(Clock):
 
 cdef class Timer:
     cdef Clock clock
-    cdef PortDevice owner
+    cdef Listener owner
     cdef int number
     cdef readonly uint64_t deadline
     cdef void arm(self, uint64_t deadline) noexcept nogil

@@ -11,7 +11,7 @@ from libc.stdint cimport uint64_t
 from posix.unistd cimport write
 
 from hyperport.lines.attention cimport Attention
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 
 from hyperport.errors import ConfigError
 
@@ -164,12 +164,12 @@ cdef class VirtualClock(Clock):
 
 
 cdef class Timer:
-    """One deadline of one device: on_timer(number) is called once the clock has reached it.
+    """One deadline of one listener: on_timer(number) is called once the clock has reached it.
 
     A timer lives as long as its clock. Deadlines are absolute, in ns since power-on.
     """
 
-    def __init__(self, Clock clock not None, PortDevice owner not None, int number=0):
+    def __init__(self, Clock clock not None, Listener owner not None, int number=0):
         if clock.timer_count == MAX_TIMERS:
             raise ConfigError(f"more than {MAX_TIMERS} timers on one clock: attach fewer devices")
         self.clock = clock

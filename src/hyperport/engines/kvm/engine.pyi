@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from collections.abc import Iterable
 
-from hyperport.bus.device import PortDevice
 from hyperport.cpu.state import CpuState
 from hyperport.engines.base import EngineCounters, Stop
 from hyperport.io.hypercall import CallTable
@@ -9,6 +8,7 @@ from hyperport.io.path import PortPath
 from hyperport.lines.attention import Attention
 from hyperport.lines.interrupt_controller import InterruptController
 from hyperport.lines.irq import IrqLine
+from hyperport.lines.listener import Listener
 from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
 
@@ -26,7 +26,7 @@ class KvmEngine:
         attention: Attention,
         clock: Clock,
     ) -> None: ...
-    def listen(self, device: PortDevice) -> None: ...
+    def listen(self, listener: Listener) -> None: ...
     def run(self) -> Stop: ...
     def look_up(self) -> None: ...
     @property
@@ -34,7 +34,7 @@ class KvmEngine:
     @property
     def interrupts_enabled(self) -> bool: ...
     @property
-    def a20_pin(self) -> PortDevice: ...
+    def a20_pin(self) -> Listener: ...
     def connect_ferr(self, line: IrqLine) -> None: ...
     def offer(
         self,

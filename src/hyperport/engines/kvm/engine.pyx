@@ -28,7 +28,7 @@ from libc.string cimport memcpy, memset
 from hyperport.io.hypercall cimport BY_INT, BY_VMCALL, CALL_AGAIN, CALL_DONE, CallTable
 from hyperport.time.clock cimport Clock
 from hyperport.lines.attention cimport Attention
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.lines.irq cimport IrqLine
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, POSTED
@@ -125,7 +125,7 @@ cdef class KvmEngine(KvmVcpu):
         self.controller = controller
         self.attention = attention
         self.looks = LookUp(attention, clock)
-        self.pin = PortDevice()         # KVM has no A20 gate: address line 20 always passes
+        self.pin = Listener()         # KVM has no A20 gate: address line 20 always passes
         self.ram.base = memory.base
         self.ram.size = memory.size
         self.ram.hole = HOLE
@@ -208,9 +208,9 @@ cdef class KvmEngine(KvmVcpu):
         if self.vm is not None:
             self.release()
 
-    def listen(self, PortDevice device not None):
-        """Let device hear on_input() when host input has arrived."""
-        self.looks.listen(device)
+    def listen(self, Listener listener not None):
+        """Let listener hear on_input() when host input has arrived."""
+        self.looks.listen(listener)
 
     # Running.
 
@@ -473,7 +473,7 @@ cdef class KvmEngine(KvmVcpu):
 
     @property
     def a20_pin(self):
-        """A PortDevice that hears the A20 line and does nothing: KVM cannot mask addresses."""
+        """A Listener that hears the A20 line and does nothing: KVM cannot mask addresses."""
         return self.pin
 
     def counters(self):

@@ -2,7 +2,7 @@
 # cython: language_level=3
 from hyperport.time.clock cimport Clock
 from hyperport.lines.attention cimport Attention
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 
 cdef enum:
     MAX_LISTENERS = 32
@@ -14,6 +14,6 @@ cdef class LookUp:
     cdef void *listeners[MAX_LISTENERS]
     cdef int count
 
-    cdef listen(self, PortDevice device)
+    cdef listen(self, Listener listener)
     cdef bint now(self) noexcept nogil
     cdef void everything(self) noexcept nogil

@@ -6,7 +6,7 @@ from libc.stdint cimport uint32_t
 
 from hyperport.lines.attention cimport ATTENTION_INPUT, ATTENTION_STOP, ATTENTION_TIMER, Attention
 from hyperport.time.clock cimport Clock
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 
 from hyperport.errors import ConfigError
 
@@ -19,12 +19,12 @@ cdef class LookUp:
         self.clock = clock
         self.devices = []
 
-    cdef listen(self, PortDevice device):
-        """Let device hear on_input() when host input has arrived. Raises ConfigError for too many."""
+    cdef listen(self, Listener listener):
+        """Let listener hear on_input() when host input has arrived. Raises ConfigError for too many."""
         if self.count == MAX_LISTENERS:
             raise ConfigError(f"more than {MAX_LISTENERS} devices with host input")
-        self.devices.append(device)
-        self.listeners[self.count] = <void *> device
+        self.devices.append(listener)
+        self.listeners[self.count] = <void *> listener
         self.count += 1
 
     cdef bint now(self) noexcept nogil:
@@ -39,7 +39,7 @@ cdef class LookUp:
         if flags & ATTENTION_INPUT:
             self.attention.clear_flags(ATTENTION_INPUT)
             for i in range(self.count):
-                (<PortDevice> self.listeners[i]).on_input()
+                (<Listener> self.listeners[i]).on_input()
         return (self.attention.pending() & ATTENTION_STOP) != 0
 
     cdef void everything(self) noexcept nogil:
@@ -48,4 +48,4 @@ cdef class LookUp:
         self.attention.clear_flags(ATTENTION_TIMER | ATTENTION_INPUT)
         self.clock.run_due()
         for i in range(self.count):
-            (<PortDevice> self.listeners[i]).on_input()
+            (<Listener> self.listeners[i]).on_input()

@@ -30,7 +30,7 @@ from libc.string cimport memset
 from hyperport.time.clock cimport Clock
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.irq cimport IrqLine
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
@@ -230,10 +230,9 @@ cdef void on_host_write(void *context, uint64_t address, uint64_t length) noexce
             (<UnicornEngine> context).forget_code(page)
 
 
-cdef class A20Pin(PortDevice):
+cdef class A20Pin(Listener):
     """Input 0 is the CPU's A20M# pin, high when address line 20 passes."""
 
-    name = "a20-pin"
     cdef void *engine
 
     cdef void on_line(self, int number, int level) noexcept nogil:
@@ -363,9 +362,9 @@ cdef class UnicornEngine(CallingVcpu):
 
     # Running.
 
-    def listen(self, PortDevice device not None):
-        """Let device hear on_input() when host input has arrived."""
-        self.looks.listen(device)
+    def listen(self, Listener listener not None):
+        """Let listener hear on_input() when host input has arrived."""
+        self.looks.listen(listener)
 
     def run(self):
         """Run until HLT, a stop request, a triple fault or an abort of the engine; returns a Stop."""
@@ -555,7 +554,7 @@ cdef class UnicornEngine(CallingVcpu):
 
     @property
     def a20_pin(self):
-        """The PortDevice whose input 0 is A20M#."""
+        """The Listener whose input 0 is A20M#."""
         return self.pin
 
     def connect_ferr(self, IrqLine line not None):

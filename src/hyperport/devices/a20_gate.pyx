@@ -23,20 +23,18 @@ cdef class A20Gate(Listener):
 
     name = "a20-gate"
 
-    cdef IrqLine out
-    cdef tuple switches
+    cdef IrqLine out, controller, fast
     cdef bint is_open
 
     def __init__(self, IrqLine out=None):
         self.out = IrqLine() if out is None else out
-        self.switches = ()
+        self.controller, self.fast = IrqLine(), IrqLine()
         self.reset()
 
-    def read_back_by(self, *switches):
-        """Wires to the switches, which are at the gate's level from now on."""
-        self.switches = switches
-        for line in switches:
-            line.set(self.is_open)
+    def read_back_by(self, IrqLine controller not None, IrqLine fast not None):
+        """Wires back to the 8042 and to port 92h, which are at the gate's level from now on."""
+        self.controller, self.fast = controller, fast
+        self.switch(self.is_open)
 
     def reset(self):
         """Open, as a PC's firmware leaves it."""
@@ -44,14 +42,13 @@ cdef class A20Gate(Listener):
 
     cdef void on_line(self, int number, int level) noexcept nogil:
         if level != self.is_open:
-            with gil:
-                self.switch(level)
+            self.switch(level)
 
-    cdef switch(self, bint level):
+    cdef void switch(self, bint level) noexcept nogil:
         self.is_open = level
         self.out.drive(level)
-        for line in self.switches:
-            (<IrqLine> line).drive(level)
+        self.controller.drive(level)
+        self.fast.drive(level)
 
     def save(self):
         return {"is_open": int(self.is_open)}

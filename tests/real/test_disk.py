@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from hyperport.config import parse_disk
 from hyperport.host.disk_image import open_disk
+from hyperport.host.specs import parse_disk
 
 from .conftest import missing
 from .iso9660 import image

@@ -246,13 +246,13 @@ cdef class Pic8259(PortDevice):
             set_line(&self.chips[number >> 3], <uint8_t> (1 << (number & 7)), level)
             self.update()
 
-    def look_by(self, IrqLine look not None):
-        """Pulse this wire before requests are read."""
-        self.look = look
-
     def pins(self):
         """The pair's pins, as the InterruptController that an engine and the wires take."""
         return Pic8259Pins(self)
+
+    def look_by(self, IrqLine look not None):
+        """Pulse this wire before requests are read."""
+        self.look = look
 
     cdef int acknowledge(self) noexcept nogil:
         cdef Chip *chip = &self.chips[MASTER]

@@ -30,6 +30,7 @@ cdef class UnicornEngine(CallingVcpu):
     cdef Site sites[SITES]
     cdef CodeFilter filter
     cdef readonly str dead
+    cdef bint delivering        # an event other than INT n
     cdef uint64_t exception_count[256]
     cdef uint64_t software_count[256]
     cdef uint64_t interrupt_count[256]

@@ -49,10 +49,10 @@ class Drives:
     def close(self) -> None:
         """Finish all images, unlocked. Raises HostError if one cannot be finished, after closing the others."""
         errors = []
-        for image in self.images.values():
+        for place, image in self.images.items():
             try:
                 image.close()
             except HostError as error:
-                errors.append(error)
+                errors.append(f"{place}: {error}; what the guest wrote after its last flush may be lost")
         if errors:
-            raise errors[0]
+            raise HostError("; ".join(errors))

@@ -16,7 +16,7 @@ A flush that fails is final: the kernel tells of lost data once, and drops it. S
 too, until it is opened anew (docs/decisions/0024).
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.errno cimport EINTR, EIO, ENXIO, EROFS, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -125,7 +125,7 @@ cdef class Disk:
         """count sectors as bytes. Raises AccessError outside the disk, HostError if the host fails."""
         self._check(first, count)
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> count * SECTOR)
-        self._raise(self.read(first, count, <uint8_t *> PyBytes_AS_STRING(data)))
+        self._raise(self.read(first, count, <uint8_t *> PyBytes_AsString(data)))
         return data
 
     def write_sectors(self, uint64_t first, bytes data):
@@ -133,7 +133,7 @@ cdef class Disk:
         if len(data) % SECTOR:
             raise AccessError(f"disk: {len(data)} bytes are no whole number of sectors of {SECTOR}")
         self._check(first, <uint32_t> (len(data) // SECTOR))
-        self._raise(self.write(first, <uint32_t> (len(data) // SECTOR), <const uint8_t *> PyBytes_AS_STRING(data)))
+        self._raise(self.write(first, <uint32_t> (len(data) // SECTOR), <const uint8_t *> PyBytes_AsString(data)))
 
     def sync(self):
         """Flush. Raises HostError if the host fails."""

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperport.config import DiskSpec
 from hyperport.devices.ata_drive import AtaDrive
 from hyperport.devices.atapi_cdrom import AtapiCdrom
 from hyperport.devices.ide_drive import IdeDrive
 from hyperport.errors import StateError
 from hyperport.host.disk import MemoryDisk
 from hyperport.host.disk_image import open_cdrom, open_disk
+from hyperport.host.specs import DiskSpec
 
 from .ide_host import (
     BSY,

@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperport.config import DiskSpec
 from hyperport.errors import AccessError, ConfigError, HostError
 from hyperport.host.disk import SECTOR_BYTES, MemoryDisk, RawDisk
 from hyperport.host.disk_image import PAGE, open_cdrom, open_disk
+from hyperport.host.specs import DiskSpec
 
 SECTORS = 64
 
@@ -179,7 +179,7 @@ def test_overlay_after_a_kill_in_mid_write(base: Path, tmp_path: Path) -> None:
         import sys
         from pathlib import Path
         from hyperport.host.disk_image import open_disk
-        from hyperport.config import DiskSpec
+        from hyperport.host.specs import DiskSpec
         disk = open_disk(DiskSpec(path=Path(sys.argv[1]), overlay=Path(sys.argv[2])))
         for number in range(1, 1 << 16):
             for sector in range(64):

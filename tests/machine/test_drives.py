@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyperport import ConfigError, Machine
-from hyperport.config import DiskSpec
+from hyperport.host.specs import DiskSpec
 from hyperport.machine.drives import Drives
 
 from ..conftest import MIB, flat_guest, run_command

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from hyperport.config import parse_disk
 from hyperport.host.disk_image import open_disk
+from hyperport.host.specs import parse_disk
 
 from ..host.fault.harness import build
 from ..host.fault.harness import environment as faulty

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from hyperport.engines.base import Check
 from hyperport.errors import ConfigError, EngineError
+
+if TYPE_CHECKING:
+    from hyperport.engines.base import Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class EngineEntry:
         checks: list[Check] = import_module(self.module).check()
         return checks
 
+
+PREFERRED: Final = "kvm"  # what auto looks for first
 
 ENGINES: dict[str, EngineEntry] = {
     entry.name: entry
@@ -68,13 +72,13 @@ def automatic(path: str = "exit", abis: Iterable[str] = ()) -> tuple[EngineEntry
     """What `auto` takes, and why: KVM where it is hardware and serves this path and these ABIs, else Unicorn."""
     from hyperport.engines.kvm import host
 
-    if path not in ENGINES["kvm"].paths:
+    if path not in ENGINES[PREFERRED].paths:
         return ENGINES["unicorn"], f"kvm has no path {path}"
-    if missing := sorted(set(abis) - set(ENGINES["kvm"].abis)):
+    if missing := sorted(set(abis) - set(ENGINES[PREFERRED].abis)):
         return ENGINES["unicorn"], f"kvm has no ABI {', '.join(missing)}"
     try:
         found = host.examine()
     except EngineError as error:
         reason = str(error).removeprefix("kvm: ").partition(" use --engine")[0]  # that is what we do
         return ENGINES["unicorn"], reason.removesuffix(";").removesuffix(", or")
-    return ENGINES["kvm" if found.hardware else "unicorn"], f"/dev/kvm is {found}"
+    return ENGINES[PREFERRED if found.hardware else "unicorn"], f"/dev/kvm is {found}"

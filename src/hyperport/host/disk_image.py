@@ -22,9 +22,9 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from hyperport.config import DiskSpec
 from hyperport.errors import ConfigError, HostError
 from hyperport.host.disk import SECTOR_BYTES, Disk, OverlayDisk, RawDisk
+from hyperport.host.specs import DiskSpec
 
 CD_SECTOR_BYTES: Final = 2048
 LARGEST: Final = (1 << 48) * SECTOR_BYTES  # what a 48-bit sector number reaches
@@ -61,9 +61,9 @@ def open_disk(spec: DiskSpec) -> Disk:
     return disk
 
 
-def open_cdrom(path: Path) -> Disk:
+def open_cdrom(path: Path | str) -> Disk:
     """A CD-ROM image, as a read-only disk of sectors of 512 bytes. Raises ConfigError."""
-    fd, size = _open_image(path, CD_SECTOR_BYTES, "cdrom", write=False)
+    fd, size = _open_image(Path(path), CD_SECTOR_BYTES, "cdrom", write=False)
     return RawDisk(fd, size, False)
 
 

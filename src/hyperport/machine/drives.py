@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from hyperport.config import DiskSpec
 from hyperport.devices.ata_drive import AtaDrive
 from hyperport.devices.atapi_cdrom import AtapiCdrom
 from hyperport.devices.ide_drive import IdeDrive
 from hyperport.errors import ConfigError, HostError
 from hyperport.host.disk import Disk
 from hyperport.host.disk_image import open_cdrom, open_disk
+from hyperport.host.specs import DiskSpec
 
 PLACES: Final = ("hda", "hdb", "hdc", "hdd")  # first and second drive of the primary channel, then of the secondary
 CDROM_PLACES: Final = (2, 3, 0, 1)  # in this order, where no disk is
@@ -23,7 +23,7 @@ CDROM_PLACES: Final = (2, 3, 0, 1)  # in this order, where no disk is
 class Drives:
     """Four places, some with a drive in it. Raises ConfigError for an image that cannot be used."""
 
-    def __init__(self, disks: Sequence[DiskSpec] = (), cdroms: Sequence[Path] = ()) -> None:
+    def __init__(self, disks: Sequence[DiskSpec] = (), cdroms: Sequence[Path | str] = ()) -> None:
         if len(disks) + len(cdroms) > len(PLACES):
             raise ConfigError(f"{len(disks)} disks and {len(cdroms)} CD-ROMs: there are {len(PLACES)} drives in all")
         self.images: dict[str, Disk] = {}

@@ -6,12 +6,12 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from hyperport.config import DiskSpec
 from hyperport.devices.ata_drive import AtaDrive
 from hyperport.devices.atapi_cdrom import AtapiCdrom
 from hyperport.devices.cd_sector import raw_sector
 from hyperport.errors import HostError, HyperportError
 from hyperport.host.disk_image import open_cdrom, open_disk
+from hyperport.host.specs import DiskSpec
 
 from ...devices.ide_host import ABRT, DRQ, ERR, ERROR, UNC, Host
 

@@ -9,22 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperport.config import (
-    NO_ESCAPE,
-    DeviceSpec,
-    DiskSpec,
-    MachineConfig,
-    SerialSpec,
-    load_machine_file,
-    parse_device,
-    parse_disk,
-    parse_escape_key,
-    parse_flat,
-    parse_module,
-    parse_serial,
-    parse_size,
-)
+from hyperport.boot.options import parse_flat, parse_module
+from hyperport.cli.machine_file import load_machine_file
 from hyperport.errors import ConfigError, UsageError
+from hyperport.host.specs import DiskSpec, SerialSpec, parse_disk, parse_serial
+from hyperport.machine.config import MachineConfig
+from hyperport.machine.plugins import DeviceSpec, parse_device
+from hyperport.options import parse_size
+from hyperport.ui.options import NO_ESCAPE, parse_escape_key
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ int main(void)
     ROW("ENV_IDT", offsetof(CPUX86State, idt));
     ROW("ENV_CR", offsetof(CPUX86State, cr));
     ROW("ENV_EFER", offsetof(CPUX86State, efer));
+    ROW("ENV_FPUS", offsetof(CPUX86State, fpus));
     ROW("ENV_SYSENTER_CS", offsetof(CPUX86State, sysenter_cs));
     ROW("ENV_SYSENTER_ESP", offsetof(CPUX86State, sysenter_esp));
     ROW("ENV_SYSENTER_EIP", offsetof(CPUX86State, sysenter_eip));

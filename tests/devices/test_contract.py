@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperport.bus.device import PortDevice
+from hyperport.bus.port_bus import PortBus
 from hyperport.devices import CHIPS, PARTS
 from hyperport.errors import StateError
 from hyperport.lines.attention import Attention
@@ -68,7 +69,29 @@ def test_says_what_it_is(name: str) -> None:
     assert chip.name == name
     assert 1 <= chip.span <= 256
     assert set() < set(chip.widths) <= {1, 2, 4}
-    assert set(chip.postable) <= set(range(chip.span))
+    assert set(chip.widths_at) <= set(range(chip.span))
+    for offset in range(chip.span):
+        assert set() < set(chip.takes(offset)) <= {1, 2, 4}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(steps=STEPS, turn=st.sampled_from(["run", "reset", "load"]))
+def test_each_change_of_an_attribute_is_published(name: str, steps: Guest, turn: str) -> None:
+    """What the bus knows of a chip's registers is what the chip says, whatever has happened."""
+    clock = VirtualClock()
+    chip = make(name, clock)
+    bus = PortBus()
+    bus.attach(chip, 0x100)
+    record = chip.save()
+    run(chip, clock, steps)
+    if turn == "reset":
+        chip.reset()
+    elif turn == "load":
+        chip.load(record)
+    for offset in range(chip.span):
+        sizes = sum(chip.takes(offset))
+        assert chip.attributes_at(offset) >> 6 == 0
+        assert bus.attributes.at(0x100 + offset) == chip.attributes_at(offset) & (sizes | sizes << 3)
 
 
 @pytest.mark.parametrize("name", NAMES)

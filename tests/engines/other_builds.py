@@ -25,7 +25,9 @@ class Image:
     def __init__(self) -> None:
         self.data = bytearray(library_path().read_bytes())
         table, count = struct.unpack_from("<Q", self.data, 32)[0], struct.unpack_from("<H", self.data, 56)[0]
-        headers = [struct.unpack_from("<IIQQQQQQ", self.data, table + 56 * n) for n in range(count)]
+        headers: list[tuple[int, ...]] = [
+            struct.unpack_from("<IIQQQQQQ", self.data, table + 56 * n) for n in range(count)
+        ]
         self.loads = [h for h in headers if h[0] == PT_LOAD]
         at, size = next((h[2], h[5]) for h in headers if h[0] == PT_DYNAMIC)
         self.entries = {DYN.unpack_from(self.data, n)[0]: n for n in range(at, at + size, DYN.size)}

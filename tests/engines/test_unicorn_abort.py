@@ -46,6 +46,30 @@ def one_abort() -> tuple[str, str, bool]:
         return outcome.kind, str(outcome), machine.run(timeout=SECONDS) == outcome
 
 
+class Closer:
+    """A device whose access closes another machine."""
+
+    name = "closer"
+
+    def __init__(self, other: Machine) -> None:
+        self.other = other
+
+    def read(self, offset: int, size: int) -> int:
+        return 0
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.other.close()
+
+
+def abort_after_another_was_closed() -> str:
+    """The kind of outcome of a guest that aborts once its device has closed a machine."""
+    with Machine(memory=2 << 20) as machine, Machine(memory=2 << 20) as other:
+        machine.attach(Closer(other), 0x300)
+        machine.memory.write(CODE, b"\x66\xba\x00\x03\xee" + DIVIDE_BY_ZERO)  # mov dx, 0x300; out dx, al
+        machine.engine.set_state(flat())
+        return machine.run(timeout=SECONDS).kind
+
+
 def held() -> tuple[int, int]:
     """Address space and resident memory of this process in bytes."""
     gc.collect()
@@ -62,7 +86,12 @@ def child() -> None:
     before = held()
     seen += [one_abort() for _ in range(ABORTS)]
     after = held()
-    print(json.dumps({"seen": sorted(set(seen)), "grown": [b - a for a, b in zip(before, after, strict=True)]}))
+    nested = abort_after_another_was_closed()
+    print(
+        json.dumps(
+            {"nested": nested, "seen": sorted(set(seen)), "grown": [b - a for a, b in zip(before, after, strict=True)]}
+        )
+    )
 
 
 def test_aborts_give_their_memory_back() -> None:
@@ -75,6 +104,7 @@ def test_aborts_give_their_memory_back() -> None:
     assert kind == "engine-abort"
     assert "internal check failed" in text
     assert the_same
+    assert report["nested"] == kind
     space, resident = report["grown"]
     assert space < 64 * MIB  # stacks of timer threads that are gone; the code buffers of 300 machines would be 9 GiB
     assert resident < 2 * MIB

@@ -68,7 +68,7 @@ def run(
     guest
         A known guest, see `hyperport list guests`.
     kernel
-        A Linux bzImage, a multiboot kernel, or with --flat a raw image.
+        A Linux bzImage or zImage, a multiboot kernel, or with --flat a raw image.
     initrd
         Initial RAM disk for a Linux kernel.
     append

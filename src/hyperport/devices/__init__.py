@@ -41,6 +41,7 @@ def _ide_channel(_attention: Attention, _clock: Clock) -> Any:
 CHIPS: dict[str, Factory] = {
     "debug-exit": _chip("debug_exit", "DebugExit", "attention"),
     "debugcon": _chip("debugcon", "Debugcon"),
+    "fpu-error": _chip("fpu_error", "FpuError"),
     "i8042": _chip("i8042", "I8042"),
     "parallel-port": _chip("parallel_port", "ParallelPort"),
     "ide": _ide_channel,

@@ -29,6 +29,9 @@ the wires at once, so only an INTA that nobody asked for finds nothing; a CPU th
 The slave's INT falls in every INTA that it serves, even if it rises again at once, since the master latches edges.
 A poll command is an INTA too, one for a single chip: the next read is the pulse and gives the level.
 
+A request that is read. Chips may move their wires only where it makes a difference to the CPU. So `look`, a wire of the
+board's own, goes high before a read of IRR and before a poll, and who hears it brings its wire up to date.
+
 What is kept up to date. Each change ends in update(), which resolves both chips by a few operations on bytes
 and stores the two winners and INTR. So intr() is a load, and a device that moves its wire pays the bill.
 
@@ -42,6 +45,7 @@ from libc.string cimport memset
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.attention cimport ATTENTION_INTR, Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.lines.irq cimport IrqLine
 
 from hyperport.bus.record import check_record
 from hyperport.errors import StateError
@@ -186,11 +190,13 @@ cdef class Pic8259(PortDevice):
     span = 6
 
     cdef Attention attention
+    cdef IrqLine look
     cdef Chip chips[2]
     cdef int intr_level
 
     def __init__(self, Attention attention not None):
         self.attention = attention
+        self.look = IrqLine()
         self.reset()
 
     def reset(self):
@@ -209,6 +215,9 @@ cdef class Pic8259(PortDevice):
         if offset >= MASTER_ELCR:
             return self.chips[offset & 1].elcr
         chip = &self.chips[offset >> 1]
+        if chip.poll or not offset & A0 and not chip.read_isr:
+            self.look.drive(1)
+            self.look.drive(0)
         if chip.poll:
             return self.poll(offset >> 1)
         if offset & A0:
@@ -240,6 +249,10 @@ cdef class Pic8259(PortDevice):
     def pins(self):
         """The pair's pins, as the InterruptController that an engine and the wires take."""
         return Pic8259Pins(self)
+
+    def look_by(self, IrqLine look not None):
+        """Pulse this wire before requests are read."""
+        self.look = look
 
     cdef int acknowledge(self) noexcept nogil:
         cdef Chip *chip = &self.chips[MASTER]

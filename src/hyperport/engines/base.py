@@ -66,6 +66,9 @@ class Engine(Protocol):
     def a20_pin(self) -> Any:
         """The Listener that hears the A20 line (input 0)."""
 
+    def connect_ferr(self, line: Any) -> None:
+        """Give the pin FERR# its wire: it rises with an x87 error while CR0.NE is clear, where the engine can tell."""
+
     @property
     def halted(self) -> bool:
         """True while the vCPU sits in HLT."""

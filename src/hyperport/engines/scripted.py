@@ -60,6 +60,9 @@ class ScriptedEngine:
     def listen(self, listener: Listener) -> None:
         """Host input is not moved: a script has no moment for it."""
 
+    def connect_ferr(self, line: Any) -> None:
+        """There is no FPU to drive it."""
+
     def offer(self, calls: Any, rom_base: int, doorbells: dict[int, int], cpuid_leaves: dict[int, Any]) -> None:
         """A script makes no calls."""
 

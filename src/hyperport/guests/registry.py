@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import platformdirs
 
 from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import recipes
 from hyperport.guests.apt import Apt, Progress
+from hyperport.host.cache import cache_directory
 
 MIB: Final = 1 << 20
 MANIFEST: Final = "manifest.json"
@@ -126,11 +126,6 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
 
     name: str
     versions: dict[str, str]
-
-
-def cache_directory() -> Path:
-    """Where fetched guests and apt's state are kept: $XDG_CACHE_HOME/hyperport, as a rule ~/.cache/hyperport."""
-    return platformdirs.user_cache_path("hyperport", appauthor=False)
 
 
 def find(name: str) -> Guest:

@@ -15,6 +15,7 @@ from hyperport.config import MachineConfig, net_place
 from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
 from hyperport.devices.debugcon import Debugcon
+from hyperport.devices.fpu_error import FpuError
 from hyperport.devices.i8042 import I8042
 from hyperport.devices.ide import IdeChannel
 from hyperport.devices.ne2000 import Ne2000
@@ -108,6 +109,7 @@ class Board:
         self.keys = Keyboard(typed)
         keyboard_lines = (lines.take(1, "i8042"), lines.take(12, "i8042"))
         self.keyboard = I8042(*keyboard_lines, self._reset_line(), IrqLine(a20, 0), typed, clock)
+        self.fpu_error = FpuError(lines.take(13, "fpu-error"))
         self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size)
         self.vga = Vga(clock)
         self.display = Display(self.vga, memory)
@@ -115,6 +117,9 @@ class Board:
         primary = IdeChannel(lines.take(14, "ide"), *self.drives.primary)
         secondary = IdeChannel(lines.take(15, "ide"), *self.drives.secondary)
         self.pit = None if config.kvm_irqchip else Pit8254(clock, lines.take(0, "pit8254"))
+        if self.pit is not None:
+            pins: Any = lines.controller
+            pins.chip.look_by(IrqLine(self.pit, 0))
         self.uarts = self._make_uarts(host.serials)
         cards = self._make_cards(config, host.cables)
 
@@ -127,6 +132,7 @@ class Board:
             (Port92(self._reset_line(), IrqLine(a20, 1)), 0x092, 1, 0),
             (Debugcon(host.debugcon), 0x0E9, 1, 0),
             (PostCode(), 0x0ED, 1, 0),
+            (self.fpu_error, 0x0F0, 2, 0),
             (DebugExit(attention), 0x0F4, 4, 0),
             (secondary, 0x170, 8, 0),
             (primary, 0x1F0, 8, 0),

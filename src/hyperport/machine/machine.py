@@ -101,11 +101,12 @@ class Machine:
             a20_pin=self.engine.a20_pin,
         )
         self.keys, self.display, self.drives = self.board.keys, self.board.display, self.board.drives
+        self.engine.connect_ferr(IrqLine(self.board.fpu_error, 0))
         for chip in self.board.listeners:
             self.engine.listen(chip)
         if self.config.kvm_coalesce:
             kvm_engine: Any = self.engine
-            kvm_engine.coalesce(self.bus.postable())
+            kvm_engine.coalesce(self.bus.attributes)
         for spec in self.config.devices:
             self.attach_python(spec)
         if self.config.kernel is not None:

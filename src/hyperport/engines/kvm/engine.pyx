@@ -30,6 +30,7 @@ from hyperport.time.clock cimport Clock
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.listener cimport Listener
 from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.lines.irq cimport IrqLine
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, POSTED
 from hyperport.cpu.vcpu cimport EFLAGS_IF
 from hyperport.engines.kvm.irqchip cimport KernelIrqchip
@@ -170,13 +171,12 @@ cdef class KvmEngine(KvmVcpu):
             self.rung_by[<int> number] = 1
         self.share_registers(self.vm.has(api.Cap.SYNC_REGS) & 3 == 3)
 
-    def coalesce(self, ports):
-        """Let OUTs to these ports (first, count) wait in the kernel's ring. Raises EngineError if it has none."""
+    def coalesce(self, attributes):
+        """Let OUTs wait in the kernel's ring while PortAttributes let them. Raises EngineError if it has none."""
         page = self.vm.has(api.Cap.COALESCED_MMIO)
         if not page or not self.vm.has(api.Cap.COALESCED_PIO):
             raise EngineError("kvm: the kernel cannot coalesce port writes: it is older than 5.1; leave out --kvm-coalesce")
-        for first, count in ports:
-            self.vm.coalesce(first, count)
+        self.vm.coalesce(attributes)
         self.posted = <kvm_coalesced_mmio_ring *> (<char *> self.vcpu.run + <int> page * PAGE_SIZE)
 
     def signal_on_write(self, port, size, eventfd):
@@ -466,6 +466,9 @@ cdef class KvmEngine(KvmVcpu):
     def interrupts_enabled(self):
         """EFLAGS.IF."""
         return (self.state().eflags & EFLAGS_IF) != 0
+
+    def connect_ferr(self, IrqLine line not None):
+        """FERR# has no end here: KVM does not tell of x87 errors with CR0.NE clear."""
 
     @property
     def a20_pin(self):

@@ -4,15 +4,12 @@ from hyperport.time.clock cimport Clock
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.listener cimport Listener
 
-cdef enum:
-    MAX_LISTENERS = 32
-
 cdef class LookUp:
     cdef Attention attention
     cdef Clock clock
-    cdef list devices
-    cdef void *listeners[MAX_LISTENERS]
-    cdef int count
+    cdef list kept
+    cdef void **listeners
+    cdef Py_ssize_t count
 
     cdef listen(self, Listener listener)
     cdef bint now(self) noexcept nogil

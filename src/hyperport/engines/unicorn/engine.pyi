@@ -6,6 +6,7 @@ from hyperport.io.hypercall import CallTable
 from hyperport.io.path import PortPath
 from hyperport.lines.attention import Attention
 from hyperport.lines.interrupt_controller import InterruptController
+from hyperport.lines.irq import IrqLine
 from hyperport.lines.listener import Listener
 from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
@@ -32,6 +33,7 @@ class UnicornEngine:
     def interrupts_enabled(self) -> bool: ...
     @property
     def a20_pin(self) -> Listener: ...
+    def connect_ferr(self, line: IrqLine) -> None: ...
     def offer(
         self,
         calls: CallTable,

@@ -29,6 +29,7 @@ from libc.string cimport memset
 
 from hyperport.time.clock cimport Clock
 from hyperport.lines.attention cimport Attention
+from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.listener cimport Listener
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
@@ -37,6 +38,7 @@ from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_positio
 from hyperport.engines.shared.look_up cimport LookUp
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fields cimport at, u32, u64
+from hyperport.engines.unicorn.fpu_error cimport install_fpu_error
 from hyperport.engines.unicorn.library cimport (
     Library,
     check_layout,
@@ -96,6 +98,10 @@ cdef void kick(void *context) noexcept nogil:
 # Hooks: all run on the vCPU's thread, inside uc_emu_start, without the GIL. `user` is the engine; `caller` is the
 # return address into translated code, from which the core can restore EIP and flags.
 
+cdef void *current_engine() noexcept nogil:
+    return hp_current()
+
+
 cdef uint8_t in_byte(void *uc, uint32_t port, uintptr_t caller) noexcept nogil:
     if hp_current() == NULL:
         return library.in_byte(uc, port, caller)
@@ -144,7 +150,11 @@ cdef void flush_code(void *cpu) noexcept nogil:
 cdef uint32_t fetch_byte(void *env, uint64_t address) noexcept nogil:
     if hp_current() == NULL:
         return library.fetch_byte(env, address)
-    return filtered_byte(&(<UnicornEngine> hp_current()).filter, library, env, address, hp_return_address(0))
+    cdef uint32_t byte = filtered_byte(&(<UnicornEngine> hp_current()).filter, library, env, address,
+                                       hp_return_address(0))
+    if (<UnicornEngine> hp_current()).first_blocks:
+        (<UnicornEngine> hp_current()).mark_code_at(address)
+    return byte
 
 
 cdef Library *library = NULL
@@ -190,6 +200,7 @@ cdef struct BlockRecord:            # uc_tb of unicorn.h
 
 cdef void on_new_code(void *uc, BlockRecord *block, BlockRecord *previous, void *user) noexcept nogil:
     # A block lies in one page or two; at the top of the linear space the sum wraps.
+    (<UnicornEngine> user).first_blocks = False
     (<UnicornEngine> user).mark_code_at(block.pc)
     if (block.pc ^ (block.pc + block.size - 1)) & PAGE_MASK:
         (<UnicornEngine> user).mark_code_at(block.pc + block.size - 1)
@@ -256,6 +267,7 @@ cdef class UnicornEngine(CallingVcpu):
         self.attention = attention
         self.looks = LookUp(attention, clock)
         self.pin = A20Pin()
+        self.ferr = IrqLine()
         self.lib = load_library()
         self.watch_pages(memory)
         forget_position(&self.filter)
@@ -324,6 +336,7 @@ cdef class UnicornEngine(CallingVcpu):
         check_translator(self.lib)
         redirect_calls(redirections)
         mend_delivery(self.lib)
+        install_fpu_error(current_engine)
         self.find_ram()
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
@@ -381,6 +394,7 @@ cdef class UnicornEngine(CallingVcpu):
             return Stop(StopKind.HALT)
         self.running = True
         self.delivering = False
+        self.first_blocks = True
         begin = u64(self.env, ENV_EIP)[0]
         with nogil:
             hp_set_current(<void *> self)
@@ -561,6 +575,10 @@ cdef class UnicornEngine(CallingVcpu):
     def a20_pin(self):
         """The Listener whose input 0 is A20M#."""
         return self.pin
+
+    def connect_ferr(self, IrqLine line not None):
+        """The wire of FERR#, which rises with each x87 error that CR0.NE does not make #MF."""
+        self.ferr = line
 
     cdef void switch_a20(self, int level) noexcept nogil:
         self.lib.set_a20(self.cpu, level)

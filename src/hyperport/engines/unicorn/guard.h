@@ -89,15 +89,20 @@ static int hp_guarded_start(hp_start_function start, void *uc, uint64_t begin)
     return result;
 }
 
-/* uc_close, which may give up as well: -1. */
+/* uc_close, which may give up as well: -1. Another guest may run on this thread, whose device lets go of this one. */
 static int hp_guarded_close(int (*close)(void *uc), void *uc)
 {
-    int result;
-    if (sigsetjmp(hp_guard_return, 0))
-        return -1;
-    hp_guard_armed = 1;
-    result = close(uc);
-    hp_guard_armed = 0;
+    sigjmp_buf outer;
+    int outer_armed = hp_guard_armed;
+    volatile int result = -1;
+
+    memcpy(&outer, &hp_guard_return, sizeof outer);
+    if (!sigsetjmp(hp_guard_return, 0)) {
+        hp_guard_armed = 1;
+        result = close(uc);
+    }
+    memcpy(&hp_guard_return, &outer, sizeof outer);
+    hp_guard_armed = outer_armed;
     return result;
 }
 

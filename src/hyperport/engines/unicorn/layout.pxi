@@ -38,6 +38,7 @@ cdef enum:
     ENV_IDT = 400
     ENV_CR = 424                    # uint64_t[5]
     ENV_EFER = 592                  # uint64_t
+    ENV_FPUS = 608                  # uint16_t, without TOP
     ENV_SYSENTER_CS = 4800          # uint32_t
     ENV_SYSENTER_ESP = 4808
     ENV_SYSENTER_EIP = 4816

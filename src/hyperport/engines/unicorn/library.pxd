@@ -66,6 +66,7 @@ cdef struct Library:
 cdef Library *load_library() except NULL
 cdef int redirect(bytes name, void *function) except -1
 cdef int redirect_calls(void **functions) except -1
+cdef int replace_helper(const char *name, void *function) except -1
 cdef int check_layout(Library *library, void *uc) except -1
 cdef int guarded_start(start_function start, void *uc, uint64_t begin) noexcept nogil
 cdef void guarded_close(Library *library, void *uc) noexcept nogil

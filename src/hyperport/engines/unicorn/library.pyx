@@ -30,6 +30,7 @@ cdef extern from "guard.h":
     int hp_guarded_close(int (*close)(void *uc) noexcept nogil, void *uc) nogil
     void (*hp_on_invalid_tss)(void *cpu) noexcept nogil
     int hp_install_guard(void *handle)
+    int hp_replace(void *function, void *target)
     int hp_redirect(void *handle, const char *name, void *target)
     char *hp_guard_reason
 
@@ -144,6 +145,15 @@ cdef int redirect_calls(void **functions) except -1:
     fetch."""
     for index, name in enumerate(REDIRECTED):
         redirect(name, functions[<int> index])
+    return 0
+
+
+cdef int replace_helper(const char *name, void *function) except -1:
+    """Make the core's function of this name a jump to another, process-wide."""
+    cdef void *helper = dlsym(handle, name)
+    if helper == NULL or not hp_replace(helper, function):
+        raise EngineError(f"libunicorn's {name.decode()} cannot be replaced: it is another build, or this host forbids it; "
+                          f"{ADVICE}")
     return 0
 
 

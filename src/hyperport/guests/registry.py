@@ -9,11 +9,9 @@ that fetching needs are imported when a guest is fetched.
 from __future__ import annotations
 
 import fcntl
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -176,7 +174,7 @@ def locate(name: str) -> FetchedGuest:
     """
     guest = find(name)
     if guest.recipe is None:
-        folder = Path(str(resources.files("hyperport.guests"))) / "bin"
+        folder = Path(__file__).parent / "bin"
         if not (folder / guest.kernel).is_file():
             raise FetchError(f"guest {name}: {guest.kernel} is not in {folder}; build it with: make build")
         return _fetched(guest, folder, {})
@@ -220,12 +218,12 @@ def fetch(name: str, progress: Progress = lambda _: None) -> FetchedGuest:
         return locate(name)
 
 
-def read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: Path | str) -> Manifest | None:
     """The manifest of a guest's directory; None if there is none that can be read."""
     import msgspec
 
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        return msgspec.json.decode((Path(folder) / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -246,6 +244,8 @@ def _fetched(guest: Guest, folder: Path, versions: dict[str, str]) -> FetchedGue
 
 
 def _make(plan: Plan, name: str, folder: Path, progress: Progress) -> None:
+    import tempfile
+
     import msgspec
 
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,6 @@ import fcntl
 import os
 import stat
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Final
@@ -112,6 +111,8 @@ def _header(size: int) -> bytes:
 
 def _snapshot(path: Path, size: int) -> int:
     """An overlay file without a name: it goes when it is closed, whatever happens."""
+    import tempfile
+
     try:
         with tempfile.TemporaryFile(prefix="hyperport-") as file:
             os.ftruncate(file.fileno(), _data_offset(size) + size)
@@ -161,6 +162,8 @@ def _check_overlay(fd: int, path: Path, base: Path, size: int) -> None:
 
 def _create_overlay(path: Path, size: int) -> None:
     """Make the file beside its place and give it its name when it is whole."""
+    import tempfile
+
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)

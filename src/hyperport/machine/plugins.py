@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,10 +63,12 @@ def load_device_class(path: Path | str, name: str) -> type[Any]:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"device {path}: no such file")
-    spec = importlib.util.spec_from_file_location(f"hyperport_device_{path.stem}", path)
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location(f"hyperport_device_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"device {path}: not a Python file; give FILE.py:Class")
-    module = importlib.util.module_from_spec(spec)
+    module = module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hyperport.errors import ConfigError, UsageError
 from hyperport.options import ISA_IRQS, PORTS, parse_number
@@ -24,6 +24,18 @@ class DeviceSpec:
     base: int
     irq: int | None = None
     options: dict[str, str] = field(default_factory=dict)
+
+    if TYPE_CHECKING:  # for type checkers: what may be given, and not only what is kept
+
+        def __init__(
+            self,
+            *,
+            path: Path | str,
+            class_name: str,
+            base: int,
+            irq: int | None = ...,
+            options: dict[str, str] = ...,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))

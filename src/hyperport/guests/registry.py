@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hyperport.errors import ConfigError, FetchError
+from hyperport.guests.names import INITRAMFS, KERNEL, MEMTEST, STAMP
 from hyperport.options import MIB
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from hyperport.guests.recipes import Plan
 
 MANIFEST: Final = "manifest.json"
-KERNEL: Final = "vmlinuz"
-INITRAMFS: Final = "initramfs.cpio"
-STAMP: Final = "initramfs"  # what recipes.stamp() gives has this name among the versions
-MEMTEST: Final = "memtest86+ia32.bin"
 
 # Words of the kernel's command line for this PC.
 #   console=ttyS0    the first 16550A is the console; with console=tty0 the screen is one as well

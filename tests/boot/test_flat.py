@@ -88,7 +88,7 @@ def test_detect() -> None:
     assert detect(bzimage()) == "linux"
     assert detect(elf([], 0)) == "multiboot"
     assert detect(bytes(4) + multiboot_header()) == "multiboot"
-    assert detect(b"\x7fELF, but no Multiboot header") == "multiboot"
+    assert detect(b"\x7fELF, but no Multiboot header") == "flat"
     assert detect(bytes(8192) + multiboot_header()) == "flat"
     assert detect(b"") == "flat"
 

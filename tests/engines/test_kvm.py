@@ -241,7 +241,7 @@ ON_TICK = "2e ff 06 00 30 50 b0 20 e6 20 58 cf ; inc word [0x3000]; push ax; mov
 
 def test_interrupts_and_their_window(board: Board) -> None:
     board.bus.attach(Pulser(board.line(3)), PORT)
-    board.bus.attach(board.controller, 0x20, 2)
+    board.bus.attach(board.pic, 0x20, 2)
     stop = board.real(TICKS, {0x23: ON_TICK})
     assert stop.kind == StopKind.HALT
     assert board.word(0x3000, 2) == 2
@@ -328,7 +328,7 @@ def test_a_paused_guest_moves_between_engines() -> None:
         boards[engine] = Board(engine)
         wires[engine] = boards[engine].line(3)
         boards[engine].bus.attach(Pulser(wires[engine]), PORT)
-        boards[engine].bus.attach(boards[engine].controller, 0x20, 2)
+        boards[engine].bus.attach(boards[engine].pic, 0x20, 2)
         alarms.append(threading.Timer(LIMIT_S, boards[engine].attention.stop, (StopKind.TIMEOUT,)))
         alarms[-1].start()
     here, there = boards["kvm"], boards["unicorn"]
@@ -339,7 +339,7 @@ def test_a_paused_guest_moves_between_engines() -> None:
     while stop.kind == StopKind.QUIT:
         there.memory.write(0, here.memory.read(0, here.memory.size))
         wires[there.engine.name].set(wires[here.engine.name].level)
-        there.controller.load(here.controller.save())
+        there.pic.load(here.pic.save())
         there.engine.set_state(here.engine.state())
         here, there = there, here
         moves += 1

@@ -12,6 +12,7 @@ from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import apt, registry
 from hyperport.guests.apt import Apt, Progress
 from hyperport.guests.recipes import Plan
+from hyperport.host.cache import cache_directory
 
 
 class FakeApt:
@@ -64,7 +65,7 @@ def test_known_guests_have_what_a_list_shows() -> None:
 
 def test_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert registry.cache_directory() == tmp_path / "x" / "hyperport"
+    assert cache_directory() == tmp_path / "x" / "hyperport"
 
 
 def test_unknown_name() -> None:

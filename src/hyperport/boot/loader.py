@@ -4,31 +4,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hyperport.boot.flat import load_flat
+from hyperport.boot.layout import open_regular
 from hyperport.boot.linux import is_linux, load_linux
-from hyperport.boot.multiboot import ELF_MAGIC, find_header, load_multiboot
+from hyperport.boot.multiboot import find_header, load_multiboot
+from hyperport.boot.naming import HEAD, describe
 from hyperport.errors import ImageError
 
 if TYPE_CHECKING:
     from hyperport.cpu.state import CpuState
     from hyperport.memory.ram import GuestMemory
 
-HEAD_SIZE = 8192  # both boot protocols put their header here
-
 Kind = Literal["linux", "multiboot", "flat"]
 
 
 def detect(image: bytes) -> Kind:
-    """Which loader an image is for; its first 8 KiB are enough.
-
-    An ELF file is for the Multiboot loader even without a header: that one can say what is missing.
-    """
+    """Which loader an image is for; its first 8 KiB are enough."""
     if is_linux(image):
         return "linux"
-    if find_header(image) is not None or image.startswith(ELF_MAGIC):
+    if find_header(image) is not None:
         return "multiboot"
     return "flat"
 
@@ -54,18 +52,19 @@ def load(
         _refuse(kernel, "a flat image", initrd=initrd, append=append, module=modules)
         address, mode = flat
         return load_flat(memory, kernel, address=address, mode="real" if mode == "real" else "protected")
-    try:
-        with kernel.open("rb") as file:
-            kind = detect(file.read(HEAD_SIZE))
-    except OSError as error:
-        raise ImageError(f"kernel {kernel}: {error.strerror}; give a file that can be read") from error
+    with open_regular(kernel, "kernel") as file:
+        head = file.read(HEAD)
+        size = file.seek(0, SEEK_END)
+    if not head:
+        raise ImageError(f"kernel {kernel}: the file is empty; give another")
+    kind = detect(head)
     if kind == "linux":
         _refuse(kernel, "a Linux kernel", module=modules)
         return load_linux(memory, kernel, initrd=initrd, append=append, subarch=subarch)
     if kind == "multiboot":
         _refuse(kernel, "a multiboot kernel", initrd=initrd)
         return load_multiboot(memory, kernel, append=append, modules=modules)
-    raise ImageError(f"kernel {kernel}: neither a bzImage nor a multiboot kernel; for a raw image add --flat ADDR,MODE")
+    raise ImageError(f"kernel {kernel}: {describe(head, size)}")
 
 
 def _refuse(kernel: Path, what: str, **options: object) -> None:

@@ -36,7 +36,7 @@ def _module(given: Any) -> tuple[Path, str]:
 OPTIONS: Final = (
     Option(
         "kernel",
-        "a Linux bzImage, a Multiboot kernel, or with `--flat` a raw image",
+        "a Linux bzImage or zImage, a Multiboot kernel, or with `--flat` a raw image",
         FILE,
         metavar="FILE",
         short="k",

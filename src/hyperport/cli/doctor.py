@@ -76,7 +76,7 @@ def programs() -> Iterator[Finding]:
 
 def cache() -> Iterator[Finding]:
     """Where fetched guests are kept."""
-    from hyperport.guests.registry import cache_directory
+    from hyperport.host.cache import cache_directory
 
     directory = cache_directory()
     existing = next(parent for parent in (directory, *directory.parents) if parent.exists())

@@ -7,8 +7,8 @@ It starts open, as a PC's firmware leaves it, with the 8042's input high.
 
 from libc.stdint cimport uint8_t
 
-from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.listener cimport Listener
 
 from hyperport.bus.record import check_record
 
@@ -20,11 +20,10 @@ cdef enum:
 FIELDS = {"inputs": 2}
 
 
-cdef class A20Gate(PortDevice):
+cdef class A20Gate(Listener):
     """out: high while address line 20 works. It has no ports; it hears its inputs 0 and 1 by on_line."""
 
     name = "a20-gate"
-    span = 1
 
     cdef IrqLine out
     cdef uint8_t inputs

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from hyperport.bus.device import PortDevice
 from hyperport.cpu.state import CpuState
 from hyperport.engines.base import Check, EngineCounters, Stop
 from hyperport.lines.attention import StopKind
+from hyperport.lines.listener import Listener
 
 Step = tuple[str, int, int, int]  # "in" or "out", port, size, value
 
@@ -31,7 +31,7 @@ class ScriptedEngine:
         self.answers: list[int] = []
         self.halted = False
         self.interrupts_enabled = False
-        self.a20_pin = PortDevice()
+        self.a20_pin = Listener()
         self._state = CpuState()
 
     def play(self, steps: Iterable[Step]) -> None:
@@ -57,8 +57,11 @@ class ScriptedEngine:
         """Fire the timers that are due."""
         self.clock.fire_due()
 
-    def listen(self, device: PortDevice) -> None:
+    def listen(self, listener: Listener) -> None:
         """Host input is not moved: a script has no moment for it."""
+
+    def connect_ferr(self, line: Any) -> None:
+        """There is no FPU to drive it."""
 
     def offer(self, calls: Any, rom_base: int, doorbells: dict[int, int], cpuid_leaves: dict[int, Any]) -> None:
         """A script makes no calls."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from hyperport.errors import ConfigError, FetchError
 from hyperport.guests.names import INITRAMFS, KERNEL, MEMTEST, STAMP
+from hyperport.host.cache import cache_directory
 from hyperport.options import MIB
 
 if TYPE_CHECKING:
@@ -147,13 +148,6 @@ class Manifest:
 
     name: str
     versions: dict[str, str]
-
-
-def cache_directory() -> Path:
-    """Where fetched guests and apt's state are kept: $XDG_CACHE_HOME/hyperport, as a rule ~/.cache/hyperport."""
-    import platformdirs
-
-    return platformdirs.user_cache_path("hyperport", appauthor=False)
 
 
 def find(name: str) -> Guest:

@@ -13,7 +13,7 @@ at the last flush or newer. Bits only ever get set, so a page of the map that wa
 docs/decisions/0013 has the format.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.errno cimport EINTR, EIO, ENXIO, EROFS, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -122,7 +122,7 @@ cdef class Disk:
         """count sectors as bytes. Raises AccessError outside the disk, HostError if the host fails."""
         self._check(first, count)
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> count * SECTOR)
-        self._raise(self.read(first, count, <uint8_t *> PyBytes_AS_STRING(data)))
+        self._raise(self.read(first, count, <uint8_t *> PyBytes_AsString(data)))
         return data
 
     def write_sectors(self, uint64_t first, bytes data):
@@ -130,7 +130,7 @@ cdef class Disk:
         if len(data) % SECTOR:
             raise AccessError(f"disk: {len(data)} bytes are no whole number of sectors of {SECTOR}")
         self._check(first, <uint32_t> (len(data) // SECTOR))
-        self._raise(self.write(first, <uint32_t> (len(data) // SECTOR), <const uint8_t *> PyBytes_AS_STRING(data)))
+        self._raise(self.write(first, <uint32_t> (len(data) // SECTOR), <const uint8_t *> PyBytes_AsString(data)))
 
     def sync(self):
         """Flush. Raises HostError if the host fails."""

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hyperport.bus.device import PortDevice
 from hyperport.bus.port_bus import PortBus
 from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
 from hyperport.devices.debugcon import Debugcon
+from hyperport.devices.fpu_error import FpuError
 from hyperport.devices.i8042 import I8042
 from hyperport.devices.ide import IdeChannel
 from hyperport.devices.ne2000 import Ne2000
@@ -34,7 +34,9 @@ from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.host.specs import NetSpec
 from hyperport.lines.attention import Attention, StopKind, StopPin
+from hyperport.lines.interrupt_controller import InterruptController
 from hyperport.lines.irq import IrqLine, SharedLine
+from hyperport.lines.listener import Listener
 from hyperport.machine.config import MachineConfig
 from hyperport.machine.drives import Drives
 from hyperport.memory.ram import GuestMemory
@@ -55,7 +57,7 @@ Row = tuple[Any, int, int, int]  # chip, first port, ports, offset of the first
 class InterruptLines:
     """The sixteen lines of the ISA bus and who drives them. owners: line -> name."""
 
-    def __init__(self, controller: PortDevice) -> None:
+    def __init__(self, controller: InterruptController) -> None:
         self.controller = controller
         self.owners: dict[int, str] = {CASCADE: "the second PIC"}
 
@@ -104,7 +106,7 @@ class Board:
         memory: GuestMemory,
         attention: Attention,
         clock: Clock,
-        a20_pin: PortDevice,
+        a20_pin: Listener,
         timing: bool = True,
     ) -> None:
         self.lines = lines
@@ -118,6 +120,7 @@ class Board:
         self.keys = Keyboard(typed)
         keyboard_lines = (lines.take(1, "i8042"), lines.take(12, "i8042"))
         self.keyboard = I8042(*keyboard_lines, self._reset_line(), IrqLine(a20, 0), typed, clock)
+        self.fpu_error = FpuError(lines.take(13, "fpu-error"))
         self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size)
         self.vga = Vga(clock)
         self.display = Display(self.vga, memory)
@@ -125,6 +128,9 @@ class Board:
         primary = IdeChannel(lines.take(14, "ide"), *self.drives.primary)
         secondary = IdeChannel(lines.take(15, "ide"), *self.drives.secondary)
         self.pit = Pit8254(clock, lines.take(0, "pit8254")) if timing else None
+        if self.pit is not None:
+            pins: Any = lines.controller
+            pins.chip.look_by(IrqLine(self.pit, 0))
         self.uarts = self._make_uarts(host.serials)
         cards = self._make_cards(config, host.cables)
 
@@ -137,6 +143,7 @@ class Board:
             (Port92(self._reset_line(), IrqLine(a20, 1)), 0x092, 1, 0),
             (Debugcon(host.debugcon), 0x0E9, 1, 0),
             (PostCode(), 0x0ED, 1, 0),
+            (self.fpu_error, 0x0F0, 2, 0),
             (DebugExit(attention), 0x0F4, 4, 0),
             (secondary, 0x170, 8, 0),
             (primary, 0x1F0, 8, 0),
@@ -160,7 +167,7 @@ class Board:
             bus.attach(chip, port, count, offset)
         for chip in bus.devices():
             chip.reset()
-        self.listeners: tuple[PortDevice, ...] = (*self.uarts, self.keyboard, *(card for card, _ in cards))
+        self.listeners: tuple[Listener, ...] = (*self.uarts, self.keyboard, *(card for card, _ in cards))
 
     def _reset_line(self) -> IrqLine:
         return IrqLine(self.reset_pin, StopKind.RESET)
@@ -170,7 +177,8 @@ class Board:
         if self.pit is None:
             self.lines.owners[0] = "the kernel's timer"
             return ()
-        pic = self.lines.controller
+        pins: Any = self.lines.controller
+        pic = pins.chip
         return (
             (pic, 0x020, 2, 0),
             (pic, 0x0A0, 2, 2),

@@ -25,6 +25,7 @@ from hyperport.io import PATHS
 from hyperport.io.hypercall import CallTable
 from hyperport.io.path import PortPath
 from hyperport.lines.attention import Attention
+from hyperport.lines.irq import IrqLine
 from hyperport.machine.board import Board, HostSide, InterruptLines
 from hyperport.machine.config import OWN_OPTIONS, MachineConfig
 from hyperport.memory.ram import GuestMemory
@@ -57,7 +58,7 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
     entry = _engine_entry(config)
     module = import_module(entry.module)
     kernels = module.interrupt_controller(config) if hasattr(module, "interrupt_controller") else None
-    controller = kernels or Pic8259(attention)
+    controller = kernels or Pic8259(attention).pins()
     path = PATHS[config.io](bus)
     engine: Engine = entry.load()(memory, path, controller, attention, clock)
     if config.io == "hypercall":
@@ -74,6 +75,7 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         a20_pin=engine.a20_pin,
         timing=kernels is None,
     )
+    engine.connect_ferr(IrqLine(board.fpu_error, 0))
     for chip in board.listeners:
         engine.listen(chip)
     if hasattr(module, "join"):

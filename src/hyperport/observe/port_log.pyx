@@ -6,7 +6,7 @@ Recording takes no GIL and allocates nothing, so it may stay on for a real guest
 remembered by port: a log that is not whole for a port says so and is never taken for one that is.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -96,8 +96,8 @@ cdef class PortLog(PortObserver):
         cdef uint64_t length = <uint64_t> entry.size * entry.count, at = entry.begin % DATA_SIZE
         cdef uint64_t head = min(length, DATA_SIZE - at)
         cdef bytes copy = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> length)
-        memcpy(PyBytes_AS_STRING(copy), self.data + at, head)
-        memcpy(PyBytes_AS_STRING(copy) + head, self.data, length - head)
+        memcpy(PyBytes_AsString(copy), self.data + at, head)
+        memcpy(PyBytes_AsString(copy) + head, self.data, length - head)
         return copy
 
     def complete(self, uint16_t port):

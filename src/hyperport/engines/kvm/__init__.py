@@ -28,7 +28,7 @@ def interrupt_controller(config: Any) -> Any:
 def join(engine: Any, bus: Any, config: Any) -> None:
     """What the engine's own options want of the machine once all chips are there."""
     if config.kvm_coalesce:
-        engine.coalesce(bus.postable())
+        engine.coalesce(bus.attributes)
 
 
 def check() -> list[Check]:

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from hyperport.io.hypercall cimport CallTable
 from hyperport.lines.attention cimport Attention
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.engines.shared.look_up cimport LookUp
 from hyperport.engines.kvm.structs cimport kvm_coalesced_mmio_ring
@@ -21,7 +21,7 @@ cdef class KvmEngine(KvmVcpu):
     cdef readonly PortPath path
     cdef InterruptController controller
     cdef Attention attention
-    cdef PortDevice pin
+    cdef Listener pin
     cdef LookUp looks
     cdef CallTable calls
     cdef uint64_t rom_base

@@ -28,8 +28,9 @@ from libc.string cimport memcpy, memset
 from hyperport.io.hypercall cimport BY_INT, BY_VMCALL, CALL_AGAIN, CALL_DONE, CallTable
 from hyperport.time.clock cimport Clock
 from hyperport.lines.attention cimport Attention
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.lines.irq cimport IrqLine
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, POSTED
 from hyperport.cpu.vcpu cimport EFLAGS_IF
 from hyperport.engines.kvm.irqchip cimport KernelIrqchip
@@ -124,7 +125,7 @@ cdef class KvmEngine(KvmVcpu):
         self.controller = controller
         self.attention = attention
         self.looks = LookUp(attention, clock)
-        self.pin = PortDevice()         # KVM has no A20 gate: address line 20 always passes
+        self.pin = Listener()         # KVM has no A20 gate: address line 20 always passes
         self.ram.base = memory.base
         self.ram.size = memory.size
         self.ram.hole = HOLE
@@ -170,13 +171,12 @@ cdef class KvmEngine(KvmVcpu):
             self.rung_by[<int> number] = 1
         self.share_registers(self.vm.has(api.Cap.SYNC_REGS) & 3 == 3)
 
-    def coalesce(self, ports):
-        """Let OUTs to these ports (first, count) wait in the kernel's ring. Raises EngineError if it has none."""
+    def coalesce(self, attributes):
+        """Let OUTs wait in the kernel's ring while PortAttributes let them. Raises EngineError if it has none."""
         page = self.vm.has(api.Cap.COALESCED_MMIO)
         if not page or not self.vm.has(api.Cap.COALESCED_PIO):
             raise EngineError("kvm: the kernel cannot coalesce port writes: it is older than 5.1; leave out --kvm-coalesce")
-        for first, count in ports:
-            self.vm.coalesce(first, count)
+        self.vm.coalesce(attributes)
         self.posted = <kvm_coalesced_mmio_ring *> (<char *> self.vcpu.run + <int> page * PAGE_SIZE)
 
     def signal_on_write(self, port, size, eventfd):
@@ -207,9 +207,9 @@ cdef class KvmEngine(KvmVcpu):
         if self.vm is not None:
             self.release()
 
-    def listen(self, PortDevice device not None):
-        """Let device hear on_input() when host input has arrived."""
-        self.looks.listen(device)
+    def listen(self, Listener listener not None):
+        """Let listener hear on_input() when host input has arrived."""
+        self.looks.listen(listener)
 
     # Running.
 
@@ -467,9 +467,12 @@ cdef class KvmEngine(KvmVcpu):
         """EFLAGS.IF."""
         return (self.state().eflags & EFLAGS_IF) != 0
 
+    def connect_ferr(self, IrqLine line not None):
+        """FERR# has no end here: KVM does not tell of x87 errors with CR0.NE clear."""
+
     @property
     def a20_pin(self):
-        """A PortDevice that hears the A20 line and does nothing: KVM cannot mask addresses."""
+        """A Listener that hears the A20 line and does nothing: KVM cannot mask addresses."""
         return self.pin
 
     def counters(self):

@@ -85,7 +85,7 @@ def cache_key() -> list[str]:
 
 def cache_file() -> Path:
     """kvm.json in the cache directory."""
-    from hyperport.guests.registry import cache_directory
+    from hyperport.host.cache import cache_directory
 
     return cache_directory() / "kvm.json"
 

@@ -9,6 +9,7 @@ cdef struct CodeFilter:         # where the translator is in the bytes of one in
     uint64_t second_byte        # of a UD2 that was begun
     uint32_t prefixes           # how many so far
     uint32_t locked             # LOCK among them
+    char *tcg                   # the TCGContext
 
 cdef void forget_position(CodeFilter *filter) noexcept nogil
 cdef uint32_t filtered_byte(CodeFilter *filter, Library *library, void *env, uint64_t address,

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""What the core's translator gets to read in place of port instructions that it would get wrong.
+"""What the core's translator gets to read in place of instructions that it would get wrong.
 
 Two things come too late in the helpers that IN and OUT call. INS has by then stored a 0 where the data are to go, and
 with a count of 0, or a page that is not there, no helper is called at all: no permission would be checked. And the core
-takes LOCK before a port instruction for no prefix at all. So the translator reads
+looks at LOCK in few places: before most instructions it means nothing to it, and BT, BTS, BTR and BTC of a register
+with LOCK it translates to an access at no address, on which it gives up. So the translator reads
 
     HLT     for INS and OUTS, where CPL and IOPL alone do not allow ports (and so CPL is not 0): #GP(0), at the
             instruction and before any of its effects. PortPath.on_fault() then looks at the bytes in memory.
-    UD2     for a port instruction with LOCK: #UD.
+    UD2     for an instruction with LOCK that cannot be locked, or whose destination is a register: #UD (SDM vol. 2A,
+            LOCK).
 
 It reads code byte by byte, by one function. Calls for opcodes come from one place in the core: the place that the
-first call of all comes from. After a prefix comes an opcode again.
+first call of all comes from. After a prefix comes an opcode again. And since each instruction is read here before it is
+translated, here is where a block is ended that would grow too large: translator_limits.pxd.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
@@ -20,6 +23,7 @@ from libc.string cimport memset
 from hyperport.cpu.vcpu cimport EFLAGS_VM
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.library cimport Library
+from hyperport.engines.unicorn.translator_limits cimport end_block_in_time
 
 include "layout.pxi"
 
@@ -30,6 +34,9 @@ cdef enum:
     HLT = 0xF4
     UD2_FIRST = 0x0F
     UD2_SECOND = 0x0B
+
+    TWO_BYTES = 0x0F
+    REGISTER_FORM = 0xC0        # ModRM with mod 3
 
     PREFIX = 1
     STRING = 2
@@ -51,6 +58,36 @@ for _kind, _opcodes in (
         KIND[_opcode] = _kind
 
 
+# Instructions that LOCK may stand before, by opcode: a bit for each value of ModRM.reg.
+cdef uint8_t[256] LOCKABLE
+cdef uint8_t[256] LOCKABLE_0F
+memset(LOCKABLE, 0, sizeof(LOCKABLE))
+memset(LOCKABLE_0F, 0, sizeof(LOCKABLE_0F))
+for _opcode in bytes.fromhex("00010809101118192021282930318687"):
+    LOCKABLE[_opcode] = 0xFF            # ADD OR ADC SBB AND SUB XOR, XCHG
+for _opcode in bytes.fromhex("80818283"):
+    LOCKABLE[_opcode] = 0x7F            # the same with an immediate; 7 is CMP
+LOCKABLE[0xF6] = LOCKABLE[0xF7] = 0x0C  # NOT NEG
+LOCKABLE[0xFE] = LOCKABLE[0xFF] = 0x03  # INC DEC
+for _opcode in bytes.fromhex("abb3bbb0b1c0c1"):
+    LOCKABLE_0F[_opcode] = 0xFF         # BTS BTR BTC, CMPXCHG, XADD
+LOCKABLE_0F[0xBA] = 0xE0                # BTS BTR BTC with an immediate
+LOCKABLE_0F[0xC7] = 0x02                # CMPXCHG8B
+
+
+cdef bint can_be_locked(Library *library, void *env, uint64_t address, uint32_t opcode) noexcept nogil:
+    """May LOCK stand before the instruction whose opcode is at address? Reads no byte that the CPU does not read."""
+    cdef uint32_t by_reg = LOCKABLE[opcode]
+    cdef uint32_t modrm
+    if opcode == TWO_BYTES:
+        address += 1
+        by_reg = LOCKABLE_0F[library.fetch_byte(env, address)]
+    if by_reg == 0:
+        return False
+    modrm = library.fetch_byte(env, address + 1)
+    return modrm < REGISTER_FORM and by_reg >> (modrm >> 3 & 7) & 1
+
+
 cdef inline bint ports_need_map(char *env) noexcept nogil:
     """Does the I/O map decide, or nothing at all allow ports?"""
     cdef uint64_t eflags = u64(env, ENV_EFLAGS)[0]
@@ -70,6 +107,7 @@ cdef uint32_t filtered_byte(CodeFilter *filter, Library *library, void *env, uin
     global opcode_caller
     cdef uint32_t byte, kind
     cdef bint continued = filter.next_opcode == address
+    end_block_in_time(filter.tcg)
     if opcode_caller == 0:
         opcode_caller = caller
     if filter.second_byte == address:
@@ -92,7 +130,7 @@ cdef uint32_t filtered_byte(CodeFilter *filter, Library *library, void *env, uin
                 filter.second_byte = address + 1
                 return UD2_FIRST
             filter.next_opcode = address + 1
-    elif KIND[byte] and filter.locked:
+    elif filter.locked and not can_be_locked(library, env, address, byte):
         filter.second_byte = address + 1
         return UD2_FIRST
     elif KIND[byte] == STRING and ports_need_map(<char *> env):

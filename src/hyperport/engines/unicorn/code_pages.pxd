@@ -19,6 +19,7 @@ cdef class TrackedVcpu(UnicornVcpu):
     cdef CodePage *pages
     cdef void *low_ram          # MemoryRegion of the core, below the hole
     cdef void *high_ram         # and above it
+    cdef bint first_blocks      # of a run: the core does not tell of the first that it translates
 
     cdef watch_pages(self, GuestMemory memory)
     cdef void find_ram(self) noexcept

@@ -2,7 +2,7 @@
 # cython: language_level=3
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.engines.shared.look_up cimport LookUp
 from hyperport.engines.unicorn.code_filter cimport CodeFilter
@@ -25,11 +25,12 @@ cdef struct Site:           # what is known of one place in translated code that
 cdef class UnicornEngine(CallingVcpu):
     cdef readonly PortPath path
     cdef InterruptController controller
-    cdef PortDevice pin
+    cdef Listener pin
     cdef LookUp looks
     cdef Site sites[SITES]
     cdef CodeFilter filter
     cdef readonly str dead
+    cdef bint delivering        # an event other than INT n
     cdef uint64_t exception_count[256]
     cdef uint64_t software_count[256]
     cdef uint64_t interrupt_count[256]

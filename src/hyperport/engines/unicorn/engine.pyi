@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from hyperport.bus.device import PortDevice
 from hyperport.cpu.cpuid import Leaf
 from hyperport.cpu.state import CpuState
 from hyperport.engines.base import EngineCounters, Stop
@@ -7,6 +6,8 @@ from hyperport.io.hypercall import CallTable
 from hyperport.io.path import PortPath
 from hyperport.lines.attention import Attention
 from hyperport.lines.interrupt_controller import InterruptController
+from hyperport.lines.irq import IrqLine
+from hyperport.lines.listener import Listener
 from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
 
@@ -23,7 +24,7 @@ class UnicornEngine:
         attention: Attention,
         clock: Clock,
     ) -> None: ...
-    def listen(self, device: PortDevice) -> None: ...
+    def listen(self, listener: Listener) -> None: ...
     def run(self) -> Stop: ...
     def look_up(self) -> None: ...
     @property
@@ -31,7 +32,8 @@ class UnicornEngine:
     @property
     def interrupts_enabled(self) -> bool: ...
     @property
-    def a20_pin(self) -> PortDevice: ...
+    def a20_pin(self) -> Listener: ...
+    def connect_ferr(self, line: IrqLine) -> None: ...
     def offer(
         self,
         calls: CallTable,

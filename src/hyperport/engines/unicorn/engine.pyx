@@ -29,22 +29,27 @@ from libc.string cimport memset
 
 from hyperport.time.clock cimport Clock
 from hyperport.lines.attention cimport Attention
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.listener cimport Listener
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
 from hyperport.engines.shared.look_up cimport LookUp
+from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fields cimport at, u32, u64
+from hyperport.engines.unicorn.fpu_error cimport install_fpu_error
 from hyperport.engines.unicorn.library cimport (
     Library,
     check_layout,
     guard_reason,
+    guarded_close,
     guarded_start,
     load_library,
     redirect_calls,
     tlb_fill_function,
 )
+from hyperport.engines.unicorn.translator_check cimport check_translator
 from hyperport.io.hypercall cimport CallTable
 from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT
 from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
@@ -92,6 +97,10 @@ cdef void kick(void *context) noexcept nogil:
 
 # Hooks: all run on the vCPU's thread, inside uc_emu_start, without the GIL. `user` is the engine; `caller` is the
 # return address into translated code, from which the core can restore EIP and flags.
+
+cdef void *current_engine() noexcept nogil:
+    return hp_current()
+
 
 cdef uint8_t in_byte(void *uc, uint32_t port, uintptr_t caller) noexcept nogil:
     if hp_current() == NULL:
@@ -141,7 +150,11 @@ cdef void flush_code(void *cpu) noexcept nogil:
 cdef uint32_t fetch_byte(void *env, uint64_t address) noexcept nogil:
     if hp_current() == NULL:
         return library.fetch_byte(env, address)
-    return filtered_byte(&(<UnicornEngine> hp_current()).filter, library, env, address, hp_return_address(0))
+    cdef uint32_t byte = filtered_byte(&(<UnicornEngine> hp_current()).filter, library, env, address,
+                                       hp_return_address(0))
+    if (<UnicornEngine> hp_current()).first_blocks:
+        (<UnicornEngine> hp_current()).mark_code_at(address)
+    return byte
 
 
 cdef Library *library = NULL
@@ -187,6 +200,7 @@ cdef struct BlockRecord:            # uc_tb of unicorn.h
 
 cdef void on_new_code(void *uc, BlockRecord *block, BlockRecord *previous, void *user) noexcept nogil:
     # A block lies in one page or two; at the top of the linear space the sum wraps.
+    (<UnicornEngine> user).first_blocks = False
     (<UnicornEngine> user).mark_code_at(block.pc)
     if (block.pc ^ (block.pc + block.size - 1)) & PAGE_MASK:
         (<UnicornEngine> user).mark_code_at(block.pc + block.size - 1)
@@ -224,10 +238,9 @@ cdef void on_host_write(void *context, uint64_t address, uint64_t length) noexce
             (<UnicornEngine> context).forget_code(page)
 
 
-cdef class A20Pin(PortDevice):
+cdef class A20Pin(Listener):
     """Input 0 is the CPU's A20M# pin, high when address line 20 passes."""
 
-    name = "a20-pin"
     cdef void *engine
 
     cdef void on_line(self, int number, int level) noexcept nogil:
@@ -254,6 +267,7 @@ cdef class UnicornEngine(CallingVcpu):
         self.attention = attention
         self.looks = LookUp(attention, clock)
         self.pin = A20Pin()
+        self.ferr = IrqLine()
         self.lib = load_library()
         self.watch_pages(memory)
         forget_position(&self.filter)
@@ -314,11 +328,15 @@ cdef class UnicornEngine(CallingVcpu):
         check_layout(self.lib, self.uc)
         self.cpu = <char *> at(<char *> self.uc, UC_CPU)
         self.env = <char *> at(self.cpu, CPU_ENV_PTR)
+        self.filter.tcg = <char *> at(<char *> self.uc, UC_TCG)
         (<uint8_t *> self.uc)[UC_NO_EXIT_REQUEST] = 1
         cpu_class = at(self.cpu, CPU_CLASS)
         plain_tlb_fill = self.lib.tlb_fill
         library = self.lib
+        check_translator(self.lib)
         redirect_calls(redirections)
+        mend_delivery(self.lib)
+        install_fpu_error(current_engine)
         self.find_ram()
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
@@ -330,7 +348,7 @@ cdef class UnicornEngine(CallingVcpu):
         self.forget_sites()
 
     cdef void release(self) noexcept:
-        """Let go of whoever could still call us, then of the CPU; one that died inside the library stays as it is."""
+        """Let go of whoever could still call us, then of the CPU."""
         if self.uc == NULL:
             return
         if self.memory.invalidate_context == <void *> self:
@@ -338,8 +356,7 @@ cdef class UnicornEngine(CallingVcpu):
         if self.attention.kick_context == self.cpu:
             self.attention.kick = ignore_kick
         (<A20Pin> self.pin).engine = NULL
-        if self.dead is None:
-            self.lib.close(self.uc)
+        guarded_close(self.lib, self.uc)
         self.uc = NULL
         self.cpu = NULL
         self.env = NULL
@@ -355,9 +372,9 @@ cdef class UnicornEngine(CallingVcpu):
 
     # Running.
 
-    def listen(self, PortDevice device not None):
-        """Let device hear on_input() when host input has arrived."""
-        self.looks.listen(device)
+    def listen(self, Listener listener not None):
+        """Let listener hear on_input() when host input has arrived."""
+        self.looks.listen(listener)
 
     def run(self):
         """Run until HLT, a stop request, a triple fault or an abort of the engine; returns a Stop."""
@@ -376,6 +393,8 @@ cdef class UnicornEngine(CallingVcpu):
         if self.halted and not self.controller.intr():
             return Stop(StopKind.HALT)
         self.running = True
+        self.delivering = False
+        self.first_blocks = True
         begin = u64(self.env, ENV_EIP)[0]
         with nogil:
             hp_set_current(<void *> self)
@@ -415,7 +434,9 @@ cdef class UnicornEngine(CallingVcpu):
         # Not cleared here: that could undo a kick which came after the flags were read.
         vector = self.controller.acknowledge() & 0xFF
         self.interrupt_count[vector] += 1
+        self.delivering = True
         self.lib.do_hardware_interrupt(self.env, vector, 1)
+        self.delivering = False
         return True
 
     def look_up(self):
@@ -495,6 +516,8 @@ cdef class UnicornEngine(CallingVcpu):
         cdef char *env = self.env
         cdef uint64_t next_eip, cs_base
         cdef uint32_t length = 2
+        cdef bint external = self.delivering        # still set: this is a fault of that delivery
+        self.delivering = False
         if u32(env, ENV_EXCEPTION_IS_INT)[0] and vector != VECTOR_UD:
             # The core has already moved EIP past the INT; a fault during delivery must point at it.
             next_eip = u64(env, ENV_EXCEPTION_NEXT_EIP)[0]
@@ -509,6 +532,7 @@ cdef class UnicornEngine(CallingVcpu):
         else:
             if vector == VECTOR_PF and self.string_call_faulted():
                 return
+            vector = fault_of_delivery(self.cpu, vector, external)
             self.exception_count[vector] += 1
             if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0]:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
@@ -516,7 +540,9 @@ cdef class UnicornEngine(CallingVcpu):
                 if self.path.on_fault(self):
                     return
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
+            self.delivering = True
         self.lib.do_interrupt(self.cpu)
+        self.delivering = False
 
     cdef void guest_sysenter(self) noexcept nogil:
         """SYSENTER (SDM vol. 2B): flat ring-0 CS and SS from the MSR, IF and VM cleared."""
@@ -547,8 +573,12 @@ cdef class UnicornEngine(CallingVcpu):
 
     @property
     def a20_pin(self):
-        """The PortDevice whose input 0 is A20M#."""
+        """The Listener whose input 0 is A20M#."""
         return self.pin
+
+    def connect_ferr(self, IrqLine line not None):
+        """The wire of FERR#, which rises with each x87 error that CR0.NE does not make #MF."""
+        self.ferr = line
 
     cdef void switch_a20(self, int level) noexcept nogil:
         self.lib.set_a20(self.cpu, level)

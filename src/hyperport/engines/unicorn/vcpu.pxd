@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.cpu.vcpu cimport GuestCpu
 from hyperport.engines.unicorn.library cimport Library
+from hyperport.lines.irq cimport IrqLine
 
 cdef enum:
     MAX_LEAVES = 64
@@ -16,6 +17,7 @@ cdef class UnicornVcpu(GuestCpu):
     cdef void *uc
     cdef char *cpu
     cdef char *env
+    cdef IrqLine ferr           # the pin FERR#: see fpu_error.pyx
     cdef bint running
     cdef CpuidLeaf leaves[MAX_LEAVES]
     cdef int leaf_count

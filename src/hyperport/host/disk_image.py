@@ -17,7 +17,6 @@ import fcntl
 import os
 import stat
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Final
@@ -130,6 +129,8 @@ def _header(size: int) -> bytes:
 
 def _snapshot(path: Path, size: int) -> int:
     """An overlay file without a name: it goes when it is closed, whatever happens."""
+    import tempfile
+
     folder = tempfile.gettempdir()
     try:
         fd = _nameless_file(folder)
@@ -145,6 +146,8 @@ def _snapshot(path: Path, size: int) -> int:
 
 def _nameless_file(folder: str) -> int:
     """An open file in a folder, without a name. Raises OSError."""
+    import tempfile
+
     try:
         return os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
     except OSError:  # this file system or kernel cannot: make it by hand, which says why if it cannot be made at all
@@ -200,6 +203,8 @@ def _check_overlay(fd: int, path: Path, base: Path, size: int) -> None:
 
 def _create_overlay(path: Path, size: int) -> None:
     """Make the file beside its place and give it its name when it is whole."""
+    import tempfile
+
     try:
         with tempfile.NamedTemporaryFile(prefix=f".{path.name}-", dir=path.parent, delete=False) as file:
             temporary = Path(file.name)

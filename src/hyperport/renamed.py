@@ -106,10 +106,7 @@ RENAMED: Final[dict[str, str]] = {
     "hyperport.observe.stats:port_rows": "hyperport.machine.statistics:port_rows",
     "hyperport.observe.stats:run_statistics": "hyperport.machine.statistics:run_statistics",
     "hyperport.paths:PATHS": "hyperport.io:PATHS",
-    "hyperport.ui.console:Channel": "hyperport.host.channel:Channel",
-    "hyperport.ui.console:FileChannel": "hyperport.host.channel:FileChannel",
-    "hyperport.ui.console:PtyChannel": "hyperport.host.channel:PtyChannel",
-    "hyperport.ui.console:UnixChannel": "hyperport.host.channel:UnixChannel",
+    "hyperport.ui.console:UnixChannel": "hyperport.host.unix_channel:UnixChannel",
 }
 
 

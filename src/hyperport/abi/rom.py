@@ -17,7 +17,7 @@ import re
 import struct
 from collections.abc import Iterable
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Final
 
 from hyperport.abi.convention import Image
@@ -60,7 +60,7 @@ RomImage = Image  # doorbells: number of the VMI call
 def _code() -> tuple[bytes, dict[int, tuple[int, Relocation]]]:
     """The assembled guest/rom/vmi.S, and what its table offers: number -> (offset, type)."""
     try:
-        code = resources.files("hyperport.abi").joinpath("vmi.bin").read_bytes()
+        code = (Path(__file__).parent / "vmi.bin").read_bytes()
     except FileNotFoundError:
         raise HostError("the VMI ROM's code (hyperport/abi/vmi.bin) is not built: run `make build`") from None
     (table,) = struct.unpack_from("<H", code, ANSWERS_AT)

@@ -31,8 +31,7 @@ def version() -> str:
 
 def obey(tokens: Sequence[str]) -> int:
     """Do what the words of a command line say; returns the exit status."""
-    from hyperport.cli.completion import COMPLETE, INSTALL, complete, install
-    from hyperport.cli.options import VERBS
+    from hyperport.cli.options import COMPLETE, INSTALL, VERBS
     from hyperport.cli.parser import help_of, overview, parse
 
     first = tokens[0] if tokens else "--help"
@@ -42,10 +41,10 @@ def obey(tokens: Sequence[str]) -> int:
     if first == "--version":
         print(version())
         return STATUS_OK
-    if first == COMPLETE:
-        return complete(tokens[1:])
-    if first == INSTALL:
-        return install(tokens[1:])
+    if first in (COMPLETE, INSTALL):
+        from hyperport.cli.completion import complete, install
+
+        return complete(tokens[1:]) if first == COMPLETE else install(tokens[1:])
     if first not in VERBS:
         kind = "option" if first.startswith("-") else "verb"
         raise UsageError(f"Unknown {kind}: {first}; verbs are {', '.join(VERBS)}. See --help.")

@@ -15,6 +15,8 @@ from hyperport.ui.options import OPTIONS as UI
 STATUS_OF_GUEST: Final = "guest"
 STATUSES: Final = ("vmm", STATUS_OF_GUEST)
 SHELLS: Final = ("bash", "zsh", "fish")
+COMPLETE: Final = "--complete"  # what a shell calls, see completion.py
+INSTALL: Final = "--install-completion"
 
 
 def _count(text: str) -> int:

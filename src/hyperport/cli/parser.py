@@ -28,6 +28,13 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message.removeprefix('argument ')}. See --help.")
 
 
+class Formatter(argparse.HelpFormatter):
+    """argparse makes one to check each metavar, and would look for the terminal's width each time."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=WIDTH)
+
+
 class Once(argparse.Action):
     """Keeps the one value; a second is a mistake, since one of them would be lost."""
 
@@ -49,7 +56,7 @@ def parse(verb: Verb, tokens: Sequence[str]) -> tuple[list[str], dict[str, Any]]
 
     Raises UsageError.
     """
-    parser = Parser(add_help=False, allow_abbrev=False, usage="", prog="hyperport")
+    parser = Parser(add_help=False, allow_abbrev=False, usage="", prog="hyperport", formatter_class=Formatter)
     parser.add_argument("-h", "--help", action="store_true")
     for row in verb.rows():
         _add(parser, row)

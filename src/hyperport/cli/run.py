@@ -13,13 +13,14 @@ from hyperport.cli.options import STATUS_OF_GUEST, VERBS
 from hyperport.errors import ConfigError, UsageError
 from hyperport.host.channel import Channel
 from hyperport.host.notes import be_quiet, hint, note
-from hyperport.host.specs import SerialSpec
+from hyperport.host.specs import NetSpec, SerialSpec
 from hyperport.machine.config import MachineConfig
 from hyperport.outcome import EngineAbort, GuestExit, HaltedForever, Outcome, PowerOff, Quit, Reset, TripleFault
 from hyperport.ui.console import StdioChannel, open_channel
 
 if TYPE_CHECKING:
     from hyperport.host.char import CharBackend
+    from hyperport.host.net import Link
     from hyperport.machine.machine import Machine
 
 ORDINARY: Final = (GuestExit, PowerOff, Quit, Reset)  # ends that the guest or the user chose
@@ -71,7 +72,6 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
 
 def execute(wanted: dict[str, Any]) -> int:
     """Build the machine, run it, report; returns the exit status of the outcome."""
-    from hyperport.host.net import open_link
     from hyperport.host.signals import HostSignals
     from hyperport.lines.attention import StopKind
     from hyperport.machine.machine import Machine
@@ -96,7 +96,7 @@ def execute(wanted: dict[str, Any]) -> int:
                 backends.setdefault(line, []).append(channels[-1].backend)
         (debugcon,) = backends["debugcon"]
         printer = next(iter(backends.get("parallel", ())), None)
-        links = [stack.enter_context(open_link(spec)) for spec in wanted.get("net", ())]
+        links = [stack.enter_context(_open_link(spec)) for spec in wanted.get("net", ())]
         cables = [link.backend for link in links]
         machine = stack.enter_context(
             Machine(
@@ -146,6 +146,12 @@ def execute(wanted: dict[str, Any]) -> int:
 
             print(port_table(machine.bus.counts()), end="", file=sys.stderr)
     return status
+
+
+def _open_link(spec: NetSpec) -> Link:
+    from hyperport.host.net import open_link
+
+    return open_link(spec)
 
 
 def _tell_engine(machine: Machine, *, always: bool) -> None:

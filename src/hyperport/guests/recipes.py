@@ -14,7 +14,7 @@ from typing import Final
 from hyperport.errors import FetchError
 from hyperport.guests import initramfs
 from hyperport.guests.apt import Apt, Progress, dependency_names, members, read_member
-from hyperport.guests.registry import INITRAMFS, KERNEL, MEMTEST, STAMP
+from hyperport.guests.names import INITRAMFS, KERNEL, MEMTEST, STAMP
 
 FORMAT: Final = "2"  # raise it when a recipe puts other files together from the same packages
 

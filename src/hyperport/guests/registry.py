@@ -9,15 +9,14 @@ that fetching needs are imported when a guest is fetched.
 from __future__ import annotations
 
 import fcntl
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hyperport.errors import ConfigError, FetchError
+from hyperport.guests.names import INITRAMFS, KERNEL, MEMTEST, STAMP
 from hyperport.host.cache import cache_directory
 from hyperport.options import MIB
 
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
     from hyperport.guests.recipes import Plan
 
 MANIFEST: Final = "manifest.json"
-KERNEL: Final = "vmlinuz"
-INITRAMFS: Final = "initramfs.cpio"
-STAMP: Final = "initramfs"  # what recipes.stamp() gives has this name among the versions
-MEMTEST: Final = "memtest86+ia32.bin"
 
 # Words of the kernel's command line for this PC.
 #   console=ttyS0    the first 16550A is the console; with console=tty0 the screen is one as well
@@ -170,7 +165,7 @@ def locate(name: str) -> FetchedGuest:
     """
     guest = find(name)
     if guest.recipe is None:
-        folder = Path(str(resources.files("hyperport.guests"))) / "bin"
+        folder = Path(__file__).parent / "bin"
         if not (folder / guest.kernel).is_file():
             raise FetchError(f"guest {name}: {guest.kernel} is not in {folder}; build it with: make build")
         return _fetched(guest, folder, {})
@@ -214,12 +209,12 @@ def fetch(name: str, progress: Progress = lambda _: None) -> FetchedGuest:
         return locate(name)
 
 
-def read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: Path | str) -> Manifest | None:
     """The manifest of a guest's directory; None if there is none that can be read."""
     import msgspec
 
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        return msgspec.json.decode((Path(folder) / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -240,6 +235,8 @@ def _fetched(guest: Guest, folder: Path, versions: dict[str, str]) -> FetchedGue
 
 
 def _make(plan: Plan, name: str, folder: Path, progress: Progress) -> None:
+    import tempfile
+
     import msgspec
 
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hyperport.errors import UsageError
 from hyperport.options import ISA_IRQS, PORTS, parse_number
@@ -48,6 +48,17 @@ class DiskSpec:
     overlay: Path | None = None
     snapshot: bool = False
 
+    if TYPE_CHECKING:  # for type checkers: what may be given, and not only what is kept
+
+        def __init__(
+            self,
+            *,
+            path: Path | str,
+            read_only: bool = ...,
+            overlay: Path | str | None = ...,
+            snapshot: bool = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         as_paths(self, "path", "overlay")
 
@@ -73,6 +84,21 @@ class NetSpec:
     paced: bool = True
     passt: tuple[str, ...] = ()
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            kind: str = ...,
+            target: Path | str = ...,
+            mac: bytes | None = ...,
+            base: int | None = ...,
+            irq: int | None = ...,
+            pcap: Path | str | None = ...,
+            paced: bool = ...,
+            passt: tuple[str, ...] = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", str(self.target))
         as_paths(self, "pcap")
@@ -89,6 +115,10 @@ class SerialSpec:
 
     kind: str
     path: Path | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(self, kind: str, path: Path | str | None = ...) -> None: ...
 
     def __post_init__(self) -> None:
         as_paths(self, "path")

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hyperport.errors import ConfigError, UsageError
 from hyperport.options import ISA_IRQS, PORTS, parse_number
@@ -25,6 +24,18 @@ class DeviceSpec:
     base: int
     irq: int | None = None
     options: dict[str, str] = field(default_factory=dict)
+
+    if TYPE_CHECKING:  # for type checkers: what may be given, and not only what is kept
+
+        def __init__(
+            self,
+            *,
+            path: Path | str,
+            class_name: str,
+            base: int,
+            irq: int | None = ...,
+            options: dict[str, str] = ...,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
@@ -64,10 +75,12 @@ def load_device_class(path: Path | str, name: str) -> type[Any]:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"device {path}: no such file")
-    spec = importlib.util.spec_from_file_location(f"hyperport_device_{path.stem}", path)
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location(f"hyperport_device_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"device {path}: not a Python file; give FILE.py:Class")
-    module = importlib.util.module_from_spec(spec)
+    module = module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)

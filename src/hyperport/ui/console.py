@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from hyperport.host.channel import READ_SIZE, Channel, Events, FileChannel, PtyChannel, RequestStop, UnixChannel
+from hyperport.host.channel import READ_SIZE, Channel, Events, FileChannel, PtyChannel, RequestStop
 from hyperport.host.char import FdBackend
 from hyperport.host.notes import hint, note
 from hyperport.host.specs import SerialSpec, parse_serial
@@ -148,5 +148,7 @@ def open_channel(spec: SerialSpec | str, *, escape_key: int = CONTROL_A, takes_i
         case SerialSpec("file", Path() as path):
             return FileChannel(path)
         case SerialSpec("unix", Path() as path):
+            from hyperport.host.unix_channel import UnixChannel
+
             return UnixChannel(path)
     return Channel()

@@ -124,15 +124,24 @@ cdef class PortBus:
 
     cdef void carry(self, Access *access) noexcept nogil:
         """Count one access, let its device do it, tell the observers. An IN's answer is then in value or data."""
-        cdef Tally *tally = self.tally_of(access.port, access.direction, access.size, access.path)
+        cdef uint32_t port = access.port, size = access.size
+        cdef Slot *slot = &self.slots[port]
+        cdef Tally *tally = &self.tallies[tally_index(port, access.direction, size, access.path)]
+        if not slot.touched:
+            self.touch(port)
         tally.accesses += access.count
         tally.crossings += access.crossings
         if access.data != NULL:
             self.carry_block(access)
         elif access.direction == DIRECTION_IN:
-            access.value = self.route_read(access.port, access.size)
+            if slot.whole & size:
+                access.value = (<PortDevice> slot.device).io_read(slot.offset, size) & ones(size)
+            else:
+                access.value = self.route_read(port, size)
+        elif slot.whole & size:
+            (<PortDevice> slot.device).io_write(slot.offset, size, access.value & ones(size))
         else:
-            self.route_write(access.port, access.size, access.value & ones(access.size))
+            self.route_write(port, size, access.value & ones(size))
         if self.observer_count:
             self.tell(access)
 

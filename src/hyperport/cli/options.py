@@ -196,7 +196,7 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "list": Verb(
         "hyperport.cli.list:list_",
-        "guests, devices or engines",
+        "guests, devices, engines or abis",
         words="guests|devices|engines",
         least=1,
         values=lambda: ("guests", "devices", "engines", "abis"),

@@ -327,11 +327,18 @@ class BuildExt(build_ext):  # type: ignore[misc]
         return []
 
 
+SHARED_HEADERS = Path("src/hyperport/engines/shared")  # of the engines
+
+
 def extension(name: str) -> Extension:
     """How a module is compiled."""
     source = source_of(name)
     return Extension(
-        name, [str(source)], extra_compile_args=CORE_FLAGS, include_dirs=[str(source.parent)], libraries=["dl"]
+        name,
+        [str(source)],
+        extra_compile_args=CORE_FLAGS,
+        include_dirs=[str(source.parent), str(SHARED_HEADERS)],
+        libraries=["dl"],
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperport.abi import CONVENTIONS
+from hyperport.abi.convention import Entry
 from hyperport.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -22,7 +24,11 @@ class EngineEntry:
     summary: str
     module: str
     paths: tuple[str, ...]
-    abis: tuple[str, ...] = ("vmi", "kvm", "lguest")  # hypercall conventions that it can offer
+    entries: tuple[Entry, ...] = ()  # of hypercalls, that it can notice
+
+    def offers(self, abi: str) -> bool:
+        """Whether it can offer the hypercall convention of this name."""
+        return abi in CONVENTIONS and CONVENTIONS[abi].kind in self.entries
 
     def load(self) -> Any:
         """The engine's factory: (memory, path, interrupt controller, attention, clock) -> Engine."""
@@ -44,13 +50,14 @@ ENGINES: dict[str, EngineEntry] = {
             "Unicorn 2.1.4, embedded; the default",
             "hyperport.engines.unicorn",
             ("trap", "exit", "hypercall"),
+            tuple(Entry),
         ),
         EngineEntry(
             "kvm",
             "/dev/kvm: the host's processor runs the guest",
             "hyperport.engines.kvm",
             ("exit", "hypercall"),
-            ("vmi",),
+            (Entry.DOORBELL,),
         ),
         EngineEntry(
             "scripted", "no CPU: plays a list of port accesses, for tests", "hyperport.engines.scripted", ("exit",)
@@ -74,7 +81,7 @@ def automatic(path: str = "exit", abis: Iterable[str] = ()) -> tuple[EngineEntry
 
     if path not in ENGINES[PREFERRED].paths:
         return ENGINES["unicorn"], f"kvm has no path {path}"
-    if missing := sorted(set(abis) - set(ENGINES[PREFERRED].abis)):
+    if missing := sorted(abi for abi in set(abis) if not ENGINES[PREFERRED].offers(abi)):
         return ENGINES["unicorn"], f"kvm has no ABI {', '.join(missing)}"
     try:
         found = host.examine()

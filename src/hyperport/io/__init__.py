@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a port access reaches the VMM, by the name that `--io` takes."""
+"""How a port access reaches the VMM: the strategies, by the name that `--io` takes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ def _path(module: str, class_name: str) -> Factory:
     return make
 
 
-# hypercall: raw accesses of such a guest go by exit; its calls are answered by abi/.
-PATHS: Final[dict[str, Factory]] = {
+STRATEGIES: Final[dict[str, Factory]] = {
     "trap": _path("trap", "TrapPath"),
-    "exit": _path("path", "ExitPath"),
-    "hypercall": _path("path", "ExitPath"),
+    "exit": _path("exit", "ExitPath"),
+    "hypercall": _path("hypercall", "HypercallPath"),
 }

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from hyperport.abi import conventions, kvm, lguest, vmi
-from hyperport.abi.numbers import LGUEST_SUBARCH
+from hyperport.abi import conventions, vmi
+from hyperport.abi.convention import Image
 from hyperport.abi.options import DEFAULT_ABI
-from hyperport.abi.rom import ROM_BASE, RomImage, build_rom
+from hyperport.abi.rom import RomImage
 from hyperport.boot import loader
 from hyperport.bus.port_bus import PortBus
+from hyperport.cpu.cpuid import Leaf
 from hyperport.devices.pic8259 import Pic8259
 from hyperport.engines import EngineEntry, resolve
 from hyperport.engines.base import Engine
@@ -21,7 +22,7 @@ from hyperport.errors import ConfigError
 from hyperport.host.char import CharBackend
 from hyperport.host.events import HostEvents
 from hyperport.host.packet import PacketBackend
-from hyperport.io import PATHS
+from hyperport.io import STRATEGIES
 from hyperport.io.hypercall import CallTable
 from hyperport.io.path import PortPath
 from hyperport.lines.attention import Attention
@@ -59,7 +60,7 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
     module = import_module(entry.module)
     kernels = module.interrupt_controller(config) if hasattr(module, "interrupt_controller") else None
     controller = kernels or Pic8259(attention).pins()
-    path = PATHS[config.io](bus)
+    path = STRATEGIES[config.io](bus)
     engine: Engine = entry.load()(memory, path, controller, attention, clock)
     if config.io == "hypercall":
         _offer_calls(config, engine, memory, bus, rom)
@@ -120,7 +121,7 @@ def load(config: MachineConfig, memory: GuestMemory, engine: Engine) -> None:
             append=config.append,
             modules=config.modules,
             flat=config.flat,
-            subarch=LGUEST_SUBARCH if lguest.CONVENTION in conventions(config.abi) else 0,
+            subarch=max((one.subarch for one in conventions(config.abi)), default=0),
         )
     )
 
@@ -144,14 +145,13 @@ def _offer_calls(
 ) -> None:
     """Put the ROM into memory, and let the engine answer the calls of the chosen conventions."""
     offered = conventions(config.abi)
-    doorbells: dict[int, int] = {}
-    if vmi.CONVENTION in offered:
-        rom = rom or build_rom(config.vmi_calls)
-        doorbells = rom.doorbells
-        memory.write(ROM_BASE, rom.data)
-    engine.offer(
-        CallTable(bus, offered, frozenset(doorbells.values())),
-        ROM_BASE,
-        doorbells,
-        kvm.cpuid_leaves() if kvm.CONVENTION in offered else {},
-    )
+    images: dict[str, Image] = {}
+    leaves: dict[int, Leaf] = {}
+    for convention in offered:
+        if convention.image is not None:
+            mine = rom if convention is vmi.CONVENTION else None
+            images[convention.name] = image = mine or convention.image(config.vmi_calls)
+            memory.write(image.base, image.data)
+        if convention.cpuid is not None:
+            leaves |= convention.cpuid()
+    engine.offer(CallTable(bus, offered, images), leaves)

@@ -94,7 +94,7 @@ def entry(name: str, call: str) -> bytes:
     return b"\xe8" + (IMAGE_AT + offset - (CODE + 5) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
-def run(name: str, code: bytes, *, engine: str = "unicorn", **registers: int) -> tuple[Any, CpuState, list[Any]]:
+def run(name: str, code: bytes, engine: str = "unicorn", **registers: int) -> tuple[Any, CpuState, list[Any]]:
     seen: list[Any] = []
     with Machine(memory=4 * MIB, engine=engine, io="hypercall", abi=(name,), testdev=True) as machine:
         machine.bus.observe(lambda access: seen.append((int(access.direction), access.port, access.size, access.data)))

@@ -458,6 +458,36 @@ def test_posted_writes_of_a_guest_that_never_exits_arrive() -> None:
         assert machine.run(timeout=LIMIT_S).kind == "quit"
 
 
+def test_a_port_that_is_no_longer_postable_is_not_posted() -> None:
+    class Latched:
+        """Lets offset 0 be posted until offset 1 is written."""
+
+        postable = 1
+
+        span = 2
+
+        def read(self, offset: int, size: int) -> int:
+            return 0
+
+        def write(self, offset: int, size: int, value: int) -> None:
+            if offset == 1:
+                self.postable = 0
+                attached.publish_at(0)
+
+        def attributes(self, offset: int) -> int:
+            return self.postable if offset == 0 else 0
+
+    with Machine(engine="kvm", kvm_coalesce=True, memory=2 * MIB) as machine:
+        attached = machine.bus.attach(Latched(), 0x99)
+        seen: list[tuple[int, int, AccessPath]] = []
+        machine.bus.observe(lambda access: seen.append((access.port, access.data[0], access.path)))
+        machine.memory.write(START, machine_code("b0 01 e6 99 fe c0 e6 99 e6 9a fe c0 e6 99 f4"))
+        machine.engine.set_state(protected_flat(eip=START))
+        assert machine.run(timeout=LIMIT_S).kind == "halted"
+        posted, now = AccessPath.POSTED, AccessPath.EXIT
+        assert seen == [(0x99, 1, posted), (0x99, 2, posted), (0x9A, 2, now), (0x99, 3, now)]
+
+
 def test_ioeventfd_counts_writes_without_an_exit(board: Board) -> None:
     assert isinstance(board.engine, KvmEngine)
     fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

@@ -14,6 +14,7 @@ A slot says who owns the port, at which offset, and which sizes go whole. Every 
 size and path, always. Slots and tallies are flat tables of zero pages, of which the host only holds what was touched.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
@@ -72,6 +73,7 @@ cdef class CallbackObserver(PortObserver):
             print(f"hyperport: port observer dropped, it raised {error!r}", file=sys.stderr)
 
 
+@cython.final
 cdef class PortBus:
     """The port space of one machine."""
 

@@ -120,6 +120,8 @@ class Board:
         self.keys = Keyboard(typed)
         keyboard_lines = (lines.take(1, "i8042"), lines.take(12, "i8042"))
         self.keyboard = I8042(*keyboard_lines, self._reset_line(), IrqLine(a20, 0), typed, clock)
+        fast_a20 = Port92(self._reset_line(), IrqLine(a20, 1))
+        a20.read_back_by(IrqLine(self.keyboard, 0), IrqLine(fast_a20, 0))
         self.fpu_error = FpuError(lines.take(13, "fpu-error"))
         self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size)
         self.vga = Vga(clock)
@@ -140,7 +142,7 @@ class Board:
             (self.keyboard, 0x064, 1, 1),
             (self.rtc, 0x070, 2, 0),
             (PostCode(), 0x080, 1, 0),
-            (Port92(self._reset_line(), IrqLine(a20, 1)), 0x092, 1, 0),
+            (fast_a20, 0x092, 1, 0),
             (Debugcon(host.debugcon), 0x0E9, 1, 0),
             (PostCode(), 0x0ED, 1, 0),
             (self.fpu_error, 0x0F0, 2, 0),

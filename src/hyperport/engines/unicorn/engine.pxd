@@ -18,7 +18,7 @@ cdef class UnicornEngine(UnicornVcpu):
     cdef Listener pin
     cdef Runs runs
     cdef Hypercalls calls           # None: nothing is offered
-    cdef CodePages pages
+    cdef readonly CodePages pages
     cdef Sites sites
     cdef CodeFilter filter
     cdef readonly str dead

@@ -10,6 +10,11 @@ with hyperport.Machine(kernel=Path("kernel.elf"), serial=console) as machine:
 print(outcome, console.output())
 """
 
+from hyperport.supported_host import unsupported
+
+if _reason := unsupported():
+    raise ImportError(_reason)
+
 from hyperport.bus.access import Direction, PortAccess, PortCount
 from hyperport.bus.device import PortDevice
 from hyperport.bus.plain_device import Device

@@ -11,6 +11,11 @@ print(outcome, console.output())
 Each name is imported when it is first used: the command line's help needs none of them.
 """
 
+from hyperport.supported_host import unsupported
+
+if _reason := unsupported():
+    raise ImportError(_reason)
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -43,7 +43,13 @@ OPTIONS: Final = (
         values=FILES,
     ),
     Option("initrd", "initial RAM disk for Linux", FILE, metavar="FILE", short="i", values=FILES),
-    Option("append", "the kernel's command line", metavar="TEXT", dashes=True, default=""),
+    Option(
+        "append",
+        "the kernel's command line; a Multiboot kernel gets the name of its file before it, as from GRUB and qemu",
+        metavar="TEXT",
+        dashes=True,
+        default="",
+    ),
     Option(
         "module",
         "a Multiboot module; may be repeated",

@@ -36,7 +36,8 @@ def _module(given: Any) -> tuple[Path, str]:
 OPTIONS: Final = (
     Option(
         "kernel",
-        "a Linux bzImage or zImage, a Multiboot kernel, or with `--flat` a raw image",
+        "a Linux bzImage or zImage, a Multiboot kernel, or with `--flat` a raw image; another file is refused by its "
+        "name, with what to do",
         FILE,
         metavar="FILE",
         short="k",

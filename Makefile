@@ -9,7 +9,7 @@ BUILD_NEEDS := 'setuptools>=77' 'cython>=3.1,<3.4' # build-system.requires of py
 CYTHON := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
 
 .NOTPARALLEL: # the steps; the compilers run side by side
-.PHONY: help build headers demo test test-real test-kvm-real bench lint format wheel clean
+.PHONY: help build headers man demo test test-real test-kvm-real bench lint format wheel clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ build: $(VENV)/installed ## the compiled core, the guest programs and .venv/bin/
 
 headers: build ## guest/include/hyperport/abi.h from the table of numbers
 	$(BIN)/python tools/abi_header.py
+
+man: build ## docs/hyperport.1 and the tables of docs/cli.md from the rows of the options
+	$(BIN)/python tools/option_docs.py
 
 demo: build ## boot the built-in guest on the default engine and show its port accesses
 	$(BIN)/hyperport run demo --report || test $$? -eq 1 # 1: the guest itself wrote exit value 0

@@ -33,7 +33,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 PACKAGE = Path("src", "hyperport")  # as all names of files below: seen from ROOT, where pip and make call this
-JOBS = len(os.sched_getaffinity(0))
+JOBS = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
 
 LIMITED_API = any(word.startswith("--py-limited-api") for word in sys.argv)  # of bdist_wheel, for all Pythons
 CORE_BUILD = Path("build", "abi3" if LIMITED_API else sysconfig.get_config_var("SOABI"))  # C, objects, libraries, notes
@@ -352,6 +352,9 @@ class BuildExt(build_ext):  # type: ignore[misc]
         return []
 
 
+SHARED_HEADERS = Path("src/hyperport/engines/shared")  # of the engines
+
+
 def extension(name: str) -> Extension:
     """How a module is compiled."""
     source = source_of(name)
@@ -359,7 +362,7 @@ def extension(name: str) -> Extension:
         name,
         [str(source)],
         extra_compile_args=CORE_FLAGS,
-        include_dirs=[str(source.parent)],
+        include_dirs=[str(source.parent), str(SHARED_HEADERS)],
         libraries=["dl"],
         py_limited_api=LIMITED_API,
     )

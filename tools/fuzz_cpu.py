@@ -24,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import hyperport.engines.unicorn  # noqa: F401  once, here, and not in each child
 from tests.engines.hostile.machines import run_all
 from tests.engines.hostile.programs import GROUP, program
 from tools.watched import STEP_BYTES, Child

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyperport.boot import detect, load_flat
-from hyperport.boot.flat import Mode
+from hyperport.boot.flat import Mode, load_flat
+from hyperport.boot.loader import detect
 from hyperport.cpu.state import CpuState
 from hyperport.errors import ImageError
 from hyperport.memory.ram import GuestMemory

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyperport import boot
+from hyperport.boot import loader
 from hyperport.boot.multiboot import MAGIC
 from hyperport.boot.naming import CDROM, CONVERT, DISK, HEAD, INITRD, KERNEL, LINK, MARKS, RAW, UNPACK, describe
 from hyperport.errors import ImageError
@@ -153,7 +153,7 @@ def test_a_file_that_is_no_kernel_is_named_in_one_line(tmp_path: Path, name: str
     kernel = tmp_path / "kernel"
     kernel.write_bytes(content)
     with pytest.raises(ImageError) as caught:
-        boot.load(GuestMemory(8 << 20), kernel)
+        loader.load(GuestMemory(8 << 20), kernel)
     line = str(caught.value)
     assert line.startswith(f"kernel {kernel}: ")
     assert what in line
@@ -182,9 +182,9 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path, what: str) -
     own = {"a socket": "No such device or address", "a directory": "Is a directory"}
     problem = own.get(what, f"{what}; give a file")
     with pytest.raises(ImageError, match=problem):
-        boot.load(GuestMemory(1 << 20), place)
+        loader.load(GuestMemory(1 << 20), place)
     with pytest.raises(ImageError, match=problem):
-        boot.load(GuestMemory(1 << 20), place, flat=(0x7C00, "real"))
+        loader.load(GuestMemory(1 << 20), place, flat=(0x7C00, "real"))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_path_that_leads_nowhere(tmp_path: Path, path: str, problem: str) -> N
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(ImageError, match=problem):
-        boot.load(GuestMemory(1 << 20), tmp_path / path)
+        loader.load(GuestMemory(1 << 20), tmp_path / path)
 
 
 @pytest.mark.parametrize("name", ["x86-64 ELF", "Multiboot 2", "ISO 9660", "gzip", "text", "empty"])

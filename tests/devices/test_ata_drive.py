@@ -324,9 +324,9 @@ def test_buffer_is_written_and_read_back() -> None:
     host.command(0xE4)
     assert host.take(512) == bytes(512)
     assert host.command(0xE8) == READY | DRQ
-    assert not host.line.level
+    assert host.line.level == 0
     host.give(sector(77))
-    assert host.line.level
+    assert host.line.level == 1
     assert host.status() == READY
     host.command(READ, lba=3, count=1)
     assert host.take(512) == sector(3)

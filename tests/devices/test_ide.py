@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperport.config import DiskSpec
 from hyperport.devices.ata_drive import AtaDrive
 from hyperport.devices.atapi_cdrom import AtapiCdrom
+from hyperport.devices.ide_drive import IdeDrive
 from hyperport.errors import StateError
 from hyperport.host.disk import MemoryDisk
 from hyperport.host.disk_image import open_cdrom, open_disk
+from hyperport.host.specs import DiskSpec
 
 from .ide_host import (
     BSY,
@@ -95,7 +97,7 @@ def test_signatures(how: str) -> None:
     assert host.status() == 0, "a packet device is not ready before its first command"
 
 
-KINDS = {
+KINDS: dict[str, tuple[Callable[[], IdeDrive | None], tuple[int, ...] | None]] = {
     "": (lambda: None, None),
     "disk": (hard_disk, (1, 1, 1, 0, 0)),
     "cdrom": (lambda: AtapiCdrom(MemoryDisk(2048, writable=False)), (1, 1, 1, 0x14, 0xEB)),

@@ -10,7 +10,7 @@ from hyperport.cpu.state import CpuState, protected_flat, real_mode
 from hyperport.devices.pic8259 import Pic8259
 from hyperport.engines import ENGINES
 from hyperport.engines.base import Engine, Stop
-from hyperport.io.path import ExitPath
+from hyperport.io.exit import ExitPath
 from hyperport.lines.attention import Attention
 from hyperport.lines.irq import IrqLine
 from hyperport.memory.ram import GuestMemory

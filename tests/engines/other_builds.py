@@ -102,7 +102,7 @@ from pathlib import Path
 from hyperport.engines.unicorn import library
 library.library_path = lambda: Path(sys.argv[1])
 from hyperport.errors import EngineError
-from hyperport.machine import Machine
+from hyperport.machine.machine import Machine
 try:
     Machine(memory=1 << 20, engine="unicorn").close()
 except EngineError as error:

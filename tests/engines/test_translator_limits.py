@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyperport.machine import Machine
+from hyperport.machine.machine import Machine
 from hyperport.outcome import HaltedForever
 from tests.engines.test_unicorn_hostile import CODE, SECONDS, STOP_HERE, flat
 from tests.engines.translator import FLAG_SETTERS, FORMS, MODES, Translator, encodings, limit_in_source

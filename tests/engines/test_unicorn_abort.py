@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperport.engines.unicorn.library import library_path
-from hyperport.machine import Machine
+from hyperport.machine.machine import Machine
 from tests.engines.other_builds import Image
 from tests.engines.test_unicorn_hostile import CODE, SECONDS, flat
 

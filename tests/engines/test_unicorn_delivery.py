@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from hyperport.cpu.state import CpuState, Segment, Table, protected_flat
-from hyperport.machine import Machine
+from hyperport.machine.machine import Machine
 from hyperport.outcome import GuestExit, Outcome, TripleFault
 
 CODE, HANDLERS, KERNEL = 0x10000, 0x6000, 0x7000

@@ -47,7 +47,7 @@ ANSWER = f"""\
 def board() -> Iterator[Board]:
     made = Board()
     for offset, value in ((0, 0x11), (1, 0x20), (1, 0x04), (1, 0x03), (1, 0x00)):  # automatic EOI
-        made.controller.write(offset, 1, value)
+        made.pic.write(offset, 1, value)
     chip = FpuError(made.line(LINE))
     made.bus.attach(chip, 0xF0)
     made.engine.connect_ferr(IrqLine(chip, 0))

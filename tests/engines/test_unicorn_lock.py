@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hyperport.machine import Machine
+from hyperport.machine.machine import Machine
 from hyperport.outcome import HaltedForever
 from tests.engines.test_unicorn_hostile import CODE, COUNT, GDT, HANDLER, IDT, SECONDS, STACK, STOP_HERE, flat
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperport.config import DiskSpec
+from hyperport.host.specs import DiskSpec
 from hyperport.io import PATHS
 
 from ..conftest import FNV_OFFSET, FNV_PRIME, LIMIT_S, run_guest

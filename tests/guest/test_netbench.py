@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from hyperport.config import NetSpec
+from hyperport.host.specs import NetSpec
 from hyperport.io import PATHS
 
 from ..conftest import FNV_OFFSET, FNV_PRIME, LIMIT_S, run_guest

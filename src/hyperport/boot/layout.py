@@ -28,7 +28,7 @@ FREE_LOW: Final = 0x500  # below lie the real-mode interrupt vectors and the BIO
 
 
 @contextmanager
-def open_regular(path: Path, what: str) -> Iterator[BinaryIO]:
+def open_regular(path: Path | str, what: str) -> Iterator[BinaryIO]:
     """The file, open for reading; opening does not wait, as a FIFO's would. Raises ImageError, also in the block."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
@@ -42,7 +42,7 @@ def open_regular(path: Path, what: str) -> Iterator[BinaryIO]:
         raise ImageError(f"{what} {str(path)!r}: not a path; check the name") from None
 
 
-def read_file(path: Path, what: str, limit: int) -> bytes:
+def read_file(path: Path | str, what: str, limit: int) -> bytes:
     """The whole file, at most limit bytes. Raises ImageError."""
     with open_regular(path, what) as file:
         data = file.read(limit + 1)

@@ -151,7 +151,7 @@ def parse_header(image: bytes, name: str) -> SetupHeader:
 
 
 def load_linux(
-    memory: GuestMemory, kernel: Path, *, initrd: Path | None = None, append: str = "", subarch: int = 0
+    memory: GuestMemory, kernel: Path | str, *, initrd: Path | str | None = None, append: str = "", subarch: int = 0
 ) -> CpuState:
     """Put a bzImage, an initrd and a command line into RAM; the processor's state at the kernel's 32-bit entry.
 
@@ -239,7 +239,7 @@ def load_address(header: SetupHeader, name: str) -> int:
     return start
 
 
-def put_initrd(layout: Layout, header: SetupHeader, data: bytes, path: Path) -> int:
+def put_initrd(layout: Layout, header: SetupHeader, data: bytes, path: Path | str) -> int:
     """Write the initrd as high as the kernel and RAM permit, at the start of a page; its address."""
     at = layout.find(len(data), low=e820.HIGH, high=header.initrd_addr_max + 1, top=True)
     if at is None:

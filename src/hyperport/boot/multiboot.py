@@ -82,7 +82,7 @@ def find_header(image: bytes) -> Header | None:
 
 
 def load_multiboot(
-    memory: GuestMemory, image: Path, *, append: str = "", modules: Sequence[tuple[Path, str]] = ()
+    memory: GuestMemory, image: Path | str, *, append: str = "", modules: Sequence[tuple[Path | str, str]] = ()
 ) -> CpuState:
     """Put a Multiboot kernel and its modules into RAM; the processor's state at the kernel's entry.
 
@@ -106,7 +106,7 @@ def load_multiboot(
         layout.claim(segment.address, segment.address + segment.size, name)
         memory.write(segment.address, segment.data)
 
-    info = put_info(layout, command_line(image, append), put_modules(layout, modules))
+    info = put_info(layout, command_line(Path(image), append), put_modules(layout, modules))
     state = protected_flat(eip=entry, code=CODE_SELECTOR, data=DATA_SELECTOR, gdtr=layout.put_gdt())
     state.eax = BOOT_MAGIC
     state.ebx = info
@@ -166,7 +166,7 @@ def program_headers(image: bytes, table: int, rows: int) -> Iterator[tuple[int, 
     return PROGRAM_HEADER.iter_unpack(image[table : table + rows * PROGRAM_HEADER.size])
 
 
-def put_modules(layout: Layout, modules: Sequence[tuple[Path, str]]) -> list[tuple[int, int, int]]:
+def put_modules(layout: Layout, modules: Sequence[tuple[Path | str, str]]) -> list[tuple[int, int, int]]:
     """Write the modules from 1 MiB up and their strings; start, end and the string's address of each."""
     placed = []
     for path, text in modules:
@@ -178,9 +178,9 @@ def put_modules(layout: Layout, modules: Sequence[tuple[Path, str]]) -> list[tup
     return placed
 
 
-def command_line(image: Path, append: str) -> str:
+def command_line(image: Path | str, append: str) -> str:
     """What the kernel is told: the name of its file, without folders and with blanks escaped, then append."""
-    name = image.name.replace("\\", "\\\\").replace(" ", "\\ ")
+    name = Path(image).name.replace("\\", "\\\\").replace(" ", "\\ ")
     return f"{name} {append}" if append else name
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from hyperport.bus.access cimport Access
 from hyperport.bus.attributes cimport PortAttributes
 
 cpdef enum Path:
@@ -12,7 +13,7 @@ cpdef enum Path:
 
 cdef enum:
     PORTS = 65536
-    PATHS = 5
+    PATH_KINDS = 5
     DIRECTION_IN = 0
     DIRECTION_OUT = 1
 
@@ -26,9 +27,10 @@ cdef struct Tally:
     uint64_t accesses   # elements the guest transferred
     uint64_t crossings  # transitions guest -> VMM -> guest that it took
 
+ctypedef void (*gate_function)(void *context) noexcept nogil
+
 cdef class PortObserver:
-    cdef void access(self, int direction, uint32_t port, uint32_t size, uint32_t count,
-                     const uint8_t *data, int path) noexcept nogil
+    cdef void access(self, Access *access) noexcept nogil
 
 cdef class PortBus:
     cdef Slot *slots
@@ -41,16 +43,14 @@ cdef class PortBus:
     cdef list _windows          # (first port, last port, device)
     cdef dict _attached         # id of what was given to attach() -> its PortDevice
     cdef list _watching
+    cdef gate_function gate     # what every access from Python passes first: see io/crossing.pyx
+    cdef void *gate_context
     cdef Tally *tally_of(self, uint32_t port, int direction, uint32_t size, int path) noexcept nogil
     cdef void touch(self, uint32_t port) noexcept nogil
-    cdef uint32_t read(self, uint32_t port, uint32_t size, int path) noexcept nogil
-    cdef void write(self, uint32_t port, uint32_t size, uint32_t value, int path) noexcept nogil
-    cdef void read_block(self, uint32_t port, uint32_t size, uint32_t count, uint8_t *data, int path,
-                         uint32_t crossings) noexcept nogil
-    cdef void write_block(self, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data, int path,
-                          uint32_t crossings) noexcept nogil
+    cdef void carry(self, Access *access) noexcept nogil
+    cdef void carry_block(self, Access *access) noexcept nogil
+    cdef void from_python(self, Access *access) noexcept nogil
     cdef bint nobody_at(self, uint32_t port, uint32_t size) noexcept nogil
     cdef uint32_t route_read(self, uint32_t port, uint32_t size) noexcept nogil
     cdef void route_write(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil
-    cdef void tell(self, int direction, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data,
-                   int path) noexcept nogil
+    cdef void tell(self, Access *access) noexcept nogil

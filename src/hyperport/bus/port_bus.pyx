@@ -14,15 +14,18 @@ A slot says who owns the port, at which offset, and which sizes go whole. Every 
 size and path, always. Slots and tallies are flat tables of zero pages, of which the host only holds what was touched.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
+from hyperport.bus.access cimport Access, describe
 from hyperport.bus.attributes cimport PortAttributes
 from hyperport.bus.device cimport PortDevice
+from hyperport.cpu.vcpu cimport Place as CPlace, Vcpu
 
-from hyperport.bus.access import Direction, PortAccess, PortCount
+from hyperport.bus.access import Direction, Place, PortAccess, PortCount
 from hyperport.bus.python_device import adapt
 from hyperport.errors import AccessError, ConfigError
 
@@ -35,7 +38,7 @@ PATH_OF = tuple(Path)
 
 
 cdef inline uint32_t tally_index(uint32_t port, int direction, uint32_t size, int path) noexcept nogil:
-    return ((port * 2 + direction) * SIZES + (size >> 1)) * PATHS + path
+    return ((port * 2 + direction) * SIZES + (size >> 1)) * PATH_KINDS + path
 
 
 cdef inline uint32_t ones(uint32_t size) noexcept nogil:
@@ -45,38 +48,52 @@ cdef inline uint32_t ones(uint32_t size) noexcept nogil:
 cdef class PortObserver:
     """Sees every access after it happened. Costs nothing while none is attached."""
 
-    cdef void access(self, int direction, uint32_t port, uint32_t size, uint32_t count,
-                     const uint8_t *data, int path) noexcept nogil:
+    cdef void access(self, Access *access) noexcept nogil:
+        """data is never NULL here; an IN's is what the device gave. Good only until this returns."""
         pass
 
 
 cdef class CallbackObserver(PortObserver):
-    """Hands each access to a Python callable as a PortAccess. A callable that raises is dropped, with a note."""
+    """Hands each access to a Python callable as a PortAccess. A callable that raises is dropped, with a note.
+
+    places: ask the engine where in guest code each access was made, and hand that over, too.
+    """
 
     cdef object callback
+    cdef bint places
 
-    def __init__(self, callback):
+    def __init__(self, callback, places=False):
         self.callback = callback
+        self.places = places
 
-    cdef void access(self, int direction, uint32_t port, uint32_t size, uint32_t count,
-                     const uint8_t *data, int path) noexcept with gil:
+    cdef void access(self, Access *access) noexcept with gil:
         if self.callback is None:
             return
         try:
-            self.callback(PortAccess(Direction(direction), port, size, count,
-                                     PyBytes_FromStringAndSize(<const char *> data, <Py_ssize_t> size * count),
-                                     Path(path)))
+            data = PyBytes_FromStringAndSize(<const char *> access.data, <Py_ssize_t> access.size * access.count)
+            self.callback(PortAccess(Direction(access.direction), access.port, access.size, access.count, data,
+                                     Path(access.path), place_of(access) if self.places else None))
         except Exception as error:
             self.callback = None
             import sys
             print(f"hyperport: port observer dropped, it raised {error!r}", file=sys.stderr)
 
 
+cdef object place_of(Access *access):
+    """The Place of an access at hand; None where no guest code made it, or a posted write is drained."""
+    cdef CPlace place
+    if access.vcpu == NULL:
+        return None
+    (<Vcpu> access.vcpu).place(access.token, &place)
+    return Place(place.cs, place.eip, place.cpl, place.exact)
+
+
+@cython.final
 cdef class PortBus:
     """The port space of one machine."""
 
     def __cinit__(self):
-        self.tallies = <Tally *> calloc(PORTS * 2 * SIZES * PATHS, sizeof(Tally))
+        self.tallies = <Tally *> calloc(PORTS * 2 * SIZES * PATH_KINDS, sizeof(Tally))
         self.slots = <Slot *> calloc(PORTS, sizeof(Slot))
         self.touched = <uint16_t *> calloc(PORTS, sizeof(uint16_t))
         if self.tallies == NULL or self.slots == NULL or self.touched == NULL:
@@ -105,59 +122,42 @@ cdef class PortBus:
 
     # Accesses, from the paths.
 
-    cdef uint32_t read(self, uint32_t port, uint32_t size, int path) noexcept nogil:
-        cdef uint32_t value = self.route_read(port, size)
-        cdef Tally *tally = self.tally_of(port, DIRECTION_IN, size, path)
-        tally.accesses += 1
-        tally.crossings += 1
-        if self.observer_count:
-            self.tell(DIRECTION_IN, port, size, 1, <const uint8_t *> &value, path)
-        return value
-
-    cdef void write(self, uint32_t port, uint32_t size, uint32_t value, int path) noexcept nogil:
-        cdef Tally *tally = self.tally_of(port, DIRECTION_OUT, size, path)
-        tally.accesses += 1
-        tally.crossings += 1
-        self.route_write(port, size, value & ones(size))
-        if self.observer_count:
-            self.tell(DIRECTION_OUT, port, size, 1, <const uint8_t *> &value, path)
-
-    cdef void read_block(self, uint32_t port, uint32_t size, uint32_t count, uint8_t *data, int path,
-                         uint32_t crossings) noexcept nogil:
-        """count elements of a string, packed little-endian into data."""
-        cdef Slot *slot = &self.slots[port]
-        cdef Tally *tally = self.tally_of(port, DIRECTION_IN, size, path)
-        cdef uint32_t i, value
-        tally.accesses += count
-        tally.crossings += crossings
-        if slot.whole & size:
-            (<PortDevice> slot.device).io_read_block(slot.offset, size, count, data)
-        elif self.nobody_at(port, size):
-            memset(data, 0xFF, size * count)
+    cdef void carry(self, Access *access) noexcept nogil:
+        """Count one access, let its device do it, tell the observers. An IN's answer is then in value or data."""
+        cdef Tally *tally = self.tally_of(access.port, access.direction, access.size, access.path)
+        tally.accesses += access.count
+        tally.crossings += access.crossings
+        if access.data != NULL:
+            self.carry_block(access)
+        elif access.direction == DIRECTION_IN:
+            access.value = self.route_read(access.port, access.size)
         else:
-            for i in range(count):
-                value = self.route_read(port, size)
-                memcpy(data + i * size, &value, size)
+            self.route_write(access.port, access.size, access.value & ones(access.size))
         if self.observer_count:
-            self.tell(DIRECTION_IN, port, size, count, data, path)
+            self.tell(access)
 
-    cdef void write_block(self, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data, int path,
-                          uint32_t crossings) noexcept nogil:
-        """count elements of a string, packed little-endian in data."""
+    cdef void carry_block(self, Access *access) noexcept nogil:
+        """Elements packed in data: whole to a device that takes their width, else one by one, in order."""
+        cdef uint32_t port = access.port, size = access.size, count = access.count
         cdef Slot *slot = &self.slots[port]
-        cdef Tally *tally = self.tally_of(port, DIRECTION_OUT, size, path)
+        cdef bint whole = count > 1 and slot.whole & size != 0
         cdef uint32_t i, value
-        tally.accesses += count
-        tally.crossings += crossings
-        if slot.whole & size:
-            (<PortDevice> slot.device).io_write_block(slot.offset, size, count, data)
+        if access.direction == DIRECTION_IN:
+            if whole:
+                (<PortDevice> slot.device).io_read_block(slot.offset, size, count, access.data)
+            elif self.nobody_at(port, size):
+                memset(access.data, 0xFF, size * count)
+            else:
+                for i in range(count):
+                    value = self.route_read(port, size)
+                    memcpy(access.data + i * size, &value, size)
+        elif whole:
+            (<PortDevice> slot.device).io_write_block(slot.offset, size, count, access.data)
         elif not self.nobody_at(port, size):
             for i in range(count):
                 value = 0
-                memcpy(&value, data + i * size, size)
+                memcpy(&value, access.data + i * size, size)
                 self.route_write(port, size, value)
-        if self.observer_count:
-            self.tell(DIRECTION_OUT, port, size, count, data, path)
 
     cdef bint nobody_at(self, uint32_t port, uint32_t size) noexcept nogil:
         """Whether none of these ports has an owner."""
@@ -195,11 +195,12 @@ cdef class PortBus:
             self.route_write(port, half, value & ones(half))
             self.route_write(port + half, half, value >> (8 * half))
 
-    cdef void tell(self, int direction, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data,
-                   int path) noexcept nogil:
+    cdef void tell(self, Access *access) noexcept nogil:
         cdef Py_ssize_t i
+        if access.data == NULL:
+            access.data = <uint8_t *> &access.value
         for i in range(self.observer_count):
-            (<PortObserver> self.observers[i]).access(direction, port, size, count, data, path)
+            (<PortObserver> self.observers[i]).access(access)
 
     # Building.
 
@@ -246,10 +247,13 @@ cdef class PortBus:
         attached = self._attached.get(id(device))   # it keeps device, so the number is nobody else's
         return adapt(device) if attached is None else attached
 
-    def observe(self, observer):
-        """Add a PortObserver, or a callable that takes a PortAccess."""
+    def observe(self, observer, places=False):
+        """Add a PortObserver, or a callable that takes a PortAccess.
+
+        places: give a callable's accesses their place in guest code.
+        """
         cdef PortObserver watching
-        watching = observer if isinstance(observer, PortObserver) else CallbackObserver(observer)
+        watching = observer if isinstance(observer, PortObserver) else CallbackObserver(observer, places)
         cdef void **grown = <void **> realloc(self.observers, <size_t> (self.observer_count + 1) * sizeof(void *))
         if grown == NULL:
             raise MemoryError("no memory for a port observer")
@@ -287,7 +291,7 @@ cdef class PortBus:
             tally = &self.tallies[tally_index(port, DIRECTION_IN, 1, 0)]    # in the order of tally_index()
             for direction in range(2):
                 for size_index in range(SIZES):
-                    for path in range(PATHS):
+                    for path in range(PATH_KINDS):
                         if tally.crossings or tally.accesses:
                             rows.append(PortCount(port, 1 << size_index, DIRECTION_OF[direction], PATH_OF[path], owner,
                                                   tally.accesses, tally.crossings))
@@ -296,31 +300,49 @@ cdef class PortBus:
 
     # The same accesses from Python.
 
+    cdef void from_python(self, Access *access) noexcept nogil:
+        if self.gate != NULL:
+            self.gate(self.gate_context)
+        self.carry(access)
+
     def inp(self, uint32_t port, uint32_t size=1, int path=EXIT):
         """IN from Python: size 1, 2 or 4; returns the value."""
+        cdef Access access
         self._check(port, size, path)
-        return self.read(port, size, path)
+        describe(&access, DIRECTION_IN, port, size, path, NULL, 0)
+        self.from_python(&access)
+        return access.value
 
     def outp(self, uint32_t port, uint32_t size, uint32_t value, int path=EXIT):
         """OUT from Python: the low size bytes of value."""
+        cdef Access access
         self._check(port, size, path)
-        self.write(port, size, value & ones(size), path)
+        describe(&access, DIRECTION_OUT, port, size, path, NULL, 0)
+        access.value = value & ones(size)
+        self.from_python(&access)
 
     def inp_block(self, uint32_t port, uint32_t size, uint32_t count, int path=EXIT):
         """String IN from Python: count elements in one crossing, as bytes."""
+        cdef Access access
         self._check(port, size, path)
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size * count)
-        self.read_block(port, size, count, <uint8_t *> PyBytes_AsString(data), path, 1)
+        describe(&access, DIRECTION_IN, port, size, path, NULL, 0)
+        access.count = count
+        access.data = <uint8_t *> PyBytes_AsString(data)
+        self.from_python(&access)
         return data
 
     def outp_block(self, uint32_t port, uint32_t size, bytes data, int path=EXIT):
         """String OUT from Python: data holds whole elements, one crossing."""
+        cdef Access access
         self._check(port, size, path)
         if len(data) % size:
             raise AccessError(f"{len(data)} bytes are no whole number of {size}-byte elements")
-        self.write_block(port, size, <uint32_t> (len(data) // size), <const uint8_t *> PyBytes_AsString(data), path,
-                         1)
+        describe(&access, DIRECTION_OUT, port, size, path, NULL, 0)
+        access.count = <uint32_t> (len(data) // size)
+        access.data = <uint8_t *> PyBytes_AsString(data)
+        self.from_python(&access)
 
     def _check(self, uint32_t port, uint32_t size, int path):
-        if port >= PORTS or size not in (1, 2, 4) or not 0 <= path < PATHS:
+        if port >= PORTS or size not in (1, 2, 4) or not 0 <= path < PATH_KINDS:
             raise AccessError(f"no port access of {size} bytes at {port:#x} by path {path}")

@@ -10,8 +10,9 @@ IDNF before it moves anything. If the host cannot read a sector, the command fai
 it cannot write or flush, with ABRT. A disk that may not be written answers writes with ABRT: the write-protect bit is
 for removable media (clause 8.37.6). The address registers then name the sector, the count how many were not done.
 
-docs/ide.md has the table of all commands. A command is acknowledged when the host has the data; it survives a crash of the host after FLUSH CACHE, or at once
-with the write cache off. Power modes are remembered, and cost nothing: only SLEEP is deaf until a reset.
+A command is acknowledged when the host has the data; it survives a crash of the host after FLUSH CACHE, or at once
+with the write cache off. Power modes are remembered, and cost nothing: only SLEEP is deaf until a reset. docs/ide.md
+has the table of all commands.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -83,13 +84,8 @@ class Engine(Protocol):
     def listen(self, listener: Any) -> None:
         """Let a Listener hear on_input() when host input has arrived."""
 
-    def offer(
-        self, calls: Any, rom_base: int, doorbells: dict[int, int], cpuid_leaves: dict[int, tuple[int, int, int, int]]
-    ) -> None:
-        """Answer a CallTable's calls, rung at doorbells (offset in the ROM at rom_base -> VMI call number).
-
-        cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX).
-        """
+    def offer(self, calls: Any, cpuid_leaves: Mapping[int, tuple[int, int, int, int]] | None = None) -> None:
+        """Answer a CallTable's calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""
 
     def close(self) -> None:
         """Give everything back to the host."""

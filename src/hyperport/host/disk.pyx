@@ -11,6 +11,9 @@ a write goes to the overlay, at its own place in a sparse file, and then sets th
 durable first, and then the map: at any moment the file on the host is a whole overlay, in which a sector is as it was
 at the last flush or newer. Bits only ever get set, so a page of the map that was written in part is valid too.
 docs/decisions/0013 has the format.
+
+A flush that fails is final: the kernel tells of lost data once, and drops it. So every later flush of the disk fails
+too, until it is opened anew (docs/decisions/0024).
 """
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
@@ -209,16 +212,26 @@ cdef class RawDisk(Disk):
         return write_all(self.fd, first * SECTOR, data, <size_t> count * SECTOR)
 
     cdef int do_flush(self) noexcept nogil:
-        return sync_data(self.fd)
+        return self.durably()
+
+    cdef int durably(self) noexcept nogil:
+        """fdatasync, which never goes well again once it has failed."""
+        if self.lost == 0:
+            self.lost = sync_data(self.fd)
+        return self.lost
 
     def close(self):
-        self.give_back()
+        self._raise(self.give_back())
 
-    cdef void give_back(self) noexcept nogil:
+    cdef int give_back(self) noexcept nogil:
+        """0 or an errno: some file systems tell only here that they could not write."""
+        cdef int error = 0
         self.sectors = 0        # a drive that still holds this reads and writes nothing
         if self.fd >= 0:
-            close_fd(self.fd)
+            if close_fd(self.fd) < 0 and errno != EINTR and self.writable:
+                error = errno
             self.fd = -1
+        return error
 
 
 cdef class OverlayDisk(RawDisk):
@@ -321,7 +334,7 @@ cdef class OverlayDisk(RawDisk):
         cdef int error
         if not self.durable:
             return 0
-        error = sync_data(self.fd)
+        error = self.durably()
         if error or not self.any_stale:
             return error
         for page in range(self.map_bytes // COPY_PAGE):
@@ -330,17 +343,18 @@ cdef class OverlayDisk(RawDisk):
                 if error:
                     return error
                 self.stale[page] = 0
-        error = sync_data(self.fd)
+        error = self.durably()
         if error == 0:
             self.any_stale = False
         return error
 
     def close(self):
         cdef int error = 0
+        cdef int at_end
         if self.fd >= 0:
             error = self.do_flush()
-        self.give_back()
+        at_end = self.give_back()
         if self.base_fd >= 0:
             close_fd(self.base_fd)
             self.base_fd = -1
-        self._raise(error)
+        self._raise(error or at_end)

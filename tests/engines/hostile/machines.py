@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from hyperport.machine import Machine
+from hyperport.machine.machine import Machine
 from tests.engines.hostile.programs import GROUP, RAM, Program, path, program
 
 RUN_S = 0.003

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+from collections.abc import Mapping
+
 from hyperport.bus.attributes import PortAttributes
+from hyperport.cpu.cpuid import Leaf
 from hyperport.cpu.state import CpuState
 from hyperport.engines.base import EngineCounters, Stop
 from hyperport.io.hypercall import CallTable
@@ -35,13 +38,7 @@ class KvmEngine:
     @property
     def a20_pin(self) -> Listener: ...
     def connect_ferr(self, line: IrqLine) -> None: ...
-    def offer(
-        self,
-        calls: CallTable,
-        rom_base: int = 0,
-        doorbells: dict[int, int] | None = None,
-        cpuid_leaves: dict[int, tuple[int, int, int, int]] | None = None,
-    ) -> None: ...
+    def offer(self, calls: CallTable, cpuid_leaves: Mapping[int, Leaf] | None = None) -> None: ...
     def coalesce(self, attributes: PortAttributes) -> None: ...
     def signal_on_write(self, port: int, size: int, eventfd: int) -> None: ...
     def state(self) -> CpuState: ...

@@ -140,7 +140,7 @@ def _time(code: bytes, count: int = 0, *, paging: bool = False) -> float:
     from hyperport.bus.port_bus import PortBus
     from hyperport.cpu.state import Table, protected_flat
     from hyperport.engines.kvm.engine import KvmEngine
-    from hyperport.io.path import ExitPath
+    from hyperport.io.exit import ExitPath
     from hyperport.lines.attention import Attention, StopKind
     from hyperport.lines.interrupt_controller import InterruptController
     from hyperport.memory.ram import GuestMemory

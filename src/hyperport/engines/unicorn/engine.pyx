@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""Stage 1 of an access on Unicorn: what the core's IN and OUT call, in_byte() to out_long(). Next: io/path.pyx.
+"""Stage 1 of an access on Unicorn: what the core's IN and OUT call, in_byte() to out_long(). Next: io/crossing.pxd,
+io/path.pxd.
 
 Unicorn is QEMU's CPU core without a machine around it. What it leaves out is done here, with functions that the
 library exports and fields that layout.pxi names:
@@ -17,7 +18,10 @@ Ports.  The core's IN and OUT helpers call cpu_inb() to cpu_outl() through the l
     redirected to in_byte() to out_long() below. The public hook would first restore EIP and flags from the
     translator's notes for every access; here that is done only where an access may fault.
     A REP INS or OUTS arrives here at its first element; look_at() finds out, once for each place in translated
-    code, and does the string whole. Doorbells and the other hypercalls: hypercalls.pyx.
+    code (sites.pxd), and does the string whole. Doorbells and the other hypercalls: hypercalls.pyx.
+Crossings.  Every function that the core calls because of what the guest does passes enter(). on_new_code(), tlb_fill(),
+    memory_mapping(), fetch_byte() and flush_code() are the core's own housekeeping, CPUID and SYSENTER its own
+    instructions; none of them can reach a device.
 Port permission.  The core's IOPL and TSS-bitmap check is compiled out; port_allowed() in vcpu.pyx does it. Where that
     would come too late, code_filter.pyx makes the instruction another one.
 Stores and slow loads.  See code_pages.pyx.
@@ -25,20 +29,19 @@ Stores and slow loads.  See code_pages.pyx.
 
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memset
 
-from hyperport.time.clock cimport Clock
-from hyperport.lines.attention cimport Attention
-from hyperport.lines.irq cimport IrqLine
-from hyperport.lines.listener cimport Listener
-from hyperport.cpu.decode cimport PortInstruction
+from hyperport.bus.access cimport Access, describe
+from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
+from hyperport.cpu.vcpu cimport ECX, EFLAGS_IF, EFLAGS_RF, EFLAGS_TF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
+from hyperport.engines.shared.counters cimport count_exception, count_software
+from hyperport.engines.shared.run cimport Runs
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
-from hyperport.engines.shared.look_up cimport LookUp
+from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, CodePages
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.fpu_error cimport install_fpu_error
+from hyperport.engines.unicorn.hypercalls cimport Hypercalls
 from hyperport.engines.unicorn.library cimport (
     Library,
     check_layout,
@@ -49,16 +52,32 @@ from hyperport.engines.unicorn.library cimport (
     redirect_calls,
     tlb_fill_function,
 )
+from hyperport.engines.unicorn.sites cimport (
+    SITE_DOORBELL,
+    SITE_PLAIN,
+    SITE_STRING,
+    Site,
+    forget_sites,
+    kind_at,
+    site_of,
+)
 from hyperport.engines.unicorn.translator_check cimport check_translator
+from hyperport.engines.unicorn.vcpu cimport INEXACT, UnicornVcpu
+from hyperport.io.crossing cimport Crossing, enter, leave
 from hyperport.io.hypercall cimport CallTable
-from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT
-from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
+from hyperport.io.path cimport PortPath, carry
+from hyperport.io.strings cimport StringAccess, run_string, string_of
+from hyperport.lines.attention cimport Attention
+from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
-from hyperport.io.path cimport PortPath
+from hyperport.time.clock cimport Clock
 
-from hyperport.lines.attention import StopKind
-from hyperport.engines.base import EngineCounters, Stop
+from hyperport.abi.convention import Entry
+from hyperport.engines.base import Stop
 from hyperport.errors import EngineError
+from hyperport.lines.attention import StopKind
 
 include "layout.pxi"
 
@@ -77,7 +96,6 @@ cdef enum:
     CR0_PE = 1
     FLAT_DATA = 0x00C09300           # present, DPL 0, 4 GiB, 32-bit, data, written
     DESCRIPTOR_CODE = 1 << 11
-    LGUEST_VECTOR = 0x1F            # abi/lguest.py: INT 1Fh
 
 cdef uint64_t TOP_OF_PHYSICAL = <uint64_t> 1 << 40      # all that page tables of this core can point to
 
@@ -143,7 +161,7 @@ cdef void out_long(void *uc, uint32_t port, uint32_t value, uintptr_t caller) no
 
 cdef void flush_code(void *cpu) noexcept nogil:
     if hp_current() != NULL:
-        (<UnicornEngine> hp_current()).forget_sites()
+        forget_sites(&(<UnicornEngine> hp_current()).sites)
     library.flush_code(cpu)
 
 
@@ -152,8 +170,8 @@ cdef uint32_t fetch_byte(void *env, uint64_t address) noexcept nogil:
         return library.fetch_byte(env, address)
     cdef uint32_t byte = filtered_byte(&(<UnicornEngine> hp_current()).filter, library, env, address,
                                        hp_return_address(0))
-    if (<UnicornEngine> hp_current()).first_blocks:
-        (<UnicornEngine> hp_current()).mark_code_at(address)
+    if (<UnicornEngine> hp_current()).pages.first_blocks:
+        (<UnicornEngine> hp_current()).pages.mark_code_at(address)
     return byte
 
 
@@ -169,8 +187,7 @@ cdef void on_exception(void *uc, uint32_t vector, void *user) noexcept nogil:
 
 
 cdef bint on_invalid_instruction(void *uc, void *user) noexcept nogil:
-    if not (<UnicornEngine> user).calls_by_vmcall():
-        (<UnicornEngine> user).guest_exception(VECTOR_UD)
+    (<UnicornEngine> user).guest_invalid_instruction()
     return True
 
 
@@ -200,10 +217,10 @@ cdef struct BlockRecord:            # uc_tb of unicorn.h
 
 cdef void on_new_code(void *uc, BlockRecord *block, BlockRecord *previous, void *user) noexcept nogil:
     # A block lies in one page or two; at the top of the linear space the sum wraps.
-    (<UnicornEngine> user).first_blocks = False
-    (<UnicornEngine> user).mark_code_at(block.pc)
+    (<UnicornEngine> user).pages.first_blocks = False
+    (<UnicornEngine> user).pages.mark_code_at(block.pc)
     if (block.pc ^ (block.pc + block.size - 1)) & PAGE_MASK:
-        (<UnicornEngine> user).mark_code_at(block.pc + block.size - 1)
+        (<UnicornEngine> user).pages.mark_code_at(block.pc + block.size - 1)
 
 
 cdef tlb_fill_function plain_tlb_fill = NULL
@@ -214,14 +231,14 @@ cdef bint tlb_fill(void *cpu, uint64_t address, int size, int access, int mmu, b
     if not plain_tlb_fill(cpu, address, size, access, mmu, probe, return_address):
         return False
     if hp_current() != NULL:
-        (<UnicornEngine> hp_current()).tlb_filled(address, access, mmu)
+        (<UnicornEngine> hp_current()).pages.tlb_filled(address, access, mmu)
     return True
 
 
 cdef void *memory_mapping(void *uc, uint64_t address) noexcept nogil:
     if hp_current() == NULL:
         return library.memory_mapping(uc, address)
-    return (<UnicornEngine> hp_current()).region_of(address)
+    return (<UnicornEngine> hp_current()).pages.region_of(address)
 
 
 cdef bint exec_interrupt(void *cpu, int request) noexcept nogil:
@@ -229,13 +246,7 @@ cdef bint exec_interrupt(void *cpu, int request) noexcept nogil:
 
 
 cdef void on_host_write(void *context, uint64_t address, uint64_t length) noexcept nogil:
-    """The host wrote guest memory: drop the code that was translated from it."""
-    cdef uint64_t page
-    if length == 0:
-        return
-    for page in range(address >> PAGE_SHIFT, ((address + length - 1) >> PAGE_SHIFT) + 1):
-        if (<UnicornEngine> context).pages[page].has_code:
-            (<UnicornEngine> context).forget_code(page)
+    (<UnicornEngine> context).pages.written(address, length)
 
 
 cdef class A20Pin(Listener):
@@ -249,8 +260,8 @@ cdef class A20Pin(Listener):
 
 
 @cython.final
-@cython.no_gc_clear         # __dealloc__ needs memory, attention and pin
-cdef class UnicornEngine(CallingVcpu):
+@cython.no_gc_clear         # __dealloc__ needs memory, path, runs and pin
+cdef class UnicornEngine(UnicornVcpu):
     """One i386 vCPU on libunicorn.
 
     memory: the guest's RAM. path: where port accesses go. controller: owner of the INTR line. attention: what may
@@ -263,13 +274,12 @@ cdef class UnicornEngine(CallingVcpu):
     def __init__(self, GuestMemory memory not None, PortPath path not None, InterruptController controller not None,
                  Attention attention not None, Clock clock not None):
         self.path = path
-        self.controller = controller
-        self.attention = attention
-        self.looks = LookUp(attention, clock)
+        self.memory = memory
+        self.runs = Runs(self.name, attention, controller, clock)
         self.pin = A20Pin()
         self.ferr = IrqLine()
         self.lib = load_library()
-        self.watch_pages(memory)
+        self.pages = CodePages(memory)
         forget_position(&self.filter)
         self._open()
         self._map()
@@ -281,6 +291,7 @@ cdef class UnicornEngine(CallingVcpu):
         attention.kick_context = self.cpu
         attention.kick = kick
         (<A20Pin> self.pin).engine = <void *> self
+        path.connect(self)
 
     cdef _ok(self, int error, str doing):
         if error:
@@ -337,15 +348,17 @@ cdef class UnicornEngine(CallingVcpu):
         redirect_calls(redirections)
         mend_delivery(self.lib)
         install_fpu_error(current_engine)
-        self.find_ram()
+        self.pages.connect(self.lib, self.uc, self.cpu, self.env)
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
         (<void **> (<char *> cpu_class + CLASS_CPU_EXEC_INTERRUPT))[0] = <void *> exec_interrupt
 
-    def offer(self, CallTable calls not None, rom_base=0, doorbells=None, cpuid_leaves=None):
-        """See CallingVcpu; what was found out about places in translated code is forgotten."""
-        CallingVcpu.offer(self, calls, rom_base, doorbells, cpuid_leaves)
-        self.forget_sites()
+    def offer(self, CallTable calls not None, cpuid_leaves=None):
+        """Answer these calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""
+        self.runs.take_calls(calls, tuple(Entry))
+        self.calls = Hypercalls(self.runs, self.memory)
+        self.identify(cpuid_leaves or {})
+        forget_sites(&self.sites)
 
     cdef void release(self) noexcept:
         """Let go of whoever could still call us, then of the CPU."""
@@ -353,8 +366,8 @@ cdef class UnicornEngine(CallingVcpu):
             return
         if self.memory.invalidate_context == <void *> self:
             self.memory.invalidate = ignore_host_write
-        if self.attention.kick_context == self.cpu:
-            self.attention.kick = ignore_kick
+        self.runs.let_go(self.cpu)
+        self.path.disconnect(self)
         (<A20Pin> self.pin).engine = NULL
         guarded_close(self.lib, self.uc)
         self.uc = NULL
@@ -363,8 +376,7 @@ cdef class UnicornEngine(CallingVcpu):
 
     def close(self):
         """Give the CPU back; only counters() works afterwards. Raises EngineError while the guest runs."""
-        if self.running:
-            raise EngineError("unicorn: close() was called while the guest runs; stop it first")
+        self.runs.close()
         self.release()
 
     def __dealloc__(self):
@@ -374,68 +386,63 @@ cdef class UnicornEngine(CallingVcpu):
 
     def listen(self, Listener listener not None):
         """Let listener hear on_input() when host input has arrived."""
-        self.looks.listen(listener)
+        self.runs.looks.listen(listener)
 
     def run(self):
         """Run until HLT, a stop request, a triple fault or an abort of the engine; returns a Stop."""
         cdef int error
         cdef uint64_t begin
-        self._require_open()
+        self.runs.begin(hp_current() != NULL)
         if self.dead is not None:
             return Stop(StopKind.ENGINE_ABORT, text=self.dead)
-        if self.running:
-            raise EngineError("unicorn: run() was called while the guest runs")
-        if hp_current() != NULL:
-            raise EngineError("unicorn: run() was called by a device of another guest; use another thread")
-        kind, value, failure, text = self.attention.take_stop()
-        if kind != StopKind.NONE:
-            return Stop(kind, value, failure, text)
-        if self.halted and not self.controller.intr():
+        stop = self.runs.asked()
+        if stop is not None:
+            return stop
+        if self.halted and not self.runs.controller.intr():
             return Stop(StopKind.HALT)
-        self.running = True
+        self.runs.running = self.running = True
         self.delivering = False
-        self.first_blocks = True
+        self.pages.first_blocks = True
         begin = u64(self.env, ENV_EIP)[0]
         with nogil:
             hp_set_current(<void *> self)
+            leave(self)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
             hp_set_current(NULL)
-        self.running = False
+        self.runs.running = self.running = False
         if error == -1:
             self.dead = f"the CPU engine cannot go on: {guard_reason()}"
             return Stop(StopKind.ENGINE_ABORT, text=self.dead)
-        kind, value, failure, text = self.attention.take_stop()
-        if kind == StopKind.GUEST_KILLED:
-            text = self.calls.reason(value)
-        if kind != StopKind.NONE:
-            return Stop(kind, value, failure, text)
+        stop = self.runs.asked()
+        enter(self, Crossing.STOP if stop is not None or error or not self.halted else Crossing.HLT, 0)
+        if stop is not None:
+            return stop
         if error:
             return Stop(StopKind.ENGINE_ABORT, text=f"the CPU engine stopped: {self.lib.strerror(error).decode()} "
                                                     f"at eip {u64(self.env, ENV_EIP)[0]:#x}")
-        if u32(self.cpu, CPU_HALTED)[0]:
-            self.hlt_count += 1
+        if self.halted:
+            self.runs.counters.hlts += 1
             return Stop(StopKind.HALT)
         return Stop(StopKind.TRIPLE_FAULT)
 
     cdef bint service(self) noexcept nogil:
         """Look up from guest code. True where an interrupt was delivered."""
-        cdef int vector
         cdef uint32_t *request = u32(self.cpu, CPU_INTERRUPT_REQUEST)
         hp_clear_bits(request, INTERRUPT_HARD)      # first: a flag raised from here on sets it again
-        if self.looks.now():
+        enter(self, Crossing.DELIVERY, 0)
+        if self.runs.looks.now():
             self.lib.emu_stop(self.uc)
             return False
-        if not self.controller.intr():
+        leave(self)
+        if not self.runs.controller.intr():
             return False
         hp_set_bits(request, INTERRUPT_HARD)        # stays until the guest takes it
         if not self.lib.pending_interrupt(self.cpu, INTERRUPT_HARD) & INTERRUPT_HARD:
             return False
         # Not cleared here: that could undo a kick which came after the flags were read.
-        vector = self.controller.acknowledge() & 0xFF
-        self.interrupt_count[vector] += 1
         self.delivering = True
-        self.lib.do_hardware_interrupt(self.env, vector, 1)
+        self.lib.do_hardware_interrupt(self.env, self.runs.acknowledge(), 1)
         self.delivering = False
         return True
 
@@ -443,74 +450,101 @@ cdef class UnicornEngine(CallingVcpu):
         """What service() does, for a vCPU that waits in HLT: fire timers, move input. Delivers nothing."""
         self._require_open()
         with nogil:
-            self.looks.everything()
+            self.runs.looks.everything()
 
     # What the guest does.
 
     cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
-        cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
-        port &= 0xFFFF
-        if self.path.traps:
-            if self.path.profile:
-                self.path.fault_begins()
-            self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
-        if site.caller != caller or site.kind != SITE_PLAIN:
-            self.look_at(port, False, caller)
-        if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
-            self.lib.restore_state(self.cpu, caller, False)
-            if not self.port_allowed(port, size):
-                self.fault(VECTOR_GP, 0)
-        return self.path.port_in(port, size)
+        cdef Access access
+        if not self.path.traps and kind_at(site_of(&self.sites, caller), caller) != SITE_PLAIN:
+            self.look_at(port & 0xFFFF, False, caller)
+        enter(self, Crossing.IN, caller)
+        self.check_port(port & 0xFFFF, size, caller)
+        describe(&access, DIRECTION_IN, port & 0xFFFF, size, self.path.number, <void *> self, caller)
+        carry(self.path, &access)
+        leave(self)
+        return access.value
 
     cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil:
-        cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
-        port &= 0xFFFF
-        if site.caller == caller and site.kind == SITE_DOORBELL:
-            if self.ring(site.number, caller):
+        cdef Access access
+        if not self.path.traps and kind_at(site_of(&self.sites, caller), caller) != SITE_PLAIN:
+            if self.look_at(port & 0xFFFF, True, caller):
                 return
-        elif site.caller != caller or site.kind != SITE_PLAIN:
-            if self.calls is not None or not self.path.traps:
-                if self.look_at(port, True, caller):
-                    return
+        enter(self, Crossing.OUT, caller)
+        self.check_port(port & 0xFFFF, size, caller)
+        describe(&access, DIRECTION_OUT, port & 0xFFFF, size, self.path.number, <void *> self, caller)
+        access.value = value
+        carry(self.path, &access)
+        leave(self)
+
+    cdef inline void check_port(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
+        """#GP(0) where the guest may not, or the path wants every access to fault."""
         if self.path.traps:
-            if self.path.profile:
-                self.path.fault_begins()
             self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
             self.lib.restore_state(self.cpu, caller, False)
             if not self.port_allowed(port, size):
                 self.fault(VECTOR_GP, 0)
-        self.path.port_out(port, size, value)
 
     cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil:
-        """What stands at this place? True for a doorbell, which is now answered; a REP string does not return."""
-        cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
-        cdef PortInstruction instruction
-        cdef uint32_t number
+        """What stands at this place? True for a doorbell, which is now answered; a string of several does not return."""
+        cdef Site *site = site_of(&self.sites, caller)
+        cdef int doorbell = -1
+        if kind_at(site, caller) == SITE_DOORBELL:
+            return self.ring(site)
+        if kind_at(site, caller) == SITE_STRING:
+            self.string_at(site)
+            return False
         self.lib.restore_state(self.cpu, caller, False)
+        site.caller = 0         # the next lines may leave by a page fault
         if out and self.calls is not None:
-            number = self.doorbell_here()
-            if number and number == port:
-                site.caller = caller
-                site.kind = SITE_DOORBELL
-                site.number = <uint8_t> number
-                return self.ring(number, caller)
-        if not self.path.traps and fetch_and_decode(self, &instruction) > 0 and instruction.string and instruction.rep:
-            if self.path.port_string(self, &instruction):       # CPL and IOPL allow it: see code_filter.pyx
-                self.retire(instruction.length)
-            else:
-                self.retire(0)
-            self.lib.leave_block(self.cpu)
+            doorbell = self.calls.doorbell_here(self, port)
+        if doorbell >= 0:
+            site.kind = SITE_DOORBELL
+            site.what = <uint32_t> doorbell
+        elif fetch_and_decode(self, &site.string) > 0 and site.string.string and site.string.rep:
+            site.kind = SITE_STRING
+            site.what = self.instruction_pointer()
+        else:
+            site.kind = SITE_PLAIN
         site.caller = caller
-        site.kind = SITE_PLAIN
-        return False
+        return site.kind != SITE_PLAIN and self.look_at(port, out, caller)
 
-    cdef void forget_sites(self) noexcept nogil:
-        """Translated code is thrown away, and with it every place that was looked at."""
-        memset(self.sites, 0, sizeof(self.sites))
+    cdef bint ring(self, Site *site) noexcept nogil:
+        """A doorbell: its call is answered, or (False) the guest may not call, and it is an ordinary OUT."""
+        cdef bint done
+        enter(self, Crossing.DOORBELL, site.caller)
+        done = self.calls.ring(self, site.what, site.caller)
+        if done:
+            leave(self)
+        return done
+
+    cdef void string_at(self, Site *site) noexcept nogil:
+        """INS or OUTS with REP; CPL and IOPL allow it, see code_filter.pyx. Returns where the core is to do the only element."""
+        cdef StringAccess string
+        cdef uint32_t mask = 0xFFFF if site.string.address_size == 2 else <uint32_t> 0xFFFFFFFF
+        if self.get(ECX) & mask == 1 and not self.flags() & EFLAGS_TF:
+            return
+        u64(self.env, ENV_EIP)[0] = site.what       # at a REP, nothing else is still to be written back
+        enter(self, Crossing.STRING, 0)
+        string_of(self, &site.string, self.path.number, &string)
+        if run_string(self, self.path.bus, &string):
+            self.retire(site.string.length)
+        else:
+            self.retire(0)
+        leave(self)
+        self.lib.leave_block(self.cpu)
 
     cdef void guest_misses_memory(self) noexcept nogil:
-        self.mmio_count += 1
+        enter(self, Crossing.MMIO, INEXACT)
+        self.runs.counters.mmio += 1
+        leave(self)
+
+    cdef void guest_invalid_instruction(self) noexcept nogil:
+        enter(self, Crossing.INSTRUCTION, 0)
+        if self.calls is None or not self.calls.by_instruction(self):
+            self.guest_exception(VECTOR_UD)
+        leave(self)
 
     cdef void guest_exception(self, uint32_t vector) noexcept nogil:
         cdef char *env = self.env
@@ -526,21 +560,26 @@ cdef class UnicornEngine(CallingVcpu):
                 length = self.lib.load_byte(env, <uint32_t> (cs_base + next_eip - 1), MMU_KERNEL, 0)
                 length = 1 if length == 0xCC or length == 0xCE else 2
             u64(env, ENV_EIP)[0] = <uint32_t> (next_eip - length)
-            if vector == LGUEST_VECTOR and self.calls_by_int():
+            enter(self, Crossing.VECTOR, 0)
+            if self.calls is not None and self.calls.by_vector(self, vector, length):
+                leave(self)
                 return
-            self.software_count[vector] += 1
+            count_software(self.runs.counters, vector)
         else:
-            if vector == VECTOR_PF and self.string_call_faulted():
+            enter(self, Crossing.FAULT, 0)
+            if vector == VECTOR_PF and self.calls is not None and self.calls.string_faulted(self):
                 return
             vector = fault_of_delivery(self.cpu, vector, external)
-            self.exception_count[vector] += 1
+            count_exception(self.runs.counters, vector)
             if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0]:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
-                if self.path.on_fault(self):
+                if self.path.simulate(self):
+                    leave(self)
                     return
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
             self.delivering = True
+        leave(self)
         self.lib.do_interrupt(self.cpu)
         self.delivering = False
 
@@ -585,17 +624,8 @@ cdef class UnicornEngine(CallingVcpu):
 
     def counters(self):
         """What was counted since power-on, as EngineCounters."""
-        return EngineCounters(
-            exceptions={v: self.exception_count[v] for v in range(256) if self.exception_count[v]},
-            software_interrupts={v: self.software_count[v] for v in range(256) if self.software_count[v]},
-            interrupts={v: self.interrupt_count[v] for v in range(256) if self.interrupt_count[v]},
-            hlts=self.hlt_count, mmio=self.mmio_count,
-        )
+        return self.runs.counters.record()
 
 
 cdef void ignore_host_write(void *context, uint64_t address, uint64_t length) noexcept nogil:
-    pass
-
-
-cdef void ignore_kick(void *context) noexcept nogil:
     pass

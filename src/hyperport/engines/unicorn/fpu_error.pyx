@@ -21,6 +21,7 @@ from hyperport.cpu.vcpu cimport EFLAGS_IF
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.library cimport Library, load_library, replace_helper
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
+from hyperport.io.crossing cimport Crossing, enter, leave
 
 include "layout.pxi"
 
@@ -59,8 +60,10 @@ cdef void fnclex(void *env) noexcept nogil:
 
 cdef void tell(UnicornVcpu vcpu, uintptr_t caller) noexcept nogil:
     """An edge of FERR#, and the interrupt before the FWAIT at caller if it can be taken. May leave by longjmp."""
+    enter(vcpu, Crossing.FAULT, caller)
     vcpu.ferr.drive(0)
     vcpu.ferr.drive(1)
+    leave(vcpu)
     if u32(vcpu.cpu, CPU_INTERRUPT_REQUEST)[0] & INTERRUPT_HARD and u64(vcpu.env, ENV_EFLAGS)[0] & EFLAGS_IF:
         library.restore_state(vcpu.cpu, caller, True)
         u32(vcpu.env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ       # a processor that waits is past the shadow

@@ -15,7 +15,9 @@ import pytest
 from hyperport.supported_host import unsupported
 
 ROOT: Final = Path(__file__).parents[1]
-ELSEWHERE: Final = "import os; from types import SimpleNamespace as S; os.uname = lambda: S(machine='aarch64');"
+ELSEWHERE: Final = (
+    "import os; there = os.uname_result(('Linux', 'host', '6.1', '1', 'aarch64')); os.uname = lambda: there;"
+)
 LINE: Final = "hyperport runs on Linux on x86-64 with glibc and a 64-bit Python; this is "
 
 

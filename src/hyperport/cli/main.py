@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from hyperport.errors import HyperportError, UsageError
+from hyperport.errors import HostError, HyperportError, UsageError
 from hyperport.supported_host import unsupported
 
 STATUS_OK = 0

@@ -33,7 +33,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 PACKAGE = Path("src", "hyperport")  # as all names of files below: seen from ROOT, where pip and make call this
-JOBS = len(os.sched_getaffinity(0))
+JOBS = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
 
 LIMITED_API = any(word.startswith("--py-limited-api") for word in sys.argv)  # of bdist_wheel, for all Pythons
 CORE_BUILD = Path("build", "abi3" if LIMITED_API else sysconfig.get_config_var("SOABI"))  # C, objects, libraries, notes

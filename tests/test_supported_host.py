@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Other hosts get one clear line, from the import and from the build."""
+"""Other hosts get one clear line: from the command, from the import of a name, and from the build."""
 
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Final
 
 import pytest
@@ -15,6 +15,14 @@ import pytest
 from hyperport.supported_host import unsupported
 
 ROOT: Final = Path(__file__).parents[1]
+ELSEWHERE: Final = (
+    "import os; there = os.uname_result(('Linux', 'host', '6.1', '1', 'aarch64')); os.uname = lambda: there;"
+)
+LINE: Final = "hyperport runs on Linux on x86-64 with glibc and a 64-bit Python; this is "
+
+
+def arm() -> SimpleNamespace:
+    return SimpleNamespace(machine="aarch64")
 
 
 def no_such_name(name: str) -> str:
@@ -26,51 +34,45 @@ def test_this_host_is_supported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "said"),
+    ("module", "name", "value", "said"),
     [
-        ((platform, "machine", lambda: "aarch64"), "this is Linux on aarch64 with a 64-bit Python"),
-        ((sys, "maxsize", (1 << 31) - 1), "this is Linux on x86_64 with a 32-bit Python"),
-        ((os, "confstr", no_such_name), "this Linux has another C library"),
+        (os, "uname", arm, "linux on aarch64 with a 64-bit Python"),
+        (sys, "maxsize", (1 << 31) - 1, "linux on x86_64 with a 32-bit Python"),
+        (sys, "platform", "darwin", "darwin on x86_64 with a 64-bit Python"),
+        (os, "confstr", no_such_name, "a Linux with another C library"),
     ],
-    ids=["aarch64", "32 bits", "musl"],
+    ids=["aarch64", "32 bits", "macOS", "musl"],
 )
-def test_others_are_not(monkeypatch: pytest.MonkeyPatch, what: tuple[object, str, object], said: str) -> None:
-    monkeypatch.setattr(*what)
-    assert unsupported() == f"hyperport runs on Linux on x86-64 with glibc and a 64-bit Python: {said}"
+def test_others_are_not(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, value: object, said: str
+) -> None:
+    monkeypatch.setattr(module, name, value)
+    assert unsupported() == LINE + said
 
 
-def test_macos_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(platform, "machine", lambda: "arm64")
-    assert str(unsupported()).endswith(": this is Darwin on arm64 with a 64-bit Python")
-
-
-@pytest.mark.parametrize(
-    ("program", "last"),
-    [
-        ("import hyperport", "ImportError: hyperport runs on "),
-        (
-            "import sys; sys.argv = ['setup.py', 'build_ext', '--inplace']; exec(open('setup.py').read())",
-            "error: hyperp",
-        ),
-    ],
-    ids=["import", "build"],
-)
-def test_import_and_build_say_so(program: str, last: str) -> None:
+def run(program: str) -> list[str]:
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import platform; platform.machine = lambda: 'aarch64'; __file__ = 'setup.py'; {program}",
-        ],
+        [sys.executable, "-c", ELSEWHERE + program],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 1
-    line = done.stderr.splitlines()[-1]
-    assert line.startswith(last)
-    assert "aarch64" in line
+    assert done.returncode != 0
+    return done.stderr.splitlines()
+
+
+def test_the_command_says_so_in_one_line() -> None:
+    lines = run("import sys; from hyperport.cli.main import main; sys.exit(main(['run', 'demo']))")
+    assert len(lines) == 1
+    assert LINE + "linux on aarch64" in lines[0]
+
+
+def test_a_name_of_the_package_says_so() -> None:
+    assert run("from hyperport import Machine")[-1].startswith(f"ImportError: {LINE}linux on aarch64")
+
+
+def test_the_build_says_so_in_one_line() -> None:
+    program = "import runpy, sys; sys.argv = ['setup.py', '-q', 'build_ext']; runpy.run_path('setup.py')"
+    assert run(program) == [f"error: {LINE}linux on aarch64 with a 64-bit Python"]

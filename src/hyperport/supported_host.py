@@ -8,20 +8,20 @@ glibc.
 from __future__ import annotations
 
 import os
-import platform
 import sys
 
 
 def unsupported() -> str | None:
     """One line on what is wrong with this host; None if nothing is."""
+    machine = os.uname().machine if hasattr(os, "uname") else "another machine"
     bits = 64 if sys.maxsize > 1 << 32 else 32
-    if sys.platform == "linux" and platform.machine() == "x86_64" and bits == 64:
-        if _has_glibc():
-            return None
-        here = "this Linux has another C library"
+    if (sys.platform, machine, bits) != ("linux", "x86_64", 64):
+        here = f"{sys.platform} on {machine} with a {bits}-bit Python"
+    elif not _has_glibc():
+        here = "a Linux with another C library"
     else:
-        here = f"this is {platform.system()} on {platform.machine()} with a {bits}-bit Python"
-    return f"hyperport runs on Linux on x86-64 with glibc and a 64-bit Python: {here}"
+        return None
+    return f"hyperport runs on Linux on x86-64 with glibc and a 64-bit Python; this is {here}"
 
 
 def _has_glibc() -> bool:

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from hyperport.errors import HostError as HostError
     from hyperport.errors import HyperportError as HyperportError
     from hyperport.errors import ImageError as ImageError
+    from hyperport.errors import OutputError as OutputError
     from hyperport.errors import StateError as StateError
+    from hyperport.errors import ThreadError as ThreadError
     from hyperport.host.char import CallbackBackend as CallbackBackend
     from hyperport.host.char import CharBackend as CharBackend
     from hyperport.host.char import FdBackend as FdBackend
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from hyperport.outcome import HaltedForever as HaltedForever
     from hyperport.outcome import Interrupted as Interrupted
     from hyperport.outcome import Outcome as Outcome
+    from hyperport.outcome import OutputLost as OutputLost
     from hyperport.outcome import Panic as Panic
     from hyperport.outcome import PowerOff as PowerOff
     from hyperport.outcome import Quit as Quit
@@ -100,6 +103,8 @@ _HOMES = {  # public name -> where it is, as "module" or "module:name there"
     "NetSpec": "host.specs",
     "Outcome": "outcome",
     "PacketBackend": "host.packet",
+    "OutputError": "errors",
+    "OutputLost": "outcome",
     "Panic": "outcome",
     "PortAccess": "bus.access",
     "PortBus": "bus.port_bus",
@@ -111,6 +116,7 @@ _HOMES = {  # public name -> where it is, as "module" or "module:name there"
     "Reset": "outcome",
     "StateError": "errors",
     "StopKind": "lines.attention",
+    "ThreadError": "errors",
     "Timeout": "outcome",
     "TripleFault": "outcome",
     "VirtualClock": "time.clock",

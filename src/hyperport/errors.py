@@ -8,6 +8,8 @@ HyperportError
 │   ├── ImageError          a kernel, initrd or program that cannot be loaded
 │   ├── EngineError         an engine that cannot run here (missing, other build, no permission)
 │   ├── FetchError          a guest that could not be fetched
+│   ├── OutputError         a file, pipe or stream that takes no more
+│   ├── ThreadError         a call from a thread or process that does not have the machine
 │   ├── AccessError         an access from Python that no device or memory has
 │   └── StateError          a saved record that does not fit
 ├── DifferenceError         hyperport is at fault: two paths gave a guest different answers
@@ -43,6 +45,14 @@ class EngineError(HostError):
 
 class FetchError(HostError):
     """A known guest could not be fetched."""
+
+
+class OutputError(HostError):
+    """The host takes no more of what the guest, or the command, has to say."""
+
+
+class ThreadError(HostError, RuntimeError):
+    """A call from a thread or process that does not have the machine now."""
 
 
 class AccessError(HostError, ValueError):

@@ -29,7 +29,9 @@ from hyperport.errors import (
     FetchError,
     GuestError,
     ImageError,
+    OutputError,
     StateError,
+    ThreadError,
     UsageError,
 )
 
@@ -49,6 +51,8 @@ ERROR_STATUSES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (ImageError, 66),  # EX_NOINPUT
     (FetchError, 68),  # EX_NOHOST
     (EngineError, STATUS_INTERNAL),
+    (OutputError, STATUS_IO),
+    (ThreadError, STATUS_INTERNAL),
     (AccessError, STATUS_INTERNAL),
     (GuestError, STATUS_INTERNAL),
     (StateError, 76),  # EX_PROTOCOL
@@ -198,6 +202,22 @@ class GuestKilled(Outcome):
 
     def __str__(self) -> str:
         return f"the guest was killed: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLost(Outcome):
+    """The host took no more of what the guest sent to a console or printer; reason is one line that names it."""
+
+    kind: ClassVar[str] = "output-lost"
+    reason: str
+
+    @property
+    def status(self) -> int:
+        """74, EX_IOERR."""
+        return STATUS_IO
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 @dataclass(frozen=True, slots=True)

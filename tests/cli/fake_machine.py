@@ -98,8 +98,8 @@ class Machine:
     def __exit__(self, *exc: object) -> None:
         self.events.__exit__()
 
-    def request_stop(self, kind: StopKind) -> None:
-        self.attention.stop(kind)
+    def request_stop(self, kind: StopKind, value: int = 0) -> None:
+        self.attention.stop(kind, value)
 
     def run(self, timeout: float | None = None, monitor: Callable[[Any], str] | None = None) -> Outcome:
         guest, _, value = self.config.append.partition("=")

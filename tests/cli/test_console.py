@@ -246,7 +246,7 @@ def test_signal_without_a_terminal() -> None:
     running.stdout.close()
 
 
-def test_reader_that_goes_away_does_not_end_the_guest() -> None:
+def test_reader_that_goes_away_ends_the_run() -> None:
     running = subprocess.Popen(
         [sys.executable, PROGRAM, *ECHO], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=ENVIRONMENT,
@@ -256,4 +256,5 @@ def test_reader_that_goes_away_does_not_end_the_guest() -> None:
     running.stdout.close()
     running.stdout = None
     _, errors = running.communicate(b"abc!", timeout=20)
-    assert (running.returncode, errors) == (11, b"hyperport: the guest exited with value 5 (status 11)\n")
+    assert running.returncode == 74
+    assert errors.splitlines()[-1] == b"hyperport: stdout: Broken pipe: the guest's output is lost (status 74)"

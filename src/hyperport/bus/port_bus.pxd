@@ -43,6 +43,7 @@ cdef class PortBus:
     cdef list _windows          # (first port, last port, device)
     cdef dict _attached         # id of what was given to attach() -> its PortDevice
     cdef list _watching
+    cdef public object guard    # see machine/guard.py; None: whoever comes
     cdef gate_function gate     # what every access from Python passes first: see io/crossing.pyx
     cdef void *gate_context
     cdef Tally *tally_of(self, uint32_t port, int direction, uint32_t size, int path) noexcept nogil

@@ -17,6 +17,7 @@ class PortObserver: ...
 
 class PortBus:
     attributes: PortAttributes
+    guard: Any
     def attach(
         self, device: Any, base: int, span: int | None = None, offset: int = 0, widths: Iterable[int] | None = None
     ) -> Any: ...

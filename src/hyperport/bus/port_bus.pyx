@@ -221,9 +221,11 @@ cdef class PortBus:
         offset on. widths: sizes in bytes that this window takes whole, at all its ports; by default what the device says
         of each offset. Returns the PortDevice that was attached. Raises ConfigError for an overlap.
         """
-        cdef PortDevice target = self._adapter_of(device)
+        cdef PortDevice target
         cdef Slot *slot
         cdef int left
+        self._ask("attach")
+        target = self._adapter_of(device)
         if span is None:
             span = target.span - offset
         if not 0 <= base < PORTS or span < 1 or base + span > PORTS:
@@ -262,6 +264,7 @@ cdef class PortBus:
         places: give a callable's accesses their place in guest code.
         """
         cdef PortObserver watching
+        self._ask("observe")
         watching = observer if isinstance(observer, PortObserver) else CallbackObserver(observer, places)
         cdef void **grown = <void **> realloc(self.observers, <size_t> (self.observer_count + 1) * sizeof(void *))
         if grown == NULL:
@@ -352,6 +355,12 @@ cdef class PortBus:
         access.data = <uint8_t *> PyBytes_AsString(data)
         self.from_python(&access)
 
+    def _ask(self, what):
+        """Raise ThreadError if this thread may not do that now."""
+        if self.guard is not None:
+            self.guard.check(what)
+
     def _check(self, uint32_t port, uint32_t size, int path):
+        self._ask("port access")
         if port >= PORTS or size not in (1, 2, 4) or not 0 <= path < PATH_KINDS:
             raise AccessError(f"no port access of {size} bytes at {port:#x} by path {path}")

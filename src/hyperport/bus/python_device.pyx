@@ -2,14 +2,16 @@
 # cython: language_level=3
 """Devices written in plain Python, made to meet the compiled contract: takes the GIL for each access.
 
-An exception in such a device never reaches the guest. It is kept, the access is answered with all ones,
-the run is stopped, and run() raises the exception with its own traceback.
+An exception in such a device never reaches the guest. It is kept, the access is answered with all ones, the run is
+stopped, and run() raises the exception, with the user's frames and a note: which device, port, offset and data, and
+where the guest was.
 """
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from hyperport.cpu.vcpu cimport Place, Vcpu
 from hyperport.lines.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
 
@@ -17,6 +19,9 @@ import traceback
 
 from hyperport.lines.attention import StopKind
 from hyperport.errors import ConfigError
+
+NOTE = "hyperport: device "     # how the note that an exception is given begins
+cdef Py_ssize_t SHOWN = 16      # bytes of a block that the note shows
 
 
 def adapt(device):
@@ -30,6 +35,10 @@ def adapt(device):
     return PythonDevice(device)
 
 
+cdef str octets(uint32_t size):
+    return "1 byte" if size == 1 else f"{size} bytes"
+
+
 cdef class PythonDevice(PortDevice):
     """The adapter around one plain Python device."""
 
@@ -39,6 +48,8 @@ cdef class PythonDevice(PortDevice):
     cdef readonly object widths
     cdef readonly object widths_at
     cdef Attention attention
+    cdef Vcpu vcpu
+    cdef object base
     cdef object read_many
     cdef object write_many
     cdef object says            # the target's attributes(offset), or None
@@ -57,28 +68,47 @@ cdef class PythonDevice(PortDevice):
         self.write_many = getattr(target, "write_block", None)
         self.says = getattr(target, "attributes", None)
 
-    def connect(self, Attention attention not None):
-        """Say whose run an exception stops."""
+    def connect(self, Attention attention not None, base=None, vcpu=None):
+        """Say whose run an exception stops; base: the device's first port; vcpu: an engine, which knows where it is."""
         self.attention = attention
+        self.base = base
+        self.vcpu = vcpu if isinstance(vcpu, Vcpu) else None
 
-    cdef void failed(self, error):
+    cdef void failed(self, error, str doing, offset=None):
+        """Keep what the device raised while it was doing something; offset: of its port, None outside accesses."""
+        error.add_note(self.note(doing, offset))
         if self.attention is None:      # nobody runs it: a test, or a bus without a machine
             traceback.print_exception(error)
             return
-        self.attention.stop(StopKind.DEVICE_ERROR, 0, error, f"{self.name} raised {type(error).__name__}: {error}")
+        try:
+            told = f"{self.name} raised {type(error).__name__}: {error}"
+        except Exception:               # its __str__ is the user's code too
+            told = f"{self.name} raised {type(error).__name__}"
+        self.attention.stop(StopKind.DEVICE_ERROR, 0, error, told)
+
+    cdef str note(self, str doing, offset):
+        cdef Place place
+        at = ""
+        if offset is not None:
+            at = f", offset {offset:#x}" if self.base is None else f", port {self.base + offset:#x} (offset {offset:#x})"
+        where = ""
+        if self.vcpu is not None and self.vcpu.why and offset is not None:
+            self.vcpu.place(self.vcpu.token, &place)
+            where = f"; the guest is {'at' if place.exact else 'near'} {place.cs:04x}:{place.eip:08x}"
+        return f"{NOTE}{self.name}{at}: {doing}{where}"
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept with gil:
         try:
             return <uint32_t> (int(self.target.read(offset, size)) & 0xFFFFFFFF)
         except BaseException as error:
-            self.failed(error)
+            self.failed(error, f"read of {octets(size)}", offset)
             return 0xFFFFFFFF
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept with gil:
         try:
             self.target.write(offset, size, value)
         except BaseException as error:
-            self.failed(error)
+            self.failed(error, f"write of {octets(size)}, value {value:#x}", offset)
 
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
         self.block_in(offset, size, count, data)
@@ -98,7 +128,7 @@ cdef class PythonDevice(PortDevice):
             memcpy(data, PyBytes_AsString(got), len(got))
         except BaseException as error:
             memset(data, 0xFF, <size_t> size * count)
-            self.failed(error)
+            self.failed(error, f"read of {count} times {octets(size)}", offset)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
         self.block_out(offset, size, count, data)
@@ -115,7 +145,8 @@ cdef class PythonDevice(PortDevice):
                 memcpy(&value, data + i * size, size)
                 self.target.write(offset, size, value)
         except BaseException as error:
-            self.failed(error)
+            begin = data[:min(<Py_ssize_t> size * count, SHOWN)].hex(" ")
+            self.failed(error, f"write of {count} times {octets(size)}, which begin with {begin}", offset)
 
     cdef uint32_t attributes(self, uint32_t offset) noexcept with gil:
         if self.says is None:
@@ -123,14 +154,14 @@ cdef class PythonDevice(PortDevice):
         try:
             return <uint32_t> (int(self.says(offset)) & 0xFFFFFFFF)
         except BaseException as error:
-            self.failed(error)
+            self.failed(error, "its attributes were asked for", offset)
             return 0
 
     cdef void on_timer(self, int number) noexcept with gil:
         try:
             self.target.on_timer(number)
         except BaseException as error:
-            self.failed(error)
+            self.failed(error, "its timer was due")
 
     def reset(self):
         reset = getattr(self.target, "reset", None)

@@ -7,17 +7,27 @@ stderr; the exit statuses are in outcome.py.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+
+OUR_PROGRAM = ("-m", "hyperport", "hyperport/__main__.py")  # how sys.argv[0] ends while we are what is run
+if "".join(sys.argv[:1]).endswith(OUR_PROGRAM) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the middle of an import: no traceback
+
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from hyperport.errors import HostError, HyperportError, UsageError
+from hyperport.host import streams
+from hyperport.host.notes import note, tell
 from hyperport.supported_host import unsupported
 
-STATUS_OK = 0
+STATUS_OK: Final = 0
+STATUS_INTERNAL: Final = 70  # EX_SOFTWARE, as in outcome.py
+DEVICE_NOTE: Final = "hyperport: device "  # as in bus/python_device.pyx, which is not imported for this
+PACKAGE: Final = Path(__file__).parents[1]
 
 
 def version() -> str:
@@ -57,45 +67,85 @@ def obey(tokens: Sequence[str]) -> int:
     words, given = parsed
     module, _, name = verb.where.partition(":")
     function: Callable[..., Any] = getattr(import_module(module), name)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     status = function(*words, **given)
     return status if isinstance(status, int) else STATUS_OK
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (that of the process by default); returns the exit status."""
+    streams.reserve()
     try:
         if reason := unsupported():
             raise HostError(reason)
         status = obey(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
-    except HyperportError as error:
-        return _fail(str(error), _status(error))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), 1
-        )  # who read our output has gone: the interpreter's last flush is vain
-        return 128 + signal.SIGPIPE
-    except OSError as error:
-        return _fail(f"{error.filename or 'host'}: {error.strerror or error}", _status(error))
-    except Exception as error:
+    except BaseException as error:
+        return _fail(error)
+    return status
+
+
+def _fail(error: BaseException) -> int:
+    """Tell of what ended the command; returns its exit status."""
+    verbose = not {"-v", "--verbose"}.isdisjoint(sys.argv)
+    if _is_of_device(error):
+        _tell_of_device(error, verbose=verbose)
+        return STATUS_INTERNAL
+    if isinstance(error, SystemExit):
+        raise error
+    if isinstance(error, HyperportError):
+        note(str(error))
+    elif isinstance(error, OSError):
+        where = error.filename or "host"
+        if error.filename is None and not _takes(streams.STDOUT):
+            where = "stdout"
+            streams.abandon(streams.STDOUT)
+            if isinstance(error, BrokenPipeError):  # who read our output has gone, as head(1) does
+                return 128 + signal.SIGPIPE
+        note(f"{where}: {error.strerror or error}")
+    else:
         import traceback
 
-        traceback.print_exc()
-        return _status(error)
-    return status
+        tell("".join(traceback.format_exception(error)).rstrip("\n"))
+    return _status(error)
+
+
+def _takes(fd: int) -> bool:
+    """Whether what is buffered for stdout can be written."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return False
+    return streams.is_open(fd)
+
+
+def _is_of_device(error: BaseException) -> bool:
+    """Whether a device of the user's raised it: then bus/python_device.pyx has said where, in a note."""
+    return any(line.startswith(DEVICE_NOTE) for line in getattr(error, "__notes__", ()))
+
+
+def _tell_of_device(error: BaseException, *, verbose: bool) -> None:
+    """The user's frames, the error, and where it was; with verbose our frames as well."""
+    import traceback
+
+    frames = error.__traceback__
+    while frames is not None and not verbose and _is_ours(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    tell("".join(traceback.format_exception(type(error), error, frames)).rstrip("\n"))
+
+
+def _is_ours(path: str) -> bool:
+    """Whether code of this file is hyperport's."""
+    return path.endswith((".pyx", ".pxd")) or path.startswith(str(PACKAGE))
 
 
 def _status(error: BaseException) -> int:
     from hyperport.outcome import error_status
 
     return error_status(error)
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"hyperport: {message}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

@@ -100,6 +100,14 @@ COMPARE: Final = (
 )
 
 
+CC: Final = (
+    Option("output", "the ELF file to write; by default the first source's name with .elf", FILE, short="o",
+           metavar="FILE", values=FILES),
+    Option("include", "one more folder that is searched for headers; may be repeated", FILE, short="I",
+           metavar="FOLDER", default=(), values=FILES, many=True),
+)  # fmt: skip
+
+
 class Verb:
     """A verb. where: "module:function", imported when it is called with the words and each option by its word.
 
@@ -203,6 +211,18 @@ VERBS: Final[dict[str, Verb]] = {
         sections={"options": (JSON,)},
         says="The known guests, the devices of a machine with their ports, or the engines and whether they work here.",
         examples=("hyperport list guests", "hyperport list engines --json"),
+    ),
+    "cc": Verb(
+        "hyperport.cli.cc:cc",
+        "build a guest program with the SDK",
+        words="SOURCE...",
+        least=1,
+        most=MANY,
+        sections={"options": CC},
+        says="C and assembly are compiled for the guest and linked with the guest library and the SDK's drivers "
+        "(guest/include/hyperport). A program begins at `int main(const char *command_line)`, and what it returns is its "
+        "exit value. The compiler is gcc, or what GUEST_CC names.",
+        examples=("hyperport cc blink.c", "hyperport cc main.c driver.S -o driver.elf && hyperport run -k driver.elf"),
     ),
     "fetch": Verb(
         "hyperport.cli.fetch:fetch",

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -14,14 +15,33 @@ from hyperport.errors import ConfigError, UsageError
 from hyperport.host.channel import Channel
 from hyperport.host.notes import be_quiet, hint, note
 from hyperport.host.specs import NetSpec, SerialSpec
+from hyperport.host.streams import STDERR, STDOUT, closed
 from hyperport.machine.config import MachineConfig
-from hyperport.outcome import EngineAbort, GuestExit, HaltedForever, Outcome, PowerOff, Quit, Reset, TripleFault
+from hyperport.outcome import (
+    STATUS_IO,
+    STATUS_OK,
+    STATUS_SIGNAL,
+    STATUS_TIMEOUT,
+    EngineAbort,
+    GuestExit,
+    HaltedForever,
+    Interrupted,
+    Outcome,
+    OutputLost,
+    PowerOff,
+    Quit,
+    Reset,
+    Timeout,
+    TripleFault,
+)
 from hyperport.ui.console import StdioChannel, open_channel
 
 if TYPE_CHECKING:
     from hyperport.host.char import CharBackend
     from hyperport.host.net import Link
+    from hyperport.host.watchdog import Watchdog
     from hyperport.machine.machine import Machine
+    from hyperport.observe.trace import PortTrace
 
 ORDINARY: Final = (GuestExit, PowerOff, Quit, Reset)  # ends that the guest or the user chose
 ANY_OTHER: Final = 1  # the exit status of a guest whose value is a multiple of 256, and not 0
@@ -29,19 +49,24 @@ ANY_OTHER: Final = 1  # the exit status of a guest whose value is a multiple of 
 
 def run(guest: str | None = None, **given: Any) -> int:
     """Run a guest. given: the options that were given, by word; returns the exit status."""
-    config_file = given.pop("config", None)
-    if config_file is None:
-        wanted = settings({"guest": guest, **given}, {})
-    else:
-        from hyperport.cli.machine_file import load_machine_file
+    from hyperport.host.watchdog import Watchdog
 
-        wanted = settings({"guest": guest, **given}, load_machine_file(config_file))
-    for what in ("stats", "screenshot"):
-        if what in wanted:
-            from hyperport.observe.stats import check_destination
+    with Watchdog() as dog:
+        if given.get("timeout") is not None:  # a file that is loaded may be a FIFO that nobody writes to
+            dog.expect_end(STATUS_TIMEOUT, given["timeout"], may_work=True)
+        config_file = given.pop("config", None)
+        if config_file is None:
+            wanted = settings({"guest": guest, **given}, {})
+        else:
+            from hyperport.cli.machine_file import load_machine_file
 
-            check_destination(wanted[what], "statistics" if what == "stats" else what)
-    return execute(wanted)
+            wanted = settings({"guest": guest, **given}, load_machine_file(config_file))
+        for what in ("stats", "screenshot"):
+            if what in wanted:
+                from hyperport.observe.stats import check_destination
+
+                check_destination(wanted[what], "statistics" if what == "stats" else what)
+        return execute(wanted, dog)
 
 
 def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +95,7 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     return {key: value for key, value in own.items() if value is not None} | chosen
 
 
-def execute(wanted: dict[str, Any]) -> int:
+def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
     """Build the machine, run it, report; returns the exit status of the outcome."""
     from hyperport.host.signals import HostSignals
     from hyperport.lines.attention import StopKind
@@ -86,7 +111,13 @@ def execute(wanted: dict[str, Any]) -> int:
     }
     if on_terminal:
         _require_screen([spec for specs in lines.values() for spec in specs])
+    timeout: float | None = of_run["timeout"]
+    lost: list[str] = []
+    if STDOUT in closed and SerialSpec("stdio") in (spec for specs in lines.values() for spec in specs):
+        note("stdout is closed: what the guest sends there is lost")
     with ExitStack() as stack:
+        if timeout is not None:
+            dog.expect_end(STATUS_TIMEOUT, timeout, may_work=True)
         channels: list[Channel] = []
         backends: dict[str, list[CharBackend]] = {}
         for line, specs in lines.items():
@@ -103,49 +134,94 @@ def execute(wanted: dict[str, Any]) -> int:
                 MachineConfig(**wanted), serial=backends["serial"], debugcon=debugcon, parallel=printer, cables=cables
             )
         )
-        if of_run["trace_ports"] is not None:
-            _trace(machine, of_run["trace_ports"], stack)
+        trace = None if of_run["trace_ports"] is None else _trace(machine, of_run["trace_ports"])
+        if trace is not None:
+            stack.callback(trace.close)
         if on_terminal:
             from hyperport.ui.screen import ScreenChannel
 
             channels.append(stack.enter_context(ScreenChannel(machine.display, machine.keys, escape_key)))
+
+        def stop(kind: StopKind, value: int = 0) -> None:
+            """On any thread: ask for the end, and see that it comes."""
+            if kind is not StopKind.PAUSE:
+                dog.expect_end(STATUS_SIGNAL + value if kind is StopKind.SIGNAL else STATUS_OK)
+            machine.request_stop(kind, value)
+
         for channel in reversed(channels):
             stack.callback(channel.stop)
-            channel.start(machine.events, machine.request_stop)
+            channel.start(machine.events, stop)
         for link in links:
             stack.callback(link.stop)
             link.start(machine.events)
         console = next((each for each in channels if isinstance(each, StdioChannel) and each.takes_input), None)
         signals = stack.enter_context(
-            HostSignals(
-                machine.events,
-                lambda signum: machine.attention.stop(StopKind.SIGNAL, signum),
-                console.terminal if console else None,
-            )
+            HostSignals(lambda signum: stop(StopKind.SIGNAL, signum), console.terminal if console else None)
         )
+        dog.last_words = [
+            *([console.terminal.leave] if console and console.terminal else []),
+            *(channel.backend.drain for channel in channels),
+            *([trace.flush] if trace else []),
+            *(link.recorder.flush for link in links if link.recorder),
+        ]
         _tell_engine(machine, always=of_run["verbose"])
-        outcome = machine.run(timeout=of_run["timeout"], monitor=_monitor(console, lambda: bool(signals.received)))
+        dog.forget()
+        if timeout is not None:
+            dog.expect_end(STATUS_TIMEOUT, timeout)
+        outcome = machine.run(timeout=timeout, monitor=_monitor(console, lambda: bool(signals.received)))
+        dog.forget()
+        if isinstance(outcome, Timeout | Interrupted | Quit):
+            dog.expect_end(outcome.status, may_work=True)
         for channel in channels:  # the terminal is ordinary again before anything is said
             channel.stop()
         status = exit_status(outcome, of_run["exit_status"])
         explain(outcome, status)
         for line in machine.drives.trouble():
             note(line)
-        if of_run["stats"] is not None:
-            from hyperport.observe.stats import write_statistics
+        lost += [line for channel in channels if (line := _loss(channel, outcome))]
+        for name, write in _reports(machine, outcome, of_run):
+            try:
+                write()
+            except OSError as error:
+                lost.append(f"{name}: {error.strerror or error}; it is not written")
+        for line in lost:
+            note(line)
+        if trace is not None:
+            trace.close()
+            lost += [trace.failure] if trace.failure else []
+        for link in links:
+            link.stop()
+            lost += [link.spec.kind] if link.incomplete else []
+    return STATUS_IO if lost else status
 
-            write_statistics(of_run["stats"], machine.stats(outcome))
-        if of_run["screenshot"] is not None:
-            from hyperport.observe.stats import write_whole
 
-            if not machine.display.text():
-                note("the screen is in a graphics mode, which is not modelled: its picture is black")
-            write_whole(of_run["screenshot"], machine.display.png())
-        if of_run["report"]:
-            from hyperport.observe.report import port_table
+def _loss(channel: Channel, outcome: Outcome) -> str:
+    """What the host did not take of a line's output and the outcome does not tell of; "" if nothing."""
+    backend = channel.backend
+    failure, lost = getattr(backend, "failure", None), getattr(backend, "lost", 0)
+    if failure is not None:
+        return "" if isinstance(outcome, OutputLost) and outcome.reason == str(failure) else str(failure)
+    if lost and not getattr(backend, "reconnects", False):
+        hint(f"{getattr(backend, 'where', '')}: its reader was stuck: {lost} bytes of output are lost")
+    elif lost:
+        hint(f"{getattr(backend, 'where', '')}: nobody was there: {lost} bytes of output are lost")
+    return ""
 
-            print(port_table(machine.bus.counts()), end="", file=sys.stderr)
-    return status
+
+def _reports(machine: Machine, outcome: Outcome, of_run: dict[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What is written after a run: the name of each, and what writes it."""
+    from hyperport.observe.stats import write_statistics, write_whole
+
+    if of_run["stats"] is not None:
+        yield f"statistics: {of_run['stats']}", lambda: write_statistics(of_run["stats"], machine.stats(outcome))
+    if of_run["screenshot"] is not None:
+        if not machine.display.text():
+            note("the screen is in a graphics mode, which is not modelled: its picture is black")
+        yield f"screenshot: {of_run['screenshot']}", lambda: write_whole(of_run["screenshot"], machine.display.png())
+    if of_run["report"]:
+        from hyperport.observe.report import port_table
+
+        yield "report", lambda: print(port_table(machine.bus.counts()), end="", file=sys.stderr, flush=True)
 
 
 def _open_link(spec: NetSpec) -> Link:
@@ -177,7 +253,7 @@ def explain(outcome: Outcome, status: int) -> None:
     tell = hint if isinstance(outcome, ORDINARY) else note
     tell(f"{outcome} (status {status})" if status else str(outcome))
     if isinstance(outcome, TripleFault | HaltedForever | EngineAbort) and outcome.state is not None:
-        print(outcome.state.describe(), file=sys.stderr)
+        tell(outcome.state.describe())
 
 
 def _require_screen(lines: Iterable[SerialSpec]) -> None:
@@ -189,17 +265,19 @@ def _require_screen(lines: Iterable[SerialSpec]) -> None:
     require_terminal()
 
 
-def _trace(machine: Machine, destination: str, stack: ExitStack) -> None:
+def _trace(machine: Machine, destination: str) -> PortTrace:
     from hyperport.observe.trace import PortTrace
 
-    stream: TextIO = sys.stderr
-    if destination != "-":
-        try:
-            file = Path(destination).open("w", encoding="ascii")  # noqa: SIM115 - the stack closes it
-        except OSError as error:
-            raise ConfigError(f"port trace: {destination}: {error.strerror}; name another file") from error
-        stream = stack.enter_context(file)
-    machine.bus.observe(PortTrace(stream))
+    try:
+        if destination == "-":
+            stream: TextIO = os.fdopen(os.dup(STDERR), "w", buffering=1, encoding="ascii")
+        else:
+            stream = Path(destination).open("w", encoding="ascii")  # noqa: SIM115 - it is closed with the trace
+    except OSError as error:
+        raise ConfigError(f"port trace: {destination}: {error.strerror}; name another file") from error
+    trace = PortTrace(stream, "stderr" if destination == "-" else destination)
+    machine.bus.observe(trace)
+    return trace
 
 
 def _monitor(console: StdioChannel | None, give_up: Any) -> Any:

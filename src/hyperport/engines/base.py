@@ -50,6 +50,7 @@ class Engine(Protocol):
 
     name: str
     paths: tuple[str, ...]  # which --io values it can serve
+    guard: Any  # asked before look_up(): see machine/guard.py; None: whoever comes
 
     def run(self) -> Stop:
         """Run the guest from where it is, without the GIL, until something must be decided outside."""

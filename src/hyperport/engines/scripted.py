@@ -35,6 +35,7 @@ class ScriptedEngine:
         self.halted = False
         self.interrupts_enabled = False
         self.a20_pin = Listener()
+        self.guard: Any = None
         self._state = CpuState()
 
     def play(self, steps: Iterable[Step]) -> None:
@@ -58,6 +59,8 @@ class ScriptedEngine:
 
     def look_up(self) -> None:
         """Fire the timers that are due."""
+        if self.guard is not None:
+            self.guard.check("look_up")
         self.clock.fire_due()
 
     def listen(self, listener: Listener) -> None:

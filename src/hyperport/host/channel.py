@@ -86,7 +86,7 @@ class FileChannel(Channel):
             self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise ConfigError(f"serial line: {path}: {error.strerror}; give a file that can be written") from error
-        super().__init__(FdBackend(self.fd))
+        super().__init__(FdBackend(self.fd, where=f"serial line: {path}"))
 
     def close(self) -> None:
         """Close the file."""
@@ -112,7 +112,7 @@ class PtyChannel(Channel):
         termios.tcsetattr(slave, termios.TCSANOW, mode)
         os.close(slave)
         os.set_blocking(self.fd, False)
-        super().__init__(FdBackend(self.fd, reconnects=True))
+        super().__init__(FdBackend(self.fd, reconnects=True, where=f"serial line: {self.name}"))
 
     def start(self, events: Events, request_stop: RequestStop) -> None:
         """Tell the name and listen."""

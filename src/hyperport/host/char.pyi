@@ -2,6 +2,7 @@
 from collections.abc import Callable
 from typing import ClassVar
 
+from hyperport.errors import OutputError
 from hyperport.lines.attention import Attention
 from hyperport.time.clock import Clock
 
@@ -29,6 +30,9 @@ class CallbackBackend(CharBackend):
 
 class FdBackend(CharBackend):
     fd: int
+    where: str
+    failure: OutputError | None
+    lost: int
     broken: bool
     reconnects: bool
-    def __init__(self, fd: int, reconnects: bool = False) -> None: ...
+    def __init__(self, fd: int, reconnects: bool = False, where: str | None = None) -> None: ...

@@ -19,6 +19,9 @@ from hyperport.lines.listener cimport Listener
 
 from posix.unistd cimport write
 
+import os
+
+from hyperport.errors import OutputError
 from hyperport.lines.attention import StopKind
 
 cdef extern from *:
@@ -46,6 +49,9 @@ cdef extern from *:
     int hp_wait_writable(int fd, int ms) nogil
     int EAGAIN
     int EINTR
+
+cdef enum:
+    ATOMIC = 4096       # PIPE_BUF of Linux: a blocking write of no more, to a pipe that is ready, does not wait (pipe(7))
 
 cdef uint64_t FLUSH_AFTER_NS = 2_000_000
 cdef const char *PANIC_BEGIN = b"Kernel panic - not syncing"
@@ -223,21 +229,26 @@ cdef class CallbackBackend(CharBackend):
 cdef class FdBackend(CharBackend):
     """Sends to a file descriptor that the caller opened and closes. Input comes by feed().
 
-    A reader that is slow makes the guest wait; one that has gone away (EPIPE, EIO) makes output vanish, and
-    `broken` true. While it waits for a reader, signal handlers get their turn; a reader that was still stuck when a
-    stop was asked for is not waited for again, until it reads. With reconnects=True another reader may come (a pty,
-    a socket): then only what was to be sent while nobody was there is lost.
+    where: what it is, as messages name it. A reader that is slow makes the guest wait; while it waits, signal handlers
+    get their turn, and a reader that was still stuck when a stop was asked for is not waited for again, until it reads.
+    A descriptor that takes no more (disk full, EPIPE, EIO) ends the run with an OutputError, kept in `failure`; after
+    that output vanishes, and `broken` is true. With reconnects=True another reader may come (a pty, a socket): then only
+    what was to be sent while nobody was there is lost. lost: bytes that were not taken, for whatever reason.
     """
 
     name = "fd"
     cdef readonly int fd
+    cdef readonly object where
+    cdef readonly object failure
+    cdef readonly unsigned long long lost
     cdef readonly bint broken
     cdef readonly bint reconnects
     cdef bint stuck
 
-    def __init__(self, int fd, bint reconnects=False):
+    def __init__(self, int fd, bint reconnects=False, where=None):
         CharBackend.__init__(self)
         self.fd = fd
+        self.where = f"descriptor {fd}" if where is None else str(where)
         self.reconnects = reconnects
 
     cdef uint32_t send(self, const uint8_t *data, uint32_t count) noexcept nogil:
@@ -254,13 +265,23 @@ cdef class FdBackend(CharBackend):
                     break
                 continue
             self.stuck = False
-            sent = write(self.fd, data + done, count - done) if ready > 0 else 0
-            if sent > 0:
-                done += <uint32_t> sent
-            elif ready < 0 or (hp_errno() != EINTR and hp_errno() != EAGAIN):
-                self.broken = not self.reconnects
+            if ready < 0 and self.reconnects:
                 break
+            sent = write(self.fd, data + done, min(count - done, <uint32_t> ATOMIC))
+            if sent >= 0:
+                done += <uint32_t> sent
+            elif hp_errno() != EINTR and hp_errno() != EAGAIN:
+                if self.reconnects:
+                    break
+                self.broken = True
+                self.fail(hp_errno())
+        self.lost += count - done
         return done
+
+    cdef void fail(self, int error) noexcept with gil:
+        """End the run: the host does not take the guest's output any more."""
+        self.failure = OutputError(f"{self.where}: {os.strerror(error)}: the guest's output is lost")
+        self.attention.stop(StopKind.DEVICE_ERROR, 0, self.failure)
 
     cdef void hear_signals(self) noexcept with gil:
         """On the main thread, run signal handlers that wait for their turn; one that raises ends the run."""

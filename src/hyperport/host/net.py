@@ -56,6 +56,7 @@ class Link:
         self.backend = backend if backend is not None else PacketBackend()
         self.backend.paced = spec.paced
         self.events: Events | None = None
+        self.incomplete = False  # a file that should have every frame does not
         self.recorder = None if spec.pcap is None else PcapWriter(spec.pcap)
         self.backend.record_to(self.recorder)
 
@@ -68,12 +69,13 @@ class Link:
         self.events = None
         if self.recorder is not None:
             self.recorder.flush()
+            self.incomplete = self.recorder.failure is not None
 
     def close(self) -> None:
         """Let go of all that was opened. Nothing may use the backend any more."""
         self.backend.record_to(None)
-        if self.recorder is not None and (failure := self.recorder.close()):
-            note(f"pcap file {self.recorder.path}: {failure}; it is not complete")
+        if self.recorder is not None and self.recorder.close():
+            self.incomplete = True
         self.recorder = None
 
     def __enter__(self) -> Self:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 _quiet = False
@@ -14,9 +15,15 @@ def be_quiet(quiet: bool = True) -> None:
     _quiet = quiet
 
 
+def tell(text: str) -> None:
+    """Lines on stderr as they are. A stderr that takes nothing is no reason to stop: there is nowhere to say so."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
 def note(text: str) -> None:
     """One line that the user should see."""
-    print(f"hyperport: {text}", file=sys.stderr, flush=True)
+    tell(f"hyperport: {text}")
 
 
 def hint(text: str) -> None:

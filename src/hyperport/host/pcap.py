@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hyperport.errors import ConfigError
+from hyperport.host.notes import note
 
 MAGIC_NS: Final = 0xA1B23C4D
 VERSION: Final = (2, 4)
@@ -19,7 +20,10 @@ BILLION: Final = 1_000_000_000
 
 
 class PcapWriter:
-    """A pcap file, emptied first. Raises ConfigError if it cannot be written; later failures are kept in `failure`."""
+    """A pcap file, emptied first. Raises ConfigError if it cannot be written.
+
+    A later failure is told in one line when it comes, and kept in `failure`; then the file is not complete.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -39,7 +43,12 @@ class PcapWriter:
             try:
                 self.file.write(header + kept)
             except OSError as error:
-                self.failure = str(error.strerror)
+                self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        if self.failure is None:
+            self.failure = str(error.strerror or error)
+            note(f"pcap file {self.path}: {self.failure}; it is not complete")
 
     def flush(self) -> None:
         """Write what is buffered."""
@@ -47,7 +56,7 @@ class PcapWriter:
             try:
                 self.file.flush()
             except OSError as error:
-                self.failure = str(error.strerror)
+                self._fail(error)
 
     def close(self) -> str | None:
         """Close the file; returns what went wrong, if anything did."""
@@ -55,5 +64,5 @@ class PcapWriter:
         try:
             self.file.close()
         except OSError as error:
-            self.failure = self.failure or str(error.strerror)
+            self._fail(error)
         return self.failure

@@ -1,30 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Signals to the host process, while a guest runs.
 
-A Python signal handler runs on the main thread only, between two bytecodes, and the main thread is in guest code. So
-the interpreter's wake-up descriptor (signal.set_wakeup_fd) hands the signal's number to the machine's watcher thread.
-That thread lives only while the machine runs; before and after, the handler on the main thread takes the number from
-the same descriptor. Whoever is first acts, the other finds nothing.
+A Python signal handler runs on the main thread only, between two bytecodes, and the main thread is in guest code, or
+waits for a disk that has gone. So the interpreter's wake-up descriptor (signal.set_wakeup_fd) hands the signal's number
+to a thread of its own. The handler on the main thread takes the number from the same descriptor. Whoever is first acts,
+the other finds nothing.
 
-    SIGINT, SIGTERM, SIGHUP, SIGQUIT   ask the machine to stop; a second one leaves at once
-    SIGTSTP                            give the terminal back, stop the process
-    SIGCONT                            take the terminal again, if we are in the foreground
+    those of ENDING    ask the machine to stop; a second one leaves at once
+    SIGTSTP            give the terminal back, stop the process
+    SIGCONT            take the terminal again, if we are in the foreground
+
+SIGABRT and the signals of a fault end the process where it is; then last_resort.pyx gives the terminal back.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable
 from typing import Any, Final, Self
 
-from hyperport.host.channel import Events
+from hyperport.host import last_resort
 from hyperport.host.terminal import Terminal
 from hyperport.outcome import STATUS_SIGNAL
 
-ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+ENDING: Final = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2),
+    *(signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGXCPU),
+)
 JOB_CONTROL: Final = (signal.SIGTSTP, signal.SIGCONT)
 
 
@@ -35,14 +41,15 @@ class HostSignals:
     received: the first signal that asked for the end, or 0.
     """
 
-    def __init__(self, events: Events, stop: Callable[[int], None], terminal: Terminal | None = None) -> None:
-        self.events = events
+    def __init__(self, stop: Callable[[int], None], terminal: Terminal | None = None) -> None:
         self.stop = stop
         self.terminal = terminal
         self.received = 0
         self._before: dict[int, Any] = {}
         self._wakeup_before = -1
         self._reader = self._writer = -1
+        self._thread = threading.Thread(target=self._listen, name="hyperport-signals", daemon=True)
+        self._ended = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
@@ -52,26 +59,36 @@ class HostSignals:
         for signum in (*ENDING, *(JOB_CONTROL if self.terminal else ())):
             if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup(1) and shells without job control want it
                 self._before[signum] = signal.signal(signum, self._handler)
-        self.events.watch(self._reader, self._arrived)
+        self._thread.start()
+        last_resort.watch_signals(self._reader)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.events.unwatch(self._reader)
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         signal.set_wakeup_fd(self._wakeup_before)
+        self._ended = True
+        last_resort.watch_signals(-1)
+        os.write(self._writer, b"\0")  # no signal has this number
+        self._thread.join()
         os.close(self._writer)
         os.close(self._reader)
         self._reader = self._writer = -1
 
     def _handler(self, *_: object) -> None:
-        self._arrived()
+        self._take()
 
-    def _arrived(self) -> bool:
+    def _listen(self) -> None:
+        waiting = select.poll()
+        waiting.register(self._reader, select.POLLIN)
+        while not self._ended:
+            waiting.poll()
+            self._take()
+
+    def _take(self) -> None:
         with contextlib.suppress(BlockingIOError):
             for signum in os.read(self._reader, 64):
                 self._act(signum)
-        return True
 
     def _act(self, signum: int) -> None:
         if signum == signal.SIGTSTP and self.terminal:

@@ -10,6 +10,8 @@ import termios
 import threading
 from typing import Any, Final
 
+from hyperport.host import last_resort
+
 IFLAG, OFLAG, CFLAG, LFLAG, CC = 0, 1, 2, 3, 6  # indices of what tcgetattr() gives
 
 RAW_IFLAG: Final = (
@@ -39,8 +41,11 @@ def raw_input_mode(mode: list[Any]) -> list[Any]:
 class Terminal:
     """The terminal at fd. enter() and leave() say which mode is wanted; suspend() and resume() are for job control.
 
-    May be called from any thread. leave() is registered with atexit for as long as raw mode is wanted.
+    May be called from any thread. While raw mode is wanted, leave() is registered with atexit, and last_resort.pyx
+    knows the mode. farewell: what is written when the process dies, before the mode is set.
     """
+
+    farewell = b""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -58,6 +63,7 @@ class Terminal:
             if self._found is None:
                 self._found = termios.tcgetattr(self.fd)
                 atexit.register(self.leave)
+                last_resort.arm(self.fd, self.farewell)
                 self._set(raw_input_mode(self._found))
 
     def leave(self) -> None:
@@ -66,6 +72,7 @@ class Terminal:
             if self._found is not None:
                 self._set(self._found)
                 self._found = None
+                last_resort.disarm()
                 atexit.unregister(self.leave)
 
     def suspend(self) -> None:

@@ -31,7 +31,7 @@ class UnixChannel(Channel):
         self.identity = identity(path)
         self.nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         self.sink = os.dup(self.nowhere)
-        super().__init__(FdBackend(self.sink, reconnects=True))
+        super().__init__(FdBackend(self.sink, reconnects=True, where=f"serial line: {path}"))
 
     def start(self, events: Events, request_stop: RequestStop) -> None:
         """Wait for a client."""

@@ -7,12 +7,13 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Self
 
 from hyperport.abi.rom import RomImage
 from hyperport.bus.device import PortDevice
 from hyperport.bus.python_device import PythonDevice
-from hyperport.engines.base import Engine
+from hyperport.engines.base import Engine, Stop
 from hyperport.errors import ConfigError, StateError
 from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
@@ -21,10 +22,12 @@ from hyperport.lines.irq import IrqLine
 from hyperport.machine import run as loop
 from hyperport.machine.build import build, host_side, load
 from hyperport.machine.config import MachineConfig, make_config
+from hyperport.machine.guard import Guard
+from hyperport.machine.interrupt import Interrupter, Unresponsive
 from hyperport.machine.plugins import DeviceSpec, make_device
 from hyperport.machine.statistics import run_statistics
 from hyperport.memory.dma import DmaView
-from hyperport.outcome import Outcome
+from hyperport.outcome import Outcome, OutputLost
 from hyperport.time.clock import Clock, RealClock, Timer
 
 PANIC = "Kernel panic - not syncing"
@@ -64,7 +67,12 @@ class Machine:
         self.engine: Engine = parts.engine
         self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
         self.consoles, self.streams = parts.host.consoles(), parts.host.streams()
+        self.guard = Guard()
+        for part in (self.bus, self.memory, self.engine):
+            part.guard = self.guard
+        self.interrupter: Interrupter | None = None
         self.timeout: float | None = None
+        self._told: list[BaseException] = []  # losses of output that an outcome has told of
         self.wall_s = 0.0
         self.cpu_s = 0.0
         for spec in self.config.devices:
@@ -81,6 +89,7 @@ class Machine:
 
         A plain Python device is given irq, clock, timer and memory as attributes and is then reset.
         """
+        self.guard.check("attach")
         name = str(getattr(device, "name", None) or type(device).__name__.lower())
         if irq is not None and isinstance(device, PortDevice):
             raise ConfigError(f"{name}: a compiled chip is given its IrqLine when it is made: machine.irq_line()")
@@ -92,7 +101,7 @@ class Machine:
                 del self.lines.owners[irq]
             raise
         if isinstance(attached, PythonDevice):
-            attached.connect(self.attention)
+            attached.connect(self.attention, base, self.engine)
             device.irq = line
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
@@ -106,17 +115,22 @@ class Machine:
 
     def load(self) -> None:
         """Put the configured kernel into memory and the vCPU at its entry."""
+        self.guard.check("load")
         load(self.config, self.memory, self.engine)
 
     def run(self, timeout: float | None = None, monitor: Callable[[Machine], str] | None = None) -> Outcome:
         """Run the guest until its end, at most timeout seconds; returns the Outcome.
 
-        Raises what a Python device raised, with its traceback, and KeyboardInterrupt on Ctrl-C. After a Timeout,
-        run() goes on where the guest was.
+        Raises what a Python device raised, with its traceback and a note of where the guest was, and KeyboardInterrupt
+        on Ctrl-C. After a Timeout, run() goes on where the guest was. A stop comes through Python code that loops, a
+        device's or a listener's: it gets an Unresponsive at its next byte code. C code has to return first.
         """
+        self.guard.check("run")
         if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
             raise ConfigError(f"timeout of {timeout} s: give a number from 0 to {threading.TIMEOUT_MAX:.0f}")
         self.events.start()
+        self.guard.runner = threading.get_ident()
+        self.interrupter = Interrupter(OWN_CODE, self.attention.stop_pending)
         self.timeout = timeout
         alarm = None if timeout is None else threading.Timer(timeout, self.request_stop, (StopKind.TIMEOUT,))
         began, cpu_began = time.monotonic(), _cpu_seconds()
@@ -124,12 +138,14 @@ class Machine:
             alarm.daemon = True
             alarm.start()
         try:
-            return loop.run(self, monitor)
+            return self._loop(monitor)
         except KeyboardInterrupt:
             self.events.stop()
             self.attention.take_stop()  # the watcher's word of the same signal: the next run goes on
             raise
         finally:
+            self.interrupter.end()
+            self.guard.runner = None
             if alarm is not None:
                 alarm.cancel()
                 alarm.join()
@@ -138,6 +154,32 @@ class Machine:
             self.flush_output()
             self.wall_s += time.monotonic() - began
             self.cpu_s += _cpu_seconds() - cpu_began
+
+    def _loop(self, monitor: Callable[[Machine], str] | None) -> Outcome:
+        """The run loop, and what becomes of an Unresponsive that came a moment too late for the code it was meant for."""
+        held = None if monitor is None else partial(self._hold, monitor)
+        try:
+            outcome = loop.run(self, held)
+        except Unresponsive:
+            kind, value, _, text = self.attention.take_stop()
+            outcome = loop.finish(self, Stop(kind or StopKind.TIMEOUT, value, None, text))
+        self.flush_output()
+        for backend in self.streams:
+            failure = getattr(backend, "failure", None)
+            if failure is not None and failure not in self._told:
+                self._told.append(failure)
+                self.attention.withdraw(StopKind.DEVICE_ERROR)
+                return OutputLost(str(failure))
+        return outcome
+
+    def _hold(self, monitor: Callable[[Machine], str], _: Any) -> str:
+        """Let the monitor have the thread; what the user is asked there is not hurried."""
+        assert self.interrupter is not None
+        self.interrupter.held = True
+        try:
+            return monitor(self)
+        finally:
+            self.interrupter.held = False
 
     def type(self, text: str) -> int:
         """Type text on the guest's keyboard, from any thread; returns how many characters found room to wait."""
@@ -159,9 +201,12 @@ class Machine:
             raise ConfigError("the speaker's timer is in the kernel: leave out --kvm-irqchip to hear it")
         self.board.pit.listen(listener)
 
-    def request_stop(self, kind: StopKind) -> None:
-        """End the run from any thread, with the outcome that belongs to kind."""
-        self.attention.stop(kind)
+    def request_stop(self, kind: StopKind, value: int = 0) -> None:
+        """End the run from any thread, with the outcome that belongs to kind. value: of StopKind.SIGNAL its number."""
+        self.attention.stop(kind, value)
+        interrupter = self.interrupter
+        if interrupter is not None:
+            interrupter.request()
 
     def flush_output(self) -> None:
         """Send what waits for a newline."""
@@ -212,7 +257,13 @@ class Machine:
         return named
 
     def close(self) -> None:
-        """Give the engine's memory and the disks back to the host. Raises HostError if a disk cannot be finished."""
+        """Give the engine's memory and the disks back to the host. Raises HostError if a disk cannot be finished.
+
+        In a fork of the process that made the machine this does nothing: the disks are the other one's.
+        """
+        if self.guard.inherited:
+            return
+        self.guard.check("close")
         self.engine.close()
         self.drives.close()
 
@@ -221,6 +272,9 @@ class Machine:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+OWN_CODE = loop.OWN_CODE | {function.__code__ for function in (Machine.run, Machine._loop)}
 
 
 def _cpu_seconds() -> float:

@@ -12,7 +12,9 @@ from typing import Any, Protocol
 
 from hyperport import outcome
 from hyperport.engines.base import Engine, Stop
+from hyperport.errors import OutputError
 from hyperport.lines.attention import Attention, StopKind
+from hyperport.machine.interrupt import Unresponsive
 from hyperport.time.clock import Clock
 
 
@@ -59,7 +61,9 @@ def wait_for_interrupt(machine: Runs) -> None:
 
 def finish(machine: Runs, stop: Stop) -> outcome.Outcome:
     """The outcome that a stop means; a panic on the console explains whatever came after it."""
-    if stop.failure is not None:  # whatever else came first
+    if isinstance(stop.failure, OutputError):
+        return outcome.OutputLost(str(stop.failure))
+    if stop.failure is not None and not isinstance(stop.failure, Unresponsive):  # whatever else came first
         raise stop.failure
     panic = machine.panic_line()
     if panic is not None and stop.kind in PANIC_EXPLAINS:
@@ -82,3 +86,5 @@ OUTCOMES: dict[StopKind, Callable[[Runs, Stop], outcome.Outcome]] = {
     StopKind.TIMEOUT: lambda machine, _: outcome.Timeout(machine.timeout or 0.0),
     StopKind.QUIT: lambda *_: outcome.Quit(),
 }
+
+OWN_CODE = frozenset(function.__code__ for function in (run, wait_for_interrupt, finish))

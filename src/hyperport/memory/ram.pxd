@@ -14,3 +14,4 @@ cdef class GuestMemory:
     cdef readonly uint64_t size
     cdef invalidate_function invalidate
     cdef void *invalidate_context
+    cdef public object guard        # see machine/guard.py; None: whoever comes

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+from typing import Any
+
 SMALLEST: int
 LARGEST: int
 TEXT_ADDRESS: int
@@ -6,6 +8,7 @@ TEXT_SIZE: int
 
 class GuestMemory:
     size: int
+    guard: Any
     def __init__(self, size: int) -> None: ...
     def regions(self) -> tuple[tuple[int, int], ...]: ...
     def read(self, address: int, length: int) -> bytes: ...

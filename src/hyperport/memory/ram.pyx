@@ -46,6 +46,11 @@ cdef class GuestMemory:
         if address < 0 or length < 0 or address + length > self.size:
             raise AccessError(f"guest memory: {length} bytes at {address:#x} are outside its {self.size:#x} bytes")
 
+    def _ask(self, what):
+        """Raise ThreadError if this thread may not do that now."""
+        if self.guard is not None:
+            self.guard.check(what)
+
     def regions(self):
         """What every engine maps as RAM: (first byte, first byte behind it), guest-physical, by address."""
         return ((0, HOLE), (HOLE_END, self.size))
@@ -58,11 +63,13 @@ cdef class GuestMemory:
     def write(self, address, data):
         """Store data at guest-physical address. Raises AccessError outside RAM."""
         cdef bytes source = bytes(data)
+        self._ask("write of memory")
         self._check(address, len(source))
         memcpy(self.base + <uint64_t> address, PyBytes_AsString(source), len(source))
         self.invalidate(self.invalidate_context, <uint64_t> address, <uint64_t> len(source))
 
     def clear(self):
         """All zeros, as at power-on."""
+        self._ask("clear of memory")
         memset(self.base, 0, self.size)
         self.invalidate(self.invalidate_context, 0, self.size)

@@ -10,9 +10,12 @@ For the same reason a string access gives a line for each element.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from hyperport.bus.access import Direction, PortAccess
+from hyperport.host.notes import note
 
 WORDS = {Direction.IN: "in ", Direction.OUT: "out"}
 
@@ -27,11 +30,42 @@ def trace_lines(access: PortAccess) -> str:
 
 
 class PortTrace:
-    """An observer for PortBus.observe() that writes to stream, which the caller opened and closes."""
+    """An observer for PortBus.observe() that writes to stream, which the caller opened.
 
-    def __init__(self, stream: TextIO) -> None:
+    name: of the stream, for messages. Once the host takes no more, that is told in one line and kept in `failure`, and
+    nothing more is written: the guest runs on.
+    """
+
+    def __init__(self, stream: TextIO, name: str = "trace") -> None:
         self.stream = stream
+        self.name = name
+        self.failure: str | None = None
 
     def __call__(self, access: PortAccess) -> None:
         """Write the lines of one access."""
-        self.stream.write(trace_lines(access))
+        if self.failure is None:
+            with self._telling():
+                self.stream.write(trace_lines(access))
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        if self.failure is None:
+            with self._telling():
+                self.stream.flush()
+
+    def close(self) -> None:
+        """Write what is buffered, and close the stream; once is enough."""
+        if self.stream.closed:
+            return
+        self.flush()
+        with self._telling():
+            self.stream.close()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if self.failure is None:
+                self.failure = str(error.strerror or error)
+                note(f"port trace: {self.name}: {self.failure}; it is not complete")

@@ -3,26 +3,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from hyperport.host.channel import READ_SIZE, Channel, Events, FileChannel, PtyChannel, RequestStop
 from hyperport.host.char import FdBackend
-from hyperport.host.notes import hint, note
+from hyperport.host.notes import hint, tell
 from hyperport.host.specs import SerialSpec, parse_serial
+from hyperport.host.streams import STDIN, STDOUT, is_open
 from hyperport.host.terminal import Terminal
 from hyperport.lines.attention import StopKind
 from hyperport.ui.escape import Command, EscapeScanner, help_text, key_name
 from hyperport.ui.options import CONTROL_A, NO_ESCAPE
-
-STDIN, STDOUT = 0, 1
-PATIENCE: Final = 2.0  # seconds after which a second Ctrl-a x no longer waits for the machine to stop
 
 
 class StdioChannel(Channel):
@@ -32,12 +26,11 @@ class StdioChannel(Channel):
     """
 
     def __init__(self, escape_key: int = CONTROL_A, *, takes_input: bool = True) -> None:
-        super().__init__(FdBackend(STDOUT))
-        self.takes_input = takes_input and _is_open(STDIN)
+        super().__init__(FdBackend(STDOUT, where="stdout"))
+        self.takes_input = takes_input and is_open(STDIN)
         self.terminal = Terminal(STDIN) if self.takes_input and os.isatty(STDIN) else None
         self.scanner = EscapeScanner(escape_key) if self.terminal and escape_key != NO_ESCAPE else None
         self.typed_ahead = b""  # typed behind the key that opened the monitor, so meant for it
-        self.quit_at: float | None = None
 
     def start(self, events: Events, request_stop: RequestStop) -> None:
         """Take raw mode, and say how to leave it."""
@@ -82,7 +75,7 @@ class StdioChannel(Channel):
             if command is Command.HELP:
                 self._help(scanner.key)
             elif command is Command.QUIT:
-                self._quit()
+                self.request_stop(StopKind.QUIT)
             elif command is Command.MONITOR and self.events and self.terminal:
                 self.events.unwatch(STDIN)
                 self.terminal.leave()
@@ -90,16 +83,7 @@ class StdioChannel(Channel):
                 self.request_stop(StopKind.PAUSE)
 
     def _help(self, key: int) -> None:
-        print("\n" + help_text(key), end="", file=sys.stderr, flush=True)
-
-    def _quit(self) -> None:
-        now = time.monotonic()
-        if self.quit_at is not None and now - self.quit_at > PATIENCE and self.terminal:
-            self.terminal.leave()
-            note("the machine does not stop: left without its reports")
-            os._exit(0)
-        self.quit_at = self.quit_at or now
-        self.request_stop(StopKind.QUIT)
+        tell("\n" + help_text(key).rstrip("\n"))
 
     # For the monitor, which runs on the main thread while the guest is held.
 
@@ -127,13 +111,6 @@ class StdioChannel(Channel):
             self._obey(self.scanner, data)
         if self.events and self.takes_input:
             self.events.watch(STDIN, self._readable)
-
-
-def _is_open(fd: int) -> bool:
-    with contextlib.suppress(OSError):
-        os.fstat(fd)
-        return True
-    return False
 
 
 def open_channel(spec: SerialSpec | str, *, escape_key: int = CONTROL_A, takes_input: bool = True) -> Channel:

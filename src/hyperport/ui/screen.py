@@ -19,8 +19,9 @@ from typing import Final
 from hyperport.errors import AccessError, UsageError
 from hyperport.host.channel import Events, RequestStop
 from hyperport.host.char import CharBackend
+from hyperport.host.streams import STDIN, STDOUT
 from hyperport.host.terminal import Terminal
-from hyperport.ui.console import STDIN, STDOUT, StdioChannel
+from hyperport.ui.console import StdioChannel
 from hyperport.ui.display import CHARACTERS, Display, Screen
 from hyperport.ui.escape import help_text, key_name
 from hyperport.ui.keyboard import Keyboard, keys_for
@@ -77,6 +78,8 @@ class TerminalKeys(CharBackend):
 
 class ScreenTerminal(Terminal):
     """A terminal that shows a screen while it is in raw mode. show() may be called from any thread."""
+
+    farewell = LEAVE.encode()
 
     def __init__(self, fd: int, out: int) -> None:
         super().__init__(fd)

@@ -12,6 +12,7 @@ from hyperport.lines.listener cimport Listener
 cdef class KvmEngine(KvmVcpu):
     cdef object vm
     cdef object shared          # a view of the page that the vCPU shares with the kernel
+    cdef public object guard        # see machine/guard.py; None: whoever comes
     cdef readonly PortPath path
     cdef Listener pin
     cdef Runs runs

@@ -305,6 +305,8 @@ cdef class KvmEngine(KvmVcpu):
 
     def look_up(self):
         """Fire timers and move host input while the vCPU sits in HLT; a stop request stays."""
+        if self.guard is not None:
+            self.guard.check("look_up")
         with nogil:
             self.runs.looks.everything()
 

@@ -22,6 +22,7 @@ cdef class UnicornEngine(UnicornVcpu):
     cdef Sites sites
     cdef CodeFilter filter
     cdef readonly str dead
+    cdef public object guard    # see machine/guard.py; None: whoever comes
     cdef bint delivering        # an event other than INT n
 
     cdef _ok(self, int error, str doing)

@@ -459,6 +459,8 @@ cdef class UnicornEngine(UnicornVcpu):
     def look_up(self):
         """What service() does, for a vCPU that waits in HLT: fire timers, move input. Delivers nothing."""
         self._require_open()
+        if self.guard is not None:
+            self.guard.check("look_up")
         with nogil:
             self.runs.looks.everything()
 

@@ -23,7 +23,7 @@ from libc.string cimport memcpy
 
 from hyperport.bus.port_bus cimport DIRECTION_IN, PortBus
 from hyperport.cpu.decode cimport PortInstruction
-from hyperport.cpu.vcpu cimport ECX, EDI, EDX, EFLAGS_DF, EFLAGS_TF, ESI, GuestCpu
+from hyperport.cpu.vcpu cimport ECX, EDI, EDX, EFLAGS_DF, ESI, GuestCpu
 
 cdef enum:
     PAGE_SIZE = 4096
@@ -38,7 +38,7 @@ cdef void string_of(GuestCpu cpu, const PortInstruction *instruction, StringAcce
     access.base = cpu.segment_base(instruction.segment)
     access.mask = 0xFFFF if instruction.address_size == 2 else <uint32_t> 0xFFFFFFFF
     access.repeated = instruction.rep != 0
-    access.stepped = (cpu.flags() & EFLAGS_TF) != 0
+    access.stepped = cpu.steps()
     access.index_register = EDI if instruction.direction == DIRECTION_IN else ESI
     access.count_register = ECX
 

@@ -48,5 +48,7 @@ cdef class UnicornEngine(CallingVcpu):
     cdef void forget_sites(self) noexcept nogil
     cdef void guest_misses_memory(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
+    cdef void guest_undefined(self) noexcept nogil
+    cdef bint did_port_instruction(self, uint32_t vector) noexcept nogil
     cdef void guest_sysenter(self) noexcept nogil
     cdef void switch_a20(self, int level) noexcept nogil

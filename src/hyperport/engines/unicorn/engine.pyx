@@ -32,7 +32,7 @@ from hyperport.lines.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
+from hyperport.cpu.vcpu cimport EDX, EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
 from hyperport.engines.shared.look_up cimport LookUp
 from hyperport.engines.unicorn.fields cimport at, u32, u64
@@ -47,6 +47,15 @@ from hyperport.engines.unicorn.library cimport (
 )
 from hyperport.io.hypercall cimport CallTable
 from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT
+from hyperport.engines.unicorn.fidelity.mend cimport (
+    enter_guest,
+    exception_begins,
+    leave_guest,
+    mend_core,
+    mend_cpu,
+    one_by_one,
+    segments_changed,
+)
 from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
 from hyperport.io.path cimport PortPath
@@ -156,8 +165,7 @@ cdef void on_exception(void *uc, uint32_t vector, void *user) noexcept nogil:
 
 
 cdef bint on_invalid_instruction(void *uc, void *user) noexcept nogil:
-    if not (<UnicornEngine> user).calls_by_vmcall():
-        (<UnicornEngine> user).guest_exception(VECTOR_UD)
+    (<UnicornEngine> user).guest_undefined()
     return True
 
 
@@ -319,6 +327,9 @@ cdef class UnicornEngine(CallingVcpu):
         plain_tlb_fill = self.lib.tlb_fill
         library = self.lib
         redirect_calls(redirections)
+        mend_core()
+        mend_cpu(self.lib, self.uc)
+        self.filter.tcg = at(<char *> self.uc, UC_TCG)
         self.find_ram()
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
@@ -379,8 +390,10 @@ cdef class UnicornEngine(CallingVcpu):
         begin = u64(self.env, ENV_EIP)[0]
         with nogil:
             hp_set_current(<void *> self)
+            enter_guest(self.env, self.memory.base, self.memory.size)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
+            leave_guest()
             hp_set_current(NULL)
         self.running = False
         if error == -1:
@@ -416,6 +429,7 @@ cdef class UnicornEngine(CallingVcpu):
         vector = self.controller.acknowledge() & 0xFF
         self.interrupt_count[vector] += 1
         self.lib.do_hardware_interrupt(self.env, vector, 1)
+        segments_changed(self.env)
         return True
 
     def look_up(self):
@@ -513,10 +527,45 @@ cdef class UnicornEngine(CallingVcpu):
             if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0]:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
-                if self.path.on_fault(self):
+                if not one_by_one(env):
+                    if self.path.on_fault(self):
+                        return
+                elif self.did_port_instruction(VECTOR_GP):
                     return
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
+            exception_begins(env, vector)
         self.lib.do_interrupt(self.cpu)
+        segments_changed(env)
+
+    cdef void guest_undefined(self) noexcept nogil:
+        """What the translator took for undefined, or was made to: see code_filter.pyx."""
+        if self.calls_by_vmcall() or self.did_undefined():
+            return
+        if one_by_one(self.env) and self.did_port_instruction(VECTOR_UD):
+            return
+        self.guest_exception(VECTOR_UD)
+
+    cdef bint did_port_instruction(self, uint32_t vector) noexcept nogil:
+        """While breakpoints are enabled or segments are not flat: a port instruction, or an element of one, by the path.
+
+        vector: of the exception that brought us here. True if it was done, or its own exception was delivered.
+        """
+        cdef PortInstruction instruction
+        cdef int fault
+        if fetch_and_decode(self, &instruction) <= 0 or (vector == VECTOR_UD and not instruction.string):
+            return False
+        if instruction.string and self.port_allowed(self.get(EDX) & 0xFFFF, instruction.size):
+            fault = self.string_fault(&instruction)
+            if fault:
+                self.exception_count[fault] += 1
+                self.deliver(fault, 0)
+                return True
+        (<int32_t *> (self.env + ENV_OLD_EXCEPTION))[0] = -1
+        self.note_hits(&instruction)
+        if self.path.on_fault(self):
+            return True
+        self.hits = 0
+        return False
 
     cdef void guest_sysenter(self) noexcept nogil:
         """SYSENTER (SDM vol. 2B): flat ring-0 CS and SS from the MSR, IF and VM cleared."""
@@ -528,6 +577,7 @@ cdef class UnicornEngine(CallingVcpu):
         self.load_flat(ENV_SEGS + SEGMENT_SIZE, selector, FLAT_DATA | DESCRIPTOR_CODE)
         self.load_flat(ENV_SEGS + 2 * SEGMENT_SIZE, (selector + 8) & 0xFFFC, FLAT_DATA)
         self.refresh_hidden_flags()
+        segments_changed(env)
         u64(env, ENV_REGS)[4] = <uint32_t> u64(env, ENV_SYSENTER_ESP)[0]
         u64(env, ENV_EIP)[0] = <uint32_t> (u64(env, ENV_SYSENTER_EIP)[0] - 2)   # the core steps over SYSENTER
 

@@ -4,12 +4,12 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
 from hyperport.io.hypercall cimport CallTable
 from hyperport.lines.attention cimport Attention
-from hyperport.engines.unicorn.code_pages cimport TrackedVcpu
+from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 
 cdef enum:
     ROM_SIZE = 8192         # most bytes of a ROM with doorbells
 
-cdef class CallingVcpu(TrackedVcpu):
+cdef class CallingVcpu(MendedVcpu):
     cdef Attention attention
     cdef CallTable calls
     cdef uint64_t rom_base
@@ -19,6 +19,7 @@ cdef class CallingVcpu(TrackedVcpu):
 
     cdef uint32_t doorbell_here(self) noexcept nogil
     cdef bint ring(self, uint32_t number, uintptr_t caller) noexcept nogil
+    cdef uint32_t call_hits(self, int convention) noexcept nogil
     cdef bint calls_by_vmcall(self) noexcept nogil
     cdef bint calls_by_int(self) noexcept nogil
     cdef bint private_call(self, int convention, uint32_t length) noexcept nogil

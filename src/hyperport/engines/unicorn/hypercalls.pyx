@@ -26,11 +26,14 @@ from hyperport.io.hypercall cimport (
     BY_VMCALL,
     CALL_AGAIN,
     CALL_DONE,
+    MAX_CALLS,
+    CallShape,
     CallTable,
 )
 from hyperport.lines.attention cimport GUEST_KILLED, POWER_OFF, RESET
-from hyperport.cpu.vcpu cimport EAX, EBX, ECX
-from hyperport.engines.unicorn.code_pages cimport TrackedVcpu
+from hyperport.cpu.vcpu cimport EAX, EBX, ECX, EDX
+from hyperport.engines.unicorn.fidelity.mend cimport doorbell_accessed, port_hits, raise_trap
+from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.engines.unicorn.fields cimport u32, u64
 
 from hyperport.abi.numbers import LguestShutdown
@@ -50,7 +53,7 @@ cdef enum:
 cdef uint32_t RESTART = LguestShutdown.RESTART
 
 
-cdef class CallingVcpu(TrackedVcpu):
+cdef class CallingVcpu(MendedVcpu):
     """A vCPU whose guest may call."""
 
     def offer(self, CallTable calls not None, rom_base=0, doorbells=None, cpuid_leaves=None):
@@ -76,14 +79,34 @@ cdef class CallingVcpu(TrackedVcpu):
     cdef bint ring(self, uint32_t number, uintptr_t caller) noexcept nogil:
         """A doorbell was rung: do the call. False where CPL or the offered set make it an ordinary OUT."""
         cdef int result
+        cdef CallShape *shape = &self.calls.shapes[number]
+        cdef uint32_t port = self.get(EDX) & 0xFFFF
+        cdef uint32_t hits = 0
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL > 1:
             return False
-        if self.calls.shapes[number].string:
+        if not shape.string or self.get(ECX):
+            hits = port_hits(self.env, port, shape.size)
+        if shape.string:
             self.lib.restore_state(self.cpu, caller, False)     # a page fault must find EIP at the doorbell
         result = self.calls.vmi_call(self, number)
         if result == CALL_AGAIN:
+            if hits:
+                raise_trap(self.env, hits)
             self.lib.leave_block(self.cpu)
+        if hits:
+            doorbell_accessed(port, shape.size)
         return result == CALL_DONE
+
+    cdef uint32_t call_hits(self, int convention) noexcept nogil:
+        """I/O breakpoints that the call with its number in EAX hits; it has not been done yet."""
+        cdef uint32_t number = self.get(EAX) - self.calls.private[convention].port_base
+        cdef CallShape *shape
+        if number >= MAX_CALLS or self.privilege() > self.calls.private[convention].highest_cpl:
+            return 0
+        shape = &self.calls.port_calls[number]
+        if not shape.offered or (shape.string and not self.get(ECX)):
+            return 0
+        return port_hits(self.env, self.get(EBX) & 0xFFFF, shape.size)
 
     cdef bint calls_by_vmcall(self) noexcept nogil:
         """An invalid instruction is at EIP. True if it was VMCALL or VMMCALL and is now done."""
@@ -113,8 +136,10 @@ cdef class CallingVcpu(TrackedVcpu):
         (<int32_t *> (self.env + ENV_OLD_EXCEPTION))[0] = -1        # a page fault of the string is a first fault
         self.call_length = length
         self.call_cr2 = u64(self.env, ENV_CR)[2]
+        self.hits = self.call_hits(convention)
         action = self.calls.private_call(self, convention)
         if action == ACTION_NOT_OURS:
+            self.hits = 0
             return False
         self.perform(action, number)
         self.retire(length)

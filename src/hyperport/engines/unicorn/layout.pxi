@@ -7,6 +7,7 @@ cdef enum:
     # struct uc_struct
     UC_MEMORY_MAPPING = 288         # MemoryRegion *(*)(uc, physical address), asked on every slow load and store
     UC_CPU = 440                    # CPUState *
+    UC_TCG = 768                    # TCGContext *, the translator's
     UC_NO_EXIT_REQUEST = 2034       # bool: emit no exit check after each load and store
     # CPUState
     CPU_INTERRUPT_REQUEST = 28      # uint32_t

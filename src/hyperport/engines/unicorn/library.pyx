@@ -130,12 +130,23 @@ cdef Library *load_library() except NULL:
     return &the_library
 
 
+cdef void *library_handle() noexcept:
+    """What dlopen() gave, once load_library() was called."""
+    return handle
+
+
+cdef int redirect(bytes name, void *function) except -1:
+    """Let the core call this in place of its own function of that name, process-wide."""
+    if hp_redirect(handle, name, function) < 1:
+        raise EngineError(f"libunicorn does not call {name.decode()} as expected: it is another build; {ADVICE}")
+    return 0
+
+
 cdef int redirect_calls(void **functions) except -1:
     """Let the core call these instead of its own, process-wide: in byte, word, long, out byte, word, long, flush,
     fetch."""
     for index, name in enumerate(REDIRECTED):
-        if hp_redirect(handle, name, functions[<int> index]) < 1:
-            raise EngineError(f"libunicorn does not call {name.decode()} as expected: it is another build; {ADVICE}")
+        redirect(name, functions[<int> index])
     return 0
 
 

@@ -11,12 +11,10 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from hyperport.cpu.vcpu cimport (
     EFLAGS_DF,
-    EFLAGS_RF,
-    EFLAGS_TF,
     EFLAGS_VM,
-    VECTOR_DB,
     GuestCpu,
 )
+from hyperport.engines.unicorn.fidelity.mend cimport registers_loaded
 from hyperport.engines.unicorn.fields cimport u32, u64
 
 from hyperport.cpu import cpuid
@@ -34,7 +32,6 @@ cdef enum:
     TSS_BUSY = 1 << 9               # the core keeps this bit of TR clear, the CPU set
     TSS_MAP_BASE = 0x66             # where a 32-bit TSS holds the offset of its I/O map
     TSS_SMALLEST = 103
-    DR6_SINGLE_STEP = 1 << 14
     PAGE_SIZE = 4096
     FPU_TOP_SHIFT = 11              # in the status word: which register is the top of the stack
     TAG_EMPTY = 3
@@ -117,14 +114,6 @@ cdef class UnicornVcpu(GuestCpu):
             if offset + 1 <= limit:
                 return not self.lib.load_word(env, base + offset, MMU_KERNEL, 0) >> (port & 7) & ((1 << size) - 1)
         return False
-
-    cdef void retire(self, uint32_t length) noexcept nogil:
-        u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + length)
-        u64(self.env, ENV_EFLAGS)[0] &= ~<uint64_t> EFLAGS_RF
-        u32(self.env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
-        if u64(self.env, ENV_EFLAGS)[0] & EFLAGS_TF:
-            u64(self.env, ENV_DR)[6] |= DR6_SINGLE_STEP
-            self.fault(VECTOR_DB, 0)
 
     cdef void fault(self, int vector, int error_code) noexcept nogil:
         self.lib.raise_exception(self.env, vector, error_code)
@@ -258,6 +247,7 @@ cdef class UnicornVcpu(GuestCpu):
         if state.interrupt_shadow:
             u32(env, ENV_HFLAGS)[0] |= HFLAG_INHIBIT_IRQ
         self.refresh_hidden_flags()
+        registers_loaded(env)
 
     # x87 and SSE.
 

@@ -327,7 +327,7 @@ cdef class UnicornEngine(CallingVcpu):
         plain_tlb_fill = self.lib.tlb_fill
         library = self.lib
         redirect_calls(redirections)
-        mend_core()
+        mend_core(<void *> flush_code)
         mend_cpu(self.lib, self.uc)
         self.filter.tcg = at(<char *> self.uc, UC_TCG)
         self.find_ram()

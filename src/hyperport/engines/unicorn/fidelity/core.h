@@ -18,20 +18,13 @@ enum {
     UC_CPU = 440,
     UC_TCG = 768,
     /* CPUState */
-    CPU_CFLAGS_NEXT_TB = 24,            /* uint32_t */
     CPU_INTERRUPT_REQUEST = 28,
     CPU_ICOUNT_DECR_PTR = 304,
-    CPU_WATCHPOINTS = 33112,            /* head of the list: CPUWatchpoint * */
-    CPU_WATCHPOINT_HIT = 33128,         /* CPUWatchpoint * */
+    CPU_WATCHPOINT_HIT = 33128,         /* CPUWatchpoint *, which the core only compares with NULL */
     CPU_CLASS = 33200,
     /* CPUClass */
     CLASS_UNALIGNED_ACCESS = 24,
     CLASS_DEBUG = 120,
-    /* CPUWatchpoint */
-    WATCH_ADDRESS = 0,                  /* uint64_t */
-    WATCH_LENGTH = 8,                   /* uint64_t */
-    WATCH_FLAGS = 28,                   /* int */
-    WATCH_NEXT = 32,
     /* X86CPU */
     X86CPU_ENV = 35408,
     /* CPUX86State */
@@ -55,7 +48,6 @@ enum {
     ENV_MXCSR = 816,                    /* uint32_t */
     ENV_PAT = 5280,                     /* uint64_t */
     ENV_DR = 5400,
-    ENV_WATCHPOINT = 5464,              /* CPUWatchpoint *[4] */
     ENV_TSC_OFFSET = 5512,              /* uint64_t */
     /* float_status */
     STATUS_FLAGS = 2,                   /* uint8_t */
@@ -84,7 +76,6 @@ enum {
     MEMOP_ALIGN = 112,                  /* all bits of alignment */
     WATCH_READ = 1,                     /* BP_MEM_READ */
     WATCH_WRITE = 2,                    /* BP_MEM_WRITE */
-    WATCH_HIT = 192,                    /* BP_WATCHPOINT_HIT */
     INTERRUPT_DEBUG = 128,              /* CPU_INTERRUPT_DEBUG */
     OPS_FULL = 1 << 20,                 /* more than tcg_op_buf_full() takes for full: the block ends here */
     MMU_USER = 1,
@@ -121,7 +112,8 @@ static struct {
     void (*raise_now)(void *env, int vector, int error_code);
     _Bool (*restore_state)(void *cpu, uintptr_t caller, _Bool will_exit);
     void (*leave_block)(void *cpu);
-    void (*flush_code)(void *cpu);
+    void (*flush_code)(void *cpu);          /* the engine's */
+    void (*flush_tlb)(void *cpu);
     void (*update_dr7)(void *env, uint32_t value);
     uint32_t (*load_byte)(void *env, uint64_t address, int mmu, uintptr_t caller);
     uint32_t (*load_long)(void *env, uint64_t address, int mmu, uintptr_t caller);
@@ -158,7 +150,7 @@ static void hp_find_core(void)
     FIND(raise_now, "raise_exception_err");
     FIND(restore_state, "cpu_restore_state");
     FIND(leave_block, "cpu_loop_exit_noexc");
-    FIND(flush_code, "tb_flush");
+    FIND(flush_tlb, "tlb_flush");
     FIND(update_dr7, "cpu_x86_update_dr7");
     FIND(load_byte, "cpu_ldub_mmuidx_ra");
     FIND(load_long, "cpu_ldl_mmuidx_ra");

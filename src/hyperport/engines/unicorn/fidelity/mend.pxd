@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from hyperport.engines.unicorn.library cimport Library
 
-cdef int mend_core() except -1
+cdef int mend_core(void *flush_code) except -1
 cdef int mend_cpu(Library *library, void *uc) except -1
 cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil
 cdef void leave_guest() noexcept nogil

@@ -66,12 +66,14 @@ cdef extern from *:
     #define hp_set_ram(b, s, h, e) (hp_ram.base = (b), hp_ram.size = (s), hp_ram.hole = (h), hp_ram.hole_end = (e))
     #define hp_set_called(p, s) (hp_called.valid = 1, hp_called.port = (p), hp_called.size = (s))
     #define hp_forget_limits() memset(hp_code_limit, 0, sizeof hp_code_limit)
+    #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
     #define hp_raise_now(e, v) hp_core.raise_now((e), (v), 0)
     """
     void hp_set_env(void *env) nogil
     void hp_set_ram(const uint8_t *base, uint64_t size, uint64_t hole, uint64_t hole_end) nogil
     void hp_set_called(uint32_t port, uint32_t size) nogil
     void hp_forget_limits() nogil
+    void hp_set_flush(void *flush_code) nogil
     void hp_raise_now(void *env, int vector) nogil
 
 # Vectors whose exceptions are faults: they push RF set (SDM vol. 3, 17.3.1.1), but for #DB, see system.h.
@@ -82,8 +84,11 @@ cdef enum:
 mended = False
 
 
-cdef int mend_core() except -1:
-    """Redirect the translator's calls, once per process. Raises EngineError where the library is another build."""
+cdef int mend_core(void *flush_code) except -1:
+    """Redirect the translator's calls, once per process. Raises EngineError where the library is another build.
+
+    flush_code: the engine's void (*)(void *cpu), which drops all translated code.
+    """
     global mended
     cdef const char *missing
     cdef int i
@@ -94,6 +99,7 @@ cdef int mend_core() except -1:
         raise EngineError(f"libunicorn exports no {missing.decode()}: it is another build; install unicorn==2.1.4")
     for i in range(REDIRECTIONS):
         redirect(hp_redirections[i].name, hp_redirections[i].ours)
+    hp_set_flush(flush_code)
     mended = True
     return 0
 

@@ -191,22 +191,28 @@ static uint64_t hp_get_dr(void *env, int n) { return *hp_dr(env, hp_debug_regist
 
 static void (*core_set_dr)(void *env, int n, uint64_t value);
 
-static int hp_executes(uint64_t dr7)
+/* Breakpoints that were or are enabled: blocks were made for the old ones, and so were entries of the TLB. */
+static void hp_forget_breakpoints(void *env, uint64_t dr7)
 {
-    int n;
+    int n, executes = 0, watches = 0;
 
     for (n = 0; n < 4; n++)
-        if (hp_dr_enabled(dr7, n) && hp_dr_kind(dr7, n) == DR_EXECUTE)
-            return 1;
-    return 0;
+        if (hp_dr_enabled(dr7, n)) {
+            executes |= hp_dr_kind(dr7, n) == DR_EXECUTE;
+            watches |= hp_dr_kind(dr7, n) & 1;
+        }
+    if (executes)
+        hp_core.flush_code(hp_cpu(env));
+    if (watches)
+        hp_core.flush_tlb(hp_cpu(env));
 }
 
 static void hp_load_dr7(void *env, uint32_t value)
 {
-    if (hp_executes(*hp_dr(env, 7)) || hp_executes(value))
-        hp_core.flush_code(hp_cpu(env));    /* blocks were made for the old breakpoints */
+    hp_forget_breakpoints(env, *hp_dr(env, 7));
     value = (value & ~(uint32_t)DR7_ZEROS) | DR7_ONES;
     hp_core.update_dr7(env, value);
+    hp_forget_breakpoints(env, value);
     if (value & DR7_ENABLES)            /* of any kind: string instructions then come to the engine, see mend.pyx */
         HP_AT(env, ENV_HFLAGS, uint32_t) |= HFLAG_IOBPT;
 }
@@ -220,8 +226,7 @@ static void hp_set_dr(void *env, int n, uint64_t value)
         hp_load_dr7(env, (uint32_t)value);
     else {
         core_set_dr(env, n, (uint32_t)value);
-        if (hp_executes(*hp_dr(env, 7)))
-            hp_core.flush_code(hp_cpu(env));
+        hp_forget_breakpoints(env, *hp_dr(env, 7));
     }
 }
 
@@ -265,61 +270,53 @@ static void hp_bpt_io(void *env, uint32_t port, uint32_t size, uint64_t next_eip
     hp_core.raise_now(env, VECTOR_DB, 0);
 }
 
-/* Data breakpoints. The core finds the pages and asks here about each access to one of them. The access is done once
-   more in a block of one instruction; then the exception comes. Without a place in translated code (an access by us, or
-   the delivery of an interrupt) it comes before the next instruction. */
+/* Data breakpoints. The core's TLB marks pages that hold one, if it is told of them, and asks about each access there;
+   who keeps them is compiled out. While a breakpoint is enabled, blocks have one instruction: what an access hits is noted
+   in CPUState.watchpoint_hit, which the core leaves to us, and #DB comes before the next block. */
 
-static void hp_ask_for_debug(void *cpu)
+static inline uintptr_t *hp_noted(void *cpu) { return &HP_AT(cpu, CPU_WATCHPOINT_HIT, uintptr_t); }
+
+static int hp_watched_page(void *cpu, uint64_t page, uint64_t length)
 {
-    __atomic_fetch_or(&HP_AT(cpu, CPU_INTERRUPT_REQUEST, uint32_t), INTERRUPT_DEBUG, __ATOMIC_SEQ_CST);
-    __atomic_store_n((uint16_t *)((char *)HP_AT(cpu, CPU_ICOUNT_DECR_PTR, void *) + 2), 0xFFFF, __ATOMIC_SEQ_CST);
+    char *env = (char *)cpu + X86CPU_ENV;
+    uint64_t dr7 = *hp_dr(env, 7);
+    int n, kinds = 0;
+
+    if (HP_RARELY(dr7 & DR7_ENABLES))
+        for (n = 0; n < 4; n++)
+            if (hp_dr_enabled(dr7, n) && hp_dr_kind(dr7, n) & 1 && (uint32_t)(*hp_dr(env, n) - page) < length)
+                kinds |= hp_dr_kind(dr7, n) == DR_WRITE ? WATCH_WRITE : WATCH_READ | WATCH_WRITE;
+    return kinds;
 }
 
 static void hp_check_watchpoint(void *cpu, uint64_t address, uint64_t length, uint32_t attributes, int kind,
                                 uintptr_t caller)
 {
-    char *watch;
-    char *hit = NULL;
+    char *env = (char *)cpu + X86CPU_ENV;
+    uint64_t dr7 = *hp_dr(env, 7);
+    int n;
 
-    (void)attributes;
-    for (watch = HP_AT(cpu, CPU_WATCHPOINTS, char *); watch; watch = HP_AT(watch, WATCH_NEXT, char *)) {
-        uint64_t size = HP_AT(watch, WATCH_LENGTH, uint64_t), first = HP_AT(watch, WATCH_ADDRESS, uint64_t) & ~(size - 1);
-        if (HP_AT(watch, WATCH_FLAGS, int) & kind && address < first + size && address + length > first) {
-            HP_AT(watch, WATCH_FLAGS, int) |= WATCH_HIT;
-            hit = watch;
-        }
+    (void)attributes, (void)caller;
+    for (n = 0; n < 4; n++) {
+        uint64_t size = hp_dr_length(dr7, n), first = *hp_dr(env, n) & ~(size - 1);
+        int kinds = hp_dr_kind(dr7, n) == DR_WRITE ? WATCH_WRITE : WATCH_READ | WATCH_WRITE;
+        if (hp_dr_enabled(dr7, n) && hp_dr_kind(dr7, n) & 1 && kinds & kind && address < first + size
+            && address + length > first)
+            *hp_noted(cpu) |= 1u << n;
     }
-    if (!hit)
+    if (!*hp_noted(cpu))
         return;
-    if (HP_AT(cpu, CPU_WATCHPOINT_HIT, char *) || !caller) {
-        HP_AT(cpu, CPU_WATCHPOINT_HIT, char *) = hit;
-        hp_ask_for_debug(cpu);
-        return;
-    }
-    HP_AT(cpu, CPU_WATCHPOINT_HIT, char *) = hit;
-    hp_core.restore_state(cpu, caller, 1);
-    HP_AT(cpu, CPU_CFLAGS_NEXT_TB, uint32_t) = 1;       /* a block of one instruction */
-    hp_core.leave_block(cpu);
+    __atomic_fetch_or(&HP_AT(cpu, CPU_INTERRUPT_REQUEST, uint32_t), INTERRUPT_DEBUG, __ATOMIC_SEQ_CST);
+    __atomic_store_n((uint16_t *)((char *)HP_AT(cpu, CPU_ICOUNT_DECR_PTR, void *) + 2), 0xFFFF, __ATOMIC_SEQ_CST);
 }
 
 /* The bits of the data breakpoints that were hit since, which are then forgotten. */
 static uint32_t hp_data_hits(void *cpu)
 {
-    char *env = (char *)cpu + X86CPU_ENV;
-    uint64_t dr7 = *hp_dr(env, 7);
-    uint32_t hits = 0;
-    int n;
+    uint32_t hits = (uint32_t)*hp_noted(cpu);
 
-    HP_AT(cpu, CPU_WATCHPOINT_HIT, void *) = NULL;
+    *hp_noted(cpu) = 0;
     __atomic_fetch_and(&HP_AT(cpu, CPU_INTERRUPT_REQUEST, uint32_t), ~(uint32_t)INTERRUPT_DEBUG, __ATOMIC_SEQ_CST);
-    for (n = 0; n < 4; n++) {
-        char *watch = HP_AT(env, ENV_WATCHPOINT + 8 * n, char *);
-        if (!(hp_dr_kind(dr7, n) & 1) || !hp_dr_enabled(dr7, n) || !watch)
-            continue;
-        if (HP_AT(watch, WATCH_FLAGS, int) & WATCH_HIT)
-            hits |= 1u << n;
-        HP_AT(watch, WATCH_FLAGS, int) &= ~WATCH_HIT;
-    }
     return hits;
 }
 
@@ -331,7 +328,7 @@ static void hp_debug(void *cpu)
     uint32_t linear, hits = 0;
     int n;
 
-    if (HP_AT(cpu, CPU_WATCHPOINT_HIT, void *)) {
+    if (*hp_noted(cpu)) {
         hits = hp_data_hits(cpu);
     } else {
         linear = (uint32_t)(HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t) + HP_AT(env, ENV_EIP, uint64_t));
@@ -347,7 +344,7 @@ static void hp_debug(void *cpu)
 
 static void hp_single_step(void *env)
 {
-    hp_dr6_hit(env, DR6_BS | (HP_AT(hp_cpu(env), CPU_WATCHPOINT_HIT, void *) ? hp_data_hits(hp_cpu(env)) : 0));
+    hp_dr6_hit(env, DR6_BS | hp_data_hits(hp_cpu(env)));
     hp_core.raise_now(env, VECTOR_DB, 0);
 }
 

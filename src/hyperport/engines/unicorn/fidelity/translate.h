@@ -123,8 +123,10 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
     if (swap->before)
         hp_emit_call(tcg, function, swap->before, NULL, count, arguments);
     hp_emit_call(tcg, function, swap->instead ? swap->instead : function, result, count, arguments);
-    if (swap->after)
+    if (swap->after) {
         hp_emit_call(tcg, hp_takes_env, swap->after, NULL, 1, &env);
+        HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;     /* hidden flags may have changed: the block ends here */
+    }
 }
 
 /* Is a check wanted for addresses in this segment now? */
@@ -229,8 +231,9 @@ static void hp_begin_instruction(void *tcg, int aligned, int small)
     hp_instruction.address[0] = hp_instruction.address[1] = NULL;
     hp_instruction.aligned = aligned;
     hp_instruction.small = small;
-    if (HP_AT(hp_instruction.env, ENV_EFLAGS, uint64_t) & EFLAGS_RF)
-        HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;         /* RF is for one instruction */
+    if (HP_AT(hp_instruction.env, ENV_EFLAGS, uint64_t) & EFLAGS_RF     /* RF is for one instruction */
+        || HP_AT(hp_instruction.env, ENV_HFLAGS, uint32_t) & HFLAG_IOBPT)   /* and so is what breakpoints note */
+        HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
 }
 
 static const struct { const char *name; void **plain; void *ours; } hp_redirections[] = {
@@ -243,6 +246,7 @@ static const struct { const char *name; void **plain; void *ours; } hp_redirecti
     {"tcg_gen_qemu_ld_i64_x86_64", (void **)&plain_ld64, (void *)hp_ld64},
     {"tcg_gen_qemu_st_i32_x86_64", (void **)&plain_st32, (void *)hp_st32},
     {"tcg_gen_qemu_st_i64_x86_64", (void **)&plain_st64, (void *)hp_st64},
+    {"cpu_watchpoint_address_matches_x86_64", NULL, (void *)hp_watched_page},
     {"cpu_check_watchpoint_x86_64", NULL, (void *)hp_check_watchpoint},
 };
 enum { REDIRECTIONS = sizeof hp_redirections / sizeof *hp_redirections };

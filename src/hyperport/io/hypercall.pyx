@@ -101,7 +101,7 @@ cdef class CallTable:
             access.base = cpu.segment_base(SEGMENT_ES if shape.direction == DIRECTION_IN else SEGMENT_DS)
             access.mask = 0xFFFFFFFF
             access.repeated = True
-            access.stepped = False
+            access.stepped = cpu.steps()
             access.index_register = EDI if shape.direction == DIRECTION_IN else ESI
             access.count_register = ECX
             return CALL_DONE if run_string(cpu, self.bus, &access, HYPERCALL) else CALL_AGAIN

@@ -523,6 +523,7 @@ cdef class UnicornEngine(CallingVcpu):
         else:
             if vector == VECTOR_PF and self.string_call_faulted():
                 return
+            self.hits = 0               # what was to hit them was not done
             self.exception_count[vector] += 1
             if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0]:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.

@@ -31,7 +31,7 @@ from hyperport.io.hypercall cimport (
     CallTable,
 )
 from hyperport.lines.attention cimport GUEST_KILLED, POWER_OFF, RESET
-from hyperport.cpu.vcpu cimport EAX, EBX, ECX, EDX
+from hyperport.cpu.vcpu cimport EAX, EBX, ECX, EDX, EFLAGS_TF
 from hyperport.engines.unicorn.fidelity.mend cimport doorbell_accessed, port_hits, raise_trap
 from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.engines.unicorn.fields cimport u32, u64
@@ -90,7 +90,7 @@ cdef class CallingVcpu(MendedVcpu):
             self.lib.restore_state(self.cpu, caller, False)     # a page fault must find EIP at the doorbell
         result = self.calls.vmi_call(self, number)
         if result == CALL_AGAIN:
-            if hits:
+            if hits or u64(self.env, ENV_EFLAGS)[0] & EFLAGS_TF:
                 raise_trap(self.env, hits)
             self.lib.leave_block(self.cpu)
         if hits:

@@ -30,6 +30,7 @@ from hyperport.cpu.undefined cimport (
     prefixes_of,
 )
 from hyperport.cpu.vcpu cimport EFLAGS_VM, VECTOR_GP
+from hyperport.engines.unicorn.code_pages cimport TrackedVcpu
 from hyperport.engines.unicorn.fidelity.mend cimport (
     begin_instruction,
     beyond_code_limit,
@@ -112,10 +113,12 @@ cdef uint32_t first_byte(CodeFilter *filter, Library *library, char *env, uint64
     if available >= LONGEST and not limited:
         library.code_page_host(env, address, &host)
     if host != NULL:
+        (<TrackedVcpu> filter.vcpu).mark_code(host)
         code = <const uint8_t *> host
         available = LONGEST
         verdict = judge_instruction(code, available, code32, protected, &aligned)
     else:
+        (<TrackedVcpu> filter.vcpu).mark_code_at(address)
         code = copy
         copy[0] = <uint8_t> byte
         available = 1

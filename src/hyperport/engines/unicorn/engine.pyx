@@ -329,6 +329,7 @@ cdef class UnicornEngine(CallingVcpu):
         redirect_calls(redirections)
         mend_core(<void *> flush_code)
         mend_cpu(self.lib, self.uc)
+        self.filter.vcpu = <void *> self
         self.filter.tcg = at(<char *> self.uc, UC_TCG)
         self.find_ram()
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping

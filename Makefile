@@ -4,45 +4,52 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUILD_NEEDS := 'setuptools>=77' 'cython>=3.1,<3.4' # build-system.requires of pyproject.toml
-SOURCES := $(shell find src guest -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.[chS]' -o -name '*.ld')
 CYTHON := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
 
-.PHONY: help build headers demo test test-real test-kvm-real bench lint format clean
+.NOTPARALLEL: # the steps; the compilers run side by side
+.PHONY: help build headers man demo test test-real test-kvm-real bench lint format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
+# Without isolation: what was compiled is kept in build/, and setup.py compiles what has changed. See decision 0018.
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("hyperport needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip $(BUILD_NEEDS)
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]' # isolated, all would be compiled twice
+	$(PIP) install --no-compile $(BUILD_NEEDS)
+	$(PIP) install --no-compile --no-build-isolation --editable .
 	touch $@
 
-$(VENV)/built: $(VENV)/installed setup.py $(SOURCES)
+$(VENV)/developing: $(VENV)/installed
+	$(PIP) install --no-compile --no-build-isolation --editable '.[dev]'
+	touch $@
+
+build: $(VENV)/installed ## the compiled core, the guest programs and .venv/bin/hyperport
 	$(BIN)/python setup.py --quiet build_ext --inplace
-	touch $@
-
-build: $(VENV)/built ## the compiled core, the guest programs and .venv/bin/hyperport
 
 headers: build ## guest/include/hyperport/abi.h from the table of numbers
 	$(BIN)/python tools/abi_header.py
 
+man: build ## docs/hyperport.1 and the tables of docs/cli.md from the rows of the options
+	$(BIN)/python tools/option_docs.py
+
 demo: build ## boot the built-in guest on the default engine and show its port accesses
 	$(BIN)/hyperport run demo --report || test $$? -eq 1 # 1: the guest itself wrote exit value 0
 
-test: build ## unit, contract and differential tests
+test: build $(VENV)/developing ## unit, contract and differential tests
 	$(BIN)/python -m pytest
 
-test-real: build ## boot guests that nobody here wrote (fetches them with apt-get, compares with qemu)
+test-real: build $(VENV)/developing ## boot guests that nobody here wrote (fetches them with apt-get, compares with qemu)
 	$(BIN)/python -m pytest tests/real
 
-test-kvm-real: build ## boot Debian on KVM; fails where the host has no hardware for it
+test-kvm-real: build $(VENV)/developing ## boot Debian on KVM; fails where the host has no hardware for it
 	$(BIN)/python -m pytest tests/real/test_kvm.py --require-kvm
 
 bench: build ## hyperport beside qemu TCG, alternating, in one run
 	$(BIN)/python bench/port.py
+	$(BIN)/python bench/devices.py
 	$(BIN)/python bench/strings.py
 	$(BIN)/python bench/workloads.py
 	$(BIN)/python bench/kvm.py || true # says why where the host has no KVM
@@ -50,13 +57,13 @@ bench: build ## hyperport beside qemu TCG, alternating, in one run
 	$(BIN)/python bench/disk.py
 	$(BIN)/python bench/net.py
 
-lint: build ## ruff, mypy, cython-lint
+lint: build $(VENV)/developing ## ruff, mypy, cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON)
 
-format: $(VENV)/installed ## let ruff format the Python files
+format: $(VENV)/developing ## let ruff format the Python files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -13,6 +13,7 @@ one of its fixtures. `-p no:hyperport` leaves it out.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
 ALL_SETTINGS: Final = "hyperport"
 ALL_PATHS: Final = "hyperport_paths"
 OPTIONAL_ENGINE: Final = "kvm"  # the one that a host may lack
-FROM_COMMAND_LINE: Final = {"engine": "hyperport_engine", "io": "hyperport_io", "timeout": "hyperport_timeout"}
+FROM_COMMAND_LINE: Final = {  # options of `hyperport run` that stand here as well: (metavar, help)
+    "engine": ("NAME", "engine of machines whose test names none"),
+    "io": ("PATH", "path of port accesses of machines whose test names none"),
+    "timeout": ("SECONDS", "limit of each run() and expect() whose test gives none (default: 30)"),
+}
 
-Source = str | Path | Sequence[Path]
+Source = str | Path | Sequence[Path | str]
 Compile = Callable[..., Path]
 
 made_key: Final = pytest.StashKey[list["GuestMachine"]]()
@@ -43,7 +48,7 @@ class MachineFactory(Protocol):
         *,
         guest: str | None = None,
         source: Source | None = None,
-        include: Sequence[Path] = (),
+        include: Sequence[Path | str] = (),
         **settings: Any,
     ) -> GuestMachine:
         """A machine that runs a built-in guest by name, or a program from source, or what settings say.
@@ -56,15 +61,25 @@ class MachineFactory(Protocol):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The command line."""
     group = parser.getgroup("hyperport", "virtual machines of hyperport")
-    group.addoption("--hyperport-engine", metavar="NAME", help="engine of machines whose test names none")
-    group.addoption("--hyperport-io", metavar="PATH", help="path of port accesses of machines whose test names none")
-    group.addoption(
-        "--hyperport-timeout",
-        type=float,
-        metavar="SECONDS",
-        help="limit of each run() and expect() whose test gives none (default: 30)",
-    )
+    for word, (metavar, text) in FROM_COMMAND_LINE.items():
+        group.addoption(f"--hyperport-{word}", type=_value_of(word), metavar=metavar, help=text)
     group.addoption("--require-kvm", action="store_true", help="fail the tests that are skipped where KVM is missing")
+
+
+def _value_of(word: str) -> Callable[[str], Any]:
+    """How the option of that word is read, by its own row; hyperport is imported only when it is given."""
+
+    def read(text: str) -> Any:
+        from hyperport.cli.options import VERBS
+        from hyperport.errors import UsageError
+
+        row = next(row for row in VERBS["run"].rows() if row.word == word)
+        try:
+            return row.from_words(text)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -98,7 +113,7 @@ def _engine_paths(name: str) -> tuple[str, ...]:
 
 def _settings(item: pytest.Item) -> dict[str, Any]:
     """What command line and markers say; the marker closest to the test wins."""
-    options = {name: item.config.getoption(option) for name, option in FROM_COMMAND_LINE.items()}
+    options = {word: item.config.getoption(f"hyperport_{word}") for word in FROM_COMMAND_LINE}
     settings = {name: value for name, value in options.items() if value is not None}
     for marker in reversed(list(item.iter_markers(ALL_SETTINGS))):
         if marker.args:
@@ -120,14 +135,14 @@ def hyperport_io(request: pytest.FixtureRequest) -> str | None:
 def hyperport_compile(tmp_path_factory: pytest.TempPathFactory) -> Compile:
     """Compiles a guest program and links it with the SDK: (source, include=()) -> Path of the ELF file.
 
-    source: C as a str, or one or several files (.c, .S). Skips the test where there is no compiler; what is wrong with
-    the source is an error. The same source is compiled once a session.
+    source: C as a str, a file as a Path, or a list of files (.c, .S). Skips the test where there is no compiler; what
+    is wrong with the source is an error. The same source is compiled once a session.
     """
     from hyperport.guests.toolchain import compiler, link_program
 
     folder = tmp_path_factory.mktemp("hyperport")
 
-    def compile_program(source: Source, include: Sequence[Path] = ()) -> Path:
+    def compile_program(source: Source, include: Sequence[Path | str] = ()) -> Path:
         __tracebackhide__ = True
         if shutil.which(compiler()) is None:
             pytest.skip(f"no {compiler()}: install gcc or name a compiler for i386 in GUEST_CC")
@@ -137,7 +152,7 @@ def hyperport_compile(tmp_path_factory: pytest.TempPathFactory) -> Compile:
             text.write_text(source)
             files = [text]
         else:
-            files = [source] if isinstance(source, Path) else list(source)
+            files = [source] if isinstance(source, Path) else [Path(path) for path in source]
             stamps = "".join(f"{path.resolve()} {path.stat().st_mtime_ns} " for path in files)
             name = hashlib.sha256(f"{stamps}{include}".encode()).hexdigest()[:16]
         program = folder / f"{name}.elf"
@@ -154,7 +169,7 @@ def hyperport_machine(request: pytest.FixtureRequest, hyperport_io: str | None) 
     defaults = _settings(item) | ({} if hyperport_io is None else {"io": hyperport_io})
 
     def make(
-        *, guest: str | None = None, source: Source | None = None, include: Sequence[Path] = (), **settings: Any
+        *, guest: str | None = None, source: Source | None = None, include: Sequence[Path | str] = (), **settings: Any
     ) -> GuestMachine:
         __tracebackhide__ = True
         from hyperport.errors import ConfigError

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -20,9 +22,12 @@ from hyperport.guests.registry import locate
 
 ROOT: Final = Path(__file__).parents[1]
 LIMIT_S: Final = 120  # hung, not slow
+GRACE_S: Final = 30  # after the limit of pytest-timeout
 MIB: Final = 1 << 20
 FNV_OFFSET: Final = 2166136261  # FNV-1a, 32 bits
 FNV_PRIME: Final = 16777619
+
+terminal_key: Final = pytest.StashKey[int]()
 
 # hypothesis' deadline is a wall-clock time, which a loaded host does not keep.
 settings.register_profile("hyperport", deadline=None)
@@ -37,6 +42,26 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 def pytest_addoption(parser: pytest.Parser) -> None:
     with contextlib.suppress(ValueError):  # somebody has it already
         parser.addoption("--require-kvm", action="store_true", help="fail where KVM is missing, instead of skipping")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[terminal_key] = os.dup(2)  # pytest captures it later
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Ends the whole run, with the stacks of all threads, where pytest-timeout cannot fail one test.
+
+    Its signal waits for Python: the main thread may be inside a guest or a loop of C and never come back.
+    """
+    marker = item.get_closest_marker("timeout")
+    limit = float(marker.args[0] if marker else item.config.getoption("timeout") or item.config.getini("timeout"))
+    if limit:
+        faulthandler.dump_traceback_later(limit + GRACE_S, exit=True, file=item.config.stash[terminal_key])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def lacking(config: pytest.Config, what: str) -> NoReturn:

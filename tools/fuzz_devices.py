@@ -10,78 +10,36 @@ line names seed and step, and how to see it again. Exit status 0 if nothing was 
 from __future__ import annotations
 
 import argparse
-import faulthandler
 import mmap
-import os
-import signal
 import sys
 import time
-import traceback
-from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hyperport.devices import CHIPS
 from hyperport.testing.fuzz import BOARD, fuzz, subject
+from tools.watched import Child
 
-FOUND = 1  # exit status of a child that found something by itself
 LOOK_S = 0.05
 
 
-@dataclass(frozen=True)
-class Job:
-    """One child's work."""
+def run(device: str, options: argparse.Namespace) -> bool:
+    """Fuzz one subject in a child; True if nothing was found."""
 
-    device: str
-    accesses: int
-    seed: int
-    patience: float
+    def work(progress: mmap.mmap) -> None:
+        print(fuzz(subject(device), options.accesses, options.seed, progress=progress), flush=True)
 
-
-def run_child(job: Job, progress: mmap.mmap) -> None:
-    """Fuzz and leave, without what Python does at its end."""
-    faulthandler.enable()
-    status = FOUND
-    try:
-        print(fuzz(subject(job.device), job.accesses, job.seed, progress=progress), flush=True)
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(status)
-
-
-def run_job(job: Job) -> bool:
-    """Run a child to its end; True if it found nothing."""
-    progress = mmap.mmap(-1, 8)  # shared with the child
-    pid = os.fork()
-    if not pid:
-        run_child(job, progress)
-    step, moved = 0, time.monotonic()
-    ended = hung = False
-    status = 0
-    while not ended:
+    child = Child(work, options.patience)
+    while (end := child.poll()) is None:
         time.sleep(LOOK_S)
-        ended, status = (done := os.waitpid(pid, os.WNOHANG))[0] == pid, done[1]
-        now = int.from_bytes(progress[:8], sys.byteorder)
-        if now != step:
-            step, moved = now, time.monotonic()
-        elif not ended and not hung and time.monotonic() - moved > job.patience:
-            hung = True
-            os.kill(pid, signal.SIGKILL)
-    if not status:
-        return True
-    if hung:
-        what = f"no progress for {job.patience:g} s"
-    elif os.WIFSIGNALED(status):
-        what = f"died of {signal.Signals(os.WTERMSIG(status)).name}"
-    else:
-        what = "failed (see above)"
-    print(
-        f"{job.device}: {what} at step {step}, seed {job.seed}; again: "
-        f"python tools/fuzz_devices.py --device {job.device} --seed {job.seed} --accesses {job.accesses}",
-        flush=True,
-    )
-    return False
+    if end.what:
+        print(
+            f"{device}: {end.what} at step {end.step}, seed {options.seed}; again: "
+            f"python tools/fuzz_devices.py --device {device} --seed {options.seed} --accesses {options.accesses}",
+            flush=True,
+        )
+    return not end.what
 
 
 def main() -> int:
@@ -94,7 +52,7 @@ def main() -> int:
     options = parser.parse_args()
     names = options.device or [*sorted(CHIPS), BOARD]
     began = time.monotonic()
-    good = sum(run_job(Job(name, options.accesses, options.seed, options.patience)) for name in names)
+    good = sum(run(name, options) for name in names)
     print(
         f"fuzz: {good} of {len(names)} good, {options.accesses * len(names)} accesses, seed {options.seed},"
         f" {time.monotonic() - began:.0f} s"

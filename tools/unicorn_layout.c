@@ -23,6 +23,7 @@ int main(void)
 {
     ROW("UC_MEMORY_MAPPING", offsetof(struct uc_struct, memory_mapping));
     ROW("UC_CPU", offsetof(struct uc_struct, cpu));
+    ROW("UC_TCG", offsetof(struct uc_struct, tcg_ctx));
     ROW("UC_NO_EXIT_REQUEST", offsetof(struct uc_struct, no_exit_request));
     ROW("CPU_INTERRUPT_REQUEST", offsetof(CPUState, interrupt_request));
     ROW("CPU_ENV_PTR", offsetof(CPUState, env_ptr));
@@ -49,6 +50,7 @@ int main(void)
     ROW("ENV_IDT", offsetof(CPUX86State, idt));
     ROW("ENV_CR", offsetof(CPUX86State, cr));
     ROW("ENV_EFER", offsetof(CPUX86State, efer));
+    ROW("ENV_FPUS", offsetof(CPUX86State, fpus));
     ROW("ENV_SYSENTER_CS", offsetof(CPUX86State, sysenter_cs));
     ROW("ENV_SYSENTER_ESP", offsetof(CPUX86State, sysenter_esp));
     ROW("ENV_SYSENTER_EIP", offsetof(CPUX86State, sysenter_eip));
@@ -59,6 +61,11 @@ int main(void)
     ROW("ENV_DR", offsetof(CPUX86State, dr));
     ROW("ENV_FEATURES", offsetof(CPUX86State, features));
     ROW("ENV_UC", offsetof(CPUX86State, uc));
+    ROW("TCG_NB_GLOBALS", offsetof(TCGContext, nb_globals));
+    ROW("TCG_NB_TEMPS", offsetof(TCGContext, nb_temps));
+    ROW("TCG_NB_OPS", offsetof(TCGContext, nb_ops));
+    ROW("TCG_UC", offsetof(TCGContext, uc));
+    ROW("TCG_MAX_TEMPS", TCG_MAX_TEMPS);
     ROW("SEGMENT_SIZE", sizeof(SegmentCache));
     ROW("SEGMENT_BASE", offsetof(SegmentCache, base));
     ROW("SEGMENT_LIMIT", offsetof(SegmentCache, limit));

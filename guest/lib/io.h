@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The port instructions as inline functions: one instruction each. */
+/* The port instructions as inline functions: one instruction each. Arguments as in Linux and the SDK: value, then port. */
 #ifndef HYPERPORT_GUEST_IO_H
 #define HYPERPORT_GUEST_IO_H
 
@@ -27,17 +27,17 @@ static inline uint32_t inl(uint16_t port)
     return value;
 }
 
-static inline void outb(uint16_t port, uint8_t value)
+static inline void outb(uint8_t value, uint16_t port)
 {
     __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }
 
-static inline void outw(uint16_t port, uint16_t value)
+static inline void outw(uint16_t value, uint16_t port)
 {
     __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }
 
-static inline void outl(uint16_t port, uint32_t value)
+static inline void outl(uint32_t value, uint16_t port)
 {
     __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }

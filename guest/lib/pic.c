@@ -11,16 +11,16 @@
 
 void pic_init(void)
 {
-    outb(PIC1_COMMAND, ICW1_INIT_ICW4);
-    outb(PIC2_COMMAND, ICW1_INIT_ICW4);
-    outb(PIC1_DATA, IRQ_BASE);
-    outb(PIC2_DATA, IRQ_BASE + 8);
-    outb(PIC1_DATA, 1 << CASCADE_IRQ);
-    outb(PIC2_DATA, CASCADE_IRQ);
-    outb(PIC1_DATA, ICW4_8086);
-    outb(PIC2_DATA, ICW4_8086);
-    outb(PIC1_DATA, 0xFF & ~(1 << CASCADE_IRQ));
-    outb(PIC2_DATA, 0xFF);
+    outb(ICW1_INIT_ICW4, PIC1_COMMAND);
+    outb(ICW1_INIT_ICW4, PIC2_COMMAND);
+    outb(IRQ_BASE, PIC1_DATA);
+    outb(IRQ_BASE + 8, PIC2_DATA);
+    outb(1 << CASCADE_IRQ, PIC1_DATA);
+    outb(CASCADE_IRQ, PIC2_DATA);
+    outb(ICW4_8086, PIC1_DATA);
+    outb(ICW4_8086, PIC2_DATA);
+    outb(0xFF & ~(1 << CASCADE_IRQ), PIC1_DATA);
+    outb(0xFF, PIC2_DATA);
 }
 
 static uint16_t mask_port(unsigned irq)
@@ -31,13 +31,13 @@ static uint16_t mask_port(unsigned irq)
 void pic_unmask(unsigned irq)
 {
     uint16_t port = mask_port(irq);
-    outb(port, (uint8_t)(inb(port) & ~(1u << (irq & 7))));
+    outb((uint8_t)(inb(port) & ~(1u << (irq & 7))), port);
 }
 
 void pic_mask(unsigned irq)
 {
     uint16_t port = mask_port(irq);
-    outb(port, (uint8_t)(inb(port) | 1u << (irq & 7)));
+    outb((uint8_t)(inb(port) | 1u << (irq & 7)), port);
 }
 
 bool pic_in_service(unsigned irq)
@@ -45,17 +45,17 @@ bool pic_in_service(unsigned irq)
     if ((irq & 7) != 7)
         return true;
     uint16_t command = irq < 8 ? PIC1_COMMAND : PIC2_COMMAND;
-    outb(command, OCW3_READ_ISR);
+    outb(OCW3_READ_ISR, command);
     if (inb(command) & 0x80)
         return true;
     if (irq >= 8)
-        outb(PIC1_COMMAND, OCW2_EOI);
+        outb(OCW2_EOI, PIC1_COMMAND);
     return false;
 }
 
 void pic_end(unsigned irq)
 {
     if (irq >= 8)
-        outb(PIC2_COMMAND, OCW2_EOI);
-    outb(PIC1_COMMAND, OCW2_EOI);
+        outb(OCW2_EOI, PIC2_COMMAND);
+    outb(OCW2_EOI, PIC1_COMMAND);
 }

@@ -19,19 +19,19 @@
 void pit_periodic(uint32_t hz)
 {
     uint32_t count = PIT_HZ / hz;
-    outb(PIT_CONTROL, CHANNEL0_MODE2);
-    outb(PIT_CHANNEL0, (uint8_t)count);
-    outb(PIT_CHANNEL0, (uint8_t)(count >> 8));
+    outb(CHANNEL0_MODE2, PIT_CONTROL);
+    outb((uint8_t)count, PIT_CHANNEL0);
+    outb((uint8_t)(count >> 8), PIT_CHANNEL0);
 }
 
 void pit_wait_us(uint32_t us)
 {
     uint32_t count = divide_64_32((uint64_t)us * PIT_HZ, 1000000);
 
-    outb(PORT_B, (uint8_t)((inb(PORT_B) & ~PORT_B_SPEAKER) | PORT_B_GATE2));
-    outb(PIT_CONTROL, CHANNEL2_MODE0);
-    outb(PIT_CHANNEL2, (uint8_t)count);
-    outb(PIT_CHANNEL2, (uint8_t)(count >> 8));
+    outb((uint8_t)((inb(PORT_B) & ~PORT_B_SPEAKER) | PORT_B_GATE2), PORT_B);
+    outb(CHANNEL2_MODE0, PIT_CONTROL);
+    outb((uint8_t)count, PIT_CHANNEL2);
+    outb((uint8_t)(count >> 8), PIT_CHANNEL2);
     while (!(inb(PORT_B) & PORT_B_OUT2))
         ;
 }

@@ -11,20 +11,20 @@
 
 void serial_init(void)
 {
-    outb(COM1 + UART_IER, 0);
-    outb(COM1 + UART_LCR, LCR_DLAB);
-    outb(COM1 + UART_DATA, DIVISOR_115200);
-    outb(COM1 + UART_IER, 0);
-    outb(COM1 + UART_LCR, LCR_8N1);
-    outb(COM1 + UART_FCR, FCR_ENABLE_AND_CLEAR);
-    outb(COM1 + UART_MCR, MCR_DTR_RTS_OUT2);
+    outb(0, COM1 + UART_IER);
+    outb(LCR_DLAB, COM1 + UART_LCR);
+    outb(DIVISOR_115200, COM1 + UART_DATA);
+    outb(0, COM1 + UART_IER);
+    outb(LCR_8N1, COM1 + UART_LCR);
+    outb(FCR_ENABLE_AND_CLEAR, COM1 + UART_FCR);
+    outb(MCR_DTR_RTS_OUT2, COM1 + UART_MCR);
 }
 
 void serial_put(uint8_t byte)
 {
     while (!(inb(COM1 + UART_LSR) & UART_LSR_THRE))
         ;
-    outb(COM1 + UART_DATA, byte);
+    outb(byte, COM1 + UART_DATA);
 }
 
 void serial_flush(void)

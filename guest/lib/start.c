@@ -47,7 +47,7 @@ void guest_exit(int value)
 {
     serial_flush();
     for (;;) {
-        outb(DEBUG_EXIT_PORT, (uint8_t)value);
+        outb((uint8_t)value, DEBUG_EXIT_PORT);
         __asm__ volatile("cli; hlt");
     }
 }

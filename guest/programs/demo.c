@@ -29,7 +29,7 @@ static void tick(struct frame *frame)
 
 static uint8_t cmos_read(uint8_t index)
 {
-    outb(CMOS_INDEX, index);
+    outb(index, CMOS_INDEX);
     return inb(CMOS_DATA);
 }
 
@@ -56,7 +56,7 @@ static void show_pci(void)
 {
     unsigned found = 0;
     for (uint32_t device = 0; device < 32; device++) {
-        outl(PCI_ADDRESS, 0x80000000u | device << 11);
+        outl(0x80000000u | device << 11, PCI_ADDRESS);
         found += inl(PCI_DATA) != 0xFFFFFFFFu;
     }
     print("  pci       %u of 32 slots of bus 0 in use\n", found);
@@ -66,7 +66,7 @@ static void show_blocks(void)
 {
     static const char message[] = "hello from the guest, by one REP OUTSB\n";
     for (uint8_t code = 0; code < POST_CODES; code++)
-        outb(POST_PORT, code);
+        outb(code, POST_PORT);
     outsb(DEBUGCON_PORT, message, sizeof message - 1);
     print("  post      %u codes written to port 0x80\n", POST_CODES);
     print("  debugcon  %u bytes written to port 0xe9 as a string\n", (unsigned)sizeof message - 1);

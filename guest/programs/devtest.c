@@ -38,7 +38,7 @@ static void on_device(struct frame *frame)
 {
     (void)frame;
     device_irqs++;
-    outb(REGISTER_IRQ, 0);
+    outb(0, REGISTER_IRQ);
 }
 
 static void check(const char *what, uint32_t got, uint32_t expected)
@@ -70,7 +70,7 @@ static void check_interrupt(void)
     irq_handle(0, on_tick);
     irq_handle(DEVICE_IRQ, on_device);
     pit_periodic(TICKS_HZ);
-    outb(REGISTER_IRQ, 1);
+    outb(1, REGISTER_IRQ);
     while (!device_irqs && ticks < TICKS_LIMIT)
         wait_for_interrupt();
     check("interrupts", device_irqs, 1);
@@ -83,11 +83,11 @@ int main(const char *command_line)
     gdt_init();
     interrupt_init();
     pic_init();
-    outb(REGISTER_BYTE, 0x41);
+    outb(0x41, REGISTER_BYTE);
     check("byte", inb(REGISTER_BYTE), 0x42);
-    outw(REGISTER_WORD, 0x12FF);
+    outw(0x12FF, REGISTER_WORD);
     check("word", inw(REGISTER_WORD), 0x1300);
-    outl(REGISTER_DWORD, 0xDEADBEEF);
+    outl(0xDEADBEEF, REGISTER_DWORD);
     check("doubleword", inl(REGISTER_DWORD), 0xDEADBEF0);
     check_block();
     check_interrupt();

@@ -45,12 +45,12 @@ static uint8_t settled(void)
 
 static void command(uint8_t code, uint32_t lba, uint32_t count)
 {
-    outb(BASE + DEVICE, 0xE0 | (lba >> 24 & 0xF));
-    outb(BASE + COUNT, (uint8_t)count);
-    outb(BASE + LBA_LOW, (uint8_t)lba);
-    outb(BASE + LBA_MID, (uint8_t)(lba >> 8));
-    outb(BASE + LBA_HIGH, (uint8_t)(lba >> 16));
-    outb(BASE + STATUS, code);
+    outb(0xE0 | (lba >> 24 & 0xF), BASE + DEVICE);
+    outb((uint8_t)count, BASE + COUNT);
+    outb((uint8_t)lba, BASE + LBA_LOW);
+    outb((uint8_t)(lba >> 8), BASE + LBA_MID);
+    outb((uint8_t)(lba >> 16), BASE + LBA_HIGH);
+    outb(code, BASE + STATUS);
     if (settled() & ERR)
         fail("command failed");
 }
@@ -125,8 +125,8 @@ int main(const char *command_line)
     bool chosen = false;
 
     sectors = option_number(command_line, "n", 1000);
-    outb(CONTROL_PORT, 0x02); /* nIEN */
-    outb(BASE + DEVICE, 0xE0);
+    outb(0x02, CONTROL_PORT); /* nIEN */
+    outb(0xE0, BASE + DEVICE);
     if ((settled() & (DRDY | DRQ)) != DRDY) {
         print("diskbench: no drive at %x: give --disk\n", BASE);
         return 1;

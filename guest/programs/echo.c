@@ -31,14 +31,14 @@ static void receive(struct frame *frame)
             return;
         ring[ring_in++ % RING] = inb(COM1 + UART_DATA);
     }
-    outb(COM1 + UART_IER, 0);
+    outb(0, COM1 + UART_IER);
 }
 
 static uint8_t next_byte(void)
 {
     interrupts_off();
     while (ring_in == ring_out) {
-        outb(COM1 + UART_IER, UART_IER_RECEIVE);
+        outb(UART_IER_RECEIVE, COM1 + UART_IER);
         wait_for_interrupt();
     }
     uint8_t byte = ring[ring_out % RING];
@@ -56,7 +56,7 @@ int main(const char *command_line)
     interrupt_init();
     pic_init();
     print("echo: ready\n");
-    outb(COM1 + UART_FCR, FCR_ENABLE_TRIGGER_8);
+    outb(FCR_ENABLE_TRIGGER_8, COM1 + UART_FCR);
     irq_handle(COM1_IRQ, receive);
     for (;;) {
         uint8_t byte = next_byte();

@@ -47,13 +47,13 @@ static bool wait_for(uint8_t bit)
 
 static void remote(uint8_t command)
 {
-    outb(BASE + CR, START);
-    outb(BASE + RBCR0, BLOCK & 0xFF);
-    outb(BASE + RBCR1, BLOCK >> 8);
-    outb(BASE + RSAR0, BUFFER & 0xFF);
-    outb(BASE + RSAR1, BUFFER >> 8);
-    outb(BASE + ISR, RDC);
-    outb(BASE + CR, command);
+    outb(START, BASE + CR);
+    outb(BLOCK & 0xFF, BASE + RBCR0);
+    outb(BLOCK >> 8, BASE + RBCR1);
+    outb(BUFFER & 0xFF, BASE + RSAR0);
+    outb(BUFFER >> 8, BASE + RSAR1);
+    outb(RDC, BASE + ISR);
+    outb(command, BASE + CR);
 }
 
 static void read_words(void)
@@ -120,16 +120,16 @@ int main(const char *command_line)
     bool chosen = false;
 
     units = option_number(command_line, "n", 1000);
-    outb(RESET_PORT, inb(RESET_PORT));
+    outb(inb(RESET_PORT), RESET_PORT);
     if (inb(BASE + CR) == 0xFF || !wait_for(RST)) {
         print("netbench: no NE2000 at %x: give --net none\n", BASE);
         return 1;
     }
-    outb(BASE + CR, STOP);
-    outb(BASE + DCR, 0x49); /* words, FIFO threshold of 8 bytes, no loopback */
-    outb(BASE + IMR, 0);
-    outb(BASE + PSTART, 0x60);
-    outb(BASE + PSTOP, 0x80);
+    outb(STOP, BASE + CR);
+    outb(0x49, BASE + DCR); /* words, FIFO threshold of 8 bytes, no loopback */
+    outb(0, BASE + IMR);
+    outb(0x60, BASE + PSTART);
+    outb(0x80, BASE + PSTOP);
     for (uint32_t i = 0; i < BLOCK / 4; i++)
         pattern[i] = i * 2654435761u;
     print("tsc_khz %u\n", tsc_khz());

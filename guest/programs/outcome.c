@@ -31,19 +31,19 @@ static uint8_t user_stack[4096] __attribute__((aligned(16)));
 
 static void do_reset8042(void)
 {
-    outb(I8042_COMMAND, I8042_PULSE_RESET);
+    outb(I8042_PULSE_RESET, I8042_COMMAND);
 }
 
 static void do_resetcf9(void)
 {
-    outb(RESET_CONTROL, RESET_CONTROL_SYSTEM);
-    outb(RESET_CONTROL, RESET_CONTROL_SYSTEM | RESET_CONTROL_GO);
+    outb(RESET_CONTROL_SYSTEM, RESET_CONTROL);
+    outb(RESET_CONTROL_SYSTEM | RESET_CONTROL_GO, RESET_CONTROL);
 }
 
 static void do_reset92(void)
 {
-    outb(PORT_92, (uint8_t)(inb(PORT_92) & ~PORT_92_FAST_RESET));
-    outb(PORT_92, inb(PORT_92) | PORT_92_FAST_RESET);
+    outb((uint8_t)(inb(PORT_92) & ~PORT_92_FAST_RESET), PORT_92);
+    outb(inb(PORT_92) | PORT_92_FAST_RESET, PORT_92);
 }
 
 static void do_triple(void)
@@ -60,7 +60,7 @@ static void do_halt(void)
 
 static void do_poweroff(void)
 {
-    outw(POWEROFF_PORT, POWEROFF_SLP_EN);
+    outw(POWEROFF_SLP_EN, POWEROFF_PORT);
 }
 
 static void do_hang(void)

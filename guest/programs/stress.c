@@ -94,7 +94,7 @@ static void on_pit(struct frame *frame)
 static void on_rtc(struct frame *frame)
 {
     count(IRQ_RTC);
-    outb(CMOS_INDEX, RTC_C);
+    outb(RTC_C, CMOS_INDEX);
     (void)inb(CMOS_DATA);
     interrupts_on();
     check_own_registers(frame->eip);
@@ -332,8 +332,8 @@ static uint32_t check_ring3(void)
 static uint32_t check_transmitter(void)
 {
     uint32_t before = irq_counts[IRQ_COM1];
-    outb(COM1 + UART_IER, 0);
-    outb(COM1 + UART_IER, UART_IER_TRANSMIT);
+    outb(0, COM1 + UART_IER);
+    outb(UART_IER_TRANSMIT, COM1 + UART_IER);
     for (unsigned i = 0; i < 1000 && irq_counts[IRQ_COM1] == before; i++)
         (void)registers_keep(i);
     return irq_counts[IRQ_COM1] == before;
@@ -382,11 +382,11 @@ static void sources_on(void)
     irq_handle(IRQ_RTC, on_rtc);
     irq_handle(IRQ_COM1, on_com1);
     pit_periodic(PIT_SLOWEST_HZ);
-    outb(CMOS_INDEX, RTC_A);
-    outb(CMOS_DATA, RTC_A_8192_HZ);
-    outb(CMOS_INDEX, RTC_B);
-    outb(CMOS_DATA, inb(CMOS_DATA) | RTC_B_PERIODIC);
-    outb(CMOS_INDEX, RTC_C);
+    outb(RTC_A, CMOS_INDEX);
+    outb(RTC_A_8192_HZ, CMOS_DATA);
+    outb(RTC_B, CMOS_INDEX);
+    outb(inb(CMOS_DATA) | RTC_B_PERIODIC, CMOS_DATA);
+    outb(RTC_C, CMOS_INDEX);
     (void)inb(CMOS_DATA);
 }
 
@@ -411,7 +411,7 @@ int main(const char *command_line)
         checks[i].errors += checks[i].run() != 0;
     }
     interrupts_off();
-    outb(COM1 + UART_IER, 0);
+    outb(0, COM1 + UART_IER);
     for (unsigned i = 0; i < CHECKS; i++) {
         errors += checks[i].errors;
         if (checks[i].errors)

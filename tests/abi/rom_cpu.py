@@ -12,7 +12,7 @@ from hyperport.bus.access import PortAccess
 from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.state import CODE_32, DATA_32, CpuState, Segment, Table
 from hyperport.engines.unicorn.engine import UnicornEngine
-from hyperport.io.path import ExitPath
+from hyperport.io.exit import ExitPath
 from hyperport.lines.attention import Attention, StopKind
 from hyperport.lines.interrupt_controller import InterruptController
 from hyperport.memory.ram import GuestMemory

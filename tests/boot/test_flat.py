@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyperport.boot import detect, load_flat
-from hyperport.boot.flat import Mode
+from hyperport.boot.flat import Mode, load_flat
+from hyperport.boot.loader import detect
 from hyperport.cpu.state import CpuState
 from hyperport.errors import ImageError
 from hyperport.memory.ram import GuestMemory
@@ -88,7 +88,7 @@ def test_detect() -> None:
     assert detect(bzimage()) == "linux"
     assert detect(elf([], 0)) == "multiboot"
     assert detect(bytes(4) + multiboot_header()) == "multiboot"
-    assert detect(b"\x7fELF, but no Multiboot header") == "multiboot"
+    assert detect(b"\x7fELF, but no Multiboot header") == "flat"
     assert detect(bytes(8192) + multiboot_header()) == "flat"
     assert detect(b"") == "flat"
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from hyperport.boot.e820 import memory_map
 from hyperport.boot.linux import FIELDS, load_linux
 from hyperport.cpu.state import CpuState
 from hyperport.errors import ImageError
+from hyperport.machine.machine import Machine
 from hyperport.memory.ram import GuestMemory
+from hyperport.outcome import GuestExit
 
+from ..conftest import LIMIT_S, machine_code
 from .images import CODE, bzimage, unless_refused
 
 MIB = 1 << 20
@@ -31,6 +35,10 @@ def load(
         path.write_bytes(initrd)
     memory = GuestMemory(ram)
     return Loaded(memory, load_linux(memory, kernel, initrd=path, append=append, subarch=subarch))
+
+
+def zimage(code: bytes = CODE, version: int = 0x200, **changes: int) -> bytes:
+    return bzimage(code, version=version, loadflags=0, code32_start=0x1000, relocatable_kernel=0, **changes)
 
 
 class Loaded:
@@ -198,8 +206,9 @@ def test_longest_command_line_before_protocol_2_06(tmp_path: Path) -> None:
         (b"MZ" + bytes(5000), "not a Linux bzImage"),
         (bzimage()[:0x280], "not a Linux bzImage"),
         (bzimage(boot_flag=0), "not a Linux bzImage"),
-        (bzimage(version=0x203), r"protocol 2\.03 is older"),
-        (bzimage(loadflags=0), "zImage"),
+        (bzimage(version=0x1FF), r"protocol 1\.255 is known"),
+        (bzimage(loadflags=0), "zImage that wants to be entered at 0x100000"),
+        (zimage(bytes(0x8F001)), "a zImage of 585729 bytes"),
         (bzimage(xloadflags=1), "x86-64"),
         (bzimage(kernel_alignment=0), "power of 2"),
         (bzimage(kernel_alignment=0x300000), "power of 2"),
@@ -225,6 +234,57 @@ def test_too_large_an_initrd(tmp_path: Path) -> None:
         load(tmp_path, bzimage(), initrd=bytes(6 * MIB))
     with pytest.raises(ImageError, match="larger than the guest's 8 MiB"):
         load(tmp_path, bzimage(), initrd=bytes(9 * MIB))
+
+
+@pytest.mark.parametrize("version", [0x200, 0x201, 0x202, 0x203, 0x204])
+@pytest.mark.parametrize("make", [bzimage, zimage])
+def test_old_kernels_have_boot_params_at_90000_and_the_memory_below(
+    tmp_path: Path, version: int, make: Callable[..., bytes]
+) -> None:
+    start = 0x1000 if make is zimage else 0x100000
+    loaded = load(tmp_path, make(version=version), append="root=x", initrd=bytes(MIB))
+    assert (loaded.state.eip, loaded.state.esi) == (start, 0x90000)
+    assert loaded.memory.read(start, len(CODE)) == CODE
+    if version >= 0x202:
+        at = loaded.param(0x228, "I")
+    else:
+        assert loaded.param(0x020, "H") == 0xA33F
+        at = 0x90000 + loaded.param(0x022, "H")
+    assert loaded.memory.read(at, 7) == b"root=x\0"
+    assert 0x91000 <= at < 0x9FC00
+    assert loaded.state.gdtr.base < 0x1000
+    assert loaded.param(0x218, "I") == RAM - MIB
+    assert loaded.param(0x1E0, "I") == 7 * 1024
+
+
+@pytest.mark.parametrize(("version", "limit"), [(0x202, 0x37FFFFFF), (0x203, 0x4FFFFF)])
+def test_the_initrds_limit_came_with_protocol_2_03(tmp_path: Path, version: int, limit: int) -> None:
+    loaded = load(tmp_path, bzimage(version=version, initrd_addr_max=0x4FFFFF), initrd=bytes(4096))
+    assert loaded.param(0x218, "I") == min(RAM, limit + 1) - 4096
+
+
+@pytest.mark.parametrize("version", [0x200, 0x203])
+def test_a_bzimage_before_2_04_is_as_long_as_its_file(tmp_path: Path, version: int) -> None:
+    loaded = load(tmp_path, bzimage(version=version, syssize=1))
+    assert loaded.memory.read(0x100000, len(CODE)) == CODE
+    loaded = load(tmp_path, zimage(syssize=0xABCD0001, version=version))
+    assert loaded.memory.read(0x1000, 17) == CODE[:16] + b"\0"
+
+
+def test_a_zimage_runs(tmp_path: Path) -> None:
+    """It is entered at 0x1000 in protected mode, with boot_params in ESI."""
+    code = machine_code("""\
+        0f b7 56 22          ; movzx edx, word [esi + 0x22]: the command line's offset
+        0f b6 04 16          ; movzx eax, byte [esi + edx]
+        e6 f4                ; out 0xf4, al
+        f4                   ; hlt
+        """)
+    kernel = tmp_path / "zImage"
+    kernel.write_bytes(zimage(code))
+    with Machine(kernel=kernel, append="!", memory=RAM) as machine:
+        outcome = machine.run(LIMIT_S)
+    assert isinstance(outcome, GuestExit)
+    assert outcome.value == ord("!")
 
 
 VALUES = st.one_of(st.integers(0, (1 << 64) - 1), st.sampled_from([0, 1, 0xFFFFFFFF, 0x100000, 0x9FC00, RAM, RAM - 1]))
@@ -253,5 +313,5 @@ def test_no_header_leads_to_anything_but_a_loaded_kernel_or_an_image_error(
     content = None if initrd is None else bytes(initrd)
     loaded = unless_refused(lambda: load(tmp_path, bytes(image[:cut]), initrd=content))
     if loaded is not None:
-        assert MIB <= loaded.state.eip < RAM
+        assert MIB <= loaded.state.eip < RAM or loaded.state.eip == 0x1000
         assert loaded.param(0x218, "I") + loaded.param(0x21C, "I") <= RAM

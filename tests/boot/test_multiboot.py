@@ -62,7 +62,7 @@ def test_information(tmp_path: Path) -> None:
     words = info(memory, state)
     assert words[0] == 1 << 0 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9
     assert words[1:3] == (639, 7 * 1024)
-    assert text_at(memory, words[4]) == b"one two=3"
+    assert text_at(memory, words[4]) == b"kernel one two=3"
     assert words[5:7] == (0, 0)
     assert text_at(memory, words[16]) == b"hyperport"
 
@@ -94,6 +94,36 @@ def test_segments_go_to_their_physical_addresses_and_the_entry_too(tmp_path: Pat
     memory, state = load(tmp_path, image)
     assert state.eip == 0x100002
     assert memory.read(0x100000, 4) + memory.read(0x200000, 4) == b"textdata"
+
+
+def test_an_entry_may_be_a_physical_address_where_no_segment_has_it_as_virtual(tmp_path: Path) -> None:
+    """As xv6's kernel names it: linked at 80100000h, loaded and entered at 100000h, where its header stands."""
+    segments = [(0x80100000, 0x100000, TEXT, 0x1000), (0x80108000, 0x108000, b"data", 0x2000)]
+    assert load(tmp_path, elf(segments, 0x10000C))[1].eip == 0x10000C
+    assert load(tmp_path, elf(segments, 0x80108001))[1].eip == 0x108001
+    with pytest.raises(ImageError, match="entry 0x80110000"):
+        load(tmp_path, elf(segments, 0x80110000))
+    crossed = [(0x200000, 0x100000, TEXT, 100), (0x100000, 0x200000, TEXT, 100)]
+    assert load(tmp_path, elf(crossed, 0x100010))[1].eip == 0x200010, "a virtual address comes first"
+
+
+@pytest.mark.parametrize(
+    ("name", "append", "told"),
+    [
+        ("kernel.elf", "", b"kernel.elf"),
+        ("kernel.elf", "a=1  b", b"kernel.elf a=1  b"),
+        ("my kernel", "a", rb"my\ kernel a"),
+        ("back\\slash", "", rb"back\\slash"),
+        ("\udcff", "x", b"\xff x"),
+    ],
+)
+def test_the_command_line_begins_with_the_images_name(tmp_path: Path, name: str, append: str, told: bytes) -> None:
+    image = tmp_path / "folder" / name
+    image.parent.mkdir()
+    image.write_bytes(PROGRAM)
+    memory = GuestMemory(RAM)
+    state = load_multiboot(memory, image, append=append)
+    assert text_at(memory, info(memory, state)[4]) == told
 
 
 def test_a_segment_may_lie_in_conventional_memory(tmp_path: Path) -> None:

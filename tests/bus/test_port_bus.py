@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperport.bus.access import Direction, PortAccess
-from hyperport.bus.device import PortDevice
 from hyperport.bus.port_bus import Path, PortBus
 from hyperport.errors import AccessError, ConfigError
 
@@ -113,12 +113,74 @@ def test_a_device_with_a_bad_width() -> None:
         PortBus().attach(Recorder(widths=(3,)), 0)
 
 
-def test_more_devices_than_windows() -> None:
+def test_a_thousand_python_devices() -> None:
     bus = PortBus()
-    for port in range(255):
-        bus.attach(PortDevice(), port)
-    with pytest.raises(ConfigError, match="more than 255"):
-        bus.attach(PortDevice(), 0x300)
+    devices = [Recorder(span=4, widths=(1, 2)) for _ in range(1000)]
+    for number, device in enumerate(devices):
+        bus.attach(device, 4 * number)
+    assert bus.inp(4 * 777 + 2, 2) == 0x0403
+    assert devices[777].log == [("in", 2, 2)]
+    assert len(bus.map()) == len(bus.devices()) == 1000
+
+
+def test_every_port_can_have_a_window_of_its_own() -> None:
+    bus = PortBus()
+    device = Recorder(span=1)
+    for port in range(0x10000):
+        bus.attach(device, port)
+    assert len(bus.map()) == 0x10000
+    assert len(bus.devices()) == 1
+    bus.outp(0xFFFF, 1, 5)
+    assert device.log == [("out", 0, 1, 5)]
+
+
+def test_many_observers() -> None:
+    bus = PortBus()
+    seen: list[int] = []
+    for number in range(100):
+        bus.observe(partial(lambda number, access: seen.append(number), number))
+    bus.inp(0x80)
+    assert seen == list(range(100))
+
+
+def test_a_window_has_widths_of_its_own() -> None:
+    bus = PortBus()
+    device = Recorder(span=4, widths=(1,))
+    bus.attach(device, 0x300)
+    bus.attach(device, 0x310, widths=(1, 2, 4))
+    bus.outp(0x300, 2, 0x0201)
+    bus.outp(0x310, 4, 0x04030201)
+    bus.outp(0x313, 2, 0x0605)
+    assert device.log == [
+        ("out", 0, 1, 0x01),
+        ("out", 1, 1, 0x02),
+        ("out", 0, 4, 0x04030201),
+        ("out", 3, 1, 0x05),
+    ]
+    with pytest.raises(ConfigError, match="widths"):
+        bus.attach(device, 0x320, widths=())
+
+
+def test_an_offset_has_widths_of_its_own() -> None:
+    device = Recorder(span=8, widths=(1,))
+    device.widths_at = {0: (1, 2, 4), 4: (4,)}  # type: ignore[attr-defined]
+    bus = PortBus()
+    bus.attach(device, 0x300)
+    for port, size in ((0x300, 4), (0x300, 2), (0x301, 2), (0x302, 4), (0x304, 4), (0x304, 1)):
+        bus.outp(port, size, 0x44332211)
+    assert device.log == [
+        ("out", 0, 4, 0x44332211),
+        ("out", 0, 2, 0x2211),
+        ("out", 1, 1, 0x11),
+        ("out", 2, 1, 0x22),
+        ("out", 2, 1, 0x11),
+        ("out", 3, 1, 0x22),
+        ("out", 5, 1, 0x44),
+        ("out", 4, 4, 0x44332211),
+    ]
+    bus.attach(device, 0x310)
+    bus.outp(0x312, 4, 0x44332211)
+    assert device.log[-3:] == [("out", 2, 1, 0x11), ("out", 3, 1, 0x22), ("out", 5, 1, 0x44)]
 
 
 def test_strings_are_one_crossing_and_many_accesses() -> None:

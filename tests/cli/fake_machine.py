@@ -23,14 +23,14 @@ from types import ModuleType
 from typing import Any, Self
 
 from hyperport.bus.port_bus import PortBus
-from hyperport.config import MachineConfig
 from hyperport.cpu.state import CpuState
 from hyperport.errors import ConfigError, FetchError
 from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.lines.attention import Attention, StopKind
+from hyperport.machine.config import MachineConfig
 from hyperport.machine.drives import Drives
-from hyperport.observe.stats import run_statistics
+from hyperport.machine.statistics import run_statistics
 from hyperport.outcome import GuestExit, Interrupted, Outcome, PowerOff, Quit, Timeout, TripleFault
 from hyperport.time.clock import RealClock
 
@@ -180,7 +180,7 @@ class FakeEngineEntry:
         return list(cls.checks)
 
 
-def fetch(names: list[str]) -> None:
+def fetch(*names: str) -> None:
     """Fetch nothing."""
 
 
@@ -195,6 +195,7 @@ def modules() -> dict[str, ModuleType]:
         },
         "hyperport.cli.fetch": {"fetch": fetch},
         "hyperport.engines": {
+            "PREFERRED": "kvm",
             "ENGINES": {"unicorn": FakeEngineEntry, "kvm": FakeEngineEntry},
             "automatic": lambda *_: (FakeEngineEntry, "there is no other"),
         },

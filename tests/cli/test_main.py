@@ -10,6 +10,7 @@ import pytest
 
 from hyperport import Machine, VirtualClock
 from hyperport.cli.list import columns
+from hyperport.cli.options import VERBS
 from hyperport.debug import monitor
 
 from . import fake_machine
@@ -19,7 +20,7 @@ from .conftest import Cli
 def test_help_names_every_verb_on_stdout(cli: Cli) -> None:
     status, out, err = cli("--help")
     assert (status, err) == (0, "")
-    assert all(f"│ {verb} " in out for verb in ("run", "list", "fetch", "doctor"))
+    assert all(f"\n  {name} " in out and verb.summary in out for name, verb in VERBS.items())
 
 
 def test_version(cli: Cli) -> None:

@@ -53,7 +53,11 @@ def test_identify() -> None:
     assert words[49] & 0x0100 == 0, "no DMA"
     assert words[59] == 0x0180
     assert words[60] | words[61] << 16 == SECTORS
-    assert words[83] & 0xC400 == 0x4400
+    assert words[82] == words[85] == 0x7068
+    assert words[83] == 0x7400
+    assert words[86] == 0x3400
+    assert sum(struct.pack("<256H", *words)) % 256 == 0
+    assert words[255] & 0xFF == 0xA5
     assert sum(word << 16 * place for place, word in enumerate(words[100:104])) == SECTORS
 
 
@@ -285,6 +289,75 @@ def test_verify_and_seek_move_no_data() -> None:
     disk.fail_from(150, errno.EIO)
     assert host.command(0x40, lba=100, count=200) == READY | ERR
     assert (host.read(ERROR), host.address()) == (UNC, 150)
+
+
+def test_recalibrate_and_seek_do_not_look_at_what_they_do_not_take() -> None:
+    host, _ = made()
+    for code in range(0x10, 0x20):
+        assert host.command(code, lba=SECTORS + 5, count=9) == READY, "RECALIBRATE has no address"
+    assert chs(host, 0x10, 9999, 0, 0) == READY
+    assert host.command(0x70, lba=SECTORS - 1, count=0) == READY, "SEEK has no count"
+    assert host.command(0x70, lba=SECTORS, count=1) == READY | ERR
+
+
+@pytest.mark.parametrize("code", [READ, READ_MULTIPLE, WRITE, 0x40, 0x70, 0xE7, 0xEC, 0xE5, 0xE4, 0xE8, 0xC6])
+def test_a_new_command_clears_what_the_last_one_left(code: int) -> None:
+    host, disk = made()
+    disk.fail_from(500, errno.EIO)
+    for failing in ({"code": 0xFD}, {"code": READ, "lba": 500}, {"code": READ, "lba": SECTORS + 1}):
+        assert host.command(count=1, **failing) & ERR
+        assert host.read(ERROR)
+        disk.fail_from(0, 0)
+        assert not host.command(code, count=1) & ERR
+        assert host.read(ERROR) == 0
+        disk.fail_from(500, errno.EIO)
+    host.command(WRITE, count=1)
+    host.give(bytes(512))
+    assert host.status() == READY
+    host.command(READ, lba=5, count=2)
+    assert not host.command(0xE1) & DRQ, "nor is there anything left of a transfer"
+    assert host.take(2) == b"\xff\xff"
+
+
+def test_buffer_is_written_and_read_back() -> None:
+    host, disk = made()
+    host.command(0xE4)
+    assert host.take(512) == bytes(512)
+    assert host.command(0xE8) == READY | DRQ
+    assert host.line.level == 0
+    host.give(sector(77))
+    assert host.line.level == 1
+    assert host.status() == READY
+    host.command(READ, lba=3, count=1)
+    assert host.take(512) == sector(3)
+    host.command(0xE4)
+    assert host.line.level
+    assert host.take(512) == sector(77)
+    assert disk.read_sectors(0, 1) == sector(0)
+
+
+def test_error_of_a_long_address_is_told_in_both_halves_of_the_registers() -> None:
+    host, disk = made()
+    disk.fail_from(1000, errno.EIO)
+    host.command_48(READ_EXT, lba=700, count=600, device=LBA | 0x0F)
+    assert len(host.take(300 * 512)) == 300 * 512
+    assert host.status() & ERR
+    low = [host.read(register) for register in (COUNT, LOW, MID, HIGH)]
+    assert host.read(DEVICE) == LBA | 0x0F, "has no part of a long address"
+    host.write(CONTROL, HOB)
+    high = [host.read(register) for register in (COUNT, LOW, MID, HIGH)]
+    assert low == [300 & 0xFF, 1000 & 0xFF, 1000 >> 8, 0]
+    assert high == [300 >> 8, 0, 0, 0]
+
+
+def test_rest_that_cannot_be_flushed_is_none() -> None:
+    host, disk = made()
+    for code in (0xE0, 0xE2, 0xE6):
+        disk.fail_from(SECTORS, errno.EIO)
+        assert host.command(code) == READY | ERR
+        disk.fail_from(0, 0)
+        host.command(0xE5)
+        assert host.read(COUNT) == 0xFF, "still active, and not asleep"
 
 
 def test_power_modes() -> None:

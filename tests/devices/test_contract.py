@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every chip owes the machine, whatever it is: run over all of CHIPS."""
+"""What every chip owes the machine, whatever it is: run over all of CHIPS, and over PARTS without the ports."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperport.devices import CHIPS
+from hyperport.bus.device import PortDevice
+from hyperport.bus.port_bus import PortBus
+from hyperport.devices import CHIPS, PARTS
 from hyperport.errors import StateError
 from hyperport.lines.attention import Attention
+from hyperport.lines.irq import IrqLine
+from hyperport.lines.listener import Listener
 from hyperport.time.clock import VirtualClock
 
 NAMES = sorted(CHIPS)
+STATEFUL = sorted(CHIPS | PARTS)
 
 # One step of a wild guest: offset (taken modulo span), size, value to write or None to read, time that passes first.
 STEP = st.tuples(
@@ -32,19 +37,30 @@ Guest = list[tuple[int, int, int | None, int]]
 
 
 def make(name: str, clock: VirtualClock | None = None) -> Any:
-    return CHIPS[name](Attention(), clock or VirtualClock())
+    return (CHIPS | PARTS)[name](Attention(), clock or VirtualClock())
 
 
 def run(chip: Any, clock: VirtualClock, steps: Guest) -> list[int]:
-    """Let the guest run; returns what it read."""
+    """Let the guest run, or what drives the inputs of a part without ports; returns what it read."""
     answers = []
+    inputs = [] if isinstance(chip, PortDevice) else [IrqLine(chip, number) for number in range(16)]
     for offset, size, value, ns in steps:
         clock.advance(ns)
-        if value is None:
+        if inputs:
+            inputs[offset % len(inputs)].set(value)
+        elif value is None:
             answers.append(chip.read(offset % chip.span, size))
         else:
             chip.write(offset % chip.span, size, value)
     return answers
+
+
+@pytest.mark.parametrize("name", sorted(PARTS))
+def test_a_part_without_ports_is_no_port_device(name: str) -> None:
+    part = make(name)
+    assert part.name == name
+    assert isinstance(part, Listener)
+    assert not isinstance(part, PortDevice)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,7 +69,29 @@ def test_says_what_it_is(name: str) -> None:
     assert chip.name == name
     assert 1 <= chip.span <= 256
     assert set() < set(chip.widths) <= {1, 2, 4}
-    assert set(chip.postable) <= set(range(chip.span))
+    assert set(chip.widths_at) <= set(range(chip.span))
+    for offset in range(chip.span):
+        assert set() < set(chip.takes(offset)) <= {1, 2, 4}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(steps=STEPS, turn=st.sampled_from(["run", "reset", "load"]))
+def test_each_change_of_an_attribute_is_published(name: str, steps: Guest, turn: str) -> None:
+    """What the bus knows of a chip's registers is what the chip says, whatever has happened."""
+    clock = VirtualClock()
+    chip = make(name, clock)
+    bus = PortBus()
+    bus.attach(chip, 0x100)
+    record = chip.save()
+    run(chip, clock, steps)
+    if turn == "reset":
+        chip.reset()
+    elif turn == "load":
+        chip.load(record)
+    for offset in range(chip.span):
+        sizes = sum(chip.takes(offset))
+        assert chip.attributes_at(offset) >> 6 == 0
+        assert bus.attributes.at(0x100 + offset) == chip.attributes_at(offset) & (sizes | sizes << 3)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -83,7 +121,7 @@ def test_blocks_are_the_same_as_single_accesses(name: str, steps: Guest) -> None
         assert block.save() == single.save()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STATEFUL)
 @given(before=STEPS, after=STEPS)
 def test_saved_state_is_the_whole_state(name: str, before: Guest, after: Guest) -> None:
     clock = VirtualClock()
@@ -100,7 +138,7 @@ def test_saved_state_is_the_whole_state(name: str, before: Guest, after: Guest) 
     assert other.save() == chip.save()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STATEFUL)
 @given(steps=STEPS)
 def test_reset_is_power_on(name: str, steps: Guest) -> None:
     clock = VirtualClock()
@@ -109,10 +147,11 @@ def test_reset_is_power_on(name: str, steps: Guest) -> None:
     chip.reset()
     fresh = make(name, clock)
     assert chip.save() == fresh.save()
-    assert [chip.read(offset) for offset in range(chip.span)] == [fresh.read(offset) for offset in range(fresh.span)]
+    if isinstance(chip, PortDevice):
+        assert [chip.read(offset) for offset in range(chip.span)] == [fresh.read(at) for at in range(fresh.span)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STATEFUL)
 @given(data=st.data(), steps=STEPS)
 def test_hostile_records_are_refused_or_harmless(name: str, data: st.DataObject, steps: Guest) -> None:
     clock = VirtualClock()
@@ -130,7 +169,7 @@ def test_hostile_records_are_refused_or_harmless(name: str, data: st.DataObject,
     chip.save()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STATEFUL)
 def test_records_with_wrong_fields_are_refused(name: str) -> None:
     chip = make(name)
     record = chip.save()
@@ -144,7 +183,7 @@ def test_records_with_wrong_fields_are_refused(name: str) -> None:
                 chip.load(record | {field: value})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STATEFUL)
 @given(data=st.data(), steps=STEPS)
 def test_records_of_the_right_shape_are_refused_or_harmless(name: str, data: st.DataObject, steps: Guest) -> None:
     clock = VirtualClock()

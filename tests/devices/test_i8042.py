@@ -234,13 +234,143 @@ def test_scan_code_sets(rig: Rig) -> None:
     rig.keyboard(0xF0)
     assert rig.keyboard(0x00) == [0xFA, 0x02]
     rig.keyboard(0xF0)
-    assert rig.keyboard(0x03) == [0xFE], "there is no set 3"
+    assert rig.keyboard(0x04) == [0xFE], "there is no set 4"
     rig.keyboard(0xF0)
     assert rig.keyboard(0x01) == [0xFA]
     rig.chip.inject([A_MAKE, 0xF0, A_MAKE, 0xE0, 0xF0, 0x75])
     assert rig.drain() == [0x1E, 0x9E, 0xE0, 0xC8]
     rig.keyboard(0xF0)
     assert rig.keyboard(0x00) == [0xFA, 0x01]
+
+
+def set3(rig: Rig, *commands: int) -> None:
+    """Untranslated set 3, then more commands to the keyboard."""
+    rig.command(0x60, UNTRANSLATED)
+    for byte in (0xF0, 0x03, *commands):
+        assert rig.keyboard(byte) == [0xFA]
+
+
+# Key by its bytes of set 2, its code of set 3, and whether it tells its release at power-on.
+KEYS_SET3 = [
+    ("1c", 0x1C, False),
+    ("0e", 0x0E, False),
+    ("5d", 0x5C, False),
+    ("0d", 0x0D, False),
+    ("5a", 0x5A, False),
+    ("12", 0x12, True),
+    ("59", 0x59, True),
+    ("14", 0x11, True),
+    ("11", 0x19, True),
+    ("58", 0x14, True),
+    ("e014", 0x58, False),
+    ("e011", 0x39, False),
+    ("76", 0x08, False),
+    ("05", 0x07, False),
+    ("83", 0x37, False),
+    ("07", 0x5E, False),
+    ("7e", 0x5F, False),
+    ("77", 0x76, False),
+    ("7b", 0x84, False),
+    ("79", 0x7C, False),
+    ("e05a", 0x79, False),
+    ("e04a", 0x77, False),
+    ("e075", 0x63, False),
+    ("e06b", 0x61, False),
+    ("e071", 0x64, False),
+    ("e070", 0x67, False),
+    ("e07a", 0x6D, False),
+    ("e012e07c", 0x57, False),
+]
+
+
+@pytest.mark.parametrize(("keys", "code", "tells"), KEYS_SET3)
+def test_set_3_has_one_code_a_key_and_a_release_by_type(rig: Rig, keys: str, code: int, tells: bool) -> None:
+    press = bytes.fromhex(keys)
+    release = b"".join(b"\xe0\xf0" + bytes([key]) for key in press[1::2]) if press[0] == 0xE0 else b"\xf0" + press
+    set3(rig)
+    rig.chip.inject(press + release)
+    assert rig.drain() == [code] + [0xF0, code] * tells
+    set3(rig, 0xFA)
+    rig.chip.inject(press + release)
+    assert rig.drain() == [code, 0xF0, code]
+
+
+def test_pause_is_one_code_of_set_3(rig: Rig) -> None:
+    set3(rig)
+    rig.chip.inject(bytes.fromhex("e11477e1f014f077") + bytes([A_MAKE]))
+    assert rig.drain() == [0x62, 0x1C]
+
+
+@pytest.mark.parametrize(
+    ("command", "tells"),
+    [(0xF7, False), (0xF8, True), (0xF9, False), (0xFA, True), (0xFB, False), (0xFC, True), (0xFD, False)],
+)
+def test_types_of_keys_in_set_3(rig: Rig, command: int, tells: bool) -> None:
+    set3(rig, 0xF7 if tells else 0xFA, command)
+    if command >= 0xFB:  # the keys that follow, until the next command
+        assert rig.chip.inject([A_MAKE]) == 0, "it does not scan meanwhile"
+        for code in (0x1C, 0x84):
+            assert rig.keyboard(code) == [0xFA]
+        assert rig.keyboard(0xEE) == [0xEE]
+    for key in (0x1C, 0x7B):
+        rig.chip.inject([key, 0xF0, key])
+    assert rig.drain() == [0x1C] + [0xF0, 0x1C] * tells + [0x84] + [0xF0, 0x84] * tells
+    rig.chip.inject([0x1B, 0xF0, 0x1B])
+    others = tells if command < 0xFB else not tells
+    assert rig.drain() == [0x1B] + [0xF0, 0x1B] * others
+
+
+def test_set_3_is_translated_like_set_2(rig: Rig) -> None:
+    set3(rig, 0xFA)
+    rig.command(0x60, 0x65)
+    rig.chip.inject([A_MAKE, 0xF0, A_MAKE])
+    assert rig.drain() == [0x1E, 0x9E]
+    rig.keyboard(0xF0)
+    assert rig.keyboard(0x00) == [0xFA, 0x3F], "set 3, translated"
+
+
+@pytest.mark.parametrize(("command", "scans"), [(0xF5, False), (0xF6, True)])
+def test_defaults(rig: Rig, command: int, scans: bool) -> None:
+    set3(rig, 0xF8, 0xED, 0x07, 0xF3, 0x7F)
+    rig.command(0xAD)
+    rig.chip.inject([A_MAKE])
+    assert rig.keyboard(command) == [0xFA], "what waited is gone"
+    record, fresh = rig.chip.save(), Rig().chip.save()
+    for field in ("scan_set", "leds", "typematic", "types", "queue"):
+        assert record[f"keyboard_{field}"] == fresh[f"keyboard_{field}"]
+    assert record["keyboard_scanning"] == scans
+
+
+def test_f6_does_not_start_a_keyboard_that_is_off(rig: Rig) -> None:
+    rig.keyboard(0xF5)
+    rig.keyboard(0xF6)
+    assert rig.chip.inject([A_MAKE]) == 0
+    assert rig.keyboard(0xFF) == [0xFA, 0xAA]
+    assert rig.chip.inject([A_MAKE]) == 1
+
+
+@pytest.mark.parametrize("command", [0xED, 0xF0, 0xF3])
+def test_a_parameter_that_is_none_is_refused_and_the_command_over(rig: Rig, command: int) -> None:
+    rig.command(0x60, UNTRANSLATED)
+    assert rig.keyboard(command) == [0xFA]
+    assert rig.keyboard(0x80) == [0xFE]
+    assert rig.keyboard(0x00) == [0xFE]
+
+
+def test_overrun_in_set_3(rig: Rig) -> None:
+    set3(rig, 0xFA)
+    rig.command(0xAD)
+    rig.chip.inject([A_MAKE, 0xF0, A_MAKE] * 8)
+    rig.command(0xAE)
+    assert rig.drain() == [0x1C, 0xF0, 0x1C] * 5 + [0x1C, 0x00]
+
+
+def test_a_password_is_taken_up_to_its_end(rig: Rig) -> None:
+    rig.command(0xA5, 0x1E, 0xEE, 0x00)
+    assert not rig.status() & FULL
+    assert rig.keyboard(0xEE) == [0xEE]
+    rig.command(0xA4)
+    assert rig.drain() == [0xF1], "and none is kept"
 
 
 def test_resend_repeats_the_last_byte(rig: Rig) -> None:
@@ -330,7 +460,8 @@ def test_a_guest_that_never_reads_cannot_make_it_grow(steps: list[tuple[str, int
         {"status": 0x16},
         {"answer_flags": 1},
         {"awaiting": 0xAA},
-        {"keyboard_scan_set": 3},
+        {"keyboard_scan_set": 0},
+        {"keyboard_types": [0] * 143},
         {"keyboard_expecting": 0xEE},
         {"keyboard_queue": [0] * 18},
     ],

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperport.config import DiskSpec
 from hyperport.devices.ata_drive import AtaDrive
 from hyperport.devices.atapi_cdrom import AtapiCdrom
+from hyperport.devices.ide_drive import IdeDrive
 from hyperport.errors import StateError
 from hyperport.host.disk import MemoryDisk
 from hyperport.host.disk_image import open_cdrom, open_disk
+from hyperport.host.specs import DiskSpec
 
 from .ide_host import (
     BSY,
@@ -93,6 +95,87 @@ def test_signatures(how: str) -> None:
     host.write(DEVICE, SECOND)
     assert [host.read(register) for register in registers] == [1, 1, 1, 0x14, 0xEB]
     assert host.status() == 0, "a packet device is not ready before its first command"
+
+
+KINDS: dict[str, tuple[Callable[[], IdeDrive | None], tuple[int, ...] | None]] = {
+    "": (lambda: None, None),
+    "disk": (hard_disk, (1, 1, 1, 0, 0)),
+    "cdrom": (lambda: AtapiCdrom(MemoryDisk(2048, writable=False)), (1, 1, 1, 0x14, 0xEB)),
+}
+
+
+@pytest.mark.parametrize("how", ["power-on", "reset", "diagnostic"])
+@pytest.mark.parametrize("second", KINDS)
+@pytest.mark.parametrize("first", KINDS)
+def test_signature_of_each_combination(first: str, second: str, how: str) -> None:
+    host = Host(KINDS[first][0](), KINDS[second][0]())
+    host.write(DEVICE, SECOND)
+    for register in (COUNT, LOW, MID, HIGH):
+        if how != "power-on":
+            host.write(register, 0xA5)
+    if how == "reset":
+        host.reset()
+    elif how == "diagnostic":
+        host.write(STATUS, 0x90)
+        assert host.line.level == bool(first), "device 0 answers, if it is there"
+    if how != "power-on" and first:
+        assert not host.read(DEVICE) & SECOND
+    for place, kind in ((0, first), (SECOND, second)):
+        host.write(DEVICE, place)
+        seen = tuple(host.read(register) for register in (ERROR, COUNT, LOW, MID, HIGH))
+        answering = kind or (first if place else "")  # device 0 answers for an absent device 1
+        assert seen == (KINDS[answering][1] or (0x7F,) * 5)
+        assert host.read(CONTROL) == {"": 0 if answering else 0x7F, "disk": READY, "cdrom": 0}[kind]
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_device_reset_is_for_packet_devices_and_leaves_the_selection(second: bool) -> None:
+    cdrom = AtapiCdrom(MemoryDisk(2048 * 16, writable=False))
+    host = Host(hard_disk(), cdrom) if second else Host(cdrom, hard_disk())
+    own, other = (SECOND, 0) if second else (0, SECOND)
+    host.command(0x20, count=1, device=other | LBA)
+    host.status()
+    host.write(DEVICE, own | LBA)
+    for register, value in ((MID, 8), (HIGH, 0), (STATUS, 0xA0)):
+        host.write(register, value)
+    host.give(b"\x12\0\0\0\x24".ljust(12, b"\0"))
+    assert host.read(CONTROL) & DRQ
+    host.write(STATUS, 0x08)
+    assert host.read(DEVICE) == own
+    assert [host.read(register) for register in (ERROR, COUNT, LOW, MID, HIGH)] == [1, 1, 1, 0x14, 0xEB]
+    assert host.read(CONTROL) == 0
+    assert not host.line.level
+    host.write(DEVICE, other)
+    assert host.read(CONTROL) & DRQ, "the other one is not reset"
+    host.write(STATUS, 0x08)
+    assert host.read(CONTROL) & 0x89 == 1
+    assert host.read(ERROR) == 4
+
+
+def test_sleeping_drive_hears_a_reset_but_no_diagnostic() -> None:
+    host = Host(hard_disk(), hard_disk())
+    host.command(0xE6)
+    host.status()
+    host.write(COUNT, 0x55)
+    host.write(DEVICE, SECOND)
+    host.write(STATUS, 0x90)
+    assert not host.line.level
+    assert host.read(COUNT) == 0x55
+    host.write(DEVICE, SECOND)
+    assert host.read(COUNT) == 1, "the other one performs it"
+    host.reset()
+    assert host.command(0xE5) == READY
+
+
+def test_commands_to_an_absent_second_drive_are_lost_but_for_the_diagnostic() -> None:
+    host = Host(hard_disk())
+    for code in (0x00, 0x08, 0x20, 0x30, 0xA0, 0xA1, 0xE7, 0xEC, 0xEF):
+        host.command(code, device=SECOND)
+        assert not host.line.level
+        assert host.status() == 0
+    host.write(STATUS, 0x90)
+    assert host.line.level
+    assert host.status() == READY
 
 
 def test_soft_reset_is_busy_as_long_as_it_is_held_and_ends_a_transfer() -> None:
@@ -186,8 +269,29 @@ def test_record_of_a_larger_disk_is_refused() -> None:
 # Anything goes, with a real image below: no exception, nothing outside the image, a saved state is the whole state.
 
 COMMANDS = [0x00, 0x08, 0x10, 0x20, 0x24, 0x29, 0x30, 0x34, 0x39, 0x40, 0x42, 0x70, 0x90, 0x91, 0xA0, 0xA1, 0xC4, 0xC5]
-COMMANDS += [0xC6, 0xE0, 0xE1, 0xE2, 0xE3, 0xE5, 0xE6, 0xE7, 0xEA, 0xEC, 0xEF]
-PACKETS = [0x00, 0x03, 0x12, 0x1B, 0x1E, 0x25, 0x28, 0x2B, 0x43, 0x46, 0x4A, 0x5A, 0xA8, 0xBE]
+COMMANDS += [0xC6, 0xE0, 0xE1, 0xE2, 0xE3, 0xE4, 0xE5, 0xE6, 0xE7, 0xE8, 0xEA, 0xEC, 0xEF]
+PACKETS = [
+    0x00,
+    0x03,
+    0x12,
+    0x1B,
+    0x1E,
+    0x25,
+    0x28,
+    0x2B,
+    0x42,
+    0x43,
+    0x44,
+    0x46,
+    0x4A,
+    0x51,
+    0x52,
+    0x55,
+    0x5A,
+    0xA8,
+    0xB9,
+]
+PACKETS += [0xBB, 0xBD, 0xBE, 0xFF]
 SECTORS = 200
 
 steps = st.one_of(

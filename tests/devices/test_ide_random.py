@@ -11,10 +11,10 @@ import random
 import resource
 from pathlib import Path
 
-from hyperport.config import DiskSpec
 from hyperport.devices.ata_drive import AtaDrive
 from hyperport.devices.atapi_cdrom import AtapiCdrom
 from hyperport.host.disk_image import open_cdrom, open_disk
+from hyperport.host.specs import DiskSpec
 
 from .ide_host import BSY, CONTROL, COUNT, DATA, DEVICE, DRQ, HIGH, LBA, LOW, MID, SECOND, STATUS, Host
 from .test_ide import COMMANDS, PACKETS

@@ -219,12 +219,33 @@ def test_a_boundary_before_the_ring_is_its_last_page() -> None:
     assert driver.read(FIRST * 256 + 4, 1514) == frame(size=1514)
 
 
+def test_an_unpaced_cable_has_the_speed_of_ethernet() -> None:
+    """A guest that reads what has come loses nothing, however fast the host sends."""
+    driver = started(paced=False)
+    frames = [frame(size=1514, fill=number) for number in range(100)]
+    for each in frames:
+        driver.arrive(each)
+    got: list[bytes] = []
+    period = (1514 + 24) * 800
+    while len(got) < 100:
+        while driver.waiting():
+            got.append(driver.packet()[1])
+        now, due = driver.clock.now_ns(), driver.clock.next_deadline_ns()
+        allowed = 4_000_000 // period + 1 + now // period
+        assert allowed - 1 <= len(got) <= allowed + 1
+        if due is not None:
+            driver.clock.advance(due - now)
+    assert got == frames
+    assert driver.inp(CNTR2) == 0
+
+
 def test_overflow_and_the_way_out_of_it() -> None:
     driver = started(paced=False)
     driver.out(IMR, 0x7F)
     for number in range(6):  # 26 pages hold 4 packets of 6 pages
         driver.arrive(frame(size=1514, fill=number))
     driver.arrive(frame(size=60))  # would fit, but the chip is blocked
+    driver.clock.advance(20_000_000)  # all have passed by
     assert driver.card.read(ISR) == OVW | RXE | PRX | RST | RDC & driver.card.read(ISR)
     assert driver.card.read(RSR) == 0x10
     assert driver.inp(CNTR2) == 3

@@ -80,16 +80,17 @@ def test_registers_read_back_as_a_driver_probes_them(rig: Rig) -> None:
 @pytest.mark.parametrize(("control", "edges"), [(0x0C, 0), (0x1C, 5)])
 def test_an_acknowledge_is_an_edge_of_the_line_if_it_is_let_through(control: int, edges: int) -> None:
     pic = Pic8259(Attention())
+    pins = pic.pins()
     for offset, value in ((0, 0x11), (1, 0x20), (1, 4), (1, 1), (1, 0)):  # vectors from 20h on, nothing masked
         pic.write(offset, 1, value)
     lpt = ParallelPort(IrqLine(pic, 7))
     vectors = []
     for _ in range(5):
         lpt.write(CONTROL, 1, control | STROBE)
-        assert not pic.pending()
+        assert not pins.pending()
         lpt.write(CONTROL, 1, control)
-        if pic.pending():
-            vectors.append(pic.take_vector())
+        if pins.pending():
+            vectors.append(pins.take_vector())
             pic.write(0, 1, 0x20)
     assert vectors == [0x27] * edges
 

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hyperport.errors import StateError
+from hyperport.lines.irq import IrqLine
 from tests.devices.pit_board import BOTH, CONTROL, HIGH, HZ, LOW, PORT_B, Board, tick_ns
 
 
@@ -398,3 +399,67 @@ def test_load_refuses_what_no_timer_has(field: str, value: object) -> None:
     with pytest.raises(StateError):
         board.pit.load({**before, field: value})
     assert board.pit.save() == before
+
+
+# What the interrupt controller's request register shows.
+
+
+def irr(board: Board) -> int:
+    board.pic.write(0, 1, 0x0A)
+    return board.pic.read(0) & 1
+
+
+def watched(tick: int = 0) -> Board:
+    """A board as the machine wires it, with IRQ 0 masked."""
+    board = Board(tick)
+    board.pic.look_by(IrqLine(board.pit, 0))
+    board.pic.write(1, 1, 0xFF)
+    return board
+
+
+@pytest.mark.parametrize("count", [100, 101, 1193, 65536])
+def test_a_square_wave_can_be_seen_in_irr(count: int) -> None:
+    board = watched()
+    board.program(0, 3, count & 0xFFFF)
+    board.forward(count + 1)
+    seen = []
+    for _ in range(40):
+        board.forward(count // 8)
+        seen.append(irr(board))
+        assert seen[-1] == board.out(0)
+    assert {0, 1} == set(seen)
+
+
+def test_an_acknowledged_half_is_not_requested_again() -> None:
+    board = watched()
+    board.pic.write(1, 1, 0xFE)
+    board.program(0, 3, 1000)
+    board.forward(1001)
+    assert irr(board) == 1
+    assert board.interrupts() == 1
+    assert (board.out(0), irr(board)) == (1, 0)
+    board.forward(500)
+    assert (board.out(0), irr(board)) == (0, 0)
+    board.forward(500)
+    assert (board.out(0), irr(board)) == (1, 1)
+
+
+def test_a_half_that_nobody_looks_at_takes_no_tick_away() -> None:
+    board = watched()
+    board.program(0, 3, 1000)
+    board.forward(1000 + 700)
+    assert board.out(0) == 0
+    board.pic.write(1, 1, 0xFE)
+    assert board.interrupts() == 1
+
+
+def test_a_poll_sees_the_level_too() -> None:
+    board = watched()
+    board.pic.write(1, 1, 0xFE)
+    board.program(0, 3, 1000)
+    board.forward(1000 + 700)
+    board.pic.write(0, 1, 0x0C)
+    assert board.pic.read(0) == 0
+    board.forward(400)
+    board.pic.write(0, 1, 0x0C)
+    assert board.pic.read(0) == 0x80

@@ -9,6 +9,8 @@ from hyperport.lines.irq import IrqLine
 def test_a20_bit_and_read_back() -> None:
     a20 = IrqLine()
     port = Port92(a20_line=a20)
+    assert (port.read(0), a20.level) == (2, 1), "open, as firmware leaves it"
+    port.write(0, 1, 0)
     assert (port.read(0), a20.level) == (0, 0)
     port.write(0, 1, 0xFE)
     assert (port.read(0), a20.level) == (2, 1)

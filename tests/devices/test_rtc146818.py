@@ -117,7 +117,83 @@ def test_set_freezes_the_time_bytes(rig: Rig) -> None:
     rig[0] = 0x7F
     assert rig[0] == 0x7F, "while frozen they are RAM"
     rig[B] = H24
-    assert rig[0] == 0x59, "the nearest that is a time"
+    assert rig[0] == 0x7F, "and what they hold is the time from then on"
+    rig.clock.advance(SECOND)
+    assert (rig[2], rig[0]) == (0x30, 0x00), "out of its range, the counter wraps with the next carry"
+
+
+@given(
+    moment=st.datetimes(datetime(1990, 1, 1), datetime(2089, 12, 31)),
+    before=st.datetimes(datetime(1990, 1, 1), datetime(2089, 12, 31)),
+    order=st.permutations([CENTURY, 9, 8, 7, 6, 4, 2, 0]),
+    frozen=st.booleans(),
+)
+def test_a_date_may_be_written_byte_by_byte_in_any_order(
+    moment: datetime, before: datetime, order: list[int], frozen: bool
+) -> None:
+    rig = Rig(before.replace(microsecond=0, tzinfo=UTC))
+    moment = moment.replace(microsecond=0, tzinfo=UTC)
+    rig[B] = BINARY | H24 | (SET if frozen else 0)
+    values = {
+        CENTURY: moment.year // 100,
+        9: moment.year % 100,
+        8: moment.month,
+        7: moment.day,
+        6: moment.isoweekday() % 7 + 1,
+        4: moment.hour,
+        2: moment.minute,
+        0: moment.second,
+    }
+    for done, register in enumerate(order, 1):
+        rig[register] = values[register]
+        assert [rig[written] for written in order[:done]] == [values[written] for written in order[:done]]
+    rig[B] = BINARY | H24
+    assert rig.binary() == moment
+    rig.clock.advance(SECOND)
+    assert rig.binary() == moment + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("register", [0, 2, 4, 6, 7, 8, 9, CENTURY])
+@pytest.mark.parametrize("value", [0x00, 0x1F, 0x75, 0xFF])
+def test_a_byte_stays_as_written_until_a_carry_reaches_it(rig: Rig, register: int, value: int) -> None:
+    rig[register] = value
+    assert rig[register] == value
+    if register:
+        rig.clock.advance(20 * SECOND)
+        assert rig[register] == value
+    rig.clock.advance(2 * 86400 * SECOND)
+    _, _, month, day, weekday, hour, minute, second = rig.time()
+    assert 1 <= month <= 0x12
+    assert 1 <= day <= 0x31
+    assert 1 <= weekday <= 7
+    assert (hour <= 0x23, minute <= 0x59, second <= 0x59) == (True, True, True)
+
+
+def test_a_day_beyond_its_month_ends_with_the_next_midnight() -> None:
+    rig = Rig(datetime(2023, 2, 15, 12, 0, 0, tzinfo=UTC))
+    rig[7] = 0x31
+    rig.clock.advance(12 * 3600 * SECOND - 1)
+    assert (rig[8], rig[7]) == (0x02, 0x31)
+    rig.clock.advance(1)
+    assert (rig[8], rig[7]) == (0x03, 0x01)
+
+
+def test_a_change_of_form_converts_a_running_time_and_no_frozen_one(rig: Rig) -> None:
+    rig[5], rig[B] = 0x17, H24 | BINARY
+    assert (rig[4], rig[2], rig[5]) == (5, 29, 0x17), "the alarm's bytes stay"
+    rig[B] = SET | H24 | BINARY
+    rig[B] = SET | H24
+    assert rig[2] == 29
+    rig[B] = H24
+    assert rig[2] == 0x1D, "and is read as BCD from then on"
+
+
+@pytest.mark.parametrize(("rate", "divider", "hertz"), [(1, 0, 32768), (2, 0, 16384), (1, 0x10, 32768), (15, 0x10, 2)])
+def test_periodic_rates_of_the_other_crystals(rig: Rig, rate: int, divider: int, hertz: int) -> None:
+    rig[A] = divider | rate
+    rig[C], rig[B] = 0, PIE | H24
+    rig[C]
+    assert rig.clock.next_deadline_ns() == -(-SECOND // hertz)
 
 
 def test_set_keeps_the_phase_of_the_second(rig: Rig) -> None:
@@ -336,6 +412,14 @@ def test_ram_and_checksum() -> None:
     assert (rig[D], rig[C]) == (0x80, 0)
 
 
+def test_a_record_from_a_clock_that_is_ahead_goes_on_from_its_own_time(rig: Rig) -> None:
+    other = Rig(datetime(2031, 1, 1, 12, 0, 0, tzinfo=UTC))
+    rig.rtc.load(other.rtc.save())
+    assert (rig[9], rig[4]) == (0x31, 0x12)
+    rig.clock.advance(SECOND)
+    assert rig[0] == 0x01
+
+
 def test_state_keeps_guest_time_across_clocks(rig: Rig) -> None:
     rig.set_time(datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC))
     record = rig.rtc.save()
@@ -358,8 +442,6 @@ def test_load_arms_the_timer(rig: Rig) -> None:
     [
         {"cmos": [0] * 127},
         {"phase_ns": SECOND},
-        {"offset_s": 1 << 63},
-        {"weekday_shift": 7},
         {"last_update": (1 << 64) - 1},
         {"last_edge": (1 << 64) - 1},
         {"cmos": [0xFF] * 128},

@@ -36,6 +36,13 @@ class Rig:
         assert self.far.feed(data) == len(data)
         self.uart.receive()
 
+    def sent(self) -> bytes:
+        """What has reached the far end since the last question."""
+        self.far.drain()
+        sent = self.far.output()
+        self.far.clear()
+        return sent
+
     def rose(self) -> bool:
         """Whether the line has risen since the last question."""
         return bool(self.attention.take_stop()[0] == StopKind.RESET)
@@ -47,8 +54,48 @@ def rig() -> Rig:
 
 
 def test_power_on_registers(rig: Rig) -> None:
-    assert [rig(offset) for offset in range(8)] == [0, 0, 0x01, 0, 0, 0x60, 0xB0, 0]
+    assert [rig(offset) for offset in range(8)] == [0, 0, 0x01, 0x03, 0, 0x60, 0xB0, 0]
     assert rig.irq.level == 0
+
+
+@pytest.mark.parametrize(("length", "mask"), [(0, 0x1F), (1, 0x3F), (2, 0x7F), (3, 0xFF)])
+@pytest.mark.parametrize("others", [0x00, 0x1C, 0x3C])  # stop bits, even parity, stick parity
+def test_a_character_has_as_many_bits_as_lcr_says(rig: Rig, length: int, mask: int, others: int) -> None:
+    rig.out(LCR, length | others)
+    rig.out(DATA, 0xA5)
+    rig.uart.write_block(DATA, 1, b"\xff\x80\x5a")
+    assert rig.sent() == bytes(byte & mask for byte in b"\xa5\xff\x80\x5a")
+    rig.type(b"\xdb")
+    assert (rig(DATA), rig(LSR)) == (0xDB & mask, 0x60)
+    rig.out(FCR, 0x01)
+    rig.out(MCR, LOOP)
+    for byte in (0xFF, 0xC3):
+        rig.out(DATA, byte)
+    assert [rig(DATA), rig(DATA)] == [mask, 0xC3 & mask]
+
+
+def test_a_break_keeps_what_is_written_from_the_wire(rig: Rig) -> None:
+    rig.out(LCR, 0x43)
+    rig.out(IER, 0x02)
+    assert rig(IIR) == 0x02
+    rig.out(DATA, 0x55)
+    assert (rig.sent(), rig(LSR), rig(IIR)) == (b"", 0x60, 0x02)
+    rig.out(MCR, LOOP)
+    rig.out(DATA, 0x56)
+    assert rig(DATA) == 0x56
+    rig.out(MCR, 0)
+    rig.out(LCR, 0x03)
+    rig.out(DATA, 0x57)
+    assert rig.sent() == b"\x57"
+
+
+def test_a_divisor_of_0_is_kept_and_harmless(rig: Rig) -> None:
+    rig.out(LCR, 0x83)
+    rig.out(DATA, 0)
+    rig.out(IER, 0)
+    rig.out(LCR, 0x03)
+    rig.out(DATA, 0x41)
+    assert rig.sent() == b"A"
 
 
 def test_divisor_latch_hides_data_and_ier(rig: Rig) -> None:

@@ -10,7 +10,7 @@ from hyperport.cpu.state import CpuState, protected_flat, real_mode
 from hyperport.devices.pic8259 import Pic8259
 from hyperport.engines import ENGINES
 from hyperport.engines.base import Engine, Stop
-from hyperport.io.path import ExitPath
+from hyperport.io.exit import ExitPath
 from hyperport.lines.attention import Attention
 from hyperport.lines.irq import IrqLine
 from hyperport.memory.ram import GuestMemory
@@ -30,9 +30,10 @@ class Board:
         self.bus = PortBus()
         self.attention = Attention()
         self.clock = VirtualClock()
-        self.controller = Pic8259(self.attention)
+        self.pic = Pic8259(self.attention)
+        self.controller = self.pic.pins()
         for offset, value in ((0, 0x11), (1, VECTOR_BASE), (1, 0x04), (1, 0x01), (1, 0x00)):  # ICW1 to ICW4, OCW1
-            self.controller.write(offset, 1, value)
+            self.pic.write(offset, 1, value)
         factory: Any = ENGINES[engine].load()
         self.engine: Engine = factory(self.memory, ExitPath(self.bus), self.controller, self.attention, self.clock)
 

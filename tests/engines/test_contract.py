@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 
 from hyperport import Device
-from hyperport.bus.device import PortDevice
 from hyperport.bus.port_bus import Path
 from hyperport.bus.python_device import PythonDevice
 from hyperport.cpu.state import FpuState, Segment, Table, real_mode
@@ -18,6 +17,7 @@ from hyperport.engines import ENGINES, resolve
 from hyperport.engines.base import EngineCounters
 from hyperport.errors import ConfigError
 from hyperport.lines.attention import StopKind
+from hyperport.lines.listener import Listener
 from hyperport.time.clock import Timer
 
 from ..conftest import LIMIT_S
@@ -111,7 +111,7 @@ def test_state_is_what_was_loaded(board: Board) -> None:
 
 def test_counters_and_pins(board: Board) -> None:
     assert board.engine.counters() == EngineCounters()
-    assert isinstance(board.engine.a20_pin, PortDevice)
+    assert isinstance(board.engine.a20_pin, Listener)
 
 
 def test_close_twice(board: Board) -> None:

@@ -241,7 +241,7 @@ ON_TICK = "2e ff 06 00 30 50 b0 20 e6 20 58 cf ; inc word [0x3000]; push ax; mov
 
 def test_interrupts_and_their_window(board: Board) -> None:
     board.bus.attach(Pulser(board.line(3)), PORT)
-    board.bus.attach(board.controller, 0x20, 2)
+    board.bus.attach(board.pic, 0x20, 2)
     stop = board.real(TICKS, {0x23: ON_TICK})
     assert stop.kind == StopKind.HALT
     assert board.word(0x3000, 2) == 2
@@ -328,7 +328,7 @@ def test_a_paused_guest_moves_between_engines() -> None:
         boards[engine] = Board(engine)
         wires[engine] = boards[engine].line(3)
         boards[engine].bus.attach(Pulser(wires[engine]), PORT)
-        boards[engine].bus.attach(boards[engine].controller, 0x20, 2)
+        boards[engine].bus.attach(boards[engine].pic, 0x20, 2)
         alarms.append(threading.Timer(LIMIT_S, boards[engine].attention.stop, (StopKind.TIMEOUT,)))
         alarms[-1].start()
     here, there = boards["kvm"], boards["unicorn"]
@@ -339,7 +339,7 @@ def test_a_paused_guest_moves_between_engines() -> None:
     while stop.kind == StopKind.QUIT:
         there.memory.write(0, here.memory.read(0, here.memory.size))
         wires[there.engine.name].set(wires[here.engine.name].level)
-        there.controller.load(here.controller.save())
+        there.pic.load(here.pic.save())
         there.engine.set_state(here.engine.state())
         here, there = there, here
         moves += 1
@@ -419,7 +419,7 @@ def test_options_of_kvm_are_refused_elsewhere(option: str) -> None:
 
 @pytest.mark.parametrize("abi", ["kvm", "lguest"])
 def test_other_conventions_are_refused(abi: str) -> None:
-    with pytest.raises(ConfigError, match="engine kvm offers the ABI vmi only"):
+    with pytest.raises(ConfigError, match="engine kvm cannot offer ABI"):
         Machine(engine="kvm", io="hypercall", abi=("vmi", abi))
 
 
@@ -456,6 +456,36 @@ def test_posted_writes_of_a_guest_that_never_exits_arrive() -> None:
         machine.memory.write(START, machine_code("e6 80 eb fe ; out 0x80, al; jmp $"))
         machine.engine.set_state(protected_flat(eip=START))
         assert machine.run(timeout=LIMIT_S).kind == "quit"
+
+
+def test_a_port_that_is_no_longer_postable_is_not_posted() -> None:
+    class Latched:
+        """Lets offset 0 be posted until offset 1 is written."""
+
+        postable = 1
+
+        span = 2
+
+        def read(self, offset: int, size: int) -> int:
+            return 0
+
+        def write(self, offset: int, size: int, value: int) -> None:
+            if offset == 1:
+                self.postable = 0
+                attached.publish_at(0)
+
+        def attributes(self, offset: int) -> int:
+            return self.postable if offset == 0 else 0
+
+    with Machine(engine="kvm", kvm_coalesce=True, memory=2 * MIB) as machine:
+        attached = machine.bus.attach(Latched(), 0x99)
+        seen: list[tuple[int, int, AccessPath]] = []
+        machine.bus.observe(lambda access: seen.append((access.port, access.data[0], access.path)))
+        machine.memory.write(START, machine_code("b0 01 e6 99 fe c0 e6 99 e6 9a fe c0 e6 99 f4"))
+        machine.engine.set_state(protected_flat(eip=START))
+        assert machine.run(timeout=LIMIT_S).kind == "halted"
+        posted, now = AccessPath.POSTED, AccessPath.EXIT
+        assert seen == [(0x99, 1, posted), (0x99, 2, posted), (0x9A, 2, now), (0x99, 3, now)]
 
 
 def test_ioeventfd_counts_writes_without_an_exit(board: Board) -> None:

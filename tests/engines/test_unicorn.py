@@ -213,7 +213,7 @@ RETURN_ADDRESS = """\
 
 
 def pending_interrupt(board: Board, number: int = 3) -> None:
-    board.bus.attach(board.controller, 0x20, 2, 0)
+    board.bus.attach(board.pic, 0x20, 2, 0)
     board.line(number).set(1)
 
 
@@ -246,7 +246,7 @@ def test_interrupt_wakes_hlt_and_returns_behind_it(board: Board) -> None:
 
 def test_masked_interrupt_waits(board: Board) -> None:
     pending_interrupt(board)
-    board.controller.write(1, 1, 1 << 3)
+    board.pic.write(1, 1, 1 << 3)
     assert board.real("fb 90 90 f4 ; sti, nop, nop, hlt").kind == StopKind.HALT
     assert board.engine.counters().interrupts == {}
 

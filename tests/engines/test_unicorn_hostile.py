@@ -165,13 +165,6 @@ def test_a_busy_tss_set_from_outside_serves_interrupts_from_ring_3(machine: Mach
     assert faults(machine) == {6: 1}
 
 
-def test_an_interrupt_from_ring_3_without_a_tss_ends_the_guest_only(machine: Machine) -> None:
-    outcome = run(machine, ring_3(machine, Segment(0, 0, 0, 0)), b"\x0f\x0b")
-    assert (outcome.kind, outcome.status) == ("engine-abort", 70)
-    assert "tss" in str(outcome)
-    assert machine.run(timeout=SECONDS) == outcome  # it stays dead, and says so
-
-
 INVALID = {
     "vmrun": "0f01d8",
     "vmmcall": "0f01d9",
@@ -310,6 +303,27 @@ def test_machines_give_back_descriptors_and_threads() -> None:
     for _ in range(10):
         one()
     assert held() == before
+
+
+def test_code_that_the_host_writes_again_and_again(machine: Machine) -> None:
+    # The first block of each run is one that the core does not report.
+    for value in range(1, 6):
+        run(machine, flat(), b"\xb8" + struct.pack("<I", value) + STOP_HERE)
+        assert machine.engine.state().eax == value
+
+
+def test_the_first_block_of_a_run_that_rewrites_code_beside_it(machine: Machine) -> None:
+    # Stopped and started again, at a page that was written by the host in between.
+    run(machine, flat(), STOP_HERE)
+    patch_and_loop = (
+        b"\x31\xc9\xbb"
+        + struct.pack("<I", CODE + 32)  # xor ecx, ecx; mov ebx, CODE + 32
+        + b"\xff\xd3\xfe\x43\x01\x41\x83\xf9\x0a\x75\xf5\xf4"  # call ebx; inc byte [ebx+1]; inc ecx; 10 times; hlt
+    )
+    add_number = b"\x04\x01\xc3"  # add al, 1; ret
+    state = flat()
+    run(machine, state, patch_and_loop.ljust(32, b"\x90") + add_number)
+    assert machine.engine.state().eax & 0xFF == sum(range(1, 11))
 
 
 def test_a_triple_fault_is_final(machine: Machine) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hyperport import Device, DeviceSpec, GuestExit, MemoryBackend, Timeout
-from hyperport.machine.machine import load_device_class
+from hyperport.machine.plugins import load_device_class
 
 from ..conftest import LIMIT_S, ROOT, built_in, flat_guest, run_command, run_guest
 

@@ -9,9 +9,10 @@ import pytest
 
 from hyperport.cli.fetch import fetch as fetch_verb
 from hyperport.errors import ConfigError, FetchError
-from hyperport.guests import registry
+from hyperport.guests import apt, registry
 from hyperport.guests.apt import Apt, Progress
 from hyperport.guests.recipes import Plan
+from hyperport.host.cache import cache_directory
 
 
 class FakeApt:
@@ -46,7 +47,7 @@ class Recipe:
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(registry, "Apt", FakeApt)
+    monkeypatch.setattr(apt, "Apt", FakeApt)
     recipe = Recipe()
     monkeypatch.setitem(registry.GUESTS, "debian", replace(registry.GUESTS["debian"], recipe=recipe, stamp=None))
     return recipe
@@ -64,7 +65,7 @@ def test_known_guests_have_what_a_list_shows() -> None:
 
 def test_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert registry.cache_directory() == tmp_path / "x" / "hyperport"
+    assert cache_directory() == tmp_path / "x" / "hyperport"
 
 
 def test_unknown_name() -> None:
@@ -152,7 +153,7 @@ def test_a_builtin_that_was_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_verb_reports_on_stderr(recipe: Recipe, capsys: pytest.CaptureFixture[str]) -> None:
-    fetch_verb(["debian"])
+    fetch_verb("debian")
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines()[-1].startswith("debian: ready in ")
@@ -160,13 +161,13 @@ def test_the_verb_reports_on_stderr(recipe: Recipe, capsys: pytest.CaptureFixtur
 
 def test_the_verb_downloads_nothing_if_one_name_is_wrong(recipe: Recipe) -> None:
     with pytest.raises(ConfigError):
-        fetch_verb(["debian", "nonsense"])
+        fetch_verb("debian", "nonsense")
     assert recipe.made == 0
 
 
 def test_guest_of_another_recipe_is_out_of_date(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     registry.fetch("debian")
     registry.locate("debian")
-    monkeypatch.setitem(registry.GUESTS, "debian", replace(registry.GUESTS["debian"], stamp="new"))
+    monkeypatch.setitem(registry.GUESTS, "debian", replace(registry.GUESTS["debian"], stamp=lambda: "new"))
     with pytest.raises(FetchError, match="is of another hyperport; renew it with: hyperport fetch debian"):
         registry.locate("debian")

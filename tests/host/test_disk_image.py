@@ -5,22 +5,25 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperport.config import DiskSpec
 from hyperport.errors import AccessError, ConfigError, HostError
-from hyperport.host.disk import SECTOR_BYTES, MemoryDisk
+from hyperport.host.disk import SECTOR_BYTES, MemoryDisk, RawDisk
 from hyperport.host.disk_image import PAGE, open_cdrom, open_disk
+from hyperport.host.specs import DiskSpec
 
 SECTORS = 64
 
@@ -176,7 +179,7 @@ def test_overlay_after_a_kill_in_mid_write(base: Path, tmp_path: Path) -> None:
         import sys
         from pathlib import Path
         from hyperport.host.disk_image import open_disk
-        from hyperport.config import DiskSpec
+        from hyperport.host.specs import DiskSpec
         disk = open_disk(DiskSpec(path=Path(sys.argv[1]), overlay=Path(sys.argv[2])))
         for number in range(1, 1 << 16):
             for sector in range(64):
@@ -307,3 +310,121 @@ def test_memory_disk_fails_where_it_is_told_to() -> None:
     assert disk.read_sectors(0, 4) == b"m" * 2048
     with pytest.raises(AccessError):
         MemoryDisk(100)
+
+
+# Files that were damaged, by the thousand: refused in one line, or used without a wrong byte outside the damage.
+
+MUTATIONS = int(os.environ.get("HYPERPORT_MUTATIONS", "2000"))
+
+
+def check_line(error: ConfigError, path: Path) -> None:
+    assert "\n" not in str(error)
+    assert str(path) in str(error)
+
+
+def mutated(content: bytes, chance: random.Random, near: int) -> bytes:
+    """content with bits turned, bytes or pages replaced, or another length; mostly in its first near bytes."""
+    data = bytearray(content)
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        at = chance.randrange(min(near, len(data)) if chance.random() < 0.8 else len(data))
+        match chance.randrange(5):
+            case 0:
+                data[at] ^= 1 << chance.randrange(8)
+            case 1:
+                data[at] = chance.choice((0, 1, 0x7F, 0x80, 0xFF))
+            case 2:
+                size = chance.choice((2, 4, 8, 512))
+                data[at : at + size] = chance.randbytes(size)[: len(data) - at]
+            case 3:
+                del data[max(at, 1) :]
+            case _:
+                data += bytes(chance.choice((1, 511, 512, 4096)))
+    return bytes(data)
+
+
+@pytest.fixture
+def quick(base: Path) -> Iterator[Path]:
+    """base, where a flush waits for no disk, if there is such a place."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        yield Path(shutil.copy(base, folder))
+
+
+def test_mutated_overlays_are_refused_or_are_overlays(quick: Path) -> None:
+    base, overlay = quick, quick.parent / "over"
+    disk = open_disk(spec(base, overlay))
+    disk.write_sectors(3, b"o" * 1024)
+    disk.close()
+    whole = overlay.read_bytes()
+    chance = random.Random(13)
+    refused = used = 0
+    for number in range(MUTATIONS):
+        content: bytes = mutated(whole, chance, PAGE + SECTORS // 8 if number % 2 else 64)
+        if number % 4 == 0:  # a header that is wrong, with a checksum that is right
+            fields = bytearray(content[:52].ljust(52, b"\0"))
+            fields[8 + chance.randrange(40)] ^= 1 << chance.randrange(8)
+            content = bytes(fields[:48]) + zlib.crc32(fields[:48]).to_bytes(4, "little") + content[52:]
+        overlay.write_bytes(content)
+        try:
+            disk = open_disk(spec(base, overlay))
+        except ConfigError as error:
+            check_line(error, overlay)
+            refused += 1
+            assert overlay.read_bytes() == content, "what is refused is left alone"
+            continue
+        used += 1
+        assert disk.sectors == SECTORS
+        for sector in range(SECTORS):
+            own = content[PAGE + sector // 8] >> sector % 8 & 1
+            place = 2 * PAGE + sector * 512
+            expected = content[place : place + 512] if own else pattern()[sector * 512 : sector * 512 + 512]
+            assert disk.read_sectors(sector, 1) == expected
+        disk.write_sectors(7, b"n" * 512)
+        disk.close()
+    assert min(refused, used) > MUTATIONS // 10
+    assert base.read_bytes() == pattern()
+
+
+def test_mutated_images_are_refused_or_read_as_they_are(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    chance = random.Random(14)
+    heads = (pattern(8), b"QFI\xfb\0\0\0\x03".ljust(4096, b"\0"), b"HPOVRLAY".ljust(4096, b"\0"), bytes(2048))
+    refused = used = 0
+    for number in range(MUTATIONS):
+        content = mutated(chance.choice(heads), chance, 16)
+        image.write_bytes(content)
+        try:
+            disk = open_cdrom(image) if number % 2 else open_disk(spec(image))
+        except ConfigError as error:
+            check_line(error, image)
+            refused += 1
+        else:
+            used += 1
+            assert disk.read_sectors(0, disk.sectors) == content
+            disk.close()
+        assert image.read_bytes() == content
+    assert min(refused, used) > MUTATIONS // 10
+
+
+def test_a_flush_that_failed_never_goes_well_again(base: Path, tmp_path: Path) -> None:
+    """The kernel drops what it could not write and tells it once: a second fdatasync would say that all is well.
+
+    A pipe cannot be flushed; a file put in its place can.
+    """
+    inside, outside = os.pipe()
+    try:
+        for disk in (RawDisk(os.dup(outside), 512 * SECTORS, True), open_disk(spec(base, tmp_path / "over"))):
+            assert isinstance(disk, RawDisk)
+            kept = os.dup(disk.fd)
+            os.dup2(outside, disk.fd)
+            with pytest.raises(HostError, match="Invalid argument"):
+                disk.sync()
+            with base.open("rb") as file:
+                os.dup2(file.fileno(), disk.fd)
+            with pytest.raises(HostError, match="Invalid argument"):
+                disk.sync()
+            os.dup2(kept, disk.fd)
+            os.close(kept)
+            assert disk.failures == 2
+    finally:
+        os.close(inside)
+        os.close(outside)

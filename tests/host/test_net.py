@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from hyperport.config import NetSpec, parse_net
 from hyperport.errors import ConfigError
 from hyperport.host import net
 from hyperport.host.net import Link, open_link
 from hyperport.host.packet import StreamPackets
+from hyperport.host.specs import NetSpec, parse_net
 
 from .watching import WatcherThread, eventually
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyperport import ConfigError, Machine
-from hyperport.config import DiskSpec
+from hyperport.host.specs import DiskSpec
 from hyperport.machine.drives import Drives
 
 from ..conftest import MIB, flat_guest, run_command
@@ -53,6 +53,32 @@ def test_closed_machine_gives_its_images_back(images: list[Path]) -> None:
     with Machine(memory=MIB, disks=disks), pytest.raises(ConfigError, match="in use by a machine"):
         Machine(memory=MIB, disks=disks)
     Machine(memory=MIB, disks=disks).close()
+
+
+def test_another_disc(images: list[Path]) -> None:
+    with Machine(memory=MIB, disks=(DiskSpec(path=images[0]),), cdroms=(images[1],)) as machine:
+        drives = machine.drives
+        images[2].write_bytes(bytes(4096))
+        assert drives.change_disc("hdc", images[2])
+        assert drives.images["hdc"].sectors == 8
+        Machine(memory=MIB, disks=(DiskSpec(path=images[1]),)).close()  # the lock of the first one has gone
+        with pytest.raises(ConfigError, match="hda: no CD-ROM drive is there"):
+            drives.change_disc("hda", images[1])
+        with pytest.raises(ConfigError, match="hdx: no CD-ROM drive is there"):
+            drives.change_disc("hdx", images[1])
+        with pytest.raises(ConfigError, match="No such file"):
+            drives.change_disc("hdc", images[1].with_name("none"))
+        assert drives.images["hdc"].sectors == 8
+        drive = drives.secondary[0]
+        assert drive is not None
+        record = drive.save()
+        drive.load(record | {"locked": 1})
+        assert not drives.change_disc("hdc", None)
+        assert not drives.change_disc("hdc", images[1])
+        drive.load(record)
+        assert drives.change_disc("hdc", None)
+        assert list(drives.images) == ["hda"]
+        assert drives.change_disc("hdc", images[1])
 
 
 def test_trouble_of_the_host_is_told_at_the_end(images: list[Path], tmp_path: Path) -> None:

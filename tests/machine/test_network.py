@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 
 from hyperport import ConfigError, Hub, Machine, NetSpec, VirtualClock
-from hyperport.config import net_place, parse_net
 from hyperport.errors import UsageError
+from hyperport.host.specs import parse_net
+from hyperport.machine.board import net_place
 
 START = ((0x30E, 0x48), (0x300, 0x21), (0x30D, 0), (0x30C, 0x10), (0x300, 0x22))
 MAC = bytes.fromhex("02687000aa01")

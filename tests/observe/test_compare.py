@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hyperport.abi.convention import Entry
 from hyperport.engines import ENGINES, EngineEntry
 from hyperport.errors import ConfigError, DifferenceError, GuestError, UsageError
 from hyperport.machine.machine import Machine
@@ -200,7 +201,7 @@ def test_numbers_that_make_no_sense(numbers: dict[str, Any]) -> None:
 
 
 def test_a_path_that_an_engine_has_not_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ENGINES, "slow", EngineEntry("slow", "", "nowhere", ("exit", "hypercall")))
+    monkeypatch.setitem(ENGINES, "slow", EngineEntry("slow", "", "nowhere", ("exit", "hypercall"), tuple(Entry)))
     plan = make_plan(["cmos"], engines=["slow", "auto"])
     assert plan.left_out == ("engine slow does not offer trap",)
     rows = compare(plan, fixed)

@@ -11,7 +11,8 @@ import pytest
 
 from hyperport.bus.port_bus import PortBus
 from hyperport.errors import ConfigError
-from hyperport.observe.stats import check_destination, run_statistics, write_statistics
+from hyperport.machine.statistics import run_statistics
+from hyperport.observe.stats import check_destination, write_statistics
 from hyperport.outcome import GuestExit
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+from pathlib import Path
 from typing import Final, NoReturn
 
 import pexpect
@@ -22,10 +23,18 @@ from ..conftest import command
 
 BOOT_S: Final = 300  # hung, not slow
 ANSWER_S: Final = 60
+TEST_S: Final = 1800  # of one whole test, by pytest-timeout
 PROMPT: Final = "/root # |~ # "
 TROUBLE: Final = re.compile(
     r".*(?:\bBUG\b|\bOops\b|\bWARNING\b|Call Trace|Kernel panic|soft lockup|stall|hung task|nobody cared).*"
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.timeout(TEST_S))
 
 
 def missing(reason: str) -> NoReturn:

@@ -28,13 +28,16 @@ mkdir -p /mnt
 """
 
 
-def scripted(folder: Path, script: str, *arguments: str, words: str = "hp.modules=disk") -> list[str]:
-    """The command line for Debian with a script. A reboot follows it."""
+def scripted(
+    folder: Path, script: str, *arguments: str, words: str = "hp.modules=disk", program: bytes | None = None
+) -> list[str]:
+    """The command line for Debian with a script, and with an ELF file as /program. A reboot follows."""
     guest = require("debian")
     assert guest.initrd is not None
     initrd = folder / "initrd"
     run = initramfs.regular(initramfs.RUN, f"{WAIT}{script}\nreboot -f\n".encode())
-    initrd.write_bytes(guest.initrd.read_bytes() + initramfs.cpio([run]))
+    files = [run] if program is None else [run, initramfs.regular("program", program, 0o755)]
+    initrd.write_bytes(guest.initrd.read_bytes() + initramfs.cpio(files))
     append = f"{DEBIAN_APPEND} quiet {words}"
     return command("-k", str(guest.kernel), "-i", str(initrd), "--append", append, *arguments)
 
@@ -43,10 +46,12 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
-def run_script(folder: Path, script: str, *arguments: str, words: str = "hp.modules=disk") -> str:
+def run_script(
+    folder: Path, script: str, *arguments: str, words: str = "hp.modules=disk", program: bytes | None = None
+) -> str:
     """Run Debian with a script to its reboot; what came on the console after the READY line."""
     done = subprocess.run(
-        scripted(folder, script, *arguments, words=words),
+        scripted(folder, script, *arguments, words=words, program=program),
         env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,

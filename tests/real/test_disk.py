@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from hyperport.config import parse_disk
 from hyperport.host.disk_image import open_disk
+from hyperport.host.specs import parse_disk
 
+from ..host.fault.harness import build
+from ..host.fault.harness import environment as faulty
 from .conftest import missing
 from .iso9660 import image
 from .scripted import LIMIT_S, environment, run_script, scripted
@@ -203,6 +205,60 @@ def test_cdrom(tmp_path: Path) -> None:
     assert f"sum {hashlib.md5(files['DATA.BIN'], usedforsecurity=False).hexdigest()}" in output
     assert f"size {disc.stat().st_size // 512}" in output
     assert "HYPERPORT CD-ROM" in output
+
+
+def test_debian_survives_an_unreadable_sector(tmp_path: Path) -> None:
+    """One sector of the host's file gives EIO. Debian reports that sector, and no other error follows from it."""
+    path = tmp_path / "disk.img"
+    content = random.Random(5).randbytes(8 * MIB)
+    path.write_bytes(content)
+    bad = 5000
+    command = scripted(
+        tmp_path,
+        f"""
+        wait_for /dev/sda
+        dd if=/dev/sda of=/dev/null bs=4k skip={bad // 8} count=1 2>&1 | grep error
+        echo "before $(head -c {bad // 8 * 4096} /dev/sda | md5sum)"
+        echo "after $(dd if=/dev/sda bs=4k skip={bad // 8 + 1} 2>/dev/null | md5sum)"
+        echo written | dd of=/dev/sda bs=4k conv=sync,fsync 2>/dev/null
+        echo 3 >/proc/sys/vm/drop_caches
+        head -c 8 /dev/sda; echo
+        dmesg | sed 's/^/dmesg /'
+        """,
+        "--disk",
+        str(path),
+    )
+    done = subprocess.run(
+        command,
+        env=faulty(build(tmp_path)) | {"FAULT_FILE": str(path), "FAULT_RANGE": f"{bad * 512}-{(bad + 1) * 512}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=LIMIT_S,
+        check=False,
+    )
+    output = done.stdout.replace("\r", "")
+    assert done.returncode == 0, output
+    assert re.search(r"^hyperport: hda: \d+ requests failed, the last one with: Input/output error$", done.stderr, re.M)
+    assert "Input/output error" in output or "I/O error" in output, output
+    for name, part in (("before", content[: bad // 8 * 4096]), ("after", content[(bad // 8 + 1) * 4096 :])):
+        assert f"{name} {hashlib.md5(part, usedforsecurity=False).hexdigest()}" in output, output
+    assert "written\n" in output
+    errors = re.findall(r"error: \{ (.*?) \}", output)
+    assert errors, output
+    assert set(errors) == {"UNC"}, "each failed command is one that reads the sector"
+    assert set(re.findall(r"I/O error, dev sda, sector (\d+)", output)) == {str(bad)}
+    for word in (
+        "ata1.00: disabled",
+        "qc timeout",
+        "ABRT",
+        "IDNF",
+        "failed to IDENTIFY",
+        "limiting speed",
+        "soft resetting",
+    ):
+        assert word not in output, output
 
 
 def test_four_drives_of_both_kinds(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import pytest_hyperport
+from hyperport.cli.options import VERBS
 from hyperport.engines import ENGINES
 
 pytest_plugins = ["pytester"]
@@ -56,6 +58,24 @@ def test_settings(hyperport_machine):
 """
     arguments = ("--hyperport-io=trap", "--hyperport-timeout=5", "--hyperport-engine=unicorn")
     run(pytester, test, *arguments).assert_outcomes(passed=1)
+
+
+def test_options_are_read_by_the_rows_of_hyperport_run(pytester: pytest.Pytester) -> None:
+    rows = {row.word: row for row in VERBS["run"].rows()}
+    for word, (metavar, _) in pytest_hyperport.FROM_COMMAND_LINE.items():
+        assert metavar == rows[word].metavar
+    result = pytester.runpytest_subprocess("--hyperport-timeout", "soon")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines("*--hyperport-timeout: 'soon' is no number of seconds: write it like 30 or 0.5")
+
+
+def test_settings_are_those_of_a_machine_config(pytester: pytest.Pytester) -> None:
+    test = "@pytest.mark.hyperport(memory='3M')\ndef test_it(hyperport_machine):\n"
+    result = run(pytester, "import pytest\n" + test + "    assert hyperport_machine().memory.size == 3 << 20\n")
+    result.assert_outcomes(passed=1)
+    result = run(pytester, "def test_it(hyperport_machine):\n    hyperport_machine(colour=1)\n")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines("*a machine has no setting 'colour'; it has kernel*")
 
 
 def test_what_cannot_be_fails_and_is_not_replaced(pytester: pytest.Pytester) -> None:

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hyperport.bus.python_device import PythonDevice
-from hyperport.errors import ConfigError
 from hyperport.time.clock import RealClock, Timer, VirtualClock
 
 
@@ -85,10 +85,39 @@ def test_real_time_moves_forward() -> None:
     assert clock.wall_ns() > 1_700_000_000_000_000_000
 
 
-def test_too_many_timers() -> None:
+@given(st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers(0, 30), st.integers(0, 5)), max_size=200))
+def test_any_number_of_timers_fires_in_order(steps: list[tuple[int, int | None, int]]) -> None:
+    """Against a list that is sorted anew each time: arm (None: cancel) one of 41 timers, then let time pass."""
     clock = VirtualClock()
-    device = PythonDevice(Owner(clock))
-    for number in range(64):
-        Timer(clock, device, number)
-    with pytest.raises(ConfigError, match="more than 64 timers"):
-        Timer(clock, device, 64)
+    owner = Owner(clock)
+    device = PythonDevice(owner)
+    timers = [Timer(clock, device, number) for number in range(41)]
+    armed: dict[int, int] = {}
+    expected = []
+    now = 0
+    for number, after, passes in steps:
+        if after is None:
+            timers[number].cancel()
+            armed.pop(number, None)
+        else:
+            timers[number].arm_at(now + after)
+            armed[number] = now + after
+        assert clock.next_deadline_ns() == min(armed.values(), default=None)
+        until = now + passes
+        for due, which in sorted((deadline, which) for which, deadline in armed.items() if deadline <= until):
+            expected.append((which, max(due, now)))
+            del armed[which]
+        now = until
+        clock.advance(passes)
+    assert owner.fired == expected
+
+
+def test_a_thousand_timers() -> None:
+    clock = VirtualClock()
+    owner = Owner(clock)
+    device = PythonDevice(owner)
+    timers = [Timer(clock, device, number) for number in range(1000)]
+    for timer in timers[::-1]:
+        timer.arm_at(10)
+    clock.advance(10)
+    assert owner.fired == [(number, 10) for number in range(1000)]

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from hyperport.errors import ConfigError
+from hyperport.host.channel import Channel, PtyChannel
 from hyperport.host.char import FdBackend
+from hyperport.host.unix_channel import UnixChannel
 from hyperport.lines.attention import Attention, StopKind
 from hyperport.time.clock import VirtualClock
-from hyperport.ui.console import Channel, PtyChannel, UnixChannel, open_channel
+from hyperport.ui.console import open_channel
 
 from ..host.watching import WatcherThread, eventually
 

@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Hypercall conventions, one file each. A new one is a file with a CONVENTION and its name in the tuple below."""
+"""Hypercall conventions, one file each. A new one is a file here that has a CONVENTION; no other file names it."""
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Final
 
-from hyperport.abi import kvm, lguest, vmi
-from hyperport.abi.convention import Convention
+from hyperport.abi.convention import Convention, Entry
 from hyperport.errors import ConfigError
 
-CONVENTIONS: Final[dict[str, Convention]] = {module.CONVENTION.name: module.CONVENTION for module in (vmi, kvm, lguest)}
+
+def find() -> dict[str, Convention]:
+    """The CONVENTION of every file in this folder, by name: doorbells first, then by name."""
+    modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    found = [module.CONVENTION for module in modules if hasattr(module, "CONVENTION")]
+    return {one.name: one for one in sorted(found, key=lambda one: (list(Entry).index(one.kind), one.name))}
+
+
+CONVENTIONS: Final[dict[str, Convention]] = find()
 
 
 def conventions(names: Iterable[str]) -> tuple[Convention, ...]:

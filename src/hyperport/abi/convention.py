@@ -3,11 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
+from typing import Final
 
 from hyperport.abi.numbers import PortRegisters, VmiCall
+from hyperport.cpu.cpuid import Leaf
+from hyperport.errors import ConfigError
+
+OUT_IMM8_AL: Final = 0xE6  # opcodes with a byte behind them: SDM vol. 2
+INT_IMM8: Final = 0xCD
+MAX_DOORBELL: Final = 0xFF
+LONGEST: Final = 15  # bytes of an i386 instruction
+
+
+def doorbell(number: int) -> bytes:
+    """The instruction of a doorbell: `out %al, $number`."""
+    return bytes((OUT_IMM8_AL, number))
+
+
+def operand(code: bytes) -> int:
+    """The last byte of an instruction: a doorbell's number, a vector."""
+    return code[-1]
 
 
 class Action(IntEnum):
@@ -31,24 +49,87 @@ class Answer:
     reason: str = ""
 
 
+class Entry(StrEnum):
+    """The kind of event by which a guest calls, and so what an engine must notice."""
+
+    DOORBELL = "doorbell"  # an OUT at its own physical address, in an image of ours; elsewhere it is an ordinary OUT
+    INSTRUCTION = "instruction"  # an opcode that the CPU does not have
+    VECTOR = "vector"  # INT n in protected mode, before the guest's gate is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Code that the machine lays into memory at physical address base.
+
+    doorbells: offset in data of each doorbell instruction that is offered -> number of its call.
+    """
+
+    base: int
+    data: bytes
+    doorbells: Mapping[int, int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convention:
-    """A way for guests to call the VMM.
+    """A way for guests to call the VMM. All that the VMM knows of it stands here; io/hypercall.pyx compiles it.
 
-    instructions: the machine code that makes a call. Each is at most three bytes.
-    ports: number as the guest gives it -> the port call. registers: where its operands are.
+    kind: what makes a call. instructions: its machine code; a doorbell's last byte is its number, that of INT n the
+    vector. number: the register that holds the number (a doorbell has its own).
+    registers: where a port call's operands are.
+    as_native: a port call leaves everything as its instruction does: an IN changes only its bytes, a string its index
+    and count; addresses are offsets in ES and DS, and a page fault is the guest's, who then makes the call once more.
+    Else the result register gets what IN read, 0 for an OUT, or the elements of a string that are left; addresses are
+    linear, and nothing else changes.
+    arguments: registers of the calls that are not port calls.
+    ports: number as the guest gives it -> the port call.
     calls: number -> answer of every other known call; unknown: of all numbers that are in neither table.
     highest_cpl: calls from a CPL up to this are served. From above they get forbidden; None: the instruction does what
     it does without a VMM.
+    image: for doorbells: makes the code from the user's choice of calls (None: all). cpuid: leaves that CPUID then has.
+    subarch: hardware_subarch of Linux's boot parameters. words: of a guest's command line: by them the SDK calls so.
     """
 
     name: str
     summary: str
     found_by: str
+    kind: Entry
     instructions: tuple[bytes, ...]
+    number: str = "eax"
     registers: PortRegisters
+    as_native: bool = False
+    arguments: tuple[str, ...] = ("ebx", "ecx", "edx", "esi")
     ports: Mapping[int, VmiCall]
     calls: Mapping[int, Answer]
     unknown: Answer | None
     highest_cpl: int
     forbidden: Answer | None = None
+    image: Callable[[Iterable[str] | None], Image] | None = None
+    cpuid: Callable[[], dict[int, Leaf]] | None = None
+    subarch: int = 0
+    words: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a table that is no convention."""
+        if not self.instructions or not all(1 <= len(code) <= LONGEST for code in self.instructions):
+            raise ConfigError(f"ABI {self.name}: an instruction has 1 to {LONGEST} bytes")
+        numbers = {*self.ports, *self.calls}
+        if not all(0 <= number < 1 << 32 for number in numbers):
+            raise ConfigError(f"ABI {self.name}: a call's number has 32 bits")
+        if self.kind == Entry.DOORBELL:
+            wrong = [code for code in self.instructions if code != doorbell(code[-1])]
+            if wrong or self.image is None or max(numbers, default=0) > MAX_DOORBELL:
+                raise ConfigError(
+                    f"ABI {self.name}: a doorbell is `out %al, $number` in an image, number 1 to {MAX_DOORBELL}"
+                )
+        if self.kind == Entry.VECTOR and any(len(code) != 2 or code[0] != INT_IMM8 for code in self.instructions):
+            raise ConfigError(f"ABI {self.name}: the instruction of a vector is INT n")
+        for answer in filter(None, (self.unknown, self.forbidden, *self.calls.values())):
+            if answer.action == Action.PORT_IO:
+                raise ConfigError(f"ABI {self.name}: port calls belong into the table ports")
+            if answer.result is not None and not -(1 << 31) <= answer.result < 1 << 32:
+                raise ConfigError(f"ABI {self.name}: a result has 32 bits")
+
+    @property
+    def ops(self) -> str:
+        """What a guest that is built with the SDK is told, to call this way."""
+        return self.words or self.name

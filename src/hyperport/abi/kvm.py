@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hyperport.abi.convention import Action, Answer, Convention
+from hyperport.abi.convention import Action, Answer, Convention, Entry
 from hyperport.abi.numbers import (
     HYPERPORT_ABI_VERSION,
     HYPERPORT_CALL_BASE,
@@ -34,24 +34,6 @@ VMMCALL: Final = bytes.fromhex("0f01d9")
 DONE: Final = Answer(Action.NOTHING, 0)
 NOT_THERE: Final = Answer(Action.NOTHING, -KVM_ENOSYS)
 
-CONVENTION: Final = Convention(
-    name="kvm",
-    summary="VMCALL and VMMCALL as under KVM, with the port calls in a range of our own",
-    found_by="CPUID 40000000h (KVM) and 40000100h (ours)",
-    instructions=(VMCALL, VMMCALL),
-    registers=PRIVATE_REGISTERS,
-    ports={HYPERPORT_CALL_BASE + call.number: call for call in PORT_CALLS},
-    calls={
-        KvmCall.VAPIC_POLL_IRQ: DONE,  # interrupts are looked for at every crossing
-        KvmCall.KICK_CPU: DONE,  # there is one vCPU, and it runs
-        KvmCall.CLOCK_PAIRING: Answer(Action.NOTHING, -KVM_EOPNOTSUPP),
-        KvmCall.SCHED_YIELD: DONE,
-    },
-    unknown=NOT_THERE,
-    highest_cpl=0,
-    forbidden=Answer(Action.NOTHING, -KVM_EPERM),
-)
-
 
 def cpuid_leaves() -> dict[int, Leaf]:
     """The leaves by which a guest finds KVM's calls and ours; whoever shows them sets bit 31 of 1:ECX too."""
@@ -66,3 +48,24 @@ def cpuid_leaves() -> dict[int, Leaf]:
 def _signature(highest: int, text: bytes) -> Leaf:
     ebx, ecx, edx = (int.from_bytes(text[at : at + 4], "little") for at in (0, 4, 8))
     return highest, ebx, ecx, edx
+
+
+CONVENTION: Final = Convention(
+    name="kvm",
+    summary="VMCALL and VMMCALL as under KVM, with the port calls in a range of our own",
+    found_by="CPUID 40000000h (KVM) and 40000100h (ours)",
+    kind=Entry.INSTRUCTION,
+    instructions=(VMCALL, VMMCALL),
+    registers=PRIVATE_REGISTERS,
+    ports={HYPERPORT_CALL_BASE + call.number: call for call in PORT_CALLS},
+    calls={
+        KvmCall.VAPIC_POLL_IRQ: DONE,  # interrupts are looked for at every crossing
+        KvmCall.KICK_CPU: DONE,  # there is one vCPU, and it runs
+        KvmCall.CLOCK_PAIRING: Answer(Action.NOTHING, -KVM_EOPNOTSUPP),
+        KvmCall.SCHED_YIELD: DONE,
+    },
+    unknown=NOT_THERE,
+    highest_cpl=0,
+    forbidden=Answer(Action.NOTHING, -KVM_EPERM),
+    cpuid=cpuid_leaves,
+)

@@ -9,8 +9,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from hyperport.abi.convention import Action, Answer, Convention
-from hyperport.abi.numbers import HYPERPORT_CALL_BASE, LGUEST_VECTOR, PORT_CALLS, PRIVATE_REGISTERS, LguestCall
+from hyperport.abi.convention import INT_IMM8, Action, Answer, Convention, Entry
+from hyperport.abi.numbers import (
+    HYPERPORT_CALL_BASE,
+    LGUEST_SUBARCH,
+    LGUEST_VECTOR,
+    PORT_CALLS,
+    PRIVATE_REGISTERS,
+    LguestCall,
+)
 
 NOTHING: Final = Answer(Action.NOTHING)
 SERVED: Final[dict[int, Answer]] = {
@@ -26,7 +33,8 @@ CONVENTION: Final = Convention(
     name="lguest",
     summary="INT 1Fh as under lguest, with the port calls in a range of our own",
     found_by="hardware_subarch 1 in the boot parameters",
-    instructions=(bytes((0xCD, LGUEST_VECTOR)),),
+    kind=Entry.VECTOR,
+    instructions=(bytes((INT_IMM8, LGUEST_VECTOR)),),
     registers=PRIVATE_REGISTERS,
     ports={HYPERPORT_CALL_BASE + call.number: call for call in PORT_CALLS},
     calls={
@@ -37,4 +45,5 @@ CONVENTION: Final = Convention(
     },
     unknown=Answer(Action.KILL, reason="unknown lguest call"),
     highest_cpl=1,
+    subarch=LGUEST_SUBARCH,
 )

@@ -16,11 +16,11 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Final
 
+from hyperport.abi.convention import Image
 from hyperport.abi.numbers import (
     PORT_CALLS,
     ROM_SIGNATURE,
@@ -53,19 +53,14 @@ PCI_LAST_IMAGE: Final = 0x80
 PNP_SIZE: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class RomImage:
-    """A finished ROM. doorbells: offset of each doorbell instruction that is offered -> number of its VMI call."""
-
-    data: bytes
-    doorbells: dict[int, int]
+RomImage = Image  # doorbells: number of the VMI call
 
 
 @cache
 def _code() -> tuple[bytes, dict[int, tuple[int, Relocation]]]:
     """The assembled guest/rom/vmi.S, and what its table offers: number -> (offset, type)."""
     try:
-        code = resources.files("hyperport.abi").joinpath("vmi.bin").read_bytes()
+        code = (Path(__file__).parent / "vmi.bin").read_bytes()
     except FileNotFoundError:
         raise HostError("the VMI ROM's code (hyperport/abi/vmi.bin) is not built: run `make build`") from None
     (table,) = struct.unpack_from("<H", code, ANSWERS_AT)
@@ -138,7 +133,7 @@ def build_rom(
     struct.pack_into("<HHH", image, RomOffset.LICENCE, licence_at, pci_at if pci else 0, pnp_at)
     image[-1] = -sum(image) & 0xFF
     doorbells = {offered[call.number][0]: call.number for call in PORT_CALLS if call.number in chosen}
-    return RomImage(bytes(image), doorbells)
+    return RomImage(ROM_BASE, bytes(image), doorbells)
 
 
 def _align(image: bytearray) -> None:

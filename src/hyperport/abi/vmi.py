@@ -10,19 +10,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from hyperport.abi.convention import Convention
+from hyperport.abi.convention import Convention, Entry, doorbell
 from hyperport.abi.numbers import PORT_CALLS, VMI_REGISTERS
-
-OUT_IMM8_AL: Final = 0xE6  # opcode of the doorbell; the byte behind it is the call's number
+from hyperport.abi.rom import build_rom
 
 CONVENTION: Final = Convention(
     name="vmi",
     summary="VMI option ROM, API 3.0, calls 49 to 60",
     found_by="scanning C0000h to DFFFFh for the ROM",
-    instructions=tuple(bytes((OUT_IMM8_AL, call.number)) for call in PORT_CALLS),
+    kind=Entry.DOORBELL,
+    instructions=tuple(doorbell(call.number) for call in PORT_CALLS),
     registers=VMI_REGISTERS,
+    as_native=True,
     ports={call.number: call for call in PORT_CALLS},
     calls={},
     unknown=None,
     highest_cpl=1,
+    image=build_rom,
 )

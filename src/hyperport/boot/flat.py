@@ -18,7 +18,7 @@ LIMIT: Final = 1 << 32
 Mode = Literal["real", "protected"]
 
 
-def load_flat(memory: GuestMemory, image: Path, *, address: int, mode: Mode) -> CpuState:
+def load_flat(memory: GuestMemory, image: Path | str, *, address: int, mode: Mode) -> CpuState:
     """Put a raw image at a physical address; the processor's state at its first byte.
 
     real: below 64 KiB cs is 0 and ip the address, as a boot sector at 0x7C00 expects; above, cs is the address's

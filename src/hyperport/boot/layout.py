@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from hyperport.boot import e820
 from hyperport.cpu.state import CODE_32, DATA_32, Table
@@ -15,18 +19,33 @@ from hyperport.memory.ram import GuestMemory
 PAGE: Final = 4096
 CODE_SELECTOR: Final = 0x10  # __BOOT_CS of the Linux boot protocol, boot.rst "32-bit boot protocol"
 DATA_SELECTOR: Final = 0x18  # __BOOT_DS
+UNFIT: Final = (  # what is no image, by its mode; a block device may be one
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISSOCK, "a socket"),
+)
 FREE_LOW: Final = 0x500  # below lie the real-mode interrupt vectors and the BIOS data area
 
 
-def read_file(path: Path, what: str, limit: int) -> bytes:
-    """The whole file, at most limit bytes. Raises ImageError."""
+@contextmanager
+def open_regular(path: Path | str, what: str) -> Iterator[BinaryIO]:
+    """The file, open for reading; opening does not wait, as a FIFO's would. Raises ImageError, also in the block."""
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if kind := next((name for test, name in UNFIT if test(mode)), None):
+                raise ImageError(f"{what} {path}: {kind}; give a file")
+            yield file
     except OSError as error:
         raise ImageError(f"{what} {path}: {error.strerror}; check the path") from None
     except ValueError:
         raise ImageError(f"{what} {str(path)!r}: not a path; check the name") from None
+
+
+def read_file(path: Path | str, what: str, limit: int) -> bytes:
+    """The whole file, at most limit bytes. Raises ImageError."""
+    with open_regular(path, what) as file:
+        data = file.read(limit + 1)
     if not data:
         raise ImageError(f"{what} {path}: the file is empty; give another")
     if len(data) > limit:

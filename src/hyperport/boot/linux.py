@@ -3,12 +3,16 @@
 
 The image is a real-mode part, whose setup header says what the kernel wants, and the protected-mode part that is
 loaded and entered. The real-mode part never runs: what it would find out is written into boot_params.
+
+Kernels of protocols before 2.05 unpack themselves by way of the memory between 0x2000 and their boot_params, which
+their own real-mode part would have left at 0x90000: so it lies there, with the command line after it. Before 2.02 that
+is also where they look for the command line. A zImage goes to 0x1000, where its real-mode part would have moved it.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +28,15 @@ BOOT_FLAG: Final = 0xAA55
 HEADER_MAGIC: Final = b"HdrS"
 HEADER: Final = 0x1F1  # the setup header begins here, in the image as in boot_params
 HEADER_LIMIT: Final = 0x290  # boot_params has other things from here on
-OLDEST: Final = 0x204  # protocol 2.04: syssize has four bytes
+OLDEST: Final = 0x200  # the first with a setup header
+LONG_SYSSIZE: Final = 0x204  # syssize has four bytes; before, that of a bzImage cannot be relied on
+POINTED_COMMAND_LINE: Final = 0x202  # cmd_line_ptr; before, an offset from the real-mode part
+RELOCATABLE: Final = 0x205
 
 # Setup header: offset, struct format and the protocol that brought the field in.
 FIELDS: Final = {
     "setup_sects": (0x1F1, "B", 0x200),  # real-mode sectors after the first; 0 means 4
-    "syssize": (0x1F4, "I", 0x204),  # protected-mode part in units of 16 bytes
+    "syssize": (0x1F4, "I", 0x200),  # protected-mode part in units of 16 bytes
     "boot_flag": (0x1FE, "H", 0x200),
     "jump": (0x201, "B", 0x200),  # the header ends at 0x202 plus this
     "version": (0x206, "H", 0x200),
@@ -43,7 +50,10 @@ FIELDS: Final = {
     "pref_address": (0x258, "Q", 0x20A),
     "init_size": (0x260, "I", 0x20A),  # memory that the kernel needs from its address at run time
 }
-ABSENT: Final = {"cmdline_size": 255}  # values of fields that an old protocol lacks; of the others 0
+ABSENT: Final = {  # values of fields that an old protocol lacks; of the others 0
+    "cmdline_size": 255,
+    "initrd_addr_max": 0x37FFFFFF,
+}
 
 LOADED_HIGH: Final = 1 << 0  # loadflags: the protected-mode part goes to 1 MiB or above
 CAN_USE_HEAP: Final = 1 << 7
@@ -58,6 +68,8 @@ SCREEN_LINES: Final = (0x00E, "<B")
 SCREEN_IS_VGA: Final = (0x00F, "<B")
 SCREEN_POINTS: Final = (0x010, "<H")  # lines of a character
 EXT_MEM_K: Final = (0x002, "<H")  # KiB above 1 MiB, as INT 15h AH=88h tells it
+OLD_COMMAND_LINE: Final = (0x020, "<HH")  # before 2.02: a mark, and the command line's offset from boot_params
+OLD_COMMAND_LINE_MARK: Final = 0xA33F
 ALT_MEM_K: Final = (0x1E0, "<I")
 E820_ENTRIES: Final = (0x1E8, "<B")
 TYPE_OF_LOADER: Final = (0x210, "<B")
@@ -78,6 +90,9 @@ UNDEFINED_LOADER: Final = 0xFF
 HEAP_END: Final = 0xFE00  # end of the real-mode heap, from the start of the real-mode part, less 0x200
 COMMAND_LINE_LIMIT: Final = 0xFFFF  # bytes: our own, whatever the header says
 LOW: Final = 0x1000  # boot_params and the rest are put from here on
+OLD_LOW: Final = 0x90000  # of an old kernel
+OLD_BUFFER: Final = 0x2000  # from here to OLD_LOW an old kernel unpacks itself
+ZIMAGE_START: Final = 0x1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +113,11 @@ class SetupHeader:
     cmdline_size: int
     pref_address: int
     init_size: int
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it wants its boot_params at 0x90000 and the memory below it for itself."""
+        return self.version < RELOCATABLE or not self.loadflags & LOADED_HIGH
 
     @property
     def protocol(self) -> str:
@@ -121,18 +141,17 @@ def parse_header(image: bytes, name: str) -> SetupHeader:
     }
     header = SetupHeader(**values)
     if version < OLDEST:
-        raise ImageError(
-            f"kernel {name}: boot protocol {header.protocol} is older than 2.04; give Linux 2.6.14 or newer"
-        )
-    if not header.loadflags & LOADED_HIGH:
-        raise ImageError(f"kernel {name}: a zImage, which loads below 1 MiB; build a bzImage instead")
+        told = f"{version >> 8}.{version & 0xFF:02}"
+        raise ImageError(f"kernel {name}: no boot protocol {told} is known; the image is damaged")
+    if version < LONG_SYSSIZE:
+        header = replace(header, syssize=0 if header.loadflags & LOADED_HIGH else header.syssize & 0xFFFF)
     if header.xloadflags & XLF_KERNEL_64:
         raise ImageError(f"kernel {name}: for x86-64, this PC has an i386 processor; give an i386 kernel")
     return header
 
 
 def load_linux(
-    memory: GuestMemory, kernel: Path, *, initrd: Path | None = None, append: str = "", subarch: int = 0
+    memory: GuestMemory, kernel: Path | str, *, initrd: Path | str | None = None, append: str = "", subarch: int = 0
 ) -> CpuState:
     """Put a bzImage, an initrd and a command line into RAM; the processor's state at the kernel's 32-bit entry.
 
@@ -148,10 +167,13 @@ def load_linux(
     layout = Layout(memory)
     start = load_address(header, str(kernel))
     low, high = start, start + len(code)
+    if header.is_old:
+        layout.claim(min(OLD_BUFFER, start), OLD_LOW, f"kernel {kernel}")
     if header.init_size:
         run = max(start, header.pref_address) if header.relocatable_kernel else header.pref_address
         low, high = min(low, run), max(high, run + header.init_size)
-    layout.claim(low, high, f"kernel {kernel}")
+    if start != ZIMAGE_START:
+        layout.claim(low, high, f"kernel {kernel}")
     memory.write(start, code)
 
     params = bytearray(BOOT_PARAMS_SIZE)
@@ -165,14 +187,18 @@ def load_linux(
         store(params, RAMDISK_IMAGE, put_initrd(layout, header, data, initrd))
         store(params, RAMDISK_SIZE, len(data))
 
-    params_at = layout.take(len(params), "boot_params", low=LOW, high=e820.EBDA)
-    command_at = layout.take(len(command_line), "command line (--append)", low=LOW, high=e820.EBDA)
+    bottom = OLD_LOW if header.is_old else LOW
+    params_at = layout.take(len(params), "boot_params", low=bottom, high=e820.EBDA)
+    command_at = layout.take(len(command_line), "command line (--append)", low=bottom, high=e820.EBDA)
     memory.write(command_at, command_line)
     store(params, TYPE_OF_LOADER, UNDEFINED_LOADER)
     store(params, LOADFLAGS, header.loadflags | CAN_USE_HEAP)
     store(params, HEAP_END_PTR, HEAP_END)
     store(params, CODE32_START, start)
-    store(params, CMD_LINE_PTR, command_at)
+    if header.version >= POINTED_COMMAND_LINE:
+        store(params, CMD_LINE_PTR, command_at)
+    else:
+        store(params, OLD_COMMAND_LINE, OLD_COMMAND_LINE_MARK, command_at - params_at)
     store(params, HARDWARE_SUBARCH, subarch)
     store_screen(params)
     store_memory(params, memory.size)
@@ -191,24 +217,29 @@ def protected_part(image: bytes, header: SetupHeader, name: str) -> bytes:
     code = image[offset : offset + length] if length else image[offset:]
     if not code or len(code) + 15 < length:
         raise ImageError(f"kernel {name}: {len(image)} of {offset + length} bytes are there; the file is cut off")
+    if not header.loadflags & LOADED_HIGH and len(code) > OLD_LOW - ZIMAGE_START:
+        raise ImageError(f"kernel {name}: a zImage of {len(code)} bytes, more than fit below 0x90000; build a bzImage")
     return code
 
 
 def load_address(header: SetupHeader, name: str) -> int:
     """Where the protected-mode part goes: a relocatable kernel's preferred address, else code32_start."""
-    if not header.relocatable_kernel:
+    if not header.relocatable_kernel or not header.loadflags & LOADED_HIGH:
         start = header.code32_start
     else:
         align = header.kernel_alignment
         if not align or align & align - 1:
             raise ImageError(f"kernel {name}: kernel_alignment {align:#x} is no power of 2; the image is damaged")
         start = -(-(header.pref_address or header.code32_start) // align) * align
-    if start < e820.HIGH:
+    if not header.loadflags & LOADED_HIGH:
+        if start != ZIMAGE_START:
+            raise ImageError(f"kernel {name}: a zImage that wants to be entered at {start:#x}; the image is damaged")
+    elif start < e820.HIGH:
         raise ImageError(f"kernel {name}: wants to be loaded at {start:#x}, below 1 MiB; the image is damaged")
     return start
 
 
-def put_initrd(layout: Layout, header: SetupHeader, data: bytes, path: Path) -> int:
+def put_initrd(layout: Layout, header: SetupHeader, data: bytes, path: Path | str) -> int:
     """Write the initrd as high as the kernel and RAM permit, at the start of a page; its address."""
     at = layout.find(len(data), low=e820.HIGH, high=header.initrd_addr_max + 1, top=True)
     if at is None:
@@ -220,10 +251,10 @@ def put_initrd(layout: Layout, header: SetupHeader, data: bytes, path: Path) -> 
     return at
 
 
-def store(params: bytearray, field: tuple[int, str], value: int) -> None:
+def store(params: bytearray, field: tuple[int, str], *values: int) -> None:
     """Store one field of boot_params."""
     offset, form = field
-    struct.pack_into(form, params, offset, value)
+    struct.pack_into(form, params, offset, *values)
 
 
 def store_screen(params: bytearray) -> None:

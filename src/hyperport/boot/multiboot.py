@@ -11,6 +11,7 @@ from typing import Final
 
 from hyperport.boot import e820
 from hyperport.boot.layout import CODE_SELECTOR, DATA_SELECTOR, PAGE, Layout, encode_text, read_file
+from hyperport.boot.naming import describe, describe_elf
 from hyperport.cpu.state import CpuState, protected_flat
 from hyperport.errors import ImageError
 from hyperport.memory.ram import GuestMemory
@@ -42,6 +43,7 @@ ELF_HEADER: Final = struct.Struct("<16sHHIIIIIHHHHHH")
 PROGRAM_HEADER: Final = struct.Struct("<8I")
 ELFCLASS32: Final = 1
 ELFDATA2LSB: Final = 1
+ET_REL: Final = 1
 EM_386: Final = 3
 PT_LOAD: Final = 1
 
@@ -80,19 +82,19 @@ def find_header(image: bytes) -> Header | None:
 
 
 def load_multiboot(
-    memory: GuestMemory, image: Path, *, append: str = "", modules: Sequence[tuple[Path, str]] = ()
+    memory: GuestMemory, image: Path | str, *, append: str = "", modules: Sequence[tuple[Path | str, str]] = ()
 ) -> CpuState:
     """Put a Multiboot kernel and its modules into RAM; the processor's state at the kernel's entry.
 
     memory is as at power-on, all zeros: what a segment has beyond its bytes in the file is not written again.
-    append is the command line as it stands, without the file's name before it; each module is a file and its
+    The kernel's command line is the image's name and append, as GRUB and qemu give it; each module is a file and its
     string. Raises ImageError, one line, if the image is malformed or something does not fit.
     """
     content = read_file(image, "kernel", memory.size)
     name = f"kernel {image}"
     header = find_header(content)
     if header is None:
-        raise ImageError(f"{name}: no Multiboot header in its first {SEARCH} bytes; give a Multiboot 1 kernel")
+        raise ImageError(f"{name}: no Multiboot header in its first {SEARCH} bytes: {describe(content, len(content))}")
     if unknown := header.flags & MANDATORY & ~(ALIGN_MODULES | MEMORY_INFO):
         raise ImageError(f"{name}: its header asks for flags {unknown:#x}, which this PC cannot give; clear them")
     if len(modules) > MODULES_LIMIT:
@@ -104,7 +106,7 @@ def load_multiboot(
         layout.claim(segment.address, segment.address + segment.size, name)
         memory.write(segment.address, segment.data)
 
-    info = put_info(layout, append, put_modules(layout, modules))
+    info = put_info(layout, command_line(Path(image), append), put_modules(layout, modules))
     state = protected_flat(eip=entry, code=CODE_SELECTOR, data=DATA_SELECTOR, gdtr=layout.put_gdt())
     state.eax = BOOT_MAGIC
     state.ebx = info
@@ -127,16 +129,20 @@ def by_addresses(image: bytes, header: Header, name: str) -> tuple[list[Segment]
 
 
 def by_elf(image: bytes, name: str) -> tuple[list[Segment], int]:
-    """The loadable segments of an ELF32 file, and the entry as a physical address."""
+    """The loadable segments of an ELF32 file, and the entry as a physical address.
+
+    The entry is a virtual address that some segment has, as ELF wants it, else a physical one: the linker scripts of
+    kernels that run high (xv6's, for one) name their entry by where it is before they switch paging on.
+    """
     if len(image) < ELF_HEADER.size or image[:4] != ELF_MAGIC:
         raise ImageError(f"{name}: neither an ELF file nor with load addresses (flag 16); link it as ELF32")
-    ident, _, machine, _, entry, table, _, _, _, row, rows, *_ = ELF_HEADER.unpack_from(image)
-    if ident[4] != ELFCLASS32 or ident[5] != ELFDATA2LSB or machine != EM_386:
-        raise ImageError(f"{name}: an ELF file, but not for i386; link it as elf32-i386")
+    ident, kind, machine, _, entry, table, _, _, _, row, rows, *_ = ELF_HEADER.unpack_from(image)
+    if ident[4] != ELFCLASS32 or ident[5] != ELFDATA2LSB or machine != EM_386 or kind == ET_REL:
+        raise ImageError(f"{name}: {describe_elf(image)}")
     if row != PROGRAM_HEADER.size or table + row * rows > len(image):
         raise ImageError(f"{name}: its program headers are outside the file; the image is damaged")
     segments: list[Segment] = []
-    physical = None
+    virtual_entry = physical_entry = None
     for kind, offset, virtual, address, file_size, size, _, _ in program_headers(image, table, rows):
         if kind != PT_LOAD or size == 0:
             continue
@@ -145,11 +151,14 @@ def by_elf(image: bytes, name: str) -> tuple[list[Segment], int]:
         if offset + file_size > len(image) or file_size > size:
             raise ImageError(f"{name}: a segment at {address:#x} is outside the file; the image is damaged")
         segments.append(Segment(address, image[offset : offset + file_size], size))
-        if virtual <= entry < virtual + size:
-            physical = entry - virtual + address
-    if physical is None:
+        if virtual_entry is None and virtual <= entry < virtual + size:
+            virtual_entry = entry - virtual + address
+        if address <= entry < address + size:
+            physical_entry = entry
+    start = physical_entry if virtual_entry is None else virtual_entry
+    if start is None:
         raise ImageError(f"{name}: its entry {entry:#x} is in no loadable segment; the image is damaged")
-    return segments, physical
+    return segments, start
 
 
 def program_headers(image: bytes, table: int, rows: int) -> Iterator[tuple[int, ...]]:
@@ -157,7 +166,7 @@ def program_headers(image: bytes, table: int, rows: int) -> Iterator[tuple[int, 
     return PROGRAM_HEADER.iter_unpack(image[table : table + rows * PROGRAM_HEADER.size])
 
 
-def put_modules(layout: Layout, modules: Sequence[tuple[Path, str]]) -> list[tuple[int, int, int]]:
+def put_modules(layout: Layout, modules: Sequence[tuple[Path | str, str]]) -> list[tuple[int, int, int]]:
     """Write the modules from 1 MiB up and their strings; start, end and the string's address of each."""
     placed = []
     for path, text in modules:
@@ -169,12 +178,16 @@ def put_modules(layout: Layout, modules: Sequence[tuple[Path, str]]) -> list[tup
     return placed
 
 
-def put_info(layout: Layout, append: str, modules: Sequence[tuple[int, int, int]]) -> int:
+def command_line(image: Path, append: str) -> str:
+    """What the kernel is told: the name of its file, without folders and with blanks escaped, then append."""
+    name = image.name.replace("\\", "\\\\").replace(" ", "\\ ")
+    return f"{name} {append}" if append else name
+
+
+def put_info(layout: Layout, words: str, modules: Sequence[tuple[int, int, int]]) -> int:
     """Write the information structure (3.3) and all that it points to; its address."""
     ram = layout.memory.size
-    command_line = put_low(
-        layout, encode_text(append, "command line (--append)", TEXT_LIMIT), "command line (--append)"
-    )
+    text = put_low(layout, encode_text(words, "command line (--append)", TEXT_LIMIT), "command line (--append)")
     entries = b"".join(
         struct.pack("<IQQI", 20, entry.start, entry.end - entry.start, entry.kind) for entry in e820.memory_map(ram)
     )
@@ -184,7 +197,7 @@ def put_info(layout: Layout, append: str, modules: Sequence[tuple[int, int, int]
     # drives_length drives_addr config_table boot_loader_name; what follows is for flags that are not set
     info = struct.pack(
         "<17I",
-        *(flags, e820.lower_kib(), e820.upper_kib(ram), 0, command_line),
+        *(flags, e820.lower_kib(), e820.upper_kib(ram), 0, text),
         *(len(modules), put_low(layout, rows, "list of modules") if rows else 0, 0, 0, 0, 0),
         *(len(entries), put_low(layout, entries, "memory map"), 0, 0, 0),
         put_low(layout, LOADER_NAME, "boot loader's name"),

@@ -16,8 +16,25 @@ class Direction(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where in guest code an access was made: code selector, EIP and CPL.
+
+    exact: eip is that of the instruction; else the engine may already have it behind the instruction.
+    """
+
+    cs: int
+    eip: int
+    cpl: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PortAccess:
-    """One access as it reached the bus. data holds count elements of size bytes, little-endian."""
+    """One access as it reached the bus. data holds count elements of size bytes, little-endian.
+
+    place: for observers that were added with places=True; None for accesses that no guest code is making just now (from
+    Python, from a script, or a posted write that is drained).
+    """
 
     direction: Direction
     port: int
@@ -25,6 +42,7 @@ class PortAccess:
     count: int
     data: bytes
     path: Any
+    place: Place | None = None
 
     @property
     def value(self) -> int:

@@ -2,11 +2,23 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint32_t
 
-cdef class PortDevice:
+from hyperport.bus.attributes cimport PortAttributes
+from hyperport.lines.listener cimport Listener
+
+cdef struct Attachment:     # one window of one bus, for publish()
+    void *attributes        # the bus's PortAttributes
+    uint32_t port           # first port
+    uint32_t offset         # the device's offset there
+    uint32_t span
+
+cdef class PortDevice(Listener):
+    cdef Attachment *attachments
+    cdef Py_ssize_t attachment_count
+    cdef list _kept         # what the attachments point to
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil
-    cdef void on_timer(self, int number) noexcept nogil
-    cdef void on_line(self, int number, int level) noexcept nogil
-    cdef void on_input(self) noexcept nogil
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil
+    cdef void publish(self, uint32_t offset) noexcept nogil
+    cdef note_attachment(self, PortAttributes attributes, uint32_t port, uint32_t offset, uint32_t span)

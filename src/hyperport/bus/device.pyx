@@ -8,27 +8,38 @@ without the GIL, and must not allocate. Plain Python devices meet the same contr
 python_device.pyx.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
+
+from hyperport.bus.attributes cimport PortAttributes
+from hyperport.lines.listener cimport Listener
 
 from hyperport.errors import AccessError, StateError
 
 
-cdef class PortDevice:
-    """Base of all compiled chips. Subclasses override the io_ and on_ methods and the class attributes.
+cdef inline uint32_t ones(uint32_t size) noexcept nogil:
+    return (<uint32_t> 0xFFFFFFFF) >> (32 - 8 * size)
 
-    name:   short lower-case name, shown in port tables and messages
-    span:   number of consecutive offsets
-    widths: access sizes in bytes that io_read and io_write take whole; the bus splits all others
-    postable: offsets whose writes nobody can time: they may come up to a millisecond late, in order, and before
-        any other access of the guest
+
+cdef class PortDevice(Listener):
+    """Base of all compiled chips with ports. Subclasses override the io_ methods, what they hear as a Listener, and the
+    class attributes.
+
+    name: short lower-case name, shown in port tables and messages
+    span: number of consecutive offsets
+    widths: sizes of accesses, 1, 2 or 4 bytes, that io_read and io_write take whole; all others are split
+    widths_at: offset -> widths, where they are others
     """
 
     name = "device"
     span = 1
     widths = (1,)
-    postable = ()
+    widths_at = {}
+
+    def __dealloc__(self):
+        free(self.attachments)
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         """One IN of size bytes at offset. Unused upper bits of the answer are ignored."""
@@ -53,17 +64,50 @@ cdef class PortDevice:
             memcpy(&value, data + i * size, size)
             self.io_write(offset, size, value)
 
-    cdef void on_timer(self, int number) noexcept nogil:
-        """The Timer made with this number has reached its deadline."""
-        pass
+    # Attributes: what the guest cannot tell about an access. attributes() is asked when the device is attached and at
+    # each publish().
 
-    cdef void on_line(self, int number, int level) noexcept nogil:
-        """The input wire with this number has changed to level (0 or 1)."""
-        pass
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """What holds for accesses at offset in the present state: postable(sizes) | shadowed(sizes).
 
-    cdef void on_input(self) noexcept nogil:
-        """The backend has bytes from the host for this chip."""
-        pass
+        postable: nobody can time these OUTs; they may come up to a millisecond late, in order, and before any other
+        access of the guest. shadowed: these INs have no effect.
+        """
+        return 0
+
+    cdef void publish(self, uint32_t offset) noexcept nogil:
+        """Say that attributes(offset) may have changed. To be called after the change; bounded, for the hot way too."""
+        cdef Attachment *window
+        cdef Py_ssize_t i
+        for i in range(self.attachment_count):
+            window = &self.attachments[i]
+            if window.offset <= offset < window.offset + window.span:
+                (<PortAttributes> window.attributes).set(window.port + offset - window.offset,
+                                                         self.attributes(offset))
+
+    cdef note_attachment(self, PortAttributes attributes, uint32_t port, uint32_t offset, uint32_t span):
+        """From now on publish() tells attributes of this window; the bus calls it when it attaches one."""
+        cdef size_t size = <size_t> (self.attachment_count + 1) * sizeof(Attachment)
+        cdef Attachment *grown = <Attachment *> realloc(self.attachments, size)
+        cdef uint32_t i
+        if grown == NULL:
+            raise MemoryError("no memory for a window")
+        self.attachments = grown
+        if self._kept is None:
+            self._kept = []
+        self._kept.append(attributes)
+        self.attachments[self.attachment_count] = Attachment(<void *> attributes, port, offset, span)
+        self.attachment_count += 1
+        for i in range(span):
+            attributes.set(port + i, self.attributes(offset + i))
+
+    def attributes_at(self, uint32_t offset):
+        """The attribute bits of offset just now, as PortAttributes.at() gives them."""
+        return self.attributes(offset)
+
+    def publish_at(self, uint32_t offset):
+        """publish() from Python."""
+        self.publish(offset)
 
     def reset(self):
         """Bring the chip to its power-on state."""
@@ -77,23 +121,43 @@ cdef class PortDevice:
         if record:
             raise StateError(f"{self.name}: unknown fields {sorted(record)}")
 
-    # The same accesses from Python: for tests, the monitor and devices that wrap another device.
+    # The same accesses from Python, split as the bus does: for tests, the monitor and devices that wrap another device.
+
+    def takes(self, offset):
+        """The widths that offset takes whole, without those that reach beyond the span."""
+        widths = self.widths_at.get(offset, self.widths)
+        return tuple(size for size in widths if offset + size <= self.span)
 
     def read(self, uint32_t offset, uint32_t size=1):
         """Read size (1, 2 or 4) bytes at offset; returns an int with no bits above size."""
         self._check(offset, size)
-        return self.io_read(offset, size) & ((<uint32_t> 0xFFFFFFFF) >> (32 - 8 * size))
+        if size in self.takes(offset):
+            return self.io_read(offset, size) & ones(size)
+        if size == 1:
+            return 0xFF
+        half = size >> 1
+        low = self.read(offset, half)
+        return low | (self.read(offset + half, half) if offset + half < self.span else ones(half)) << 8 * half
 
     def write(self, uint32_t offset, uint32_t size, uint32_t value):
         """Write the low size bytes of value at offset."""
         self._check(offset, size)
-        self.io_write(offset, size, value & ((<uint32_t> 0xFFFFFFFF) >> (32 - 8 * size)))
+        value &= ones(size)
+        if size in self.takes(offset):
+            self.io_write(offset, size, value)
+        elif size > 1:
+            half = size >> 1
+            self.write(offset, half, value)
+            if offset + half < self.span:
+                self.write(offset + half, half, value >> 8 * half)
 
     def read_block(self, uint32_t offset, uint32_t size, uint32_t count):
         """String IN: count elements of size bytes, as bytes."""
         self._check(offset, size)
+        if size not in self.takes(offset):
+            return b"".join([self.read(offset, size).to_bytes(size, "little") for _ in range(count)])
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size * count)
-        self.io_read_block(offset, size, count, <uint8_t *> PyBytes_AS_STRING(data))
+        self.io_read_block(offset, size, count, <uint8_t *> PyBytes_AsString(data))
         return data
 
     def write_block(self, uint32_t offset, uint32_t size, bytes data):
@@ -101,7 +165,11 @@ cdef class PortDevice:
         self._check(offset, size)
         if len(data) % size:
             raise AccessError(f"{self.name}: {len(data)} bytes are no whole number of {size}-byte elements")
-        self.io_write_block(offset, size, <uint32_t> (len(data) // size), <const uint8_t *> PyBytes_AS_STRING(data))
+        if size in self.takes(offset):
+            self.io_write_block(offset, size, <uint32_t> (len(data) // size), <const uint8_t *> PyBytes_AsString(data))
+            return
+        for at in range(0, len(data), size):
+            self.write(offset, size, int.from_bytes(data[at:at + size], "little"))
 
     def _check(self, uint32_t offset, uint32_t size):
         if size not in (1, 2, 4) or offset >= self.span:

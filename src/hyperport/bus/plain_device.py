@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hyperport.lines.irq import IrqLine
@@ -16,7 +18,8 @@ class Device:
     """A device in plain Python: override read and write, and what else you need.
 
     Class attributes:
-        span: number of consecutive ports. widths: access sizes in bytes that are taken whole, others are split.
+        span: number of consecutive ports. widths: access sizes in bytes that are taken whole, others are split;
+            widths_at: the same for offsets where they differ.
         name: what port tables show; by default the class name in lower case.
     The constructor gets the settings of `--device FILE.py:Class,...,key=value` as keyword arguments, all str.
     Wires, set by the machine before reset():
@@ -29,6 +32,7 @@ class Device:
 
     span: int = 1
     widths: tuple[int, ...] = (1,)
+    widths_at: Mapping[int, tuple[int, ...]] = MappingProxyType({})
     irq: IrqLine
     clock: Clock
     timer: Timer

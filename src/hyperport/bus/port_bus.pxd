@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from hyperport.bus.device cimport PortDevice
+from hyperport.bus.access cimport Access
+from hyperport.bus.attributes cimport PortAttributes
 
 cpdef enum Path:
     TRAP = 0            # #GP, fetch, decode, simulate
@@ -15,41 +16,41 @@ cdef enum:
     PATHS = 5
     DIRECTION_IN = 0
     DIRECTION_OUT = 1
-    MAX_WINDOWS = 256
-    MAX_OBSERVERS = 8
 
-cdef struct Window:
-    void *device
-    uint32_t first      # first port
-    uint32_t last       # last port
-    uint32_t offset     # device offset of the first port
-    uint32_t widths     # bit n set: accesses of n bytes go whole to the device
+cdef struct Slot:       # one port
+    void *device        # its PortDevice, or NULL
+    uint32_t offset     # the device's offset
+    uint8_t whole       # sizes (1 | 2 | 4) of accesses that go whole to the device
+    uint8_t touched     # the port has been accessed
 
 cdef struct Tally:
     uint64_t accesses   # elements the guest transferred
     uint64_t crossings  # transitions guest -> VMM -> guest that it took
 
+ctypedef void (*gate_function)(void *context) noexcept nogil
+
 cdef class PortObserver:
-    cdef void access(self, int direction, uint32_t port, uint32_t size, uint32_t count,
-                     const uint8_t *data, int path) noexcept nogil
+    cdef void access(self, Access *access) noexcept nogil
 
 cdef class PortBus:
-    cdef uint8_t slots[PORTS]
-    cdef Window windows[MAX_WINDOWS]
-    cdef int window_count
+    cdef Slot *slots
     cdef Tally *tallies
-    cdef void *observers[MAX_OBSERVERS]
-    cdef int observer_count
-    cdef list _attached
+    cdef uint16_t *touched      # the ports that have been accessed
+    cdef uint32_t touched_count
+    cdef void **observers
+    cdef Py_ssize_t observer_count
+    cdef readonly PortAttributes attributes
+    cdef list _windows          # (first port, last port, device)
+    cdef dict _attached         # id of what was given to attach() -> its PortDevice
     cdef list _watching
-    cdef uint32_t read(self, uint32_t port, uint32_t size, int path) noexcept nogil
-    cdef void write(self, uint32_t port, uint32_t size, uint32_t value, int path) noexcept nogil
-    cdef void read_block(self, uint32_t port, uint32_t size, uint32_t count, uint8_t *data, int path,
-                         uint32_t crossings) noexcept nogil
-    cdef void write_block(self, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data, int path,
-                          uint32_t crossings) noexcept nogil
+    cdef gate_function gate     # what every access from Python passes first: see io/crossing.pyx
+    cdef void *gate_context
+    cdef Tally *tally_of(self, uint32_t port, int direction, uint32_t size, int path) noexcept nogil
+    cdef void touch(self, uint32_t port) noexcept nogil
+    cdef void carry(self, Access *access) noexcept nogil
+    cdef void carry_block(self, Access *access) noexcept nogil
+    cdef void from_python(self, Access *access) noexcept nogil
     cdef bint nobody_at(self, uint32_t port, uint32_t size) noexcept nogil
     cdef uint32_t route_read(self, uint32_t port, uint32_t size) noexcept nogil
     cdef void route_write(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil
-    cdef void tell(self, int direction, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data,
-                   int path) noexcept nogil
+    cdef void tell(self, Access *access) noexcept nogil

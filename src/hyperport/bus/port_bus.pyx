@@ -10,23 +10,31 @@ else:
 - Nobody home: reads give all ones, writes vanish.
 - Ports end at FFFFh: the bytes of a wide access beyond it belong to nobody (silicon leaves this undefined).
 
-Every access is tallied by port, direction, size and path, always. The tallies are one flat table of zero
-pages, of which the host only holds what was touched.
+A slot says who owns the port, at which offset, and which sizes go whole. Every access is tallied by port, direction,
+size and path, always. Slots and tallies are flat tables of zero pages, of which the host only holds what was touched.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t
-from libc.stdlib cimport calloc, free
+cimport cython
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
+from hyperport.bus.access cimport Access, describe
+from hyperport.bus.attributes cimport PortAttributes
 from hyperport.bus.device cimport PortDevice
+from hyperport.cpu.vcpu cimport Place as CPlace, Vcpu
 
-from hyperport.bus.access import Direction, PortAccess, PortCount
+from hyperport.bus.access import Direction, Place, PortAccess, PortCount
 from hyperport.bus.python_device import adapt
 from hyperport.errors import AccessError, ConfigError
 
 cdef enum:
     SIZES = 3           # 1, 2 and 4 bytes, at index size >> 1
+
+
+DIRECTION_OF = tuple(Direction)
+PATH_OF = tuple(Path)
 
 
 cdef inline uint32_t tally_index(uint32_t port, int direction, uint32_t size, int path) noexcept nogil:
@@ -40,120 +48,133 @@ cdef inline uint32_t ones(uint32_t size) noexcept nogil:
 cdef class PortObserver:
     """Sees every access after it happened. Costs nothing while none is attached."""
 
-    cdef void access(self, int direction, uint32_t port, uint32_t size, uint32_t count,
-                     const uint8_t *data, int path) noexcept nogil:
+    cdef void access(self, Access *access) noexcept nogil:
+        """data is never NULL here; an IN's is what the device gave. Good only until this returns."""
         pass
 
 
 cdef class CallbackObserver(PortObserver):
-    """Hands each access to a Python callable as a PortAccess. A callable that raises is dropped, with a note."""
+    """Hands each access to a Python callable as a PortAccess. A callable that raises is dropped, with a note.
+
+    places: ask the engine where in guest code each access was made, and hand that over, too.
+    """
 
     cdef object callback
+    cdef bint places
 
-    def __init__(self, callback):
+    def __init__(self, callback, places=False):
         self.callback = callback
+        self.places = places
 
-    cdef void access(self, int direction, uint32_t port, uint32_t size, uint32_t count,
-                     const uint8_t *data, int path) noexcept with gil:
+    cdef void access(self, Access *access) noexcept with gil:
         if self.callback is None:
             return
         try:
-            self.callback(PortAccess(Direction(direction), port, size, count,
-                                     PyBytes_FromStringAndSize(<const char *> data, <Py_ssize_t> size * count),
-                                     Path(path)))
+            data = PyBytes_FromStringAndSize(<const char *> access.data, <Py_ssize_t> access.size * access.count)
+            self.callback(PortAccess(Direction(access.direction), access.port, access.size, access.count, data,
+                                     Path(access.path), place_of(access) if self.places else None))
         except Exception as error:
             self.callback = None
             import sys
             print(f"hyperport: port observer dropped, it raised {error!r}", file=sys.stderr)
 
 
+cdef object place_of(Access *access):
+    """The Place of an access at hand; None where no guest code made it, or a posted write is drained."""
+    cdef CPlace place
+    if access.vcpu == NULL:
+        return None
+    (<Vcpu> access.vcpu).place(access.token, &place)
+    return Place(place.cs, place.eip, place.cpl, place.exact)
+
+
+@cython.final
 cdef class PortBus:
     """The port space of one machine."""
 
     def __cinit__(self):
         self.tallies = <Tally *> calloc(PORTS * 2 * SIZES * PATHS, sizeof(Tally))
-        if self.tallies == NULL:
-            raise MemoryError("no memory for the port counters")
-        self.window_count = 1       # window 0 is nobody
-        self.observer_count = 0
-        self._attached = []
+        self.slots = <Slot *> calloc(PORTS, sizeof(Slot))
+        self.touched = <uint16_t *> calloc(PORTS, sizeof(uint16_t))
+        if self.tallies == NULL or self.slots == NULL or self.touched == NULL:
+            raise MemoryError("no memory for the port space")
+        self.attributes = PortAttributes()
+        self._windows = []
+        self._attached = {}
         self._watching = []
 
     def __dealloc__(self):
         free(self.tallies)
+        free(self.slots)
+        free(self.touched)
+        free(self.observers)
+
+    cdef inline Tally *tally_of(self, uint32_t port, int direction, uint32_t size, int path) noexcept nogil:
+        if not self.slots[port].touched:
+            self.touch(port)
+        return &self.tallies[tally_index(port, direction, size, path)]
+
+    cdef void touch(self, uint32_t port) noexcept nogil:
+        """Note the first access of a port, so that counts() need not look at all."""
+        self.slots[port].touched = 1
+        self.touched[self.touched_count] = <uint16_t> port
+        self.touched_count += 1
 
     # Accesses, from the paths.
 
-    cdef uint32_t read(self, uint32_t port, uint32_t size, int path) noexcept nogil:
-        cdef uint32_t value = self.route_read(port, size)
-        cdef Tally *tally = &self.tallies[tally_index(port, DIRECTION_IN, size, path)]
-        tally.accesses += 1
-        tally.crossings += 1
-        if self.observer_count:
-            self.tell(DIRECTION_IN, port, size, 1, <const uint8_t *> &value, path)
-        return value
-
-    cdef void write(self, uint32_t port, uint32_t size, uint32_t value, int path) noexcept nogil:
-        cdef Tally *tally = &self.tallies[tally_index(port, DIRECTION_OUT, size, path)]
-        tally.accesses += 1
-        tally.crossings += 1
-        self.route_write(port, size, value & ones(size))
-        if self.observer_count:
-            self.tell(DIRECTION_OUT, port, size, 1, <const uint8_t *> &value, path)
-
-    cdef void read_block(self, uint32_t port, uint32_t size, uint32_t count, uint8_t *data, int path,
-                         uint32_t crossings) noexcept nogil:
-        """count elements of a string, packed little-endian into data."""
-        cdef Window *window = &self.windows[self.slots[port]]
-        cdef Tally *tally = &self.tallies[tally_index(port, DIRECTION_IN, size, path)]
-        cdef uint32_t i, value
-        tally.accesses += count
-        tally.crossings += crossings
-        if window.device != NULL and window.widths & size and port + size - 1 <= window.last:
-            (<PortDevice> window.device).io_read_block(window.offset + port - window.first, size, count, data)
-        elif self.nobody_at(port, size):
-            memset(data, 0xFF, size * count)
+    cdef void carry(self, Access *access) noexcept nogil:
+        """Count one access, let its device do it, tell the observers. An IN's answer is then in value or data."""
+        cdef Tally *tally = self.tally_of(access.port, access.direction, access.size, access.path)
+        tally.accesses += access.count
+        tally.crossings += access.crossings
+        if access.data != NULL:
+            self.carry_block(access)
+        elif access.direction == DIRECTION_IN:
+            access.value = self.route_read(access.port, access.size)
         else:
-            for i in range(count):
-                value = self.route_read(port, size)
-                memcpy(data + i * size, &value, size)
+            self.route_write(access.port, access.size, access.value & ones(access.size))
         if self.observer_count:
-            self.tell(DIRECTION_IN, port, size, count, data, path)
+            self.tell(access)
 
-    cdef void write_block(self, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data, int path,
-                          uint32_t crossings) noexcept nogil:
-        """count elements of a string, packed little-endian in data."""
-        cdef Window *window = &self.windows[self.slots[port]]
-        cdef Tally *tally = &self.tallies[tally_index(port, DIRECTION_OUT, size, path)]
+    cdef void carry_block(self, Access *access) noexcept nogil:
+        """Elements packed in data: whole to a device that takes their width, else one by one, in order."""
+        cdef uint32_t port = access.port, size = access.size, count = access.count
+        cdef Slot *slot = &self.slots[port]
+        cdef bint whole = count > 1 and slot.whole & size != 0
         cdef uint32_t i, value
-        tally.accesses += count
-        tally.crossings += crossings
-        if window.device != NULL and window.widths & size and port + size - 1 <= window.last:
-            (<PortDevice> window.device).io_write_block(window.offset + port - window.first, size, count, data)
+        if access.direction == DIRECTION_IN:
+            if whole:
+                (<PortDevice> slot.device).io_read_block(slot.offset, size, count, access.data)
+            elif self.nobody_at(port, size):
+                memset(access.data, 0xFF, size * count)
+            else:
+                for i in range(count):
+                    value = self.route_read(port, size)
+                    memcpy(access.data + i * size, &value, size)
+        elif whole:
+            (<PortDevice> slot.device).io_write_block(slot.offset, size, count, access.data)
         elif not self.nobody_at(port, size):
             for i in range(count):
                 value = 0
-                memcpy(&value, data + i * size, size)
+                memcpy(&value, access.data + i * size, size)
                 self.route_write(port, size, value)
-        if self.observer_count:
-            self.tell(DIRECTION_OUT, port, size, count, data, path)
 
     cdef bint nobody_at(self, uint32_t port, uint32_t size) noexcept nogil:
         """Whether none of these ports has an owner."""
         cdef uint32_t i
         for i in range(size):
-            if port + i < PORTS and self.slots[port + i]:
+            if port + i < PORTS and self.slots[port + i].device != NULL:
                 return False
         return True
 
     cdef uint32_t route_read(self, uint32_t port, uint32_t size) noexcept nogil:
-        cdef Window *window
+        cdef Slot *slot
         cdef uint32_t half, low, high
         if port >= PORTS:
             return ones(size)
-        window = &self.windows[self.slots[port]]
-        if window.device != NULL and window.widths & size and port + size - 1 <= window.last:
-            return (<PortDevice> window.device).io_read(window.offset + port - window.first, size) & ones(size)
+        slot = &self.slots[port]
+        if slot.whole & size:
+            return (<PortDevice> slot.device).io_read(slot.offset, size) & ones(size)
         if size == 1:
             return 0xFF
         half = size >> 1
@@ -162,70 +183,81 @@ cdef class PortBus:
         return low | high << (8 * half)
 
     cdef void route_write(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil:
-        cdef Window *window
+        cdef Slot *slot
         cdef uint32_t half
         if port >= PORTS:
             return
-        window = &self.windows[self.slots[port]]
-        if window.device != NULL and window.widths & size and port + size - 1 <= window.last:
-            (<PortDevice> window.device).io_write(window.offset + port - window.first, size, value)
+        slot = &self.slots[port]
+        if slot.whole & size:
+            (<PortDevice> slot.device).io_write(slot.offset, size, value)
         elif size > 1:
             half = size >> 1
             self.route_write(port, half, value & ones(half))
             self.route_write(port + half, half, value >> (8 * half))
 
-    cdef void tell(self, int direction, uint32_t port, uint32_t size, uint32_t count, const uint8_t *data,
-                   int path) noexcept nogil:
-        cdef int i
+    cdef void tell(self, Access *access) noexcept nogil:
+        cdef Py_ssize_t i
+        if access.data == NULL:
+            access.data = <uint8_t *> &access.value
         for i in range(self.observer_count):
-            (<PortObserver> self.observers[i]).access(direction, port, size, count, data, path)
+            (<PortObserver> self.observers[i]).access(access)
 
     # Building.
 
-    def attach(self, device, base, span=None, offset=0):
+    def attach(self, device, base, span=None, offset=0, widths=None):
         """Give ports base .. base + span - 1 to device, as its offsets offset .. offset + span - 1.
 
         device: a PortDevice, or any object with read(offset, size) and write(offset, size, value)
-        (and optionally span, widths, name, read_block, write_block). span defaults to all of the device from
-        offset on. Returns the PortDevice that was attached. Raises ConfigError for an overlap.
+        (and optionally span, widths, widths_at, name, read_block, write_block). span defaults to all of the device from
+        offset on. widths: sizes in bytes that this window takes whole, at all its ports; by default what the device says
+        of each offset. Returns the PortDevice that was attached. Raises ConfigError for an overlap.
         """
         cdef PortDevice target = self._adapter_of(device)
-        cdef int index
+        cdef Slot *slot
+        cdef int left
         if span is None:
             span = target.span - offset
         if not 0 <= base < PORTS or span < 1 or base + span > PORTS:
             raise ConfigError(f"{target.name}: ports {base:#x} to {base + span - 1:#x} are outside 0 to 0xffff")
         if offset < 0 or offset + span > target.span:
             raise ConfigError(f"{target.name}: offsets {offset} to {offset + span - 1} are outside its span of {target.span}")
-        widths = tuple(target.widths)
-        if not widths or not set(widths) <= {1, 2, 4}:
-            raise ConfigError(f"{target.name}: widths are {widths}, each must be 1, 2 or 4")
+        own, own_at = (target.widths, target.widths_at) if widths is None else (widths, {})
+        sizes = [own_at.get(at, own) for at in range(offset, offset + span)]
+        for taken in sizes:
+            if not taken or not set(taken) <= {1, 2, 4}:
+                raise ConfigError(f"{target.name}: widths are {tuple(taken)}, each must be 1, 2 or 4")
         for port in range(base, base + span):
-            if self.slots[port]:
+            if self.slots[<int> port].device != NULL:
                 raise ConfigError(f"{target.name}: port {port:#x} belongs to {self.owner(port)}; give another base")
-        index = self.window_count
-        if index == MAX_WINDOWS:
-            raise ConfigError(f"{target.name}: more than {MAX_WINDOWS - 1} port windows on one bus")
-        self.windows[index] = Window(<void *> target, base, base + span - 1, offset, sum(widths))
-        for port in range(base, base + span):
-            self.slots[port] = index
-        self.window_count += 1
-        self._attached.append((index, target))
+        for index, taken in enumerate(sizes):
+            left = span - index
+            slot = &self.slots[<int> (base + index)]
+            slot.device = <void *> target
+            slot.offset = offset + index
+            slot.whole = <uint8_t> sum({size for size in taken if size <= left})
+            self.attributes.sizes[<int> (base + index)] = slot.whole
+        self._windows.append((base, base + span - 1, target))
+        self._attached[id(device)] = target
+        self._attached[id(target)] = target
+        target.note_attachment(self.attributes, base, offset, span)
         return target
 
     def _adapter_of(self, device):
         """What stands for device on this bus: one adapter for all windows of a plain Python device."""
-        for _, attached in self._attached:
-            if device is attached or device is getattr(attached, "target", None):
-                return attached
-        return adapt(device)
+        attached = self._attached.get(id(device))   # it keeps device, so the number is nobody else's
+        return adapt(device) if attached is None else attached
 
-    def observe(self, observer):
-        """Add a PortObserver, or a callable that takes a PortAccess. At most 8."""
+    def observe(self, observer, places=False):
+        """Add a PortObserver, or a callable that takes a PortAccess.
+
+        places: give a callable's accesses their place in guest code.
+        """
         cdef PortObserver watching
-        watching = observer if isinstance(observer, PortObserver) else CallbackObserver(observer)
-        if self.observer_count == MAX_OBSERVERS:
-            raise ConfigError(f"more than {MAX_OBSERVERS} port observers")
+        watching = observer if isinstance(observer, PortObserver) else CallbackObserver(observer, places)
+        cdef void **grown = <void **> realloc(self.observers, <size_t> (self.observer_count + 1) * sizeof(void *))
+        if grown == NULL:
+            raise MemoryError("no memory for a port observer")
+        self.observers = grown
         self._watching.append(watching)
         self.observers[self.observer_count] = <void *> watching
         self.observer_count += 1
@@ -234,74 +266,82 @@ cdef class PortBus:
 
     def owner(self, uint32_t port):
         """Name of the device that owns port, or None."""
-        cdef Window *window
+        cdef Slot *slot
         if port >= PORTS:
             raise AccessError(f"port {port:#x} is outside 0 to 0xffff")
-        window = &self.windows[self.slots[port]]
-        return None if window.device == NULL else (<PortDevice> window.device).name
+        slot = &self.slots[port]
+        return None if slot.device == NULL else (<PortDevice> slot.device).name
 
     def devices(self):
         """The attached devices, each once, in order of attachment."""
-        return list({id(device): device for _, device in self._attached}.values())
+        return list({id(device): device for _, _, device in self._windows}.values())
 
     def map(self):
         """Rows (first port, last port, device name), by port."""
-        return sorted((self.windows[index].first, self.windows[index].last, device.name)
-                      for index, device in self._attached)
-
-    def postable(self):
-        """Runs of ports, as (first port, count), whose devices let writes come late."""
-        cdef Window *window
-        ports = set()
-        for index, device in self._attached:
-            window = &self.windows[<int> index]
-            ports.update(window.first + offset - window.offset for offset in device.postable
-                         if window.offset <= offset <= window.offset + window.last - window.first)
-        starts = sorted(port for port in ports if port - 1 not in ports)
-        return [(first, next(n for n in range(1, PORTS + 1) if first + n not in ports)) for first in starts]
+        return sorted((first, last, device.name) for first, last, device in self._windows)
 
     def counts(self):
         """A PortCount for every port, size, direction and path that was accessed, by port."""
-        cdef uint32_t port, size_index
-        cdef int direction, path
+        cdef uint32_t port, i
+        cdef int direction, size_index, path
         cdef Tally *tally
         rows = []
-        for port in range(<uint32_t> PORTS):
+        for port in sorted([self.touched[i] for i in range(self.touched_count)]):
+            owner = self.owner(port)
+            tally = &self.tallies[tally_index(port, DIRECTION_IN, 1, 0)]    # in the order of tally_index()
             for direction in range(2):
-                for size_index in range(<uint32_t> SIZES):
+                for size_index in range(SIZES):
                     for path in range(PATHS):
-                        tally = &self.tallies[((port * 2 + direction) * SIZES + size_index) * PATHS + path]
                         if tally.crossings or tally.accesses:
-                            rows.append(PortCount(port, 1 << size_index, Direction(direction), Path(path),
-                                                  self.owner(port), tally.accesses, tally.crossings))
+                            rows.append(PortCount(port, 1 << size_index, DIRECTION_OF[direction], PATH_OF[path], owner,
+                                                  tally.accesses, tally.crossings))
+                        tally += 1
         return rows
 
     # The same accesses from Python.
 
+    cdef void from_python(self, Access *access) noexcept nogil:
+        if self.gate != NULL:
+            self.gate(self.gate_context)
+        self.carry(access)
+
     def inp(self, uint32_t port, uint32_t size=1, int path=EXIT):
         """IN from Python: size 1, 2 or 4; returns the value."""
+        cdef Access access
         self._check(port, size, path)
-        return self.read(port, size, path)
+        describe(&access, DIRECTION_IN, port, size, path, NULL, 0)
+        self.from_python(&access)
+        return access.value
 
     def outp(self, uint32_t port, uint32_t size, uint32_t value, int path=EXIT):
         """OUT from Python: the low size bytes of value."""
+        cdef Access access
         self._check(port, size, path)
-        self.write(port, size, value & ones(size), path)
+        describe(&access, DIRECTION_OUT, port, size, path, NULL, 0)
+        access.value = value & ones(size)
+        self.from_python(&access)
 
     def inp_block(self, uint32_t port, uint32_t size, uint32_t count, int path=EXIT):
         """String IN from Python: count elements in one crossing, as bytes."""
+        cdef Access access
         self._check(port, size, path)
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size * count)
-        self.read_block(port, size, count, <uint8_t *> PyBytes_AS_STRING(data), path, 1)
+        describe(&access, DIRECTION_IN, port, size, path, NULL, 0)
+        access.count = count
+        access.data = <uint8_t *> PyBytes_AsString(data)
+        self.from_python(&access)
         return data
 
     def outp_block(self, uint32_t port, uint32_t size, bytes data, int path=EXIT):
         """String OUT from Python: data holds whole elements, one crossing."""
+        cdef Access access
         self._check(port, size, path)
         if len(data) % size:
             raise AccessError(f"{len(data)} bytes are no whole number of {size}-byte elements")
-        self.write_block(port, size, <uint32_t> (len(data) // size), <const uint8_t *> PyBytes_AS_STRING(data), path,
-                         1)
+        describe(&access, DIRECTION_OUT, port, size, path, NULL, 0)
+        access.count = <uint32_t> (len(data) // size)
+        access.data = <uint8_t *> PyBytes_AsString(data)
+        self.from_python(&access)
 
     def _check(self, uint32_t port, uint32_t size, int path):
         if port >= PORTS or size not in (1, 2, 4) or not 0 <= path < PATHS:

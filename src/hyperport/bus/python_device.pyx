@@ -6,12 +6,14 @@ An exception in such a device never reaches the guest. It is kept, the access is
 the run is stopped, and run() raises the exception with its own traceback.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from hyperport.lines.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
+
+import traceback
 
 from hyperport.lines.attention import StopKind
 from hyperport.errors import ConfigError
@@ -35,9 +37,11 @@ cdef class PythonDevice(PortDevice):
     cdef readonly str name
     cdef readonly object span
     cdef readonly object widths
+    cdef readonly object widths_at
     cdef Attention attention
     cdef object read_many
     cdef object write_many
+    cdef object says            # the target's attributes(offset), or None
 
     def __init__(self, target):
         self.target = target
@@ -45,17 +49,22 @@ cdef class PythonDevice(PortDevice):
         try:
             self.span = int(getattr(target, "span", 1))
             self.widths = tuple(getattr(target, "widths", (1,)))
+            self.widths_at = {int(at): tuple(widths) for at, widths in dict(getattr(target, "widths_at", {})).items()}
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{self.name}: span must be a number and widths a tuple of numbers ({error})") from error
+            raise ConfigError(f"{self.name}: span must be a number, widths a tuple of numbers, and widths_at a dict of "
+                              f"offsets to such tuples ({error})") from error
         self.read_many = getattr(target, "read_block", None)
         self.write_many = getattr(target, "write_block", None)
-        self.attention = Attention()
+        self.says = getattr(target, "attributes", None)
 
     def connect(self, Attention attention not None):
         """Say whose run an exception stops."""
         self.attention = attention
 
     cdef void failed(self, error):
+        if self.attention is None:      # nobody runs it: a test, or a bus without a machine
+            traceback.print_exception(error)
+            return
         self.attention.stop(StopKind.DEVICE_ERROR, 0, error, f"{self.name} raised {type(error).__name__}: {error}")
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept with gil:
@@ -86,7 +95,7 @@ cdef class PythonDevice(PortDevice):
             got = bytes(self.read_many(offset, size, count))
             if len(got) != <Py_ssize_t> size * count:
                 raise ValueError(f"read_block gave {len(got)} bytes for {count} elements of {size}")
-            memcpy(data, PyBytes_AS_STRING(got), len(got))
+            memcpy(data, PyBytes_AsString(got), len(got))
         except BaseException as error:
             memset(data, 0xFF, <size_t> size * count)
             self.failed(error)
@@ -107,6 +116,15 @@ cdef class PythonDevice(PortDevice):
                 self.target.write(offset, size, value)
         except BaseException as error:
             self.failed(error)
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept with gil:
+        if self.says is None:
+            return 0
+        try:
+            return <uint32_t> (int(self.says(offset)) & 0xFFFFFFFF)
+        except BaseException as error:
+            self.failed(error)
+            return 0
 
     cdef void on_timer(self, int number) noexcept with gil:
         try:

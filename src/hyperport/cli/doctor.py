@@ -12,10 +12,8 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated, Final
-
-import msgspec
-from cyclopts import Parameter
+from dataclasses import asdict, dataclass
+from typing import Final
 
 from hyperport.outcome import STATUS_INTERNAL, STATUS_OK
 
@@ -28,7 +26,8 @@ PROGRAMS: Final = (
 )
 
 
-class Finding(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Finding:
     """One line: does name work, and what there is to say about it. required: without it no guest can run."""
 
     name: str
@@ -77,7 +76,7 @@ def programs() -> Iterator[Finding]:
 
 def cache() -> Iterator[Finding]:
     """Where fetched guests are kept."""
-    from hyperport.guests.registry import cache_directory
+    from hyperport.host.cache import cache_directory
 
     directory = cache_directory()
     existing = next(parent for parent in (directory, *directory.parents) if parent.exists())
@@ -95,17 +94,13 @@ def terminal() -> Iterator[Finding]:
 CHECKS: Final[tuple[Callable[[], Iterator[Finding]], ...]] = (python, embedded_engine, kvm, programs, cache, terminal)
 
 
-def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
-    """Say what works on this host, and why not. The exit status is 0 if guests can be run.
-
-    Parameters
-    ----------
-    json
-        Print a JSON list instead.
-    """
+def doctor(*, json: bool) -> int:
+    """Say what works on this host, and why not. The exit status is 0 if guests can be run."""
     findings = [finding for check in CHECKS for finding in check()]
     if json:
-        sys.stdout.write(msgspec.json.encode(findings).decode() + "\n")
+        import msgspec
+
+        sys.stdout.write(msgspec.json.encode([asdict(finding) for finding in findings]).decode() + "\n")
     else:
         width = max(len(finding.name) for finding in findings)
         for finding in findings:

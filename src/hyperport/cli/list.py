@@ -5,30 +5,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import msgspec
-from cyclopts import Parameter
-
-from hyperport.errors import FetchError
+from hyperport.errors import FetchError, UsageError
 
 Row = dict[str, Any]
 
 
-def list_(
-    what: Literal["guests", "devices", "engines"], /, *, json: Annotated[bool, Parameter(negative="")] = False
-) -> None:
-    """List the known guests, the devices of a machine with their ports, or the engines.
+def list_(what: str, *, json: bool) -> None:
+    """List the known guests, the devices of a machine with their ports, the engines, or the hypercall conventions."""
+    lists = {"guests": guests, "devices": devices, "engines": engines, "abis": abis}
+    if what not in lists:
+        raise UsageError(f"there is no list of {what!r}: write {', '.join(lists)}. See --help.")
+    rows = lists[what]()
+    if json:
+        import msgspec
 
-    Parameters
-    ----------
-    what
-        guests, devices or engines.
-    json
-        Print a JSON list instead.
-    """
-    rows = {"guests": guests, "devices": devices, "engines": engines}[what]()
-    sys.stdout.write(msgspec.json.encode(rows).decode() + "\n" if json else columns(rows))
+        sys.stdout.write(msgspec.json.encode(rows).decode() + "\n")
+    else:
+        sys.stdout.write(columns(rows))
 
 
 def guests() -> list[Row]:
@@ -65,6 +60,22 @@ def engines() -> list[Row]:
         trouble = [f"{check.name}: {check.detail}" for check in engine.check() if not check.ok]
         rows.append({"name": name, "works": "no" if trouble else "ok", "about": "; ".join(trouble) or engine.summary})
     return rows
+
+
+def abis() -> list[Row]:
+    """name, entry (what makes a call), engines that can offer it, and how a guest finds it."""
+    from hyperport.abi import CONVENTIONS
+    from hyperport.engines import ENGINES
+
+    return [
+        {
+            "name": name,
+            "entry": str(convention.kind),
+            "engines": ",".join(engine.name for engine in ENGINES.values() if engine.offers(name)),
+            "about": f"{convention.summary}; found by {convention.found_by}",
+        }
+        for name, convention in CONVENTIONS.items()
+    ]
 
 
 def columns(rows: Sequence[Row]) -> str:

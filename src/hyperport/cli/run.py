@@ -7,167 +7,52 @@ import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from cyclopts import Parameter
-
-from hyperport import config
-from hyperport.config import MachineConfig, SerialSpec
+from hyperport.cli.options import STATUS_OF_GUEST, VERBS
 from hyperport.errors import ConfigError, UsageError
-from hyperport.outcome import EngineAbort, HaltedForever, Outcome, TripleFault
-from hyperport.ui.console import Channel, StdioChannel, note, open_channel
+from hyperport.host.channel import Channel
+from hyperport.host.notes import be_quiet, hint, note
+from hyperport.host.specs import NetSpec, SerialSpec
+from hyperport.machine.config import MachineConfig
+from hyperport.outcome import EngineAbort, GuestExit, HaltedForever, Outcome, PowerOff, Quit, Reset, TripleFault
+from hyperport.ui.console import StdioChannel, open_channel
 
 if TYPE_CHECKING:
     from hyperport.host.char import CharBackend
+    from hyperport.host.net import Link
     from hyperport.machine.machine import Machine
 
-ONCE = Parameter(negative="")
-MANY = Parameter(negative="", show_default=False)
+ORDINARY: Final = (GuestExit, PowerOff, Quit, Reset)  # ends that the guest or the user chose
+ANY_OTHER: Final = 1  # the exit status of a guest whose value is a multiple of 256, and not 0
 
 
-def run(
-    guest: str | None = None,
-    /,
-    *,
-    kernel: Annotated[Path | None, Parameter(alias="-k")] = None,
-    initrd: Annotated[Path | None, Parameter(alias="-i")] = None,
-    append: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
-    module: Annotated[tuple[str, ...], MANY] = (),
-    flat: str | None = None,
-    mem: Annotated[str | None, Parameter(alias="-m")] = None,
-    engine: str | None = None,
-    io: str | None = None,
-    abi: str | None = None,
-    vmi_calls: str | None = None,
-    kvm_irqchip: str | None = None,
-    kvm_coalesce: str | None = None,
-    serial: Annotated[tuple[str, ...], MANY] = (),
-    debugcon: str | None = None,
-    parallel: str | None = None,
-    display: str | None = None,
-    disk: Annotated[tuple[str, ...], MANY] = (),
-    cdrom: Annotated[tuple[Path, ...], MANY] = (),
-    device: Annotated[tuple[str, ...], MANY] = (),
-    net: Annotated[tuple[str, ...], MANY] = (),
-    timeout: float | None = None,
-    echr: str | None = None,
-    stats: Path | None = None,
-    screenshot: Path | None = None,
-    report: Annotated[bool, ONCE] = False,
-    trace_ports: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
-    config_file: Annotated[Path | None, Parameter(name="--config")] = None,
-) -> int:
-    """Run a guest: one that is known by name, or a kernel or program in a file.
+def run(guest: str | None = None, **given: Any) -> int:
+    """Run a guest. given: the options that were given, by word; returns the exit status."""
+    config_file = given.pop("config", None)
+    if config_file is None:
+        wanted = settings({"guest": guest, **given}, {})
+    else:
+        from hyperport.cli.machine_file import load_machine_file
 
-    The guest's first serial line is the console. The exit status tells how the run ended: odd if the guest chose it,
-    0 for a reset, a power-off or Ctrl-a x, 80 for a triple fault, 82 for a panic, 84 if it halted for ever, 124 for a
-    timeout.
+        wanted = settings({"guest": guest, **given}, load_machine_file(config_file))
+    for what in ("stats", "screenshot"):
+        if what in wanted:
+            from hyperport.observe.stats import check_destination
 
-    Parameters
-    ----------
-    guest
-        A known guest, see `hyperport list guests`.
-    kernel
-        A Linux bzImage, a multiboot kernel, or with --flat a raw image.
-    initrd
-        Initial RAM disk for a Linux kernel.
-    append
-        The kernel's command line.
-    module
-        A multiboot module: FILE or FILE,ARGUMENTS. May be repeated.
-    flat
-        ADDR,MODE: load the kernel as it is at ADDR and enter it there, MODE real or protected.
-    mem
-        RAM, in MiB or with K, M or G; 128 by default.
-    engine
-        What runs guest code, see `hyperport list engines`; auto by default.
-    io
-        The path that port accesses take: exit (the default), trap or hypercall.
-    abi
-        With --io hypercall: the conventions offered, of vmi, kvm and lguest, as vmi,kvm; vmi by default.
-    vmi_calls
-        Restrict the VMI ROM to these calls: names, numbers or ranges, as INB,OUTB,58-60.
-    kvm_irqchip
-        on: the kernel's interrupt controllers and timer instead of ours (engine kvm only); off by default.
-    kvm_coalesce
-        on: the kernel queues writes to ports that may be written late (engine kvm only); off by default.
-    serial
-        Where the console goes: stdio (the default), pty, null, file:PATH or unix:PATH. Given again: COM2 to COM4.
-    debugcon
-        Where port 0xe9 and the firmware log at 0x402 go, as for --serial; null by default.
-    parallel
-        Where a parallel port's bytes go, as for --serial; without it there is no parallel port.
-    display
-        Where the VGA's screen is shown: none (the default), or term for this terminal, which is then its keyboard too.
-    disk
-        A hard disk: FILE[,ro][,overlay=FILE][,snapshot], a raw image. Up to four drives; hda comes first.
-    cdrom
-        A CD-ROM image; hdc, if that is free.
-    device
-        A device in Python: FILE.py:Class,base=0x300[,irq=5][,key=value]. May be repeated.
-    net
-        A network card: user, none, tap=INTERFACE, socket=PATH or listen=PATH, then ,mac= ,io= ,irq= ,pcap=FILE
-        ,paced=no; for user also ,tcp=PORT:PORT ,udp=PORT:PORT. May be repeated.
-    timeout
-        Seconds after which the run is ended.
-    echr
-        The console's escape key: a letter for Ctrl-letter, a code from 1 to 31, or none; a by default.
-    stats
-        Write what the run took into this file, as one JSON object.
-    screenshot
-        Write a picture of the VGA's screen at the end into this PNG file.
-    report
-        Print the port-access table on stderr at the end.
-    trace_ports
-        Write every port access as a line on stderr, or with --trace-ports=FILE into a file.
-    config_file
-        A machine in TOML. Options of the command line are stronger; drives and devices add up.
-    """
-    given = {
-        "guest": guest,
-        "kernel": kernel,
-        "initrd": initrd,
-        "append": append,
-        "modules": tuple(config.parse_module(text) for text in module) or None,
-        "flat": None if flat is None else config.parse_flat(flat),
-        "memory": None if mem is None else config.parse_size(mem),
-        "engine": engine,
-        "io": io,
-        "abi": None if abi is None else config.parse_names(abi),
-        "vmi_calls": None if vmi_calls is None else config.parse_names(vmi_calls),
-        "kvm_irqchip": None if kvm_irqchip is None else config.parse_switch(kvm_irqchip),
-        "kvm_coalesce": None if kvm_coalesce is None else config.parse_switch(kvm_coalesce),
-        "serial": tuple(config.parse_serial(text) for text in serial) or None,
-        "debugcon": None if debugcon is None else config.parse_serial(debugcon),
-        "parallel": None if parallel is None else config.parse_serial(parallel),
-        "display": None if display is None else config.parse_display(display),
-        "disks": tuple(config.parse_disk(text) for text in disk),
-        "cdroms": cdrom,
-        "devices": tuple(config.parse_device(text) for text in device),
-        "net": tuple(config.parse_net(text) for text in net),
-        "timeout": timeout,
-        "echr": None if echr is None else config.parse_escape_key(echr),
-    }
-    wanted = settings(given, {} if config_file is None else config.load_machine_file(config_file))
-    if stats is not None:
-        from hyperport.observe.stats import check_destination
-
-        check_destination(stats)
-    if screenshot is not None:
-        from hyperport.observe.stats import check_destination
-
-        check_destination(screenshot, "screenshot")
-    return execute(wanted, stats=stats, screenshot=screenshot, report=report, trace_ports=trace_ports)
+            check_destination(wanted[what], "statistics" if what == "stats" else what)
+    return execute(wanted)
 
 
 def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]:
     """What the user wants: the command line over the machine file over the known guest's own.
 
-    Keys as in config.MACHINE_FILE_KEYS, only those that somebody set. Raises UsageError if there is nothing to run.
+    Keys are the words of the options, only those that somebody set. Raises UsageError if there is nothing to run.
     """
     chosen = from_file | {key: value for key, value in given.items() if value is not None}
-    for many in ("disks", "cdroms", "devices", "net"):
-        chosen[many] = (*from_file.get(many, ()), *given.get(many, ()))
+    for row in VERBS["run"].rows():
+        if row.adds_up and row.word in chosen:
+            chosen[row.word] = (*from_file.get(row.word, ()), *given.get(row.word, ()))
     if given.get("kernel"):  # another kernel than the file's guest
         chosen["guest"] = given.get("guest")
     name, has_kernel = chosen.pop("guest", None), "kernel" in chosen
@@ -185,22 +70,19 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     return {key: value for key, value in own.items() if value is not None} | chosen
 
 
-def execute(
-    wanted: dict[str, Any], *, stats: Path | None, screenshot: Path | None, report: bool, trace_ports: str | None
-) -> int:
+def execute(wanted: dict[str, Any]) -> int:
     """Build the machine, run it, report; returns the exit status of the outcome."""
-    from hyperport.host.net import open_link
     from hyperport.host.signals import HostSignals
     from hyperport.lines.attention import StopKind
     from hyperport.machine.machine import Machine
 
-    timeout = wanted.pop("timeout", None)
-    escape_key = wanted.pop("echr", config.CONTROL_A)
-    on_terminal = wanted.pop("display", "none") == "term"
-    lines = {
-        "serial": wanted.pop("serial", (SerialSpec("null" if on_terminal else "stdio"),)),
-        "debugcon": (wanted.pop("debugcon", SerialSpec("null")),),
-        "parallel": (wanted.pop("parallel"),) if "parallel" in wanted else (),
+    of_run = {row.word: wanted.pop(row.word, row.default) for row in VERBS["run"].rows() if not row.of_machine}
+    be_quiet(of_run["quiet"])
+    on_terminal, escape_key = of_run["display"] == "term", of_run["echr"]
+    lines: dict[str, tuple[SerialSpec, ...]] = {
+        "serial": of_run["serial"] or (SerialSpec("null" if on_terminal else "stdio"),),
+        "debugcon": (of_run["debugcon"] or SerialSpec("null"),),
+        "parallel": () if of_run["parallel"] is None else (of_run["parallel"],),
     }
     if on_terminal:
         _require_screen([spec for specs in lines.values() for spec in specs])
@@ -214,15 +96,15 @@ def execute(
                 backends.setdefault(line, []).append(channels[-1].backend)
         (debugcon,) = backends["debugcon"]
         printer = next(iter(backends.get("parallel", ())), None)
-        links = [stack.enter_context(open_link(spec)) for spec in wanted.get("net", ())]
+        links = [stack.enter_context(_open_link(spec)) for spec in wanted.get("net", ())]
         cables = [link.backend for link in links]
         machine = stack.enter_context(
             Machine(
                 MachineConfig(**wanted), serial=backends["serial"], debugcon=debugcon, parallel=printer, cables=cables
             )
         )
-        if trace_ports is not None:
-            _trace(machine, trace_ports, stack)
+        if of_run["trace_ports"] is not None:
+            _trace(machine, of_run["trace_ports"], stack)
         if on_terminal:
             from hyperport.ui.screen import ScreenChannel
 
@@ -241,40 +123,59 @@ def execute(
                 console.terminal if console else None,
             )
         )
-        if machine.config.engine == "auto":
-            _tell_engine(machine)
-        outcome = machine.run(timeout=timeout, monitor=_monitor(console, lambda: bool(signals.received)))
+        _tell_engine(machine, always=of_run["verbose"])
+        outcome = machine.run(timeout=of_run["timeout"], monitor=_monitor(console, lambda: bool(signals.received)))
         for channel in channels:  # the terminal is ordinary again before anything is said
             channel.stop()
-        explain(outcome)
+        status = exit_status(outcome, of_run["exit_status"])
+        explain(outcome, status)
         for line in machine.drives.trouble():
             note(line)
-        if stats is not None:
+        if of_run["stats"] is not None:
             from hyperport.observe.stats import write_statistics
 
-            write_statistics(stats, machine.stats(outcome))
-        if screenshot is not None:
+            write_statistics(of_run["stats"], machine.stats(outcome))
+        if of_run["screenshot"] is not None:
             from hyperport.observe.stats import write_whole
 
             if not machine.display.text():
                 note("the screen is in a graphics mode, which is not modelled: its picture is black")
-            write_whole(screenshot, machine.display.png())
-        if report:
+            write_whole(of_run["screenshot"], machine.display.png())
+        if of_run["report"]:
             from hyperport.observe.report import port_table
 
             print(port_table(machine.bus.counts()), end="", file=sys.stderr)
+    return status
+
+
+def _open_link(spec: NetSpec) -> Link:
+    from hyperport.host.net import open_link
+
+    return open_link(spec)
+
+
+def _tell_engine(machine: Machine, *, always: bool) -> None:
+    """Say which engine `auto` took and why, if it is not the one that it looks for first."""
+    from hyperport.engines import PREFERRED, automatic
+
+    if machine.config.engine != "auto":
+        if always:
+            hint(f"engine {machine.engine.name}: asked for")
+    elif always or machine.engine.name != PREFERRED:
+        hint(f"engine {machine.engine.name}: {automatic(machine.config.io, machine.config.abi)[1]}")
+
+
+def exit_status(outcome: Outcome, whose: str) -> int:
+    """The process's exit status. whose "guest": a guest that exited gives its own value, 0 only for 0."""
+    if whose == STATUS_OF_GUEST and isinstance(outcome, GuestExit):
+        return outcome.value & 0xFF or (ANY_OTHER if outcome.value else 0)
     return outcome.status
 
 
-def _tell_engine(machine: Machine) -> None:
-    from hyperport.engines import automatic
-
-    note(f"engine {machine.engine.name}: {automatic(machine.config.io, machine.config.abi)[1]}")
-
-
-def explain(outcome: Outcome) -> None:
+def explain(outcome: Outcome, status: int) -> None:
     """Say on stderr how the run ended; for a vCPU that died, with its registers."""
-    note(f"{outcome} (status {outcome.status})" if outcome.status else str(outcome))
+    tell = hint if isinstance(outcome, ORDINARY) else note
+    tell(f"{outcome} (status {status})" if status else str(outcome))
     if isinstance(outcome, TripleFault | HaltedForever | EngineAbort) and outcome.state is not None:
         print(outcome.state.describe(), file=sys.stderr)
 

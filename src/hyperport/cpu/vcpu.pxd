@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 
 cdef enum Register:         # by their number in encodings
     EAX = 0
@@ -23,7 +23,22 @@ cdef enum:
     VECTOR_GP = 13
     VECTOR_PF = 14
 
-cdef class GuestCpu:
+    MAX_HOOKS = 32          # bits of Vcpu.beyond
+
+cdef struct Place:          # where in guest code an access was made
+    uint32_t cs             # selector
+    uint32_t eip            # of the instruction, where exact
+    uint32_t cpl
+    bint exact              # else EIP may already be behind the instruction
+
+cdef class Vcpu:
+    cdef uint32_t beyond            # bit n: hooks[n] wants to know of every crossing; see io/crossing.pxd
+    cdef uint32_t why               # the Crossing at hand; 0 while guest code runs
+    cdef uintptr_t token            # the engine's own word for the place of the crossing at hand
+    cdef void *hooks[MAX_HOOKS]
+    cdef list hooked                # what keeps them alive
+
+    cdef void place(self, uintptr_t token, Place *place) noexcept nogil
     cdef uint32_t get(self, int register) noexcept nogil
     cdef void put(self, int register, uint32_t value) noexcept nogil
     cdef uint32_t instruction_pointer(self) noexcept nogil

@@ -7,11 +7,21 @@ towards the guest's handler with the registers as they are at that moment. So a 
 is done is done, what is not done can be restarted.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 
 
-cdef class GuestCpu:
+cdef class Vcpu:
     """Base of vCPUs; this one has no registers and no memory."""
+
+    def __cinit__(self):
+        self.hooked = []
+
+    cdef void place(self, uintptr_t token, Place *place) noexcept nogil:
+        """Where the guest made the access with this token. Only while that access is at hand. Does not fault."""
+        place.cs = 0
+        place.eip = self.instruction_pointer()
+        place.cpl = self.privilege()
+        place.exact = True
 
     cdef uint32_t get(self, int register) noexcept nogil:
         """A general register."""

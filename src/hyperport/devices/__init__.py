@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The chips, one file each. CHIPS names them all; the contract tests run over that table."""
+"""The chips, one file each. CHIPS and PARTS name them all; the contract tests run over these tables."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def _ide_channel(_attention: Attention, _clock: Clock) -> Any:
     return ide.IdeChannel(IrqLine(), hard_disk, atapi.AtapiCdrom(disk.MemoryDisk(80 * 2048, writable=False)))
 
 
-# Name of a chip -> a factory (attention, clock) that gives one with all other wires in the air.
+# Name of a chip with ports -> a factory (attention, clock) that gives one with all other wires in the air.
 CHIPS: dict[str, Factory] = {
-    "a20-gate": _chip("a20_gate", "A20Gate"),
     "debug-exit": _chip("debug_exit", "DebugExit", "attention"),
     "debugcon": _chip("debugcon", "Debugcon"),
+    "fpu-error": _chip("fpu_error", "FpuError"),
     "i8042": _chip("i8042", "I8042"),
     "parallel-port": _chip("parallel_port", "ParallelPort"),
     "ide": _ide_channel,
@@ -57,4 +57,9 @@ CHIPS: dict[str, Factory] = {
     "testdev": _chip("testdev", "TestDevice"),
     "uart16550": _chip("uart16550", "Uart16550"),
     "vga": _chip("vga", "Vga", "clock"),
+}
+
+# The same for parts that have a state and wires, but no ports.
+PARTS: dict[str, Factory] = {
+    "a20-gate": _chip("a20_gate", "A20Gate"),
 }

@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from hyperport.bus.device import PortDevice
-from hyperport.lines.irq import IrqLine
+from collections.abc import Mapping
+from typing import Any
 
-class A20Gate(PortDevice):
+from hyperport.lines.irq import IrqLine
+from hyperport.lines.listener import Listener
+
+class A20Gate(Listener):
+    name: str
     def __init__(self, out: IrqLine | None = None) -> None: ...
+    def read_back_by(self, controller: IrqLine, fast: IrqLine) -> None: ...
+    def reset(self) -> None: ...
+    def save(self) -> dict[str, Any]: ...
+    def load(self, record: Mapping[str, Any]) -> None: ...

@@ -1,51 +1,58 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""The gate of address line A20: open when the keyboard controller or port 92h says so (IBM PS/2, "wired or").
+"""The gate of address line A20: one latch that the keyboard controller and port 92h both set; who wrote last is obeyed.
 
-It starts open, as a PC's firmware leaves it, with the 8042's input high.
+An IBM PS/2 and Intel's chipsets join the two by OR: software that wants the gate closed has to close both. What software
+meets under QEMU and Bochs is one latch, and DOS memory managers try one switch alone: HIMEM gives a switch up if the gate
+does not follow it. With an OR that would be port 92h for ever, because power-on leaves the 8042's side open, as firmware
+does. See docs/decisions/0025-a20.md.
+
+Both switches read back what the gate does. So whoever wants another state than the one it reads writes a change.
 """
 
-from libc.stdint cimport uint8_t
-
-from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.listener cimport Listener
 
 from hyperport.bus.record import check_record
 
-cdef enum:
-    INPUT_8042 = 0x01       # input 0
-    INPUT_PORT92 = 0x02     # input 1
-    INPUTS = INPUT_8042 | INPUT_PORT92
-
-FIELDS = {"inputs": 2}
+FIELDS = {"is_open": 1}
 
 
-cdef class A20Gate(PortDevice):
-    """out: high while address line 20 works. It has no ports; it hears its inputs 0 and 1 by on_line."""
+cdef class A20Gate(Listener):
+    """out: high while address line 20 works. It has no ports; its inputs are wires from the switches, by on_line."""
 
     name = "a20-gate"
-    span = 1
 
-    cdef IrqLine out
-    cdef uint8_t inputs
+    cdef IrqLine out, controller, fast
+    cdef bint is_open
 
     def __init__(self, IrqLine out=None):
         self.out = IrqLine() if out is None else out
+        self.controller, self.fast = IrqLine(), IrqLine()
         self.reset()
 
+    def read_back_by(self, IrqLine controller not None, IrqLine fast not None):
+        """Wires back to the 8042 and to port 92h, which are at the gate's level from now on."""
+        self.controller, self.fast = controller, fast
+        self.switch(self.is_open)
+
     def reset(self):
-        self.inputs = INPUT_8042
-        self.out.drive(1)
+        """Open, as a PC's firmware leaves it."""
+        self.switch(True)
 
     cdef void on_line(self, int number, int level) noexcept nogil:
-        cdef uint8_t bit = <uint8_t> (1 << (number & 1))
-        self.inputs = self.inputs | bit if level else self.inputs & ~bit
-        self.out.drive(self.inputs)
+        if level != self.is_open:
+            self.switch(level)
+
+    cdef void switch(self, bint level) noexcept nogil:
+        self.is_open = level
+        self.out.drive(level)
+        self.controller.drive(level)
+        self.fast.drive(level)
 
     def save(self):
-        return {"inputs": self.inputs}
+        return {"is_open": int(self.is_open)}
 
     def load(self, record):
         check_record(self.name, record, FIELDS)
-        self.inputs = record["inputs"]
-        self.out.drive(self.inputs)
+        self.switch(record["is_open"])

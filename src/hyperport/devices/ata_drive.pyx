@@ -11,11 +11,13 @@ it cannot write or flush, with ABRT. A disk that may not be written answers writ
 for removable media (clause 8.37.6). The address registers then name the sector, the count how many were not done.
 
 A command is acknowledged when the host has the data; it survives a crash of the host after FLUSH CACHE, or at once
-with the write cache off. Power modes are remembered, and cost nothing: only SLEEP is deaf until a reset.
+with the write cache off. Power modes are remembered, and cost nothing: only SLEEP is deaf until a reset. docs/ide.md
+has the table of all commands.
 """
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from hyperport.host.disk cimport SECTOR, Disk
 from hyperport.devices.ide_drive cimport (
@@ -35,12 +37,13 @@ cdef enum:
 cdef enum Action:
     UNKNOWN
     REFUSE          # NOP: always aborted (clause 8.14)
-    READ
+    READ            # the first one with an address
     READ_MULTIPLE
     WRITE
     WRITE_MULTIPLE
     VERIFY
-    SEEK
+    SEEK            # the last one with an address
+    RECALIBRATE
     FLUSH
     SET_TRANSLATION
     SET_MULTIPLE
@@ -49,11 +52,14 @@ cdef enum Action:
     WAKE            # to the idle mode
     REST            # to the standby mode
     SLEEP
+    READ_BUFFER
+    WRITE_BUFFER
     POWER_MODE
+    LAST_ACTION = POWER_MODE
 
 COMMANDS = (  # code, action, takes a 48-bit address
     (0x00, REFUSE, 0),              # NOP
-    *((0x10 + i, SEEK, 0) for i in range(16)),  # RECALIBRATE, of ATA-3
+    *((0x10 + i, RECALIBRATE, 0) for i in range(16)),  # of ATA-3
     (0x20, READ, 0),                # READ SECTOR(S)
     (0x21, READ, 0),                # the same without retries, of ATA-3
     (0x24, READ, 1),                # READ SECTOR(S) EXT
@@ -74,9 +80,11 @@ COMMANDS = (  # code, action, takes a 48-bit address
     (0xE1, WAKE, 0),                # IDLE IMMEDIATE
     (0xE2, REST, 0),                # STANDBY
     (0xE3, WAKE, 0),                # IDLE
+    (0xE4, READ_BUFFER, 0),         # READ BUFFER
     (0xE5, POWER_MODE, 0),          # CHECK POWER MODE
     (0xE6, SLEEP, 0),               # SLEEP
     (0xE7, FLUSH, 0),               # FLUSH CACHE
+    (0xE8, WRITE_BUFFER, 0),        # WRITE BUFFER
     (0xEA, FLUSH, 1),               # FLUSH CACHE EXT
     (0xEC, IDENTIFY, 0),            # IDENTIFY DEVICE
     (0xEF, SET_FEATURES, 0),        # SET FEATURES
@@ -97,14 +105,9 @@ cdef enum Feature:                  # SET FEATURES (clause 8.46), in the feature
     LOOK_AHEAD_ON = 0xAA
     REVERT_SETTINGS = 0xCC
 
-cdef enum:
-    MODE_DEFAULT = 0x01             # transfer modes: 00h and 01h are PIO's own, 08h + n is PIO n with flow control
-    MODE_PIO = 0x08
-    MODE_PIO_LAST = 0x0C
-
 FIELDS = IdeDrive.fields | {
     "heads": 5, "track": 8, "multiple": 8, "write_cache": 1, "look_ahead": 1, "keep_settings": 1, "standby": 1,
-    "lba": 49, "left": 17, "block": 8,
+    "lba": 49, "left": 17, "block": 8, "running": 5, "wide": 1, "scratch": (8, SECTOR),
 }
 
 
@@ -129,6 +132,9 @@ cdef class AtaDrive(IdeDrive):
         self.lba = 0
         self.left = 0
         self.block = 1
+        self.running = UNKNOWN
+        self.wide = False
+        memset(self.scratch, 0, SECTOR)
 
     cdef void signature(self) noexcept nogil:
         IdeDrive.signature(self)
@@ -142,35 +148,19 @@ cdef class AtaDrive(IdeDrive):
     cdef void command(self, uint8_t code) noexcept nogil:
         if self.sleeping:
             return
-        self.interrupt = False
-        self.stop()
+        self.begin()
         self.left = 0
-        self.perform(actions[code], extends[code])
+        self.running = actions[code]
+        self.wide = extends[code]
+        self.perform(self.running)
 
-    cdef void perform(self, int action, bint extended) noexcept nogil:
+    cdef void perform(self, int action) noexcept nogil:
         """One row of COMMANDS."""
         if READ <= action <= SEEK:
+            self.access(action)
+        elif action == RECALIBRATE:
             self.standby = False
-            if not self.locate(extended):
-                return
-            if action in (READ_MULTIPLE, WRITE_MULTIPLE):
-                if self.multiple == 0:
-                    self.fail(ABRT)
-                    return
-                self.block = self.multiple
-            if action in (READ, READ_MULTIPLE):
-                self.fetch()
-            elif action in (WRITE, WRITE_MULTIPLE):
-                if self.disk.writable:
-                    self.want(DATA_OUT, min(self.block, self.left) * SECTOR)
-                else:
-                    self.answer_address(self.lba, self.left)
-                    self.fail(ABRT)
-            elif action == VERIFY:
-                self.verify()
-            else:
-                self.left = 0
-                self.done()
+            self.done()
         elif action == FLUSH:
             self.flush()
         elif action == SET_TRANSLATION:
@@ -181,49 +171,86 @@ cdef class AtaDrive(IdeDrive):
             else:
                 self.fail(ABRT)
         elif action == SET_MULTIPLE:
-            if (self.count & 0xFF) <= MOST and not (self.count & 0xFF) & ((self.count & 0xFF) - 1):
-                self.multiple = self.count & 0xFF
-                self.done()
-            else:
-                self.multiple = 0       # clause 8.48.6
-                self.fail(ABRT)
+            self.set_multiple()
         elif action == SET_FEATURES:
             self.set_features()
         elif action == IDENTIFY:
             self.identify()
-        elif action in (WAKE, REST):
-            self.standby = action == REST
-            if action == REST:
-                self.flush()
-            else:
-                self.done()
+        elif action == READ_BUFFER:
+            memcpy(self.buffer, self.scratch, SECTOR)
+            self.filled = SECTOR
+            self.offer(SECTOR)
+        elif action == WRITE_BUFFER:
+            self.want(DATA_OUT, SECTOR)
+        elif action == WAKE:
+            self.standby = False
+            self.done()
+        elif action == REST:
+            self.flush()
+            self.standby = not self.failed
         elif action == SLEEP:
             self.flush()
-            self.sleeping = True
+            self.sleeping = not self.failed
         elif action == POWER_MODE:
             self.count = (self.count & 0xFF00) | (STANDBY if self.standby else ACTIVE)
             self.done()
         else:
             self.fail(ABRT)
 
-    cdef bint locate(self, bint extended) noexcept nogil:
+    cdef void access(self, int action) noexcept nogil:
+        """The commands with an address."""
+        self.standby = False
+        if action in (READ_MULTIPLE, WRITE_MULTIPLE) and self.multiple == 0:
+            self.fail(ABRT)
+            return
+        if not self.locate(action):
+            return
+        if action in (READ_MULTIPLE, WRITE_MULTIPLE):
+            self.block = self.multiple
+        if action in (READ, READ_MULTIPLE):
+            self.fetch()
+        elif action in (WRITE, WRITE_MULTIPLE):
+            if self.disk.writable:
+                self.want(DATA_OUT, min(self.block, self.left) * SECTOR)
+            else:
+                self.answer_address(self.lba, self.left)
+                self.left = 0
+                self.fail(ABRT)
+        elif action == VERIFY:
+            self.verify()
+        else:
+            self.left = 0
+            self.done()
+
+    cdef void set_multiple(self) noexcept nogil:
+        cdef uint32_t count = self.count & 0xFF
+        if count <= MOST and not count & (count - 1):
+            self.multiple = count
+            self.done()
+        else:
+            self.multiple = 0       # clause 8.48.6
+            self.fail(ABRT)
+
+    cdef bint locate(self, int action) noexcept nogil:
         """Take address and count from the registers into lba and left; False if the command has failed by that."""
         cdef uint64_t first
         cdef uint64_t limit = self.disk.sectors
         cdef uint32_t cylinder, head, sector
         cdef uint32_t count
-        if extended:
+        if action == SEEK:
+            count = 1
+        elif self.wide:
             count = self.count if self.count else 65536
         else:
             count = self.count & 0xFF if self.count & 0xFF else 256
         if self.device & LBA:
             first = self.low & 0xFF | (self.mid & 0xFF) << 8 | (<uint64_t> (self.high & 0xFF)) << 16
-            if extended:
+            if self.wide:
                 first |= (<uint64_t> (self.low >> 8)) << 24 | (<uint64_t> (self.mid >> 8)) << 32 | \
                     (<uint64_t> (self.high >> 8)) << 40
             else:
                 first |= <uint64_t> (self.device & HEADS) << 24
-        elif extended:
+        elif self.wide:
             self.fail(ABRT)         # there are no long cylinders
             return False
         else:
@@ -253,7 +280,8 @@ cdef class AtaDrive(IdeDrive):
             self.low = <uint16_t> ((sector & 0xFF) | (sector >> 24 & 0xFF) << 8)
             self.mid = <uint16_t> ((sector >> 8 & 0xFF) | (sector >> 32 & 0xFF) << 8)
             self.high = <uint16_t> ((sector >> 16 & 0xFF) | (sector >> 40 & 0xFF) << 8)
-            self.device = <uint8_t> ((self.device & ~HEADS) | (sector >> 24 & HEADS))
+            if not self.wide:
+                self.device = <uint8_t> ((self.device & ~HEADS) | (sector >> 24 & HEADS))
         else:
             cylinder = sector // (self.heads * self.track)
             self.low = <uint16_t> (sector % self.track + 1)
@@ -305,7 +333,10 @@ cdef class AtaDrive(IdeDrive):
             self.flush()
 
     cdef void block_moved(self) noexcept nogil:
-        if self.phase == DATA_OUT:
+        if self.running == WRITE_BUFFER:
+            memcpy(self.scratch, self.buffer, SECTOR)
+            self.done()
+        elif self.phase == DATA_OUT:
             self.store()
         elif self.position < self.filled:
             self.offer(self.block * SECTOR)
@@ -338,7 +369,6 @@ cdef class AtaDrive(IdeDrive):
 
     cdef void set_features(self) noexcept nogil:
         cdef uint32_t feature = self.features & 0xFF
-        cdef uint32_t mode = self.count & 0xFF
         if feature in (CACHE_ON, CACHE_OFF):
             self.write_cache = feature == CACHE_ON
             if feature == CACHE_OFF:
@@ -348,7 +378,7 @@ cdef class AtaDrive(IdeDrive):
             self.look_ahead = feature == LOOK_AHEAD_ON
         elif feature in (KEEP_SETTINGS, REVERT_SETTINGS):
             self.keep_settings = feature == KEEP_SETTINGS
-        elif feature != TRANSFER_MODE or not (mode <= MODE_DEFAULT or MODE_PIO <= mode <= MODE_PIO_LAST):
+        elif feature != TRANSFER_MODE or not self.pio_mode():
             self.fail(ABRT)
             return
         self.done()
@@ -391,15 +421,15 @@ cdef class AtaDrive(IdeDrive):
         self.put_word(67, 120)              # their cycle, ns: without and with flow control
         self.put_word(68, 120)
         self.put_word(80, 0x007E)           # ATA-1 to ATA/ATAPI-6
-        self.put_word(82, 0x4068)           # NOP, look-ahead, write cache, power management
+        self.put_word(82, 0x7068)           # NOP, READ and WRITE BUFFER, look-ahead, write cache, power management
         self.put_word(83, 0x7400)           # FLUSH CACHE EXT, FLUSH CACHE, 48-bit addresses
         self.put_word(84, 0x4000)
-        self.put_word(85, 0x4008 | self.write_cache << 5 | self.look_ahead << 6)
+        self.put_word(85, 0x7008 | self.write_cache << 5 | self.look_ahead << 6)
         self.put_word(86, 0x3400)
         self.put_word(87, 0x4000)
         for i in range(4):
             self.put_word(100 + i, <uint32_t> (sectors >> (16 * i)) & 0xFFFF)
-        self.done()
+        self.put_checksum()
         self.block = 1
         self.filled = SECTOR
         self.offer(SECTOR)
@@ -409,7 +439,8 @@ cdef class AtaDrive(IdeDrive):
             "heads": self.heads, "track": self.track, "multiple": self.multiple,
             "write_cache": int(self.write_cache), "look_ahead": int(self.look_ahead),
             "keep_settings": int(self.keep_settings), "standby": int(self.standby),
-            "lba": self.lba, "left": self.left, "block": self.block,
+            "lba": self.lba, "left": self.left, "block": self.block, "running": self.running, "wide": int(self.wide),
+            "scratch": PyBytes_FromStringAndSize(<const char *> self.scratch, SECTOR),
         }
 
     def check(self, record):
@@ -420,12 +451,20 @@ cdef class AtaDrive(IdeDrive):
             raise StateError(f"{self.kind}: {heads} heads, {track} sectors a track, blocks of {multiple}: no such mode")
         if not 1 <= block <= MOST or left > 65536 or record["lba"] + left > self.disk.sectors:
             raise StateError(f"{self.kind}: sectors {record['lba']} and {left} more are not all on the disk")
+        out = SECTOR if record["running"] == WRITE_BUFFER else min(block, left) * SECTOR
+        if record["running"] > LAST_ACTION or len(record["scratch"]) != SECTOR:
+            raise StateError(f"{self.kind}: action {record['running']} is none of its own")
         if record["phase"] > DATA_OUT or record["filled"] % SECTOR or (
-                record["phase"] == DATA_OUT and record["filled"] != min(block, left) * SECTOR):
+                record["phase"] == DATA_OUT and not record["block_end"] == record["filled"] == out):
             raise StateError(f"{self.kind}: a block of {record['filled']} bytes fits no command")
 
     def load(self, record):
+        cdef bytes scratch
         IdeDrive.load(self, record)
+        scratch = bytes(record["scratch"])
+        memcpy(self.scratch, <const uint8_t *> scratch, SECTOR)
+        self.running = record["running"]
+        self.wide = record["wide"]
         self.heads = record["heads"]
         self.track = record["track"]
         self.multiple = record["multiple"]

@@ -3,83 +3,72 @@
 """A CD-ROM drive on an IDE channel: the PACKET command of ATA/ATAPI-6, and in it the commands of MMC-3 for data.
 
 A command comes in two steps. PACKET asks for the 12 bytes of the command packet, without INTRQ (IDENTIFY PACKET DEVICE
-says so in word 0). The packet is then performed: it ends at once, or offers its reply in DRQ blocks of at most as many
+says so in word 0). The packet is then performed: it ends at once, or moves its data in DRQ blocks of at most as many
 bytes as the host has put into the byte count registers with PACKET (ATA/ATAPI-6, clause 9.8). The interrupt reason, in
-the count register, says what is wanted: 1 the packet, 2 the host is to read, 3 the command has ended. Each block and
-the end have an INTRQ of their own.
+the count register, says what is wanted: 1 the packet, 2 the host is to read, 0 to write, 3 the command has ended. Each
+block and the end have an INTRQ of their own. A block that is not the last one is even; a limit of 0 is aborted.
 
-A packet that fails ends with ERR, its sense key in the error register, and the sense data kept for REQUEST SENSE. The
-first packet after a reset or a change of the disc fails with UNIT ATTENTION, but INQUIRY and REQUEST SENSE, as SPC-2,
-clause 5.6, wants. The disc is one data track, in blocks of 2,048 bytes.
+A packet that fails ends with ERR, its sense key in the error register, and the sense data kept for REQUEST SENSE until
+the next packet. The first packet after a reset or a change of the disc fails with UNIT ATTENTION, but for those of
+PACKETS that are ANY_TIME (SPC-2, clause 5.6; MMC-3, clauses 6.6 and 6.7). A new disc also is an event of the class
+"media", which waits for GET EVENT STATUS NOTIFICATION; a locked tray whose button is pressed is one, too.
+
+The disc is one data track in mode 1, in blocks of 2,048 bytes; READ CD makes the rest of each sector (cd_sector.pyx).
+What the drive says of itself and the disc: atapi_replies.pyx. docs/ide.md has the table of all commands.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from hyperport.host.disk cimport SECTOR
-from hyperport.devices.ide_drive cimport ABRT, BUFFER, DATA_OUT, PACKET_OUT, IdeDrive
+from hyperport.host.disk cimport SECTOR, Disk
+from hyperport.devices cimport atapi_replies as replies
+from hyperport.devices.atapi_replies cimport number_of, put_number
+from hyperport.devices.cd_sector cimport (
+    LEAD_IN, PART_BITS, PART_USER, USER_DATA, parts_size, put_sector)
+from hyperport.devices.ide_drive cimport ABRT, BUFFER, DATA_IN, DATA_OUT, PACKET_OUT, SECOND, IdeDrive
 
 from hyperport.errors import StateError
 
 cdef enum:
-    BLOCK = 2048
-    RATIO = BLOCK // SECTOR
-    MOST = BUFFER // BLOCK          # blocks in the buffer
-    LEAD_IN = 150                   # frames of two seconds before block 0, in times
+    RATIO = USER_DATA // SECTOR
 
-cdef enum Code:                     # ATA/ATAPI-6, clause 8
-    DEVICE_RESET = 0x08
-    READ_SECTORS = 0x20
-    PACKET = 0xA0
-    IDENTIFY_PACKET_DEVICE = 0xA1
-    STANDBY_IMMEDIATE = 0xE0
-    IDLE_IMMEDIATE = 0xE1
-    CHECK_POWER_MODE = 0xE5
-    SLEEP = 0xE6
-    IDENTIFY_DEVICE = 0xEC
-    SET_FEATURES = 0xEF
+COMMANDS = (
+    NOP, DEVICE_RESET, READ_SECTORS, PACKET, IDENTIFY_PACKET_DEVICE, STANDBY_IMMEDIATE, IDLE_IMMEDIATE,
+    CHECK_POWER_MODE, SLEEP, IDENTIFY_DEVICE, SET_FEATURES)
 
-cdef enum Reason:                   # interrupt reason, clause 7.12
-    TO_COMMAND = 0x01               # 1: the command packet, or the end; 0: data
-    TO_HOST = 0x02
+PACKETS = {
+    TEST_UNIT_READY: DISC,
+    REQUEST_SENSE: ANY_TIME,
+    INQUIRY: ANY_TIME,
+    START_STOP_UNIT: 0,
+    PREVENT_ALLOW: 0,
+    READ_CAPACITY: DISC,
+    READ_10: DISC,
+    SEEK_10: DISC,
+    READ_SUB_CHANNEL: DISC,
+    READ_TOC: DISC,
+    READ_HEADER: DISC,
+    GET_CONFIGURATION: ANY_TIME,
+    GET_EVENT_STATUS: ANY_TIME,
+    READ_DISC_INFORMATION: DISC,
+    READ_TRACK_INFORMATION: DISC,
+    MODE_SELECT_10: 0,
+    MODE_SENSE_10: 0,
+    READ_12: DISC,
+    READ_CD_MSF: DISC,
+    SET_CD_SPEED: 0,
+    MECHANISM_STATUS: 0,
+    READ_CD: DISC,
+}
 
-cdef enum:
-    DMA_OR_OVERLAP = 0x03           # PACKET: features that are not there
-    FEATURE_TRANSFER_MODE = 0x03    # SET FEATURES
-    MODE_PIO_LAST = 0x0C
-
-cdef enum Packet:                   # the first byte of a packet (MMC-3, clause 6; SPC-2, clause 7)
-    TEST_UNIT_READY = 0x00
-    REQUEST_SENSE = 0x03
-    INQUIRY = 0x12
-    START_STOP_UNIT = 0x1B
-    PREVENT_ALLOW = 0x1E
-    READ_CAPACITY = 0x25
-    READ_10 = 0x28
-    SEEK_10 = 0x2B
-    READ_TOC = 0x43
-    GET_CONFIGURATION = 0x46
-    GET_EVENT_STATUS = 0x4A
-    MODE_SENSE_10 = 0x5A
-    READ_12 = 0xA8
-
-cdef enum Sense:                    # key; additional code and qualifier follow as two bytes
-    NOT_READY = 2
-    MEDIUM_ERROR = 3
-    ILLEGAL_REQUEST = 5
-    UNIT_ATTENTION = 6
-    BAD_OPERATION = 0x20            # invalid command operation code
-    BAD_ADDRESS = 0x21              # logical block address out of range
-    BAD_FIELD = 0x24                # invalid field in the packet
-    NEW_MEDIUM = 0x28               # not ready to ready change
-    WAS_RESET = 0x29
-    UNREADABLE = 0x11
-    NO_MEDIUM = 0x3A
-    LOCKED = 0x53                   # with qualifier 2: removal is prevented
+cdef uint8_t needs[256]
+for _code, _need in PACKETS.items():
+    needs[<int> _code] = KNOWN | _need
 
 FIELDS = IdeDrive.fields | {
-    "packet": (8, PACKET_SIZE), "limit": 16, "odd": 1, "lba": 32, "left": 32,
-    "key": 4, "asc": 8, "ascq": 8, "attention": 8, "open_tray": 1, "locked": 1,
+    "packet": (8, PACKET_SIZE), "limit": 16, "odd": 1, "lba": 32, "left": 32, "parts": 8,
+    "key": 4, "asc": 8, "ascq": 8, "located": 1, "place": 32, "attention": 2, "media_event": 2, "power_event": 1,
+    "power": 2, "locked": 2, "open_tray": 1, "retries": 8, "speed": 16,
 }
 
 
@@ -90,7 +79,10 @@ cdef class AtapiCdrom(IdeDrive):
     fields = FIELDS
 
     cdef uint32_t blocks(self) noexcept nogil:
-        return <uint32_t> min(self.disk.sectors // RATIO, <unsigned long long> 0xFFFFFFFF)
+        return <uint32_t> min(self.disk.sectors // RATIO, <uint64_t> 0xFFFFFFFF)
+
+    cdef bint loaded(self) noexcept nogil:
+        return not self.open_tray and self.blocks() > 0
 
     cdef void power_on(self) noexcept nogil:
         memset(self.packet, 0, PACKET_SIZE)
@@ -98,8 +90,11 @@ cdef class AtapiCdrom(IdeDrive):
         self.odd = False
         self.lba = 0
         self.left = 0
-        self.key = self.asc = self.ascq = 0
+        self.parts = PART_USER
         self.open_tray = False
+        self.retries = replies.RETRIES
+        self.speed = replies.FULL_SPEED
+        self.attention = 0
 
     cdef void signature(self) noexcept nogil:
         IdeDrive.signature(self)
@@ -107,49 +102,97 @@ cdef class AtapiCdrom(IdeDrive):
         self.high = 0xEB
         self.ready = False
         self.left = 0
-        self.attention = WAS_RESET
-        self.locked = False
+        self.key = self.asc = self.ascq = 0
+        self.located = False
+        self.place = 0
+        self.attention |= AFTER_RESET
+        self.media_event = 0
+        self.power_event = False
+        self.power = POWER_ACTIVE
+        self.locked = 0
+
+    # Hands on the drive, while the guest does not run.
+
+    @property
+    def tray_is_open(self):
+        return self.open_tray
+
+    def press_button(self):
+        """Open the tray. False if the guest has locked it: then it is told of the wish."""
+        if self.locked and not self.open_tray:
+            self.media_event = EJECT_REQUEST
+            return False
+        if not self.open_tray:
+            self.media_event = DISC_REMOVED
+            self.open_tray = True
+        return True
+
+    def insert(self, Disk disk):
+        """Open the tray, lay in another disc or None, close it. False, and nothing done, if the guest has locked it.
+
+        The disc that was there stays open: whoever has opened it closes it.
+        """
+        if not self.press_button():
+            return False
+        self.disk = Disk() if disk is None else disk    # the base class has no sectors
+        self.lba = self.left = 0
+        self.open_tray = False
+        if self.loaded():
+            self.attention |= AFTER_CHANGE
+            self.media_event = NEW_DISC
+        return True
+
+    # Commands.
 
     cdef void command(self, uint8_t code) noexcept nogil:
-        if code == DEVICE_RESET:
+        cdef uint8_t selected = self.device & SECOND
+        if code == DEVICE_RESET:        # wakes it, too
             self.signature()
+            self.device = selected
             return
         if self.sleeping:
             return
-        self.interrupt = False
-        self.stop()
+        self.begin()
         self.left = 0
         if code == PACKET and not self.features & DMA_OR_OVERLAP:
-            self.failed = False
-            self.error = 0
             self.limit = (self.mid & 0xFF) | (self.high & 0xFF) << 8
             self.count = TO_COMMAND
             self.want(PACKET_OUT, PACKET_SIZE)
         elif code == IDENTIFY_PACKET_DEVICE:
             self.identify()
         elif code in (STANDBY_IMMEDIATE, IDLE_IMMEDIATE):
+            self.set_power(POWER_STANDBY if code == STANDBY_IMMEDIATE else POWER_IDLE)
             self.done()
         elif code == SLEEP:
             self.done()
             self.sleeping = True
         elif code == CHECK_POWER_MODE:
-            self.count = 0xFF       # active
+            self.count = RESTING if self.power == POWER_STANDBY else AWAKE
             self.done()
-        elif code == SET_FEATURES and (self.features & 0xFF) == FEATURE_TRANSFER_MODE and \
-                (self.count & 0xFF) <= MODE_PIO_LAST:
+        elif code == SET_FEATURES and (self.features & 0xFF) == FEATURE_TRANSFER_MODE and self.pio_mode():
             self.done()
         else:
-            if code in (IDENTIFY_DEVICE, READ_SECTORS):     # how a host tells the kinds apart (clause 8.15.5)
-                self.count = self.low = 1
-                self.mid = 0x14
-                self.high = 0xEB
+            if code in (IDENTIFY_DEVICE, READ_SECTORS):
+                self.show_kind()
             self.fail(ABRT)
+
+    cdef void show_kind(self) noexcept nogil:
+        """How a host tells the kinds apart (clause 9.12)."""
+        self.count = self.low = 1
+        self.mid = 0x14
+        self.high = 0xEB
+        self.device &= SECOND
 
     cdef void block_moved(self) noexcept nogil:
         if self.phase == PACKET_OUT:
             memcpy(self.packet, self.buffer, PACKET_SIZE)
             self.stop()
             self.perform()
+        elif self.phase == DATA_OUT:
+            if self.position < self.filled:
+                self.ask()
+            else:
+                self.take_modes()
         elif self.position < self.filled:
             self.pass_on()
         elif self.left:
@@ -161,74 +204,98 @@ cdef class AtapiCdrom(IdeDrive):
 
     cdef void perform(self) noexcept nogil:
         cdef uint8_t action = self.packet[0]
-        if self.attention and action not in (INQUIRY, REQUEST_SENSE):
-            self.sense(UNIT_ATTENTION, self.attention, 0)
-            self.attention = 0
-        elif self.open_tray and action in (TEST_UNIT_READY, READ_CAPACITY, READ_10, READ_12, SEEK_10, READ_TOC):
-            self.sense(NOT_READY, NO_MEDIUM, 2)
+        if action == REQUEST_SENSE:
+            self.request_sense()
+            return
+        self.key = self.asc = self.ascq = 0
+        self.located = False
+        if not needs[action]:
+            self.sense(ILLEGAL_REQUEST, BAD_OPERATION, 0)
+        elif self.attention and not needs[action] & ANY_TIME:
+            if self.attention & AFTER_RESET:
+                self.attention &= ~AFTER_RESET
+                self.sense(UNIT_ATTENTION, WAS_RESET, 0)
+            else:
+                self.attention = 0
+                self.sense(UNIT_ATTENTION, NEW_MEDIUM, 0)
+        elif needs[action] & DISC and not self.loaded():
+            self.no_disc()
         else:
+            memset(self.buffer, 0, replies.REPLY)
             self.answer(action)
 
     cdef void answer(self, uint8_t action) noexcept nogil:
-        memset(self.buffer, 0, 64)
+        """The row of PACKETS; the buffer begins with zeros."""
+        cdef const uint8_t *packet = self.packet
+        cdef uint8_t *to = self.buffer
+        cdef uint32_t allocated = number_of(packet, 7, 2)   # bytes that the host takes, in most packets
         if action == TEST_UNIT_READY:
             self.finished()
-        elif action == REQUEST_SENSE:
-            self.buffer[0] = 0x70       # current error, fixed format
-            self.buffer[2] = self.key
-            self.buffer[7] = 10         # bytes that follow
-            self.buffer[12] = self.asc
-            self.buffer[13] = self.ascq
-            self.reply(18, self.packet[4])
-            self.key = self.asc = self.ascq = 0
         elif action == INQUIRY:
-            if self.packet[1] & 0x01:   # vital product data
-                self.sense(ILLEGAL_REQUEST, BAD_FIELD, 0)
-                return
-            self.buffer[0] = 0x05       # CD-ROM
-            self.buffer[1] = 0x80       # removable
-            self.buffer[3] = 0x21       # ATAPI
-            self.buffer[4] = 31
-            memcpy(self.buffer + 8, b"HYPRPORT" b"CD-ROM          " b"1.0 ", 28)
-            self.reply(36, self.packet[4])
+            self.tell(replies.inquiry(to, packet), packet[4])
         elif action == START_STOP_UNIT:
             self.start_stop()
         elif action == PREVENT_ALLOW:
-            self.locked = self.packet[4] & 0x01
-            self.finished()
+            self.prevent_allow()
         elif action == READ_CAPACITY:
-            self.put_number(0, self.blocks() - 1, 4)
-            self.put_number(4, BLOCK, 4)
-            self.reply(8, 8)
+            put_number(to, self.blocks() - 1, 4)
+            put_number(to + 4, USER_DATA, 4)
+            self.tell(replies.REFUSED if number_of(packet, 2, 4) else 8, 8)
         elif action == READ_10:
-            self.read(self.number(2, 4), self.number(7, 2))
+            self.read(number_of(packet, 2, 4), allocated, PART_USER)
         elif action == READ_12:
-            self.read(self.number(2, 4), self.number(6, 4))
+            self.read(number_of(packet, 2, 4), number_of(packet, 6, 4), PART_USER)
         elif action == SEEK_10:
-            self.read(self.number(2, 4), 0)
+            self.read(number_of(packet, 2, 4), 0, PART_USER)
+        elif action in (READ_CD, READ_CD_MSF):
+            self.read_cd()
         elif action == READ_TOC:
-            self.table_of_contents()
+            self.tell(replies.table_of_contents(to, packet, self.blocks()), allocated)
+        elif action == READ_SUB_CHANNEL:
+            self.tell(replies.sub_channel(to, packet, self.lba), allocated)
+        elif action == READ_HEADER:
+            if number_of(packet, 2, 4) >= self.blocks():
+                self.sense(ILLEGAL_REQUEST, BAD_ADDRESS, 0)
+            else:
+                self.tell(replies.block_header(to, packet), allocated)
+        elif action == READ_DISC_INFORMATION:
+            self.tell(replies.disc_information(to), allocated)
+        elif action == READ_TRACK_INFORMATION:
+            self.tell(replies.track_information(to, packet, self.blocks()), allocated)
         elif action == GET_CONFIGURATION:
-            self.configuration()
+            self.tell(replies.configuration(to, packet, self.loaded()), allocated)
         elif action == GET_EVENT_STATUS:
             self.event_status()
-        elif action == MODE_SENSE_10:
-            self.mode_sense()
+        elif action == MECHANISM_STATUS:
+            self.tell(replies.mechanism_status(to, self.open_tray, self.lba), number_of(packet, 8, 2))
+        elif action == SET_CD_SPEED:
+            self.speed = <uint16_t> max(min(number_of(packet, 2, 2), <uint32_t> replies.FULL_SPEED),
+                                        <uint32_t> replies.SINGLE_SPEED)
+            self.finished()
+        elif action == MODE_SELECT_10:
+            self.mode_select()
+        elif packet[2] >> 6 == replies.SAVED:       # MODE SENSE (10)
+            self.sense(ILLEGAL_REQUEST, NOTHING_SAVED, 0)
         else:
-            self.sense(ILLEGAL_REQUEST, BAD_OPERATION, 0)
+            self.tell(replies.mode_sense(to, packet, self.open_tray, self.retries, self.locked != 0, self.speed),
+                      allocated)
 
-    cdef uint32_t number(self, int offset, int size) noexcept nogil:
-        """A big-endian number in the packet."""
-        cdef uint32_t value = 0
-        cdef int i
-        for i in range(size):
-            value = value << 8 | self.packet[offset + i]
-        return value
-
-    cdef void put_number(self, uint32_t at, uint32_t value, int size) noexcept nogil:
-        cdef int i
-        for i in range(size):
-            self.buffer[at + i] = <uint8_t> (value >> (8 * (size - 1 - i)))
+    cdef void request_sense(self) noexcept nogil:
+        """What the last packet failed of; if that has been told or was nothing, UNIT ATTENTION that waits."""
+        if self.key == 0 and self.attention:
+            self.key = UNIT_ATTENTION
+            self.asc = WAS_RESET if self.attention & AFTER_RESET else NEW_MEDIUM
+            self.attention &= ~(AFTER_RESET if self.attention & AFTER_RESET else AFTER_CHANGE)
+        memset(self.buffer, 0, replies.REPLY)
+        self.buffer[0] = 0xF0 if self.located else 0x70     # current error, fixed format; its place is valid
+        self.buffer[2] = self.key
+        put_number(self.buffer + 3, self.place if self.located else 0, 4)
+        self.buffer[7] = 10         # bytes that follow
+        self.buffer[12] = self.asc
+        self.buffer[13] = self.ascq
+        self.key = self.asc = self.ascq = 0
+        self.located = False
+        self.reply(18, self.packet[4])
 
     cdef void sense(self, uint8_t key, uint8_t asc, uint8_t ascq) noexcept nogil:
         """The packet has failed."""
@@ -237,11 +304,18 @@ cdef class AtapiCdrom(IdeDrive):
         self.count = TO_COMMAND | TO_HOST
         self.fail(<uint8_t> (key << 4 | ABRT))
 
+    cdef void no_disc(self) noexcept nogil:
+        self.sense(NOT_READY, NO_MEDIUM, TRAY_OPEN if self.open_tray else TRAY_CLOSED)
+
     cdef void finished(self) noexcept nogil:
         self.count = TO_COMMAND | TO_HOST
-        if self.packet[0] != REQUEST_SENSE:
-            self.key = self.asc = self.ascq = 0
         self.done()
+
+    cdef void tell(self, int size, uint32_t allocated) noexcept nogil:
+        if size == replies.REFUSED:
+            self.sense(ILLEGAL_REQUEST, BAD_FIELD, 0)
+        else:
+            self.reply(<uint32_t> size, allocated)
 
     cdef void reply(self, uint32_t size, uint32_t allocated) noexcept nogil:
         """size bytes are in the buffer; the host takes at most allocated."""
@@ -254,145 +328,212 @@ cdef class AtapiCdrom(IdeDrive):
         self.filled = size + self.odd
         self.pass_on()
 
-    cdef void pass_on(self) noexcept nogil:
-        """The next block of what is in the buffer."""
-        cdef uint32_t most = self.limit & 0xFFFE
-        cdef uint32_t start = self.position
-        if most == 0:
+    cdef uint32_t block_size(self) noexcept nogil:
+        """Bytes of the next DRQ block, with its padding; 0: the host's limit allows none, and the packet has failed."""
+        cdef uint32_t most = min(self.limit, <uint32_t> MOST_COUNT)
+        cdef uint32_t left = self.filled - self.position
+        if most and left - self.odd <= most:
+            return left
+        if most < 2:
             self.left = 0
             self.count = TO_COMMAND | TO_HOST
             self.fail(ABRT)
+            return 0
+        return most & MOST_COUNT
+
+    cdef void pass_on(self) noexcept nogil:
+        """The next block of what is in the buffer."""
+        cdef uint32_t start = self.position
+        cdef uint32_t size = self.block_size()
+        if size == 0:
             return
-        self.failed = False
-        self.error = 0
         self.count = TO_HOST
-        self.offer(most)
+        self.offer(size)
         self.set_byte_count(self.block_end - start - (self.odd and self.block_end == self.filled))
+
+    cdef void ask(self) noexcept nogil:
+        """The host is to write the next block into the buffer."""
+        cdef uint32_t start = self.position
+        cdef uint32_t size = self.block_size()
+        if size == 0:
+            return
+        self.count = 0
+        self.phase = DATA_OUT
+        self.block_end = start + size
+        self.set_byte_count(size - (self.odd and self.block_end == self.filled))
+        self.interrupt = True
 
     cdef void set_byte_count(self, uint32_t bytes) noexcept nogil:
         self.mid = bytes & 0xFF
         self.high = <uint16_t> (bytes >> 8 & 0xFF)
 
-    cdef void read(self, uint32_t first, uint32_t count) noexcept nogil:
+    # Reading.
+
+    cdef void read(self, uint32_t first, uint32_t count, uint8_t parts) noexcept nogil:
         if first >= self.blocks() or count > self.blocks() - first:
             self.sense(ILLEGAL_REQUEST, BAD_ADDRESS, 0)
-        elif count == 0:
+            return
+        self.set_power(POWER_ACTIVE)
+        self.lba = first
+        if count == 0 or parts_size(parts) == 0:
             self.finished()
+            return
+        self.left = count
+        self.parts = parts
+        self.odd = False
+        self.fetch()
+
+    cdef void read_cd(self) noexcept nogil:
+        """READ CD and READ CD MSF: any run of a sector's parts, but neither C2 errors nor sub-channels."""
+        cdef const uint8_t *packet = self.packet
+        cdef uint8_t kind = packet[1] >> 2 & 0x07       # of sector that the host expects; 0: any, 2: mode 1
+        cdef uint8_t parts = packet[9] & PART_BITS
+        cdef uint32_t first = number_of(packet, 2, 4)
+        cdef uint32_t count = number_of(packet, 6, 3)
+        if parts_size(parts) < 0 or packet[9] & 0x06 or packet[10] & 0x07 or packet[1] & 0x01:
+            self.sense(ILLEGAL_REQUEST, BAD_FIELD, 0)
+            return
+        if packet[0] == READ_CD_MSF:                    # from a time to before another
+            first = (packet[3] * 60 + packet[4]) * 75 + packet[5]
+            count = (packet[6] * 60 + packet[7]) * 75 + packet[8]
+            if packet[4] >= 60 or packet[5] >= 75 or packet[7] >= 60 or packet[8] >= 75 or first > count:
+                self.sense(ILLEGAL_REQUEST, BAD_FIELD, 0)
+                return
+            count -= first
+            if first < <uint32_t> LEAD_IN:
+                self.sense(ILLEGAL_REQUEST, BAD_ADDRESS, 0)
+                return
+            first -= LEAD_IN
+        if kind not in (0, 2):
+            self.sense(ILLEGAL_REQUEST, BAD_MODE, 0)
         else:
-            self.lba = first
-            self.left = count
-            self.odd = False
-            self.fetch()
+            self.read(first, count, parts)
+
+    cdef int read_block(self, uint8_t *to) noexcept nogil:
+        """The wanted parts of the next block: 0 or an errno."""
+        cdef uint8_t user[USER_DATA]
+        cdef int error = self.disk.read(<uint64_t> self.lba * RATIO, RATIO, user)
+        if error == 0:
+            put_sector(self.parts, self.lba, user, to)
+        return error
 
     cdef void fetch(self) noexcept nogil:
         """Fill the buffer with the next blocks of the disc."""
-        cdef uint32_t count = min(self.left, <uint32_t> MOST)
+        cdef uint32_t size = <uint32_t> parts_size(self.parts)
+        cdef uint32_t count = min(self.left, <uint32_t> min(BUFFER // size, <uint32_t> BUFFER // USER_DATA))
         cdef uint32_t good = 0
-        if self.disk.read(<unsigned long long> self.lba * RATIO, count * RATIO, self.buffer):
-            while good < count and self.disk.read((<unsigned long long> self.lba + good) * RATIO, RATIO,
-                                                  self.buffer + good * BLOCK) == 0:
-                good += 1
-            if good == 0:
-                self.sense(MEDIUM_ERROR, UNREADABLE, 0)
-                return
-            count = good
-        self.lba += count
-        self.left -= count
+        if not self.loaded():
+            self.no_disc()
+            return
+        if self.parts == PART_USER and self.disk.read(<uint64_t> self.lba * RATIO, count * RATIO, self.buffer) == 0:
+            good = count
+            self.lba += count
+        while good < count and self.read_block(self.buffer + good * size) == 0:
+            good += 1
+            self.lba += 1
+        if good == 0:
+            self.located = True
+            self.place = self.lba
+            self.sense(MEDIUM_ERROR, UNREADABLE, 0)
+            return
+        self.left -= good
         self.position = 0
-        self.filled = count * BLOCK
+        self.filled = good * size
         self.pass_on()
 
+    # The tray, events and power.
+
     cdef void start_stop(self) noexcept nogil:
+        cdef uint8_t condition = self.packet[4] >> 4
         cdef bint load_or_eject = self.packet[4] & 0x02
         cdef bint start = self.packet[4] & 0x01
+        if condition:                               # then the other bits are not looked at
+            if condition not in (POWER_ACTIVE, POWER_IDLE, POWER_STANDBY, POWER_SLEEP):
+                self.sense(ILLEGAL_REQUEST, BAD_FIELD, 0)
+                return
+            if condition != POWER_SLEEP:
+                self.set_power(condition)
+            self.finished()
+            self.sleeping = condition == POWER_SLEEP
+            return
         if load_or_eject and not start:
             if self.locked:
                 self.sense(ILLEGAL_REQUEST, LOCKED, 2)
                 return
+            if not self.open_tray:
+                self.media_event = DISC_REMOVED
             self.open_tray = True
         elif load_or_eject and self.open_tray:
             self.open_tray = False
-            self.attention = NEW_MEDIUM
+            if self.loaded():
+                self.attention |= AFTER_CHANGE
+                self.media_event = NEW_DISC
         self.finished()
 
-    cdef void table_of_contents(self) noexcept nogil:
-        cdef bint time = self.packet[1] & 0x02
-        cdef uint32_t form = self.packet[2] & 0x0F if self.packet[2] & 0x0F else self.packet[9] >> 6
-        cdef uint32_t size = 4
-        self.buffer[2] = self.buffer[3] = 1     # first and last track, or session
-        if form == 1:
-            self.toc_entry(size, 1, 0, time)
-            size += 8
-        elif form == 0 and (self.packet[6] <= 1 or self.packet[6] == 0xAA):
-            if self.packet[6] <= 1:
-                self.toc_entry(size, 1, 0, time)
-                size += 8
-            self.toc_entry(size, 0xAA, self.blocks(), time)     # the lead-out
-            size += 8
+    cdef void set_power(self, uint8_t state) noexcept nogil:
+        self.power_event = self.power_event or self.power != state
+        self.power = state
+
+    cdef void prevent_allow(self) noexcept nogil:
+        cdef uint8_t which = PERSISTENT if self.packet[4] & 0x02 else PREVENTED
+        if self.packet[4] & 0x01:
+            self.locked |= which
         else:
-            self.sense(ILLEGAL_REQUEST, BAD_FIELD, 0)
-            return
-        self.put_number(0, size - 2, 2)
-        self.reply(size, self.number(7, 2))
-
-    cdef void toc_entry(self, uint32_t at, uint8_t track, uint32_t block, bint time) noexcept nogil:
-        cdef unsigned long long frames = <unsigned long long> block + LEAD_IN
-        self.buffer[at + 1] = 0x14              # position, data track
-        self.buffer[at + 2] = track
-        if time:
-            block = <uint32_t> (min(frames // 75 // 60, <unsigned long long> 255) << 16 | frames // 75 % 60 << 8
-                                | frames % 75)
-        self.put_number(at + 4, block, 4)
-
-    cdef void configuration(self) noexcept nogil:
-        """GET CONFIGURATION: the profile CD-ROM, and the list of profiles as the only feature."""
-        cdef uint32_t size = 8
-        self.put_number(6, 0 if self.open_tray else 0x0008, 2)
-        if self.number(2, 2) == 0:
-            self.put_number(8, 0x00000304, 4)   # feature 0, persistent and current, 4 bytes follow
-            self.put_number(12, 0x00080000 | (not self.open_tray) << 8, 4)
-            size = 16
-        self.put_number(0, size - 4, 4)
-        self.reply(size, self.number(7, 2))
+            self.locked &= ~which
+        self.finished()
 
     cdef void event_status(self) noexcept nogil:
-        """GET EVENT STATUS NOTIFICATION: there is news of the medium only, and it comes as UNIT ATTENTION as well."""
+        """GET EVENT STATUS NOTIFICATION: the most urgent event of the wanted classes, or that the first has none."""
+        cdef uint8_t wanted = self.packet[4] & CLASSES
+        cdef uint32_t allocated = number_of(self.packet, 7, 2)
+        cdef uint8_t *event = self.buffer + 4
+        cdef int told = 0
         if not self.packet[1] & 0x01:           # only polled
             self.sense(ILLEGAL_REQUEST, BAD_FIELD, 0)
             return
-        self.buffer[3] = 0x10                   # the media class is supported
-        if self.packet[4] & 0x10:
-            self.put_number(0, 6, 2)
-            self.buffer[2] = 0x04               # media
-            self.buffer[5] = 0x01 if self.open_tray else 0x02
-            self.reply(8, self.number(7, 2))
+        if self.power_event and wanted & 1 << POWER:
+            told = POWER
+        elif self.media_event and wanted & 1 << MEDIA:
+            told = MEDIA
         else:
-            self.put_number(0, 2, 2)
-            self.buffer[2] = 0x80               # no event of the classes that were asked for
-            self.reply(4, self.number(7, 2))
+            while wanted and not wanted & 1 << told:
+                told += 1
+        if told == POWER:
+            event[0] = POWER_CHANGED if self.power_event else 0
+            event[1] = self.power
+        elif told == MEDIA:
+            event[0] = self.media_event
+            event[1] = self.open_tray | (self.disk.sectors > 0 and not self.open_tray) << 1
+        if allocated > 4:                       # what the host does not take has not been told
+            self.power_event = self.power_event and told != POWER
+            self.media_event = 0 if told == MEDIA else self.media_event
+        self.buffer[1] = 6 if told else 2       # bytes that follow
+        self.buffer[2] = told if told else 0x80     # 80h: none of the wanted classes is there
+        self.buffer[3] = CLASSES
+        self.reply(8 if told else 4, allocated)
 
-    cdef void mode_sense(self) noexcept nogil:
-        cdef uint8_t page = self.packet[2] & 0x3F
-        cdef uint32_t size = 8
-        if page not in (0x01, 0x2A, 0x3F) or self.packet[2] >> 6 == 3:      # 3: saved values
+    # MODE SELECT.
+
+    cdef void mode_select(self) noexcept nogil:
+        cdef uint32_t size = number_of(self.packet, 7, 2)
+        if not self.packet[1] & 0x10 or self.packet[1] & 0x01:      # pages as of SPC-2; nothing can be saved
             self.sense(ILLEGAL_REQUEST, BAD_FIELD, 0)
-            return
-        if page != 0x2A:                        # read error recovery
-            self.buffer[size] = 0x01
-            self.buffer[size + 1] = 6
-            self.buffer[size + 3] = 5           # retries
-            size += 8
-        if page != 0x01:                        # capabilities and mechanical status
-            self.buffer[size] = 0x2A
-            self.buffer[size + 1] = 18
-            self.buffer[size + 6] = 0x29 | self.locked << 1     # tray, ejects, locks
-            self.put_number(size + 8, 706, 2)   # kB/s: 4 times
-            self.put_number(size + 12, BUFFER // 1024, 2)
-            self.put_number(size + 14, 706, 2)
-            size += 20
-        self.put_number(0, size - 2, 2)
-        self.buffer[2] = 0x70 if self.open_tray else 0x01       # medium type: 120 mm, data
-        self.reply(size, self.number(7, 2))
+        elif size == 0:
+            self.finished()
+        else:
+            self.position = 0
+            self.odd = size & 1
+            self.filled = size + self.odd
+            self.ask()
+
+    cdef void take_modes(self) noexcept nogil:
+        """The parameter list is in the buffer."""
+        cdef int got = replies.modes_of(self.buffer, self.filled - self.odd, self.retries, self.locked != 0, self.speed)
+        if got < 0:
+            self.sense(ILLEGAL_REQUEST, <uint8_t> (-got), 0)
+        else:
+            self.retries = <uint8_t> got
+            self.finished()
 
     cdef void identify(self) noexcept nogil:
         """The words of IDENTIFY PACKET DEVICE (ATA/ATAPI-6, clause 8.16)."""
@@ -408,12 +549,12 @@ cdef class AtapiCdrom(IdeDrive):
         self.put_word(67, 120)
         self.put_word(68, 120)
         self.put_word(80, 0x0078)           # ATA/ATAPI-3 to 6
-        self.put_word(82, 0x4210)           # NOP, DEVICE RESET, PACKET
+        self.put_word(82, 0x4218)           # NOP, DEVICE RESET, PACKET, power management
         self.put_word(83, 0x4000)
         self.put_word(84, 0x4000)
-        self.put_word(85, 0x4210)
+        self.put_word(85, 0x4218)
         self.put_word(87, 0x4000)
-        self.done()
+        self.put_checksum()
         memset(self.packet, 0, PACKET_SIZE)
         self.odd = False
         self.filled = SECTOR
@@ -422,16 +563,24 @@ cdef class AtapiCdrom(IdeDrive):
     def save(self):
         return IdeDrive.save(self) | {
             "packet": [self.packet[i] for i in range(PACKET_SIZE)], "limit": self.limit, "odd": int(self.odd),
-            "lba": self.lba, "left": self.left, "key": self.key, "asc": self.asc, "ascq": self.ascq,
-            "attention": self.attention, "open_tray": int(self.open_tray), "locked": int(self.locked),
+            "lba": self.lba, "left": self.left, "parts": self.parts,
+            "key": self.key, "asc": self.asc, "ascq": self.ascq, "located": int(self.located), "place": self.place,
+            "attention": self.attention, "media_event": self.media_event, "power_event": int(self.power_event),
+            "power": self.power, "locked": self.locked, "open_tray": int(self.open_tray),
+            "retries": self.retries, "speed": self.speed,
         }
 
     def check(self, record):
         IdeDrive.check(self, record)
+        phase, filled, end = (record[field] for field in ("phase", "filled", "block_end"))
         if record["lba"] + record["left"] > self.blocks() or len(record["packet"]) != PACKET_SIZE:
             raise StateError(f"{self.kind}: blocks {record['lba']} and {record['left']} more are not all on the disc")
-        if record["phase"] == DATA_OUT or (record["phase"] == PACKET_OUT and record["filled"] != PACKET_SIZE):
-            raise StateError(f"{self.kind}: a block of {record['filled']} bytes fits no command")
+        if (record["parts"] & ~PART_BITS) or parts_size(record["parts"]) <= 0 or record["power"] == 0:
+            raise StateError(f"{self.kind}: parts {record['parts']:#x} or power {record['power']} cannot be")
+        if (phase == DATA_OUT and record["packet"][0] != MODE_SELECT_10) or (
+                phase == PACKET_OUT and not filled == end == PACKET_SIZE) or (phase == DATA_IN and record["left"]
+                and filled % parts_size(record["parts"])):
+            raise StateError(f"{self.kind}: a block of {filled} bytes fits no command")
 
     def load(self, record):
         IdeDrive.load(self, record)
@@ -441,9 +590,17 @@ cdef class AtapiCdrom(IdeDrive):
         self.odd = record["odd"]
         self.lba = record["lba"]
         self.left = record["left"]
+        self.parts = record["parts"]
         self.key = record["key"]
         self.asc = record["asc"]
         self.ascq = record["ascq"]
+        self.located = record["located"]
+        self.place = record["place"]
         self.attention = record["attention"]
-        self.open_tray = record["open_tray"]
+        self.media_event = record["media_event"]
+        self.power_event = record["power_event"]
+        self.power = record["power"]
         self.locked = record["locked"]
+        self.open_tray = record["open_tray"]
+        self.retries = record["retries"]
+        self.speed = record["speed"]

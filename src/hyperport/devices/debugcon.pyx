@@ -9,6 +9,7 @@ a guest knows that it is there (Bochs user manual, port_e9_hack).
 from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.host.char cimport CharBackend
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
 
 cdef enum:
@@ -20,12 +21,14 @@ cdef class Debugcon(PortDevice):
 
     name = "debugcon"
     span = 1
-    postable = (0,)
 
     cdef CharBackend backend
 
     def __init__(self, CharBackend backend=None):
         self.backend = CharBackend() if backend is None else backend
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        return postable(1)
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         return PRESENT
@@ -34,7 +37,4 @@ cdef class Debugcon(PortDevice):
         self.backend.put(<uint8_t> value)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
-        if size == 1:
-            self.backend.put_block(data, count)
-        else:
-            PortDevice.io_write_block(self, offset, size, count, data)
+        self.backend.put_block(data, count)

@@ -17,8 +17,10 @@ missed packets), and nothing is received until the guest has moved BNRY (7.0 tel
 
 A paced backend's frames wait for room instead, and come 50 us after the guest has moved BNRY: Linux empties the ring and
 then clears PRX, also for packets that it has not seen. So PRX is set again if it is clear while the ring is full and a frame
-waits; on a real cable an overflow would tell the guest. And a paced cable has a speed, 100 Mbit/s after the first 8 long
-frames: faster ones keep Linux in its interrupt handler, where it drops what it has no time for.
+waits; on a real cable an overflow would tell the guest. And a cable has a speed, since faster frames keep Linux in its
+interrupt handler, where it drops what it has no time for: a paced one 100 Mbit/s after the first 8 long frames, an unpaced
+one Ethernet's 10 Mbit/s with preamble and gap, after the first 4. On that a guest that reads loses nothing; one that stays
+away for 4 long frames more overflows, as a real one does.
 
 Transmission (8.0) takes no time and meets no collisions. To a busy host a frame is offered every 500 us with TXP still
 set; after 32 ms it is given up (ABT). In loopback no frame leaves or arrives; what came round is seen in RSR and the FIFO.
@@ -41,8 +43,9 @@ from hyperport.errors import StateError
 cdef uint64_t NEVER = <uint64_t> -1
 cdef uint64_t RETRY_NS = 500_000
 cdef uint64_t ARRIVAL_NS = 50_000       # about what the shortest frame takes on the cable
-cdef uint64_t OCTET_NS = 80             # a paced cable has 100 Mbit/s: ten times what the chip knows
-cdef uint64_t BURST_NS = 1_000_000      # what may come at once on it, counted in its time
+cdef uint64_t[2] OCTET_NS = [800, 80]   # unpaced, paced: the chip's own 10 Mbit/s, and ten times that
+cdef uint64_t[2] BURST_NS = [4_000_000, 1_000_000]      # what may come at once, counted in the cable's time
+cdef uint64_t[2] AROUND = [24, 0]       # octets before, between and after frames: preamble, gap, FCS (IEEE 802.3, 4.4)
 cdef uint8_t[4] LOOPBACK_TSR = [0, TSR_PTX | TSR_CRS | TSR_CDH, TSR_PTX | TSR_CDH, TSR_PTX]    # by mode (AN-937, 6.1)
 
 CHIP_FIELDS = {
@@ -419,6 +422,7 @@ cdef class Dp8390(PortDevice):
         """Take frames from the backend, unless they have to wait; then the interrupt line is right."""
         cdef Frame *frame
         cdef uint64_t now
+        cdef int paced = self.backend.paced
         if self.arrival.deadline == NEVER and self.backend.front() != NULL:
             self.held = False
             now = self.clock.now()
@@ -427,14 +431,13 @@ cdef class Dp8390(PortDevice):
                 frame = self.backend.front()
                 if frame == NULL:
                     break
-                if self.cable_free > now + BURST_NS:
-                    self.arrival.arm(self.cable_free - BURST_NS)
+                if self.cable_free > now + BURST_NS[paced]:
+                    self.arrival.arm(self.cable_free - BURST_NS[paced])
                     break
                 if not self.hear(frame):
                     self.held = True
                     break
-                if self.backend.paced:
-                    self.cable_free += OCTET_NS * frame.length
+                self.cable_free += OCTET_NS[paced] * (max(frame.length, <uint32_t> SHORTEST) + AROUND[paced])
                 self.backend.pop()
             if self.held and not self.isr & ISR_PRX:
                 self.resume()

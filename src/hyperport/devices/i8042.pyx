@@ -10,6 +10,11 @@ controller's own answer, then from the keyboard if its clock is not held; betwee
 each byte has its edge. What the host types comes last, byte by byte as the guest takes them, and not before the
 cable could have carried it: a driver that empties the buffer before it begins finds it empty. Power-on here is what
 a PC's firmware leaves: keyboard on, translation to set 1 on, IRQ1 on, A20 on, self-test passed.
+
+A20 is one gate with two switches (a20_gate.pyx), so its bit of the output port follows port 92h too, by input 0.
+
+Not modelled: a device on the second port, which is answered for as one that times out; the password (its bytes are taken,
+none is kept); the key lock; polling of the input port (C1h, C2h); a keyboard whose transmission fails (parity, time-out).
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -46,6 +51,7 @@ cdef enum:
     READ_RAM = 0x20     # to 3Fh
     WRITE_RAM = 0x60    # to 7Fh; data byte follows
     PASSWORD_TEST = 0xA4
+    LOAD_PASSWORD = 0xA5    # data bytes follow, up to one of 0
     DISABLE_AUX = 0xA7
     ENABLE_AUX = 0xA8
     TEST_AUX = 0xA9
@@ -85,7 +91,8 @@ FIELDS = {
 
 
 cdef inline bint takes_data(uint8_t command) noexcept nogil:
-    return WRITE_RAM <= command < WRITE_RAM + RAM_SIZE or WRITE_OUTPUT_PORT <= command <= WRITE_AUX
+    return (WRITE_RAM <= command < WRITE_RAM + RAM_SIZE or WRITE_OUTPUT_PORT <= command <= WRITE_AUX
+            or command == LOAD_PASSWORD)
 
 
 cdef class I8042(PortDevice):
@@ -160,7 +167,8 @@ cdef class I8042(PortDevice):
             self.status &= ~LAST_COMMAND
             if self.awaiting:
                 self.command_data(self.awaiting, byte)
-                self.awaiting = 0
+                if self.awaiting != LOAD_PASSWORD or not byte:
+                    self.awaiting = 0
             else:
                 self.ram[0] &= ~KEYBOARD_OFF
                 self.keyboard.receive(byte)
@@ -205,6 +213,8 @@ cdef class I8042(PortDevice):
         if command < WRITE_RAM + RAM_SIZE:
             self.ram[command - WRITE_RAM] = byte
             self.status = self.status & ~SYSTEM | self.ram[0] & SYSTEM
+        elif command == LOAD_PASSWORD:
+            pass
         elif command == WRITE_OUTPUT_PORT:
             self.drive_port(byte)
         elif command == WRITE_KEYBOARD_BUFFER:
@@ -245,13 +255,17 @@ cdef class I8042(PortDevice):
 
     cdef bint take_typed(self) noexcept nogil:
         """Give the keyboard one byte of what the host has typed; False if there is none, or not yet."""
-        if not self.keyboard.scanning or not self.typed.waiting():
+        if not self.keyboard.scans() or not self.typed.waiting():
             return False
         if self.clock.now() < self.cable_free:
             self.cable.arm(self.cable_free)
             return False
         self.keyboard.enqueue(<uint8_t> self.typed.get())
         return True
+
+    cdef void on_line(self, int number, int level) noexcept nogil:
+        """Input 0 is the state of the A20 gate."""
+        self.drive_port(self.output_port | PORT_A20 if level else self.output_port & ~PORT_A20)
 
     cdef void on_input(self) noexcept nogil:
         self.fill()

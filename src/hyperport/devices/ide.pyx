@@ -31,7 +31,6 @@ from hyperport.errors import StateError
 
 cdef enum:
     CONTROL = 8             # write: device control; read: alternate status, which leaves INTRQ alone
-    REGISTERS = 9
     FLOATING = 0x7F
     CHUNK = 16384           # elements that are moved at once
     EXECUTE_DEVICE_DIAGNOSTIC = 0x90
@@ -50,7 +49,7 @@ cdef class IdeChannel(PortDevice):
 
     name = "ide"
     span = 9
-    widths = (1, 2, 4)
+    widths_at = {DATA: (1, 2, 4)}   # the data port's; registers are bytes
 
     cdef IrqLine irq
     cdef readonly tuple drives
@@ -75,28 +74,16 @@ cdef class IdeChannel(PortDevice):
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         cdef uint32_t value = 0xFFFFFFFF
-        cdef uint32_t low
-        if offset == DATA:
-            self.move_in(<uint8_t *> &value, size, 1)
-            return value
-        if size == 1:
+        if offset != DATA:
             return self.read_register(offset)
-        size >>= 1
-        low = self.io_read(offset, size) & ((<uint32_t> 1 << (8 * size)) - 1)
-        if offset + size < <uint32_t> REGISTERS:
-            value = self.io_read(offset + size, size)
-        return low | value << (8 * size)
+        self.move_in(<uint8_t *> &value, size, 1)
+        return value
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         if offset == DATA:
             self.move_out(<const uint8_t *> &value, size, 1)
-        elif size == 1:
-            self.write_register(offset, <uint8_t> value)
         else:
-            size >>= 1
-            self.io_write(offset, size, value & ((<uint32_t> 1 << (8 * size)) - 1))
-            if offset + size < <uint32_t> REGISTERS:
-                self.io_write(offset + size, size, value >> (8 * size))
+            self.write_register(offset, <uint8_t> value)
 
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
         if offset == DATA:
@@ -179,10 +166,10 @@ cdef class IdeChannel(PortDevice):
     cdef void write_command(self, uint8_t code) noexcept nogil:
         cdef void *place = self.places[self.chosen]
         if code == EXECUTE_DEVICE_DIAGNOSTIC:   # both perform it, and device 0 answers (clause 8.9)
-            self.show_signatures()
+            self.show_signatures(False)
             place = self.places[0] if self.places[0] != NULL else self.places[1]
             if place != NULL:
-                (<IdeDrive> place).interrupt = True
+                (<IdeDrive> place).interrupt = not (<IdeDrive> place).sleeping
         elif place != NULL:
             (<IdeDrive> place).command(code)
         self.drive_line()
@@ -197,13 +184,14 @@ cdef class IdeChannel(PortDevice):
                     (<IdeDrive> self.places[i]).stop()
                     (<IdeDrive> self.places[i]).interrupt = False
         elif before & SRST and not self.control & SRST:
-            self.show_signatures()
+            self.show_signatures(True)
         self.drive_line()
 
-    cdef void show_signatures(self) noexcept nogil:
+    cdef void show_signatures(self, bint wake) noexcept nogil:
+        """A drive that sleeps hears a reset, but no command."""
         cdef int i
         for i in range(2):
-            if self.places[i] != NULL:
+            if self.places[i] != NULL and (wake or not (<IdeDrive> self.places[i]).sleeping):
                 (<IdeDrive> self.places[i]).signature()
         self.chosen = 0
 

@@ -42,7 +42,7 @@ cdef enum Phase:
     PACKET_OUT = 3      # the host writes a command packet
 
 cdef class IdeDrive:
-    cdef readonly Disk disk
+    cdef readonly Disk disk          # of a CD-ROM drive: the disc that is in it
     cdef uint8_t error
     cdef uint8_t device
     cdef uint16_t features, count, low, mid, high   # the value written last, and above it the one before
@@ -55,6 +55,7 @@ cdef class IdeDrive:
     cdef void block_moved(self) noexcept nogil
     cdef void signature(self) noexcept nogil
     cdef void power_on(self) noexcept nogil
+    cdef void begin(self) noexcept nogil
     cdef void stop(self) noexcept nogil
     cdef void done(self) noexcept nogil
     cdef void fail(self, uint8_t error) noexcept nogil
@@ -62,5 +63,7 @@ cdef class IdeDrive:
     cdef void want(self, int phase, uint32_t block) noexcept nogil
     cdef void take(self, uint8_t *data, uint32_t size) noexcept nogil
     cdef void put(self, const uint8_t *data, uint32_t size) noexcept nogil
+    cdef bint pio_mode(self) noexcept nogil
+    cdef void put_checksum(self) noexcept nogil
     cdef void put_text(self, uint32_t word, uint32_t words, const char *text) noexcept nogil
     cdef void put_word(self, uint32_t word, uint32_t value) noexcept nogil

@@ -16,6 +16,7 @@ data port, from or to the buffer, and DRQ is set. PACKET_OUT: the host writes th
 
 The host's disk is quick, so each arrow is done within the access that causes it, and BSY shows in a reset only: to
 the guest these are very quick drives. INTRQ is dropped when the guest reads the status register or writes a command.
+A new command clears what the last one left behind: ERR, the error register, DRQ and the rest of its block (clause 9.1).
 
 The buffer, bytes 0 to filled - 1, may hold more than one block: position is the next byte to move, block_end the end of
 the block that DRQ stands for. block_moved() is called when position has come to block_end. Bytes that are moved without
@@ -30,6 +31,12 @@ from hyperport.host.disk cimport Disk
 
 from hyperport.bus.record import check_record
 from hyperport.errors import StateError
+
+cdef enum:
+    MODE_DEFAULT = 0x01         # transfer modes: 00h and 01h are PIO's own, 08h + n is PIO n with flow control
+    MODE_PIO = 0x08
+    MODE_PIO_LAST = 0x0C
+    INTEGRITY = 0xA5            # of word 255: its upper half is a checksum (clause 8.15.61)
 
 FIELDS = {
     "error": 8, "device": 8, "features": 16, "count": 16, "low": 16, "mid": 16, "high": 16,
@@ -65,7 +72,7 @@ cdef class IdeDrive:
         self.features = 0
         self.count = 1
         self.low = 1
-        self.device = 0
+        self.device = 0         # DEVICE RESET alone leaves DEV as the host has selected
         self.failed = False
         self.interrupt = False
         self.sleeping = False
@@ -83,6 +90,13 @@ cdef class IdeDrive:
         self.stop()
 
     # For the subclasses.
+
+    cdef void begin(self) noexcept nogil:
+        """A command has come."""
+        self.stop()
+        self.error = 0
+        self.failed = False
+        self.interrupt = False
 
     cdef void stop(self) noexcept nogil:
         self.phase = IDLE
@@ -144,6 +158,11 @@ cdef class IdeDrive:
             if self.position == self.block_end:
                 self.block_moved()
 
+    cdef bint pio_mode(self) noexcept nogil:
+        """SET FEATURES 03h: the count register names a mode that IDENTIFY claims."""
+        cdef uint32_t mode = self.count & 0xFF
+        return mode <= MODE_DEFAULT or MODE_PIO <= mode <= MODE_PIO_LAST
+
     # The 512 bytes of IDENTIFY: words, and text with its characters swapped in each word (clause 8.15.9).
 
     cdef void put_word(self, uint32_t word, uint32_t value) noexcept nogil:
@@ -156,6 +175,15 @@ cdef class IdeDrive:
         for i in range(2 * words):
             ended = ended or text[i] == 0
             self.buffer[2 * word + (i ^ 1)] = c' ' if ended else <uint8_t> text[i]
+
+    cdef void put_checksum(self) noexcept nogil:
+        """The last word: all 512 bytes add up to 0."""
+        cdef uint32_t i
+        cdef uint8_t sum = 0
+        self.buffer[510] = INTEGRITY
+        for i in range(511):
+            sum = <uint8_t> (sum + self.buffer[i])
+        self.buffer[511] = <uint8_t> (0x100 - sum)
 
     def save(self):
         cdef uint32_t used = self.position if self.phase >= DATA_OUT else self.filled
@@ -174,8 +202,7 @@ cdef class IdeDrive:
         if phase == IDLE:
             possible = at == end == filled == 0
         else:
-            possible = at < end <= filled <= BUFFER and at % 2 == end % 2 == filled % 2 == 0 and (
-                phase == DATA_IN or end == filled)
+            possible = at < end <= filled <= BUFFER and at % 2 == end % 2 == filled % 2 == 0
         if not possible or len(record["buffer"]) != (at if phase >= DATA_OUT else filled):
             raise StateError(f"{self.kind}: bytes {at} to {end} of {filled} are no block of phase {phase}")
 

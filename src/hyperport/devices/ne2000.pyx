@@ -34,6 +34,8 @@ cdef enum:
     RAM_SELECT = 0x4000     # A14
     PROM_SIZE = 32
 
+# Registers are bytes; the data port and the reset port, of eight ports each, take what lies inside.
+WIDTHS_AT = {at: tuple(size for size in (1, 2, 4) if at % 8 + size <= 8) for at in range(DATA_PORT, 2 * DATA_PORT)}
 MEMORY = {"memory": (8, RAM_SIZE)}      # without the zeros at its end
 
 
@@ -42,7 +44,7 @@ cdef class Ne2000(Dp8390):
 
     name = "ne2000"
     span = 32
-    widths = (1, 2, 4)
+    widths_at = WIDTHS_AT
 
     cdef readonly bytes mac
     cdef uint8_t prom[PROM_SIZE]
@@ -66,23 +68,18 @@ cdef class Ne2000(Dp8390):
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         cdef uint32_t value = 0
-        cdef uint32_t i
-        if DATA_PORT <= offset and offset + size <= RESET_PORT:
+        if offset < DATA_PORT:
+            return Dp8390.io_read(self, offset, 1)
+        if offset < RESET_PORT:
             self.io_read_block(offset, size, 1, <uint8_t *> &value)
             return value
-        if offset >= RESET_PORT:
-            self.reset_pin()
-            return ~<uint32_t> 0
-        if size == 1:
-            return Dp8390.io_read(self, offset, 1)
-        for i in range(size):
-            value |= (self.io_read(offset + i, 1) & 0xFF) << (8 * i)
-        return value
+        self.reset_pin()
+        return ~<uint32_t> 0
 
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
         cdef uint8_t word[2]
         cdef uint32_t i
-        if not (DATA_PORT <= offset and offset + size <= RESET_PORT):
+        if not DATA_PORT <= offset < RESET_PORT:
             PortDevice.io_read_block(self, offset, size, count, data)
         elif size == 1 and self.dcr & DCR_WTS:
             for i in range(count):
@@ -94,20 +91,15 @@ cdef class Ne2000(Dp8390):
     # Write.
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
-        cdef uint32_t i
-        if DATA_PORT <= offset and offset + size <= RESET_PORT:
+        if offset < DATA_PORT:
+            Dp8390.io_write(self, offset, 1, value)
+        elif offset < RESET_PORT:           # a write to the reset port only ends the pulse
             self.io_write_block(offset, size, 1, <const uint8_t *> &value)
-        elif size == 1:
-            if offset < DATA_PORT:          # a write to the reset port only ends the pulse
-                Dp8390.io_write(self, offset, 1, value)
-        else:
-            for i in range(size):
-                self.io_write(offset + i, 1, value >> (8 * i) & 0xFF)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
         cdef uint8_t word[2]
         cdef uint32_t i
-        if not (DATA_PORT <= offset and offset + size <= RESET_PORT):
+        if not DATA_PORT <= offset < RESET_PORT:
             PortDevice.io_write_block(self, offset, size, count, data)
         elif size == 1 and self.dcr & DCR_WTS:
             word[1] = 0

@@ -16,8 +16,9 @@ from hyperport.bus.record import check_record
 from hyperport.errors import StateError
 
 cdef enum:
-    ADDRESS = 0         # port CF8h
-    RESET_CONTROL = 1   # port CF9h, bytes only
+    ADDRESS = 0         # port CF8h: a doubleword
+    RESET_CONTROL = 1   # port CF9h: a byte
+    DATA = 4            # port CFCh: bytes, words and doublewords
 
     ADDRESS_BITS = 0x80FFFFFC   # enable, bus, device, function, register; the rest reads 0
 
@@ -30,7 +31,7 @@ cdef class PciHost(PortDevice):
 
     name = "pci-host"
     span = 8
-    widths = (1, 2, 4)
+    widths_at = {ADDRESS: (1, 4), DATA: (1, 2, 4), DATA + 2: (1, 2)}
 
     cdef PortDevice reset_control
     cdef uint32_t address
@@ -44,20 +45,17 @@ cdef class PciHost(PortDevice):
         self.reset_control.reset()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
-        cdef uint32_t value = 0xFFFFFFFF
-        cdef uint32_t lane
         if offset == ADDRESS and size == 4:
             return self.address
-        if offset <= RESET_CONTROL < offset + size:
-            lane = 8 * (RESET_CONTROL - offset)
-            value &= ~(<uint32_t> 0xFF << lane) | (self.reset_control.io_read(0, 1) & 0xFF) << lane
-        return value
+        if offset == RESET_CONTROL:
+            return self.reset_control.io_read(0, 1)
+        return 0xFFFFFFFF
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         if offset == ADDRESS and size == 4:
             self.address = value & ADDRESS_BITS
-        elif offset <= RESET_CONTROL < offset + size:
-            self.reset_control.io_write(0, 1, value >> 8 * (RESET_CONTROL - offset) & 0xFF)
+        elif offset == RESET_CONTROL:
+            self.reset_control.io_write(0, 1, value)
 
     def save(self):
         reset_control = {f"{PREFIX}{field}": value for field, value in self.reset_control.save().items()}

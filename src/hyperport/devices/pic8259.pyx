@@ -29,6 +29,9 @@ the wires at once, so only an INTA that nobody asked for finds nothing; a CPU th
 The slave's INT falls in every INTA that it serves, even if it rises again at once, since the master latches edges.
 A poll command is an INTA too, one for a single chip: the next read is the pulse and gives the level.
 
+A request that is read. Chips may move their wires only where it makes a difference to the CPU. So `look`, a wire of the
+board's own, goes high before a read of IRR and before a poll, and who hears it brings its wire up to date.
+
 What is kept up to date. Each change ends in update(), which resolves both chips by a few operations on bytes
 and stores the two winners and INTR. So intr() is a load, and a device that moves its wire pays the bill.
 
@@ -39,8 +42,10 @@ Source: Intel 8259A data sheet (231468); ELCR: Intel 82371SB (PIIX3) data sheet 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
+from hyperport.bus.device cimport PortDevice
 from hyperport.lines.attention cimport ATTENTION_INTR, Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.lines.irq cimport IrqLine
 
 from hyperport.bus.record import check_record
 from hyperport.errors import StateError
@@ -174,8 +179,8 @@ cdef inline int serve(Chip *chip) noexcept nogil:
     return level
 
 
-cdef class Pic8259(InterruptController):
-    """The two 8259A of a PC with their ELCR; inputs 0-15 are IRQ 0-15, and input 2 is not connected.
+cdef class Pic8259(PortDevice):
+    """The two 8259A of a PC with their ELCR, as the bus sees them; pins() is what the CPU and the other chips see.
 
     attention: told of each change of the INTR output. Offsets 0-1 are ports 0x20-0x21, 2-3 are 0xA0-0xA1,
     4-5 are 0x4D0-0x4D1.
@@ -185,11 +190,13 @@ cdef class Pic8259(InterruptController):
     span = 6
 
     cdef Attention attention
+    cdef IrqLine look
     cdef Chip chips[2]
     cdef int intr_level
 
     def __init__(self, Attention attention not None):
         self.attention = attention
+        self.look = IrqLine()
         self.reset()
 
     def reset(self):
@@ -208,6 +215,9 @@ cdef class Pic8259(InterruptController):
         if offset >= MASTER_ELCR:
             return self.chips[offset & 1].elcr
         chip = &self.chips[offset >> 1]
+        if chip.poll or not offset & A0 and not chip.read_isr:
+            self.look.drive(1)
+            self.look.drive(0)
         if chip.poll:
             return self.poll(offset >> 1)
         if offset & A0:
@@ -236,8 +246,13 @@ cdef class Pic8259(InterruptController):
             set_line(&self.chips[number >> 3], <uint8_t> (1 << (number & 7)), level)
             self.update()
 
-    cdef int intr(self) noexcept nogil:
-        return self.intr_level
+    def pins(self):
+        """The pair's pins, as the InterruptController that an engine and the wires take."""
+        return Pic8259Pins(self)
+
+    def look_by(self, IrqLine look not None):
+        """Pulse this wire before requests are read."""
+        self.look = look
 
     cdef int acknowledge(self) noexcept nogil:
         cdef Chip *chip = &self.chips[MASTER]
@@ -306,6 +321,24 @@ cdef class Pic8259(InterruptController):
         self.chips[MASTER].elcr &= MASTER_ELCR_BITS
         self.chips[SLAVE].elcr &= SLAVE_ELCR_BITS
         self.update()
+
+
+cdef class Pic8259Pins(InterruptController):
+    """Inputs 0-15 are IRQ 0-15, of which 2 is not connected; INTR and INTA to the CPU. chip: the pair they belong to."""
+
+    cdef readonly Pic8259 chip
+
+    def __init__(self, Pic8259 chip not None):
+        self.chip = chip
+
+    cdef void on_line(self, int number, int level) noexcept nogil:
+        self.chip.on_line(number, level)
+
+    cdef int intr(self) noexcept nogil:
+        return self.chip.intr_level
+
+    cdef int acknowledge(self) noexcept nogil:
+        return self.chip.acknowledge()
 
 
 cdef void write_icw1(Chip *chip, uint8_t byte) noexcept nogil:

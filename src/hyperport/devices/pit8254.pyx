@@ -11,9 +11,10 @@ a count is written meanwhile. settle() lets that event happen before anything el
 
 Only channel 0 can wake the guest, so it alone has a Timer, set to the next rising edge of OUT. The tick of the
 n-th edge is origin + n * count in whole numbers, and its deadline is that tick in ns, rounded up: no error adds
-up. The IRQ line is moved only at rising edges (low, then high: the 8259A latches the edge) and by control words
-and mode 0 counts; the low half of a square wave is not shown to it, so a guest that keeps interrupts off for
-half a period loses no tick.
+up. The IRQ line is moved only at rising edges (low, then high: the 8259A latches the edge), by control words and mode 0
+counts, and when somebody reads the controller's request register, which shows OUT as it is. On the chip the low half
+of a square wave takes back a request that was not acknowledged; here it does so only if it is seen in IRR, so a guest
+that keeps interrupts off for half a period loses no tick.
 
 Late service. Guests count time by these interrupts, so edges that passed while the host was busy are owed.
 Each service makes one edge (more would merge in the controller); while edges are owed the next service comes
@@ -278,6 +279,19 @@ cdef class Pit8254(PortDevice):
             self.write_count(offset, byte, now, now_ns)
         if self.listener is not None:
             self.update_speaker()
+
+    cdef void on_line(self, int number, int level) noexcept nogil:
+        """Input 0 is high while the controller's requests are about to be read: give it OUT of channel 0 as it is."""
+        cdef uint64_t now_ns = self.clock.now()
+        cdef int64_t now = ns_to_ticks(now_ns)
+        if not level:
+            return
+        if self.next_edge <= now:
+            self.make_edge(now)
+            self.arm(now, now_ns, now_ns + MIN_SERVICE_NS)
+        self.settle(&self.channels[0], now)
+        if not output(&self.channels[0], now):
+            self.irq0.drive(0)
 
     cdef void on_timer(self, int number) noexcept nogil:
         cdef uint64_t now_ns = self.clock.now()

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""System control port A of the IBM PS/2, port 92h: fast A20 and fast reset (IBM PS/2 Technical Reference)."""
+"""System control port A of the IBM PS/2, port 92h: fast A20 and fast reset (IBM PS/2 Technical Reference).
+
+The gate has another switch, the 8042 (a20_gate.pyx); bit 1 reads what the gate does.
+
+Not modelled: the disk lights, the watchdog and the password lock, which read 0.
+"""
 
 from libc.stdint cimport uint8_t, uint32_t
 
@@ -12,7 +17,7 @@ from hyperport.bus.record import check_record
 cdef enum:
     FAST_RESET = 0x01   # going from 0 to 1 resets the CPU
     A20 = 0x02          # 1 opens address line 20
-    BITS = FAST_RESET | A20     # the disk lights, the watchdog and the password lock are not there
+    BITS = FAST_RESET | A20
 
 FIELDS = {"control": 2}
 
@@ -32,8 +37,13 @@ cdef class Port92(PortDevice):
         self.reset()
 
     def reset(self):
-        self.control = 0
-        self.a20_line.drive(0)
+        self.control = A20
+        self.a20_line.drive(1)
+
+    cdef void on_line(self, int number, int level) noexcept nogil:
+        """Input 0 is the state of the A20 gate, which the 8042 opens and closes too."""
+        self.control = self.control | A20 if level else self.control & ~A20
+        self.a20_line.drive(level)
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         return self.control

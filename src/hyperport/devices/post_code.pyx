@@ -8,6 +8,7 @@ it reads back what was written. Kernels write it to wait a microsecond; here tha
 
 from libc.stdint cimport uint8_t, uint32_t
 
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
 
 from hyperport.bus.record import check_record
@@ -20,12 +21,14 @@ cdef class PostCode(PortDevice):
 
     name = "post-code"
     span = 1
-    postable = (0,)
 
     cdef readonly uint8_t last
 
     def reset(self):
         self.last = 0
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        return postable(1)
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         return self.last

@@ -6,16 +6,24 @@ Source: Motorola MC146818 datasheet; the use of the RAM bytes is the IBM AT's, w
 later memory sizes at 30h and 34h and the century at 32h.
 
 Nothing ticks here. The divider chain is the host clock plus phase_ns; one update happens at every whole second
-of it, and one periodic edge at every multiple of the rate. The guest's time is the number of the update plus
-offset_s. Flags are found when somebody looks: sync() compares the numbers of the last update and edge it saw
-with those of now. So an RTC whose interrupts are off costs nothing; otherwise one timer waits for the next
-event that would raise the line. Events missed meanwhile set their flag once, as on the chip.
+of it, and one periodic edge at every multiple of the rate. The time bytes are the chip's own counters, as of the last
+update that sync() saw; sync() counts them on by what has passed since, and sets the flags of it. So an RTC whose
+interrupts are off costs nothing; otherwise one timer waits for the next event that would raise the line. Events
+missed meanwhile set their flag once, as on the chip.
 
-Time stands still ("frozen") while B.SET is set or the divider is held in reset (A.DV = 11x); then, and only
-then, the time bytes are RAM. On thawing they are read back as the new time: by SET the chain runs on, by the
-divider it starts so that the first update comes after half a second. Bytes that are no time are taken as the
-nearest that is; the chip leaves that undefined. Daylight saving (B.DSE) is kept and not acted on. An update
-takes no time, so UIP covers only the 244 us before it.
+A byte is what was written until a carry reaches it, whatever it is: software writes day, month and year one after
+another, with SET or without, and the 31st may come before the month that has one. The datasheet does not say how
+bytes that are no time count. Here one beyond its range wraps with the next carry, and so does a day beyond its month.
+
+Time stands still ("frozen") while B.SET is set or the divider is held in reset (A.DV = 11x). On thawing by SET the
+chain runs on; by the divider it starts so that the first update comes after half a second.
+
+Where it departs from the chip: B.DM and B.24/12 changed while time runs convert the time bytes, where the datasheet
+wants them written anew (while frozen they stay as stored, and so do the alarm's). An update takes no time, so UIP covers
+only the 244 us before it. The century at 32h counts on; on an AT it is RAM that the firmware looks after.
+
+Not modelled: daylight saving (B.DSE is kept), the square wave (B.SQWE is kept), the divider's test modes (A.DV = 3 to 5
+hold it), a failing battery (D.VRT is 1), and NMI, which bit 7 of the index masks: nothing on the board raises it.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -79,17 +87,17 @@ cdef enum:
     FPU_PRESENT = 0x02  # equipment byte
     UIP_NS = 244_000
     DAY_S = 86400
+    TIMES = 7           # time bytes that have two digits
 
 cdef int ANY = -1
 cdef int NO_MATCH = -2
 cdef uint64_t SECOND_NS = 1_000_000_000
 cdef uint64_t NEVER = <uint64_t> -1
 cdef uint8_t[12] MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-cdef int64_t OFFSET_LIMIT = 400_000_000_000     # s: ten thousand years and some
+cdef uint8_t[TIMES] TIME_BYTES = [SECONDS, MINUTES, HOURS, DAY, MONTH, YEAR, CENTURY]
 
 FIELDS = {
-    "index": 8, "cmos": (8, REGISTERS), "offset_s": 64, "phase_ns": 30, "weekday_shift": 3,
-    "last_update": 64, "last_edge": 64,
+    "index": 8, "cmos": (8, REGISTERS), "phase_ns": 30, "last_update": 64, "last_edge": 64,
 }
 
 
@@ -139,10 +147,8 @@ cdef class Rtc146818(PortDevice):
     cdef Timer timer
     cdef uint64_t memory_size
     cdef uint8_t index
-    cdef uint8_t cmos[REGISTERS]    # time bytes are valid while frozen, A without UIP, C without IRQF
-    cdef int64_t offset_s           # guest time (s since 1970) of update n is n + offset_s
+    cdef uint8_t cmos[REGISTERS]    # time bytes as of last_update, A without UIP, C without IRQF
     cdef uint64_t phase_ns          # from the clock's wall time to the divider chain
-    cdef int weekday_shift          # the weekday is a counter of its own: guest's less the calendar's
     cdef uint64_t last_update       # number of the last update that sync() saw
     cdef uint64_t last_edge         # and of the last periodic edge
     cdef uint64_t alarm_update      # the next update that matches the alarm; 0: not worked out
@@ -162,10 +168,11 @@ cdef class Rtc146818(PortDevice):
         self.cmos[A] = A_FIRMWARE
         self.cmos[B] = B_24H
         self.fill_ram()
-        self.offset_s = 0
         self.phase_ns = 0
-        self.weekday_shift = 0
-        self.restart()
+        self.last_update = self.chain() // SECOND_NS
+        self.last_edge = self.edge_number(self.chain())
+        self.alarm_update = 0
+        self.show_time(<int64_t> self.last_update)
         self.settle()
 
     cdef void fill_ram(self):
@@ -203,8 +210,8 @@ cdef class Rtc146818(PortDevice):
             return value
         if register == D:
             return D_VRT
-        if self.is_time(register) and not self.frozen():
-            self.show_time(<int64_t> (self.chain() / SECOND_NS) + self.offset_s)
+        if self.is_time(register):
+            self.sync()
         return self.cmos[register]
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
@@ -216,9 +223,7 @@ cdef class Rtc146818(PortDevice):
             self.write_a(byte & ~A_UIP)
         elif register == B:
             self.write_b(byte)
-        elif self.is_time(register):
-            self.write_time(register, byte)
-        elif register == SECONDS_ALARM or register == MINUTES_ALARM or register == HOURS_ALARM:
+        elif register < A or register == CENTURY:       # time and alarm
             self.sync()
             self.cmos[register] = byte
             self.alarm_update = 0
@@ -227,8 +232,9 @@ cdef class Rtc146818(PortDevice):
             self.cmos[register] = byte
 
     cdef void write_a(self, uint8_t value) noexcept nogil:
-        cdef bint was_frozen = self.freeze()
+        cdef bint was_frozen = self.frozen()
         cdef bint was_held = not self.divider_runs()
+        self.sync()
         self.cmos[A] = value
         if was_held and self.divider_runs():
             self.phase_ns = (SECOND_NS + SECOND_NS // 2 - self.clock.wall() % SECOND_NS) % SECOND_NS
@@ -237,18 +243,15 @@ cdef class Rtc146818(PortDevice):
         self.settle()
 
     cdef void write_b(self, uint8_t value) noexcept nogil:
-        cdef bint was_frozen = self.freeze()
-        if value & ~self.cmos[B] & B_SET:
+        cdef bint was_frozen = self.frozen()
+        cdef uint8_t before = self.cmos[B]
+        self.sync()
+        if value & ~before & B_SET:
             value &= ~B_UIE
         self.cmos[B] = value
+        if not was_frozen and not self.frozen() and (value ^ before) & (B_BINARY | B_24H):
+            self.convert(before)
         self.thaw(was_frozen)
-        self.settle()
-
-    cdef void write_time(self, int register, uint8_t value) noexcept nogil:
-        cdef bint was_frozen = self.freeze()
-        self.cmos[register] = value
-        if not was_frozen:
-            self.take_time()
         self.settle()
 
     # Side effects: the divider chain and the calendar.
@@ -290,12 +293,6 @@ cdef class Rtc146818(PortDevice):
         cdef uint32_t per_second = 32768 // period
         return number // per_second * SECOND_NS + (number % per_second * period * SECOND_NS + 32767) // 32768
 
-    cdef void restart(self) noexcept nogil:
-        """Forget what happened until now."""
-        self.last_update = self.chain() // SECOND_NS
-        self.last_edge = self.edge_number(self.chain())
-        self.alarm_update = 0
-
     cdef void sync(self) noexcept nogil:
         """Set the flags of all that happened since the last sync."""
         cdef uint64_t now = self.chain()
@@ -308,61 +305,83 @@ cdef class Rtc146818(PortDevice):
             if self.next_alarm() <= now // SECOND_NS:
                 self.cmos[C] |= C_AF
                 self.alarm_update = 0
+            self.count_on(now // SECOND_NS - self.last_update)
             self.last_update = now // SECOND_NS
-
-    cdef bint freeze(self) noexcept nogil:
-        """Bring flags and time bytes up to date; returns whether the time already stood still."""
-        self.sync()
-        if self.frozen():
-            return True
-        self.show_time(<int64_t> self.last_update + self.offset_s)
-        return False
 
     cdef void thaw(self, bint was_frozen) noexcept nogil:
         """After a write to A or B."""
         self.alarm_update = 0
         if was_frozen and not self.frozen():
-            self.take_time()
+            self.last_update = self.chain() // SECOND_NS
 
     cdef void show_time(self, int64_t seconds) noexcept nogil:
-        """Put the time (s since 1970) into the time bytes, in the form that B asks for."""
+        """Set the time bytes to a time in s since 1970."""
         cdef int64_t days = floor_divide(seconds, DAY_S)
         cdef int of_day = <int> (seconds - days * DAY_S)
-        cdef int weekday = <int> ((days + 4) - floor_divide(days + 4, 7) * 7)
-        cdef int hour = of_day // 3600
-        cdef Date date = date_of(days)
-        cdef int64_t century = floor_divide(date.year, 100)
         self.cmos[SECONDS] = self.encode(of_day % 60)
         self.cmos[MINUTES] = self.encode(of_day // 60 % 60)
-        if self.cmos[B] & B_24H:
-            self.cmos[HOURS] = self.encode(hour)
-        else:
-            self.cmos[HOURS] = self.encode((hour + 11) % 12 + 1) | (PM if hour >= 12 else 0)
-        self.cmos[WEEKDAY] = self.encode((weekday + self.weekday_shift) % 7 + 1)
+        self.cmos[HOURS] = self.encode_hour(of_day // 3600)
+        self.cmos[WEEKDAY] = <uint8_t> (days + 4 - floor_divide(days + 4, 7) * 7 + 1)
+        self.show_date(days)
+
+    cdef void show_date(self, int64_t days) noexcept nogil:
+        cdef Date date = date_of(days)
+        cdef int64_t century = floor_divide(date.year, 100)
         self.cmos[DAY] = self.encode(date.day)
         self.cmos[MONTH] = self.encode(date.month)
         self.cmos[YEAR] = self.encode(<int> (date.year - century * 100))
         self.cmos[CENTURY] = self.encode(<int> (century - floor_divide(century, 100) * 100))
 
-    cdef void take_time(self) noexcept nogil:
-        """Make the time bytes the guest's time from the last update on."""
+    cdef void count_on(self, uint64_t seconds) noexcept nogil:
+        """Let the counters take so many updates. What no carry reaches stays as it was written."""
+        cdef uint64_t carry = self.count(SECONDS, seconds, 60)
+        carry = self.count(MINUTES, carry, 60)
+        if carry:
+            carry += clamp(self.hour_of(self.cmos[HOURS]), 0, 23)
+            self.cmos[HOURS] = self.encode_hour(<int> (carry % 24))
+            carry //= 24
+        if carry:
+            self.cmos[WEEKDAY] = <uint8_t> ((clamp(self.cmos[WEEKDAY], 1, 7) - 1 + carry) % 7 + 1)
+            self.show_date(days_of(self.date()) + <int64_t> carry)
+
+    cdef uint64_t count(self, int register, uint64_t carry, int limit) noexcept nogil:
+        """Add to one counter of 0 to limit - 1; returns the carry."""
+        if not carry:
+            return 0
+        carry += clamp(self.decode(self.cmos[register]), 0, limit - 1)
+        self.cmos[register] = self.encode(<int> (carry % limit))
+        return carry // limit
+
+    cdef Date date(self) noexcept nogil:
+        """The date that the time bytes give; the nearest one, if they give none."""
         cdef Date date
         cdef int days_in_month
-        cdef int64_t days
-        cdef int hour = self.hour_of(self.cmos[HOURS])
         date.year = clamp(self.decode(self.cmos[CENTURY]), 0, 99) * 100 + clamp(self.decode(self.cmos[YEAR]), 0, 99)
         date.month = clamp(self.decode(self.cmos[MONTH]), 1, 12)
         days_in_month = MONTH_DAYS[date.month - 1]
         if date.month == 2 and date.year % 4 == 0 and (date.year % 100 or date.year % 400 == 0):
             days_in_month = 29
         date.day = clamp(self.decode(self.cmos[DAY]), 1, days_in_month)
-        days = days_of(date)
-        self.last_update = self.chain() // SECOND_NS
-        self.offset_s = (days * DAY_S + clamp(hour, 0, 23) * 3600 + clamp(self.decode(self.cmos[MINUTES]), 0, 59) * 60
-                         + clamp(self.decode(self.cmos[SECONDS]), 0, 59) - <int64_t> self.last_update)
-        self.weekday_shift = <int> ((clamp(self.decode(self.cmos[WEEKDAY]), 1, 7) - 1
-                                     + 7 - ((days + 4) - floor_divide(days + 4, 7) * 7)) % 7)
-        self.alarm_update = 0
+        return date
+
+    cdef void convert(self, uint8_t before) noexcept nogil:
+        """B has just changed DM or 24/12, from `before`: the same time in the new form. What is no number stays."""
+        cdef uint8_t now = self.cmos[B]
+        cdef int i, register, number
+        for i in range(TIMES):
+            register = TIME_BYTES[i]
+            self.cmos[B] = before
+            number = self.hour_of(self.cmos[register]) if register == HOURS else self.decode(self.cmos[register])
+            self.cmos[B] = now
+            if register == HOURS and number < 24:
+                self.cmos[register] = self.encode_hour(number)
+            elif register != HOURS and number < 100:
+                self.cmos[register] = self.encode(number)
+
+    cdef inline uint8_t encode_hour(self, int hour) noexcept nogil:
+        if self.cmos[B] & B_24H:
+            return self.encode(hour)
+        return self.encode((hour + 11) % 12 + 1) | (PM if hour >= 12 else 0)
 
     cdef inline uint8_t encode(self, int number) noexcept nogil:
         return <uint8_t> (number if self.cmos[B] & B_BINARY else number // 10 << 4 | number % 10)
@@ -393,8 +412,9 @@ cdef class Rtc146818(PortDevice):
         cdef int hour = self.alarm_of(self.hour_of(self.cmos[HOURS_ALARM]), self.cmos[HOURS_ALARM], 24)
         cdef int minute = self.alarm_of(self.decode(self.cmos[MINUTES_ALARM]), self.cmos[MINUTES_ALARM], 60)
         cdef int second = self.alarm_of(self.decode(self.cmos[SECONDS_ALARM]), self.cmos[SECONDS_ALARM], 60)
-        cdef int64_t first = <int64_t> self.last_update + 1 + self.offset_s
-        cdef int start = <int> (first - floor_divide(first, DAY_S) * DAY_S)
+        cdef int start = (clamp(self.hour_of(self.cmos[HOURS]), 0, 23) * 3600
+                          + clamp(self.decode(self.cmos[MINUTES]), 0, 59) * 60
+                          + clamp(self.decode(self.cmos[SECONDS]), 0, 59) + 1) % DAY_S      # of the next update
         cdef int start_minute = start // 60     # of the day
         cdef int i, at, from_second
         if hour == NO_MATCH or minute == NO_MATCH or second == NO_MATCH:
@@ -432,30 +452,26 @@ cdef class Rtc146818(PortDevice):
         self.settle()
 
     def save(self):
-        cmos = list(self.cmos[:REGISTERS])
-        if not self.frozen():
-            for register in (SECONDS, MINUTES, HOURS, WEEKDAY, DAY, MONTH, YEAR, CENTURY):
-                cmos[register] = 0
         return {
-            "index": self.index, "cmos": cmos, "offset_s": self.offset_s & 0xFFFFFFFFFFFFFFFF, "phase_ns": self.phase_ns,
-            "weekday_shift": self.weekday_shift, "last_update": self.last_update, "last_edge": self.last_edge,
+            "index": self.index, "cmos": list(self.cmos[:REGISTERS]), "phase_ns": self.phase_ns,
+            "last_update": self.last_update, "last_edge": self.last_edge,
         }
 
     def load(self, record):
         cdef int i
         check_record(self.name, record, FIELDS)
         cmos = record["cmos"]
-        offset_s = record["offset_s"] - (record["offset_s"] >> 63 << 64)
         if len(cmos) != REGISTERS or cmos[A] & A_UIP or cmos[C] & ~C_FLAGS or cmos[D]:
             raise StateError(f"{self.name}: field cmos is no contents of {REGISTERS} registers")
-        if abs(offset_s) > OFFSET_LIMIT or record["phase_ns"] >= SECOND_NS or record["weekday_shift"] > 6:
-            raise StateError(f"{self.name}: fields offset_s, phase_ns or weekday_shift are outside their range")
+        if record["phase_ns"] >= SECOND_NS:
+            raise StateError(f"{self.name}: field phase_ns is a second or more")
         if record["last_update"] > NEVER // SECOND_NS - DAY_S * 2 or record["last_edge"] > NEVER // SECOND_NS << 15:
             raise StateError(f"{self.name}: field last_update or last_edge lies beyond the end of time")
         for i in range(REGISTERS):
             self.cmos[i] = cmos[i]
-        self.index, self.offset_s, self.phase_ns = record["index"], offset_s, record["phase_ns"]
-        self.weekday_shift = record["weekday_shift"]
+        self.index, self.phase_ns = record["index"], record["phase_ns"]
         self.last_update, self.last_edge = record["last_update"], record["last_edge"]
+        if self.chain() // SECOND_NS < self.last_update:        # another host's clock is behind: go on from here
+            self.last_update = self.chain() // SECOND_NS
         self.alarm_update = 0
         self.settle()

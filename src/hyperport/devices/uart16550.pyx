@@ -14,6 +14,14 @@ Reception is paced by the guest: a byte leaves the backend only when the receive
 overruns it. A byte in the FIFO below the trigger level counts as timed out at once, because the line is idle
 from then on as far as this chip can know; the guest sees IIR Ch instead of a delay of four characters.
 In loopback the cable is off: nothing is pulled, and overrun is the guest's own doing.
+
+A character has the 5 to 8 bits of LCR, for both directions: the far end is set as this one is, so bits above are not on
+the wire and read 0, and there are no parity and framing errors. While LCR sends a break, what is written to THR does not
+get out; in loopback SOUT is off, and it does. Power-on is what a PC's firmware leaves: 9600 baud, 8 bits, no parity.
+
+Not modelled: the time a character takes, so the divisor latch is only kept, 0 in it as well; parity, framing error and
+break of the receiver (LSR bits 2 to 4 and 7 are 0); the DMA mode of FCR (RXRDY and TXRDY are not on a PC's board); modem
+lines that change, but for loopback.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -53,6 +61,9 @@ cdef enum:
     FCR_CLEAR_RX = 0x02
     FCR_TRIGGER = 0xC0  # index into TRIGGERS
 
+    LCR_BITS = 0x03     # WLS: bits in a character, less 5
+    LCR_BREAK = 0x40    # SOUT is held low
+    LCR_8N1 = 0x03
     LCR_DLAB = 0x80     # offsets 0 and 1 are the divisor latch
 
     MCR_DTR = 0x01
@@ -78,6 +89,7 @@ cdef enum:
     DLL_9600 = 12       # divisor of 1.8432 MHz / 16 for the 9600 baud a PC's firmware sets
 
 cdef uint8_t[4] TRIGGERS = [1, 4, 8, 14]
+cdef uint8_t[4] CHARACTER = [0x1F, 0x3F, 0x7F, 0xFF]    # bits on the wire, by WLS
 
 FIELDS = {
     "ier": 4, "fcr": 8, "lcr": 8, "mcr": 5, "scr": 8, "dll": 8, "dlm": 8, "rbr": 8,
@@ -108,7 +120,8 @@ cdef class Uart16550(PortDevice):
         self.reset()
 
     def reset(self):
-        self.ier = self.fcr = self.lcr = self.mcr = self.scr = self.dlm = self.rbr = self.deltas = 0
+        self.ier = self.fcr = self.mcr = self.scr = self.dlm = self.rbr = self.deltas = 0
+        self.lcr = LCR_8N1
         self.dll = DLL_9600
         self.lines = MSR_CABLE
         self.lsr = LSR_EMPTY
@@ -236,19 +249,31 @@ cdef class Uart16550(PortDevice):
 
     cdef void transmit(self, const uint8_t *data, uint32_t count) noexcept nogil:
         cdef uint32_t i
-        if not self.mcr & MCR_LOOP:
-            self.backend.put_block(data, count)
-        else:
+        if self.mcr & MCR_LOOP:
             for i in range(count):
                 self.arrive(data[i])
+        elif not self.lcr & LCR_BREAK:
+            self.send(data, count)
         if self.ier & IER_THRE:
             self.thre_pending = False
             self.update_irq()
         self.thre_pending = True
         self.update_irq()
 
+    cdef void send(self, const uint8_t *data, uint32_t count) noexcept nogil:
+        cdef uint8_t mask = CHARACTER[self.lcr & LCR_BITS]
+        cdef uint8_t byte
+        cdef uint32_t i
+        if mask == 0xFF:
+            self.backend.put_block(data, count)
+            return
+        for i in range(count):
+            byte = data[i] & mask
+            self.backend.put_block(&byte, 1)
+
     cdef void arrive(self, uint8_t byte) noexcept nogil:
         """A whole character is in the receiver. Without FIFOs an overrun loses the older one, with FIFOs the newer."""
+        byte &= CHARACTER[self.lcr & LCR_BITS]
         if self.used == self.room:
             self.lsr |= LSR_OVERRUN
             if self.room == 1:

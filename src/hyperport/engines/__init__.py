@@ -6,10 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from hyperport.engines.base import Check
+from hyperport.abi import CONVENTIONS
+from hyperport.abi.convention import Entry
 from hyperport.errors import ConfigError, EngineError
+
+if TYPE_CHECKING:
+    from hyperport.engines.base import Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,11 @@ class EngineEntry:
     summary: str
     module: str
     paths: tuple[str, ...]
-    abis: tuple[str, ...] = ("vmi", "kvm", "lguest")  # hypercall conventions that it can offer
+    entries: tuple[Entry, ...] = ()  # of hypercalls, that it can notice
+
+    def offers(self, abi: str) -> bool:
+        """Whether it can offer the hypercall convention of this name."""
+        return abi in CONVENTIONS and CONVENTIONS[abi].kind in self.entries
 
     def load(self) -> Any:
         """The engine's factory: (memory, path, interrupt controller, attention, clock) -> Engine."""
@@ -32,6 +40,8 @@ class EngineEntry:
         return checks
 
 
+PREFERRED: Final = "kvm"  # what auto looks for first
+
 ENGINES: dict[str, EngineEntry] = {
     entry.name: entry
     for entry in (
@@ -40,13 +50,14 @@ ENGINES: dict[str, EngineEntry] = {
             "Unicorn 2.1.4, embedded; the default",
             "hyperport.engines.unicorn",
             ("trap", "exit", "hypercall"),
+            tuple(Entry),
         ),
         EngineEntry(
             "kvm",
             "/dev/kvm: the host's processor runs the guest",
             "hyperport.engines.kvm",
             ("exit", "hypercall"),
-            ("vmi",),
+            (Entry.DOORBELL,),
         ),
         EngineEntry(
             "scripted", "no CPU: plays a list of port accesses, for tests", "hyperport.engines.scripted", ("exit",)
@@ -68,13 +79,13 @@ def automatic(path: str = "exit", abis: Iterable[str] = ()) -> tuple[EngineEntry
     """What `auto` takes, and why: KVM where it is hardware and serves this path and these ABIs, else Unicorn."""
     from hyperport.engines.kvm import host
 
-    if path not in ENGINES["kvm"].paths:
+    if path not in ENGINES[PREFERRED].paths:
         return ENGINES["unicorn"], f"kvm has no path {path}"
-    if missing := sorted(set(abis) - set(ENGINES["kvm"].abis)):
+    if missing := sorted(abi for abi in set(abis) if not ENGINES[PREFERRED].offers(abi)):
         return ENGINES["unicorn"], f"kvm has no ABI {', '.join(missing)}"
     try:
         found = host.examine()
     except EngineError as error:
         reason = str(error).removeprefix("kvm: ").partition(" use --engine")[0]  # that is what we do
         return ENGINES["unicorn"], reason.removesuffix(";").removesuffix(", or")
-    return ENGINES["kvm" if found.hardware else "unicorn"], f"/dev/kvm is {found}"
+    return ENGINES[PREFERRED if found.hardware else "unicorn"], f"/dev/kvm is {found}"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -64,7 +65,10 @@ class Engine(Protocol):
 
     @property
     def a20_pin(self) -> Any:
-        """The PortDevice that hears the A20 line (input 0)."""
+        """The Listener that hears the A20 line (input 0)."""
+
+    def connect_ferr(self, line: Any) -> None:
+        """Give the pin FERR# its wire: it rises with an x87 error while CR0.NE is clear, where the engine can tell."""
 
     @property
     def halted(self) -> bool:
@@ -77,16 +81,11 @@ class Engine(Protocol):
     def look_up(self) -> None:
         """What the engine does between blocks of guest code, for a vCPU in HLT: fire timers, move host input."""
 
-    def listen(self, device: Any) -> None:
-        """Let a PortDevice hear on_input() when host input has arrived."""
+    def listen(self, listener: Any) -> None:
+        """Let a Listener hear on_input() when host input has arrived."""
 
-    def offer(
-        self, calls: Any, rom_base: int, doorbells: dict[int, int], cpuid_leaves: dict[int, tuple[int, int, int, int]]
-    ) -> None:
-        """Answer a CallTable's calls, rung at doorbells (offset in the ROM at rom_base -> VMI call number).
-
-        cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX).
-        """
+    def offer(self, calls: Any, cpuid_leaves: Mapping[int, tuple[int, int, int, int]] | None = None) -> None:
+        """Answer a CallTable's calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""
 
     def close(self) -> None:
         """Give everything back to the host."""

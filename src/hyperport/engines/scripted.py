@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from hyperport.bus.device import PortDevice
+from hyperport.bus.access import Direction
 from hyperport.cpu.state import CpuState
 from hyperport.engines.base import Check, EngineCounters, Stop
+from hyperport.engines.shared.scripted_vcpu import ScriptedVcpu
 from hyperport.lines.attention import StopKind
+from hyperport.lines.listener import Listener
 
 Step = tuple[str, int, int, int]  # "in" or "out", port, size, value
 
@@ -24,6 +26,7 @@ class ScriptedEngine:
     def __init__(self, memory: Any, path: Any, controller: Any, attention: Any, clock: Any) -> None:
         self.memory = memory
         self.path = path
+        self.vcpu = ScriptedVcpu(path, memory)
         self.controller = controller
         self.attention = attention
         self.clock = clock
@@ -31,7 +34,7 @@ class ScriptedEngine:
         self.answers: list[int] = []
         self.halted = False
         self.interrupts_enabled = False
-        self.a20_pin = PortDevice()
+        self.a20_pin = Listener()
         self._state = CpuState()
 
     def play(self, steps: Iterable[Step]) -> None:
@@ -49,18 +52,21 @@ class ScriptedEngine:
                 return Stop(StopKind.HALT)
             direction, port, size, value = self.script.pop(0)
             if direction == "in":
-                self.answers.append(self.path.bus.inp(port, size))
+                self.answers.append(self.vcpu.access(Direction.IN, port, size))
             else:
-                self.path.bus.outp(port, size, value)
+                self.vcpu.access(Direction.OUT, port, size, value)
 
     def look_up(self) -> None:
         """Fire the timers that are due."""
         self.clock.fire_due()
 
-    def listen(self, device: PortDevice) -> None:
+    def listen(self, listener: Listener) -> None:
         """Host input is not moved: a script has no moment for it."""
 
-    def offer(self, calls: Any, rom_base: int, doorbells: dict[int, int], cpuid_leaves: dict[int, Any]) -> None:
+    def connect_ferr(self, line: Any) -> None:
+        """There is no FPU to drive it."""
+
+    def offer(self, calls: Any, cpuid_leaves: Any = None) -> None:
         """A script makes no calls."""
 
     def state(self) -> CpuState:

@@ -14,11 +14,8 @@ from typing import Final
 from hyperport.errors import FetchError
 from hyperport.guests import initramfs
 from hyperport.guests.apt import Apt, Progress, dependency_names, members, read_member
+from hyperport.guests.names import INITRAMFS, KERNEL, MEMTEST, STAMP
 
-KERNEL: Final = "vmlinuz"
-INITRAMFS: Final = "initramfs.cpio"
-STAMP: Final = "initramfs"  # what stamp() gives has this name among the versions
-MEMTEST: Final = "memtest86+ia32.bin"
 FORMAT: Final = "2"  # raise it when a recipe puts other files together from the same packages
 
 # Kernel modules that the guest can load, by a word for hp.modules= on the kernel's command line, or for `load` in its

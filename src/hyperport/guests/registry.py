@@ -2,28 +2,28 @@
 """The guests that hyperport knows by name: what they are, how they are fetched, where they lie afterwards.
 
 A fetched guest is a directory in the user's cache with its files and a manifest.json of the versions in it. It is
-made beside its place and renamed into it when whole, so a guest that is there is complete.
+made beside its place and renamed into it when whole, so a guest that is there is complete. Recipes and the libraries
+that fetching needs are imported when a guest is fetched.
 """
 
 from __future__ import annotations
 
 import fcntl
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Final
-
-import msgspec
-import platformdirs
+from typing import TYPE_CHECKING, Final
 
 from hyperport.errors import ConfigError, FetchError
-from hyperport.guests import recipes
-from hyperport.guests.apt import Apt, Progress
+from hyperport.guests.names import INITRAMFS, KERNEL, MEMTEST, STAMP
+from hyperport.host.cache import cache_directory
+from hyperport.options import MIB
 
-MIB: Final = 1 << 20
+if TYPE_CHECKING:
+    from hyperport.guests.apt import Apt, Progress
+    from hyperport.guests.recipes import Plan
+
 MANIFEST: Final = "manifest.json"
 
 # Words of the kernel's command line for this PC.
@@ -42,12 +42,33 @@ class Guest:
     name: str
     description: str
     kernel: str
-    recipe: recipes.Recipe | None = None
+    recipe: Callable[[Apt], Plan] | None = None
     initrd: str | None = None
     append: str = ""
     memory: int = 128 * MIB  # bytes
     screen: str = ""  # what append needs besides when the console is to be on the screen
-    stamp: str | None = None  # of recipes.stamp(): a fetched guest with another one is out of date
+    stamp: Callable[[], str] | None = None  # a fetched guest with another one is out of date
+
+
+def _debian(flavour: str) -> Callable[[Apt], Plan]:
+    def recipe(apt: Apt) -> Plan:
+        from hyperport.guests import recipes
+
+        return recipes.debian(flavour)(apt)
+
+    return recipe
+
+
+def _memtest(apt: Apt) -> Plan:
+    from hyperport.guests import recipes
+
+    return recipes.memtest(apt)
+
+
+def _stamp() -> str:
+    from hyperport.guests import recipes
+
+    return recipes.stamp()
 
 
 GUESTS: Final[dict[str, Guest]] = {
@@ -56,28 +77,28 @@ GUESTS: Final[dict[str, Guest]] = {
         Guest(
             "debian",
             "Debian's kernel for i686 with a busybox shell on the serial console",
-            recipes.KERNEL,
-            recipes.debian("686"),
-            recipes.INITRAMFS,
+            KERNEL,
+            _debian("686"),
+            INITRAMFS,
             DEBIAN_APPEND,
             screen="console=tty0",
-            stamp=recipes.stamp(),
+            stamp=_stamp,
         ),
         Guest(
             "debian-pae",
             "the same with PAE page tables and NX",
-            recipes.KERNEL,
-            recipes.debian("686-pae"),
-            recipes.INITRAMFS,
+            KERNEL,
+            _debian("686-pae"),
+            INITRAMFS,
             DEBIAN_APPEND,
             screen="console=tty0",
-            stamp=recipes.stamp(),
+            stamp=_stamp,
         ),
         Guest(
             "memtest",
             "Memtest86+, which tests all memory and never ends",
-            recipes.MEMTEST,
-            recipes.memtest,
+            MEMTEST,
+            _memtest,
             append="console=ttyS0,115200",
             memory=8 * MIB,
         ),
@@ -121,16 +142,12 @@ class FetchedGuest:
     screen: str = ""
 
 
-class Manifest(msgspec.Struct, forbid_unknown_fields=True):
+@dataclass(slots=True)
+class Manifest:
     """manifest.json: versions of the packages that a fetched guest was made from."""
 
     name: str
     versions: dict[str, str]
-
-
-def cache_directory() -> Path:
-    """Where fetched guests and apt's state are kept: $XDG_CACHE_HOME/hyperport, as a rule ~/.cache/hyperport."""
-    return platformdirs.user_cache_path("hyperport", appauthor=False)
 
 
 def find(name: str) -> Guest:
@@ -148,7 +165,7 @@ def locate(name: str) -> FetchedGuest:
     """
     guest = find(name)
     if guest.recipe is None:
-        folder = Path(str(resources.files("hyperport.guests"))) / "bin"
+        folder = Path(__file__).parent / "bin"
         if not (folder / guest.kernel).is_file():
             raise FetchError(f"guest {name}: {guest.kernel} is not in {folder}; build it with: make build")
         return _fetched(guest, folder, {})
@@ -156,7 +173,7 @@ def locate(name: str) -> FetchedGuest:
     manifest = read_manifest(folder)
     if manifest is None or manifest.name != name or not _complete(guest, folder):
         raise FetchError(f"guest {name}: not in {folder}; get it with: hyperport fetch {name}")
-    if guest.stamp is not None and manifest.versions.get(recipes.STAMP) != guest.stamp:
+    if guest.stamp is not None and manifest.versions.get(STAMP) != guest.stamp():
         raise FetchError(f"guest {name}: {folder} is of another hyperport; renew it with: hyperport fetch {name}")
     return _fetched(guest, folder, manifest.versions)
 
@@ -166,6 +183,8 @@ def fetch(name: str, progress: Progress = lambda _: None) -> FetchedGuest:
 
     progress is called with one line of text at each step. Raises FetchError, ConfigError for an unknown name.
     """
+    from hyperport.guests.apt import Apt
+
     guest = find(name)
     if guest.recipe is None:
         progress(f"{name}: built in, nothing to fetch")
@@ -190,10 +209,12 @@ def fetch(name: str, progress: Progress = lambda _: None) -> FetchedGuest:
         return locate(name)
 
 
-def read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: Path | str) -> Manifest | None:
     """The manifest of a guest's directory; None if there is none that can be read."""
+    import msgspec
+
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        return msgspec.json.decode((Path(folder) / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -213,7 +234,11 @@ def _fetched(guest: Guest, folder: Path, versions: dict[str, str]) -> FetchedGue
     )
 
 
-def _make(plan: recipes.Plan, name: str, folder: Path, progress: Progress) -> None:
+def _make(plan: Plan, name: str, folder: Path, progress: Progress) -> None:
+    import tempfile
+
+    import msgspec
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as temporary:
         new, old = Path(temporary) / "new", Path(temporary) / "old"

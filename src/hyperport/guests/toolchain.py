@@ -35,7 +35,7 @@ def sdk_folder() -> Path:
     return PACKAGED if PACKAGED.is_dir() else IN_TREE
 
 
-def link_program(sources: Sequence[Path], output: Path, *, include: Sequence[Path] = ()) -> Path:
+def link_program(sources: Sequence[Path | str], output: Path | str, *, include: Sequence[Path | str] = ()) -> Path:
     """Compile sources (.c, .S) and link them with the guest library and the SDK to an ELF file; returns output.
 
     int main(const char *command_line) is where a program starts (guest/lib/guest.h); its folders and those of include
@@ -63,8 +63,8 @@ def link_program(sources: Sequence[Path], output: Path, *, include: Sequence[Pat
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if "error:" in line or "undefined reference" in line]
         failure = ImageError(
-            f"guest program {sources[0].name}: {command[0]} failed: {said[0] if said else 'see below'}"
+            f"guest program {Path(sources[0]).name}: {command[0]} failed: {said[0] if said else 'see below'}"
         )
         failure.add_note(done.stderr)
         raise failure
-    return output
+    return Path(output)

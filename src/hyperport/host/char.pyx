@@ -9,12 +9,13 @@ a newline, when 4,096 wait, or 2 ms after the first (a prompt has no newline).
 Each backend also watches the lines for a Linux panic, the one console text that is an outcome of a run.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AsString
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from hyperport.time.clock cimport Clock, Timer
 from hyperport.lines.attention cimport ATTENTION_INPUT, ATTENTION_STOP, PANIC, Attention
+from hyperport.lines.listener cimport Listener
 
 from posix.unistd cimport write
 
@@ -51,7 +52,7 @@ cdef const char *PANIC_BEGIN = b"Kernel panic - not syncing"
 cdef const char *PANIC_END = b"end Kernel panic"
 
 
-cdef class CharBackend(PortDevice):
+cdef class CharBackend(Listener):
     """A backend that hears nothing and drops what it is given ("null"). Base of the others."""
 
     name = "null"
@@ -131,7 +132,7 @@ cdef class CharBackend(PortDevice):
         cdef bytes source = bytes(data)
         cdef uint32_t free_space = INPUT_SIZE - (self.head - hp_load_acquire(&self.tail))
         cdef uint32_t count = min(<uint32_t> len(source), free_space)
-        cdef const uint8_t *bytes_in = <const uint8_t *> PyBytes_AS_STRING(source)
+        cdef const uint8_t *bytes_in = <const uint8_t *> PyBytes_AsString(source)
         cdef uint32_t i
         for i in range(count):
             self.input[(self.head + i) % INPUT_SIZE] = bytes_in[i]

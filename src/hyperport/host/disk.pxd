@@ -26,7 +26,9 @@ cdef class MemoryDisk(Disk):
 
 cdef class RawDisk(Disk):
     cdef readonly int fd
-    cdef void give_back(self) noexcept nogil
+    cdef int lost               # the errno of a flush that failed
+    cdef int durably(self) noexcept nogil
+    cdef int give_back(self) noexcept nogil
 
 cdef class OverlayDisk(RawDisk):
     cdef readonly int base_fd

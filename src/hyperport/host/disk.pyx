@@ -11,9 +11,12 @@ a write goes to the overlay, at its own place in a sparse file, and then sets th
 durable first, and then the map: at any moment the file on the host is a whole overlay, in which a sector is as it was
 at the last flush or newer. Bits only ever get set, so a page of the map that was written in part is valid too.
 docs/decisions/0013 has the format.
+
+A flush that fails is final: the kernel tells of lost data once, and drops it. So every later flush of the disk fails
+too, until it is opened anew (docs/decisions/0024).
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.errno cimport EINTR, EIO, ENXIO, EROFS, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -122,7 +125,7 @@ cdef class Disk:
         """count sectors as bytes. Raises AccessError outside the disk, HostError if the host fails."""
         self._check(first, count)
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> count * SECTOR)
-        self._raise(self.read(first, count, <uint8_t *> PyBytes_AS_STRING(data)))
+        self._raise(self.read(first, count, <uint8_t *> PyBytes_AsString(data)))
         return data
 
     def write_sectors(self, uint64_t first, bytes data):
@@ -130,7 +133,7 @@ cdef class Disk:
         if len(data) % SECTOR:
             raise AccessError(f"disk: {len(data)} bytes are no whole number of sectors of {SECTOR}")
         self._check(first, <uint32_t> (len(data) // SECTOR))
-        self._raise(self.write(first, <uint32_t> (len(data) // SECTOR), <const uint8_t *> PyBytes_AS_STRING(data)))
+        self._raise(self.write(first, <uint32_t> (len(data) // SECTOR), <const uint8_t *> PyBytes_AsString(data)))
 
     def sync(self):
         """Flush. Raises HostError if the host fails."""
@@ -209,16 +212,26 @@ cdef class RawDisk(Disk):
         return write_all(self.fd, first * SECTOR, data, <size_t> count * SECTOR)
 
     cdef int do_flush(self) noexcept nogil:
-        return sync_data(self.fd)
+        return self.durably()
+
+    cdef int durably(self) noexcept nogil:
+        """fdatasync, which never goes well again once it has failed."""
+        if self.lost == 0:
+            self.lost = sync_data(self.fd)
+        return self.lost
 
     def close(self):
-        self.give_back()
+        self._raise(self.give_back())
 
-    cdef void give_back(self) noexcept nogil:
+    cdef int give_back(self) noexcept nogil:
+        """0 or an errno: some file systems tell only here that they could not write."""
+        cdef int error = 0
         self.sectors = 0        # a drive that still holds this reads and writes nothing
         if self.fd >= 0:
-            close_fd(self.fd)
+            if close_fd(self.fd) < 0 and errno != EINTR and self.writable:
+                error = errno
             self.fd = -1
+        return error
 
 
 cdef class OverlayDisk(RawDisk):
@@ -321,7 +334,7 @@ cdef class OverlayDisk(RawDisk):
         cdef int error
         if not self.durable:
             return 0
-        error = sync_data(self.fd)
+        error = self.durably()
         if error or not self.any_stale:
             return error
         for page in range(self.map_bytes // COPY_PAGE):
@@ -330,17 +343,18 @@ cdef class OverlayDisk(RawDisk):
                 if error:
                     return error
                 self.stale[page] = 0
-        error = sync_data(self.fd)
+        error = self.durably()
         if error == 0:
             self.any_stale = False
         return error
 
     def close(self):
         cdef int error = 0
+        cdef int at_end
         if self.fd >= 0:
             error = self.do_flush()
-        self.give_back()
+        at_end = self.give_back()
         if self.base_fd >= 0:
             close_fd(self.base_fd)
             self.base_fd = -1
-        self._raise(error)
+        self._raise(error or at_end)

@@ -17,14 +17,13 @@ import fcntl
 import os
 import stat
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Final
 
-from hyperport.config import DiskSpec
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, HostError
 from hyperport.host.disk import SECTOR_BYTES, Disk, OverlayDisk, RawDisk
+from hyperport.host.specs import DiskSpec
 
 CD_SECTOR_BYTES: Final = 2048
 LARGEST: Final = (1 << 48) * SECTOR_BYTES  # what a 48-bit sector number reaches
@@ -48,15 +47,22 @@ def open_disk(spec: DiskSpec) -> Disk:
     except BaseException:
         os.close(base_fd)
         raise
-    disk = OverlayDisk(fd, base_fd, size, PAGE, _data_offset(size), not spec.snapshot)
+    try:
+        disk = OverlayDisk(fd, base_fd, size, PAGE, _data_offset(size), not spec.snapshot)  # owns both files
+    except HostError as error:
+        raise ConfigError(f"disk {spec.path}: {error}") from None
     if spec.overlay is not None:
-        disk.load_map()
+        try:
+            disk.load_map()
+        except HostError as error:
+            disk.close()
+            raise ConfigError(f"overlay {spec.overlay}: {error}; try again, or restore it from a copy") from None
     return disk
 
 
-def open_cdrom(path: Path) -> Disk:
+def open_cdrom(path: Path | str) -> Disk:
     """A CD-ROM image, as a read-only disk of sectors of 512 bytes. Raises ConfigError."""
-    fd, size = _open_image(path, CD_SECTOR_BYTES, "cdrom", write=False)
+    fd, size = _open_image(Path(path), CD_SECTOR_BYTES, "cdrom", write=False)
     return RawDisk(fd, size, False)
 
 
@@ -76,11 +82,14 @@ def _open_image(path: Path, unit: int, what: str, *, write: bool) -> tuple[int, 
         size = os.lseek(fd, 0, os.SEEK_END)
         if size == 0 or size % unit or size > LARGEST:
             raise ConfigError(f"{what} {path}: {size} bytes are no whole number of sectors; it must be a raw image")
-        head = os.pread(fd, len(MAGIC), 0)
+        head = _read_head(fd, len(MAGIC))
         if head == MAGIC:
             raise ConfigError(f"{what} {path}: this is an overlay; write --disk BASE,overlay={path}")
         if head[:4] == b"QFI\xfb":
             raise ConfigError(f"{what} {path}: this is qcow2; convert it with qemu-img, or attach it with qemu-nbd")
+    except OSError as error:
+        os.close(fd)
+        raise ConfigError(f"{what} {path}: {error.strerror}; check the host's disk") from None
     except BaseException:
         os.close(fd)
         raise
@@ -95,6 +104,14 @@ def _lock(fd: int, path: Path, what: str, *, write: bool) -> None:
         raise ConfigError(f"{what} {path}: in use by a machine, and {wish}; end that one first") from None
     except OSError as error:
         raise ConfigError(f"{what} {path}: cannot be locked ({error.strerror}); put it on a local disk") from None
+
+
+def _read_head(fd: int, size: int) -> bytes:
+    """The first bytes of a file, fewer only if it has no more. Raises OSError."""
+    head = b""
+    while part := os.pread(fd, size - len(head), len(head)):
+        head += part
+    return head
 
 
 def _map_bytes(size: int) -> int:
@@ -112,20 +129,45 @@ def _header(size: int) -> bytes:
 
 def _snapshot(path: Path, size: int) -> int:
     """An overlay file without a name: it goes when it is closed, whatever happens."""
+    import tempfile
+
+    folder = tempfile.gettempdir()
     try:
-        with tempfile.TemporaryFile(prefix="hyperport-") as file:
-            os.ftruncate(file.fileno(), _data_offset(size) + size)
-            return fcntl.fcntl(file.fileno(), fcntl.F_DUPFD_CLOEXEC, 0)
+        fd = _nameless_file(folder)
+        try:
+            os.ftruncate(fd, _data_offset(size) + size)
+        except BaseException:
+            os.close(fd)
+            raise
     except OSError as error:
-        folder = tempfile.gettempdir()
         raise ConfigError(f"disk {path}: no snapshot in {folder}: {error.strerror}; set TMPDIR to another") from None
+    return fd
+
+
+def _nameless_file(folder: str) -> int:
+    """An open file in a folder, without a name. Raises OSError."""
+    import tempfile
+
+    try:
+        return os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    except OSError:  # this file system or kernel cannot: make it by hand, which says why if it cannot be made at all
+        fd, name = tempfile.mkstemp(prefix="hyperport-", dir=folder)
+    try:
+        Path(name).unlink()
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _open_overlay(path: Path, base: Path, size: int) -> int:
-    if not path.exists():
-        _create_overlay(path, size)
+    flags = os.O_RDWR | os.O_CLOEXEC
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fd = os.open(path, flags)
+        except FileNotFoundError:
+            _create_overlay(path, size)
+            fd = os.open(path, flags)
     except OSError as error:
         raise ConfigError(f"overlay {path}: {error.strerror}; name another file") from None
     try:
@@ -139,7 +181,7 @@ def _open_overlay(path: Path, base: Path, size: int) -> int:
 
 def _check_overlay(fd: int, path: Path, base: Path, size: int) -> None:
     try:
-        head = os.pread(fd, HEADER.size + CHECKSUM.size, 0)
+        head, length = _read_head(fd, HEADER.size + CHECKSUM.size), os.fstat(fd).st_size
     except OSError as error:
         raise ConfigError(f"overlay {path}: {error.strerror}; name a file") from None
     if head[: len(MAGIC)] != MAGIC:
@@ -155,29 +197,31 @@ def _check_overlay(fd: int, path: Path, base: Path, size: int) -> None:
         raise ConfigError(
             f"overlay {path}: belongs to a base of {sectors * unit} bytes, but {base} has {size}; name its base"
         )
-    if head[: HEADER.size] != _header(size)[: HEADER.size] or os.fstat(fd).st_size < data_offset + size:
+    if head[: HEADER.size] != _header(size)[: HEADER.size] or length < data_offset + size:
         raise ConfigError(f"overlay {path}: it was cut short; restore it from a copy")
 
 
 def _create_overlay(path: Path, size: int) -> None:
     """Make the file beside its place and give it its name when it is whole."""
-    temporary = None
+    import tempfile
+
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(_header(size))
-            file.truncate(_data_offset(size) + size)
-            file.flush()
-            os.fsync(handle)
-        with contextlib.suppress(FileExistsError):  # somebody else was quicker: then it is theirs
-            os.link(temporary, path)
+        with tempfile.NamedTemporaryFile(prefix=f".{path.name}-", dir=path.parent, delete=False) as file:
+            temporary = Path(file.name)
+            try:
+                file.write(_header(size))
+                file.truncate(_data_offset(size) + size)
+                file.flush()
+                os.fsync(file.fileno())
+                with contextlib.suppress(FileExistsError):  # somebody else was quicker: then it is theirs
+                    os.link(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
     except OSError as error:
-        raise ConfigError(f"overlay {path}: it cannot be made: {error.strerror}; name another file") from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        at = f" ({error.filename})" if error.filename else ""  # the temporary file, if it could not be removed
+        raise ConfigError(f"overlay {path}: it cannot be made: {error.strerror}{at}; name another file") from None

@@ -2,7 +2,7 @@
 """Where a network card's cable goes on the host: passt, a tap interface, another machine's socket, or nowhere.
 
 A Link owns the host's end (descriptors, the socket's name, the pcap file) and the PacketBackend that the card talks
-to. Its life is that of a serial line's Channel (console.py): open_link() opens, so that a mistake shows before the
+to. Its life is that of a serial line's Channel (channel.py): open_link() opens, so that a mistake shows before the
 machine is built; start() begins to pass frames on; stop() ends that; close() lets go of all.
 
 Frames to the guest are read on the machine's watcher thread, never more than the backend has room for.
@@ -23,12 +23,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
-from hyperport.config import NetSpec
 from hyperport.errors import ConfigError
+from hyperport.host.channel import Events
+from hyperport.host.notes import note
 from hyperport.host.packet import PacketBackend, StreamPackets, TapPackets
 from hyperport.host.pcap import PcapWriter
+from hyperport.host.specs import NetSpec
 from hyperport.host.unix_socket import identity, listen
-from hyperport.ui.console import Events, note
 
 PASST: Final = "passt"
 PASST_START_S: Final = 10

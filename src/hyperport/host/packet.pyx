@@ -10,7 +10,7 @@ Frames are without preamble and FCS, 14 to 1,518 octets; others are lost and cou
 octets, but software on a host does not: so shorter frames are padded here, unless a runt is what the caller wants.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AsString
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close, read, write
@@ -139,10 +139,10 @@ cdef class PacketBackend:
         cdef bytes octets = bytes(frame)
         if damage not in (0, 1, 2):
             raise ConfigError(f"frame damage {damage}: give 0, 1 or 2")
-        if not self.put(<const uint8_t *> PyBytes_AS_STRING(octets), <uint32_t> len(octets), damage, pad):
+        if not self.put(<const uint8_t *> PyBytes_AsString(octets), <uint32_t> len(octets), damage, pad):
             return False
         if self.recording:
-            self.record(<const uint8_t *> PyBytes_AS_STRING(octets), <uint32_t> len(octets))
+            self.record(<const uint8_t *> PyBytes_AsString(octets), <uint32_t> len(octets))
         self.announce()
         return True
 
@@ -155,7 +155,7 @@ cdef class PacketBackend:
     def emit(self, frame):
         """Send a frame to the host as a card would; False while the host is busy."""
         cdef bytes octets = bytes(frame)
-        return self.transmit(<const uint8_t *> PyBytes_AS_STRING(octets), <uint32_t> len(octets))
+        return self.transmit(<const uint8_t *> PyBytes_AsString(octets), <uint32_t> len(octets))
 
     def take(self):
         """The oldest waiting frame as a card would take it, as bytes, or None."""

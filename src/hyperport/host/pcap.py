@@ -21,11 +21,11 @@ BILLION: Final = 1_000_000_000
 class PcapWriter:
     """A pcap file, emptied first. Raises ConfigError if it cannot be written; later failures are kept in `failure`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
         self.failure: str | None = None
         try:
-            self.file = path.open("wb")
+            self.file = self.path.open("wb")
             self.file.write(FILE_HEADER.pack(MAGIC_NS, *VERSION, 0, 0, SNAPLEN, LINKTYPE_ETHERNET))
             self.file.flush()
         except OSError as error:

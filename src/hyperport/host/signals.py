@@ -20,9 +20,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, Self
 
+from hyperport.host.channel import Events
+from hyperport.host.terminal import Terminal
 from hyperport.outcome import STATUS_SIGNAL
-from hyperport.ui.console import Events
-from hyperport.ui.terminal import Terminal
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 JOB_CONTROL: Final = (signal.SIGTSTP, signal.SIGCONT)

@@ -11,19 +11,20 @@ from pathlib import Path
 from hyperport.errors import ConfigError
 
 
-def identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path | str) -> tuple[int, int] | None:
     """Device and inode of what is at path, or None."""
     with contextlib.suppress(FileNotFoundError):
-        found = path.stat()
+        found = Path(path).stat()
         return found.st_dev, found.st_ino
     return None
 
 
-def listen(path: Path, what: str) -> socket.socket:
+def listen(path: Path | str, what: str) -> socket.socket:
     """A listening socket at path. A socket left behind by a process that is gone is removed; nothing else ever is.
 
     what: who asks, for the ConfigError.
     """
+    path = Path(path)
     try:
         if path.exists() and not stat.S_ISSOCK(path.stat().st_mode):
             raise ConfigError(f"{what}: {path} exists and is no socket; remove it or give another name")

@@ -1,12 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a port access reaches the VMM, by the name that `--io` takes."""
+"""How a port access reaches the VMM: the strategies, by the name that `--io` takes."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-from hyperport.io.path import ExitPath, PortPath
-from hyperport.io.trap import TrapPath
+if TYPE_CHECKING:
+    from hyperport.bus.port_bus import PortBus
+    from hyperport.io.path import PortPath
 
-# hypercall: raw accesses of such a guest go by exit; its calls are answered by abi/.
-PATHS: Final[dict[str, type[PortPath]]] = {"trap": TrapPath, "exit": ExitPath, "hypercall": ExitPath}
+    Factory = Callable[[PortBus], PortPath]
+
+
+def _path(module: str, class_name: str) -> Factory:
+    """A factory that imports the path only when one is made: the names alone cost nothing."""
+
+    def make(bus: PortBus) -> PortPath:
+        made: PortPath = getattr(import_module(f"{__name__}.{module}"), class_name)(bus)
+        return made
+
+    return make
+
+
+STRATEGIES: Final[dict[str, Factory]] = {
+    "trap": _path("trap", "TrapPath"),
+    "exit": _path("exit", "ExitPath"),
+    "hypercall": _path("hypercall", "HypercallPath"),
+}

@@ -1,21 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-from libc.stdint cimport int32_t, uint8_t, uint32_t
+from libc.stdint cimport int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from hyperport.bus.port_bus cimport PortBus
-from hyperport.cpu.vcpu cimport GuestCpu
+from hyperport.cpu.vcpu cimport Vcpu
+from hyperport.io.path cimport PortPath
 
-cdef enum CallResult:
-    CALL_DONE = 0       # outputs are in the registers; the guest goes on behind the doorbell
-    CALL_AGAIN = 1      # a string in an interrupt window: the guest executes the doorbell once more
-    CALL_NOT_OURS = 2   # nothing that is offered: the instruction is what it natively is
-
-cdef enum PrivateConvention:
-    BY_VMCALL = 0       # KVM's
-    BY_INT = 1          # lguest's
-    CONVENTIONS = 2
-
-cdef enum CallAction:           # convention.Action, and one more
+cdef enum CallAction:           # what is left to do of a call: convention.Action, and two more
+    ACTION_AGAIN = -2           # a string in an interrupt window: the guest makes the call once more
     ACTION_NOT_OURS = -1        # the instruction is what it natively is
     ACTION_NOTHING = 0          # answered
     ACTION_PORT_IO = 1
@@ -26,40 +18,71 @@ cdef enum CallAction:           # convention.Action, and one more
     ACTION_KILL = 6
 
 cdef enum:
-    MAX_CALLS = 256     # of VMI
-    MAX_KNOWN = 64      # of a convention besides the port calls
+    LONGEST_ENTRY = 15          # bytes of an instruction
+    MAX_ARGUMENTS = 4
+    VECTORS = 256
 
-cdef struct CallShape:
-    uint8_t offered
+cdef struct Call:               # one number of one convention
+    uint32_t number
+    uint16_t rules              # its convention, an index
+    uint8_t is_port             # then the next three; else what comes after them
     uint8_t direction
     uint8_t size
     uint8_t string
-
-cdef struct CallAnswer:
-    int action
     uint8_t has_result
     int32_t result
+    int32_t action
+    int32_t reason              # of a KILL, an index; else -1
 
-cdef struct PrivateCalls:       # one convention, as tables
-    bint offered
-    uint32_t port_base          # number of the port call with VMI number 0
+cdef struct Rules:              # one convention: abi/convention.py says what the fields mean
+    uint8_t as_native
     uint32_t highest_cpl
-    CallAnswer forbidden        # from above that CPL
-    CallAnswer unknown
-    CallAnswer known[MAX_KNOWN]
+    int number, port, value, count, source, destination, result     # registers
+    int arguments[MAX_ARGUMENTS]
+    uint32_t unknown            # indices of calls
+    uint32_t forbidden
+    uint32_t first_slot         # of its hash table of calls, in slots
+    uint32_t slot_mask
+
+cdef struct Instruction:        # the code of one entry
+    uint8_t code[LONGEST_ENTRY]
+    uint8_t length
+    uint16_t rules
+
+cdef struct Doorbell:
+    uint64_t address            # physical
+    uint32_t call               # an index
+    uint32_t length             # of its instruction
 
 cdef class CallTable:
     cdef PortBus bus
-    cdef CallShape shapes[MAX_CALLS]
-    cdef CallShape port_calls[MAX_CALLS]
-    cdef PrivateCalls private[CONVENTIONS]
-    cdef dict reasons
-    cdef bint in_string             # a private string call is at work, its place is in ECX and EDX
-    cdef uint32_t string_count      # ECX and EDX as the guest had them
+    cdef readonly tuple conventions
+    cdef Call *calls
+    cdef Rules *rules
+    cdef int32_t *slots
+    cdef Instruction *instructions
+    cdef uint32_t instruction_count
+    cdef Doorbell *doorbells            # sorted by address
+    cdef uint32_t doorbell_count
+    cdef uint8_t rung_by[VECTORS]       # whether some doorbell is an OUT to this port
+    cdef int16_t vectors[VECTORS]       # the Rules of INT n, or -1
+    cdef list reasons
+    cdef int killed_by                  # index of the reason; -1: nobody has been killed
+    cdef uint32_t killed_with
+    cdef bint in_string                 # a string that is left to count is at work
+    cdef uint32_t string_count          # its registers as the guest had them
     cdef uint32_t string_buffer
+    cdef Call *string_call
 
-    cdef bint offers(self, int convention) noexcept nogil
-    cdef int vmi_call(self, GuestCpu cpu, uint32_t number) noexcept nogil
-    cdef int private_call(self, GuestCpu cpu, int convention) noexcept nogil
-    cdef void private_port_call(self, GuestCpu cpu, CallShape *shape) noexcept nogil
-    cdef void end_string(self, GuestCpu cpu) noexcept nogil
+    cdef Doorbell *doorbell_at(self, uint64_t address) noexcept nogil
+    cdef Doorbell *doorbell_behind(self, uint64_t address) noexcept nogil
+    cdef int instruction_at(self, Vcpu vcpu, uint32_t *length) noexcept nogil
+    cdef Call *numbered(self, int rules, uint32_t number) noexcept nogil
+    cdef int answer(self, Vcpu vcpu, Call *call) noexcept nogil
+    cdef int port_call(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil
+    cdef int native_string(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil
+    cdef void counted_string(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil
+    cdef void end_string(self, Vcpu vcpu) noexcept nogil
+
+cdef class HypercallPath(PortPath):
+    pass

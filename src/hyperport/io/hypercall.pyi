@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Mapping
 
-from hyperport.abi.convention import Convention
+from hyperport.abi.convention import Convention, Image
 from hyperport.bus.port_bus import PortBus
+from hyperport.io.path import PortPath
+
+class HypercallPath(PortPath): ...
 
 class CallTable:
+    conventions: tuple[Convention, ...]
     def __init__(
-        self, bus: PortBus, offered: Iterable[Convention], vmi_numbers: Container[int] | None = None
+        self, bus: PortBus, offered: Iterable[Convention], images: Mapping[str, Image] | None = None
     ) -> None: ...
-    def reason(self, number: int) -> str: ...
+    def reason(self) -> str: ...

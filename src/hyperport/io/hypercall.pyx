@@ -2,170 +2,349 @@
 # cython: language_level=3
 """Stage 2 of a hypercall: from the guest's registers to a port access. Next: bus/port_bus.pyx.
 
-An engine that meets a doorbell of the VMI ROM, a VMCALL or an INT 1Fh asks here what it means. The tables come from
-abi/numbers.py and the conventions.
+A CallTable is a machine's conventions (abi/), compiled into flat arrays. An engine that meets one of their entries asks here
+which call it is, by place (doorbell_at), by code (instruction_at) or by vector, and then for its answer().
 
-A VMI call is as restartable as the instruction it stands for: a string keeps its index and count registers up to
-date, so a page fault in the middle, or an interrupt window, leaves a guest that can execute the doorbell again.
+A call as_native is as restartable as the instruction it stands for: a string keeps its index and count registers up to
+date, so a page fault in the middle, or an interrupt window, leaves a guest that can make the call again.
 
-A call in KVM's or lguest's convention changes nothing but EAX. While its string is at work ECX and EDX hold the
-place; end_string() puts them back and tells the guest how many elements are left, be it that all are done, that a
-page fault (which the guest then never gets) came between, or that MOST_WINDOWS is reached.
+Any other port call changes nothing but its result register. While its string is at work the registers of count and
+buffer hold the place; end_string() puts them back and tells the guest how many elements are left, be it that all are
+done, that a page fault (which the guest then never gets) came between, or that MOST_WINDOWS is reached.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
+from hyperport.bus.access cimport Access, describe
 from hyperport.bus.port_bus cimport DIRECTION_IN, HYPERCALL, PortBus
-from hyperport.cpu.vcpu cimport EAX, EBX, ECX, EDI, EDX, ESI, GuestCpu
+from hyperport.cpu.vcpu cimport Vcpu
+from hyperport.io.path cimport PortPath
 from hyperport.io.strings cimport StringAccess, run_string
 
-from hyperport.abi.convention import Action
+from hyperport.abi.convention import Action, Answer, Entry, doorbell, operand
+from hyperport.cpu.state import REGISTERS
 from hyperport.errors import ConfigError
 
+cdef uint64_t DOORBELL_BYTES = len(doorbell(0))
+
 cdef enum:
+    CODE_SEGMENT = 1
     SEGMENT_ES = 0
     SEGMENT_DS = 3
-    MOST_WINDOWS = 16       # of 4,096 elements in one private call, so that its time is bounded
-
-PRIVATE = {"kvm": BY_VMCALL, "lguest": BY_INT}
-
-
-cdef CallShape shape_of(form):
-    return CallShape(True, form.direction, form.size, form.string)
+    PAGE_MASK = 4095
+    MOST_WINDOWS = 16           # of 4,096 elements in one counted string, so that its time is bounded
+    ROOM = 4                    # slots of a hash table for each call: there is always an empty one
+    HASH = 0x9E3779B1           # odd: neighbours go to different slots (Knuth, TAOCP vol. 3, 6.4)
 
 
-cdef CallAnswer answer_of(answer):
-    if answer is None:
-        return CallAnswer(ACTION_NOT_OURS, False, 0)
-    return CallAnswer(answer.action, answer.result is not None, answer.result or 0)
+cdef class HypercallPath(PortPath):
+    """`--io hypercall`: the guest calls. Its raw accesses are reported by the engine, as on `exit`."""
+
+    name = "hypercall"
+
+
+cdef inline uint32_t slot_of(uint32_t number, uint32_t mask) noexcept nogil:
+    return (number * <uint32_t> HASH >> 16) & mask
+
+
+cdef void *array(size_t count, size_t size) except NULL:
+    """Zeroes, at least one element."""
+    cdef void *made = calloc(count if count else 1, size)
+    if made == NULL:
+        raise MemoryError("no memory for the table of hypercalls")
+    return made
 
 
 cdef class CallTable:
     """What calls a machine offers, and their answers.
 
-    offered: the Convention of each. vmi_numbers: the port calls that the ROM offers; None for all twelve.
+    offered: the Convention of each. images: name of each doorbell convention among them -> its Image in memory.
     """
 
-    def __init__(self, PortBus bus not None, offered, vmi_numbers=None):
+    def __init__(self, PortBus bus not None, offered, images=None):
         self.bus = bus
-        self.reasons = {}
-        for convention in offered:
-            if convention.name in PRIVATE:
-                self.offer_private(PRIVATE[convention.name], convention)
-                continue
-            for number, call in convention.ports.items():
-                if vmi_numbers is None or number in vmi_numbers:
-                    self.shapes[<int> number] = shape_of(call.port)
+        self.conventions = tuple(offered)
+        self.reasons = []
+        self.killed_by = -1
+        if self.calls != NULL:
+            raise ConfigError("a CallTable is made once")
+        tables = [table_of(convention) for convention in self.conventions]
+        self.rules = <Rules *> array(len(tables), sizeof(Rules))
+        self.calls = <Call *> array(sum(len(table) + 2 for table in tables), sizeof(Call))
+        self.slots = <int32_t *> array(sum(slot_count(table) for table in tables), sizeof(int32_t))
+        self.compile_calls(tables)
+        self.compile_entries()
+        self.compile_doorbells(images or {})
 
-    def offer_private(self, int index, convention):
-        """Take a convention with numbers in EAX into the tables."""
-        cdef PrivateCalls *private = &self.private[index]
-        bases = {number - call.number for number, call in convention.ports.items()}
-        if len(bases) != 1 or any(not 0 <= number < MAX_KNOWN for number in convention.calls):
-            raise ConfigError(f"the numbers of ABI {convention.name} do not fit its table")
-        private.offered = True
-        private.port_base = bases.pop()
-        private.highest_cpl = convention.highest_cpl
-        private.forbidden = answer_of(convention.forbidden)
-        private.unknown = answer_of(convention.unknown)
-        for number in range(MAX_KNOWN):
-            private.known[<int> number] = private.unknown
-        for number, answer in convention.calls.items():
-            private.known[<int> number] = answer_of(answer)
-        for call in convention.ports.values():
-            self.port_calls[<int> call.number] = shape_of(call.port)
-        self.reasons |= {number: answer.reason for number, answer in convention.calls.items()
-                         if answer.action == Action.KILL}
+    def __dealloc__(self):
+        free(self.rules)
+        free(self.calls)
+        free(self.slots)
+        free(self.instructions)
+        free(self.doorbells)
 
-    def reason(self, number):
-        """Why a guest was killed that called this number."""
-        return self.reasons.get(number, f"unknown lguest call {number:#x}")
+    def compile_calls(self, tables):
+        """Rules, calls and the hash tables of their numbers."""
+        cdef uint32_t used = 0, first_slot = 0, slot
+        cdef Rules *rules
+        for index, (convention, table) in enumerate(zip(self.conventions, tables, strict=True)):
+            rules = &self.rules[<int> index]
+            rules[0] = rules_of(convention)
+            rules.first_slot = first_slot
+            rules.slot_mask = slot_count(table) - 1
+            first_slot += slot_count(table)
+            for slot in range(rules.slot_mask + 1):
+                self.slots[rules.first_slot + slot] = -1
+            for number, what in table.items():
+                self.compile_call(used, index, number, what)
+                slot = slot_of(number, rules.slot_mask)
+                while self.slots[rules.first_slot + slot] >= 0:
+                    slot = (slot + 1) & rules.slot_mask
+                self.slots[rules.first_slot + slot] = used
+                used += 1
+            rules.unknown, rules.forbidden = used, used + 1
+            self.compile_call(used, index, 0, convention.unknown)
+            self.compile_call(used + 1, index, 0, convention.forbidden)
+            used += 2
 
-    cdef bint offers(self, int convention) noexcept nogil:
-        """Whether this PrivateConvention is offered."""
-        return self.private[convention].offered
-
-    cdef int vmi_call(self, GuestCpu cpu, uint32_t number) noexcept nogil:
-        """A VMI port call: arguments where the native instruction has them. May fault."""
-        cdef CallShape *shape
-        cdef StringAccess access
-        cdef uint32_t port = cpu.get(EDX) & 0xFFFF
-        cdef uint32_t mask
-        if number >= MAX_CALLS or not self.shapes[number].offered:
-            return CALL_NOT_OURS
-        shape = &self.shapes[number]
-        if shape.string:
-            access.direction = shape.direction
-            access.port = port
-            access.size = shape.size
-            access.base = cpu.segment_base(SEGMENT_ES if shape.direction == DIRECTION_IN else SEGMENT_DS)
-            access.mask = 0xFFFFFFFF
-            access.repeated = True
-            access.stepped = cpu.steps()
-            access.index_register = EDI if shape.direction == DIRECTION_IN else ESI
-            access.count_register = ECX
-            return CALL_DONE if run_string(cpu, self.bus, &access, HYPERCALL) else CALL_AGAIN
-        mask = <uint32_t> 0xFFFFFFFF >> (32 - 8 * shape.size)
-        if shape.direction == DIRECTION_IN:
-            cpu.put(EAX, (cpu.get(EAX) & ~mask) | (self.bus.read(port, shape.size, HYPERCALL) & mask))
+    def compile_call(self, uint32_t place, rules, number, what):
+        """what: a VmiCall for a port call, an Answer, or None where the instruction is left to the guest."""
+        cdef Call *call = &self.calls[place]
+        call.number, call.rules, call.reason = number, rules, -1
+        if what is None:
+            call.action = ACTION_NOT_OURS
+        elif isinstance(what, Answer):
+            call.action = what.action
+            call.has_result = what.result is not None
+            call.result = <int32_t> <uint32_t> ((what.result or 0) & 0xFFFFFFFF)
+            if what.action == Action.KILL:
+                call.reason = <int32_t> len(self.reasons)
+                self.reasons.append((what.reason, what is self.conventions[rules].unknown))
         else:
-            self.bus.write(port, shape.size, cpu.get(EAX) & mask, HYPERCALL)
-        return CALL_DONE
+            call.is_port, call.direction, call.size, call.string = (
+                True, what.port.direction, what.port.size, what.port.string)
 
-    cdef int private_call(self, GuestCpu cpu, int convention) noexcept nogil:
-        """A call with its number in EAX. EAX is answered here; what is left to do is the CallAction returned.
+    def compile_entries(self):
+        """The code of instructions, and the vectors. Raises ConfigError where two conventions want the same."""
+        memset(self.vectors, 0xFF, sizeof(self.vectors))
+        taken = {}
+        for index, convention in enumerate(self.conventions):
+            for code in () if convention.kind == Entry.DOORBELL else convention.instructions:
+                if code in taken:
+                    raise ConfigError(f"ABI {convention.name}: {code.hex(' ')} belongs to {taken[code]}; offer one of them")
+                taken[code] = convention.name
+                if convention.kind == Entry.VECTOR:
+                    self.vectors[<int> operand(code)] = index
+        entries = [(index, code) for index, convention in enumerate(self.conventions)
+                   if convention.kind == Entry.INSTRUCTION for code in convention.instructions]
+        self.instructions = <Instruction *> array(len(entries), sizeof(Instruction))
+        for place, (index, code) in enumerate(entries):
+            self.instructions[<int> place].rules = index
+            self.instructions[<int> place].length = <uint8_t> len(code)
+            for at, byte in enumerate(code):
+                self.instructions[<int> place].code[<int> at] = byte
+        self.instruction_count = <uint32_t> len(entries)
 
-        May fault in a string: in_string is then set, and end_string() makes an answer of it.
-        """
-        cdef PrivateCalls *private = &self.private[convention]
-        cdef uint32_t number = cpu.get(EAX)
-        cdef uint32_t port_call = number - private.port_base
-        cdef CallAnswer *answer = &private.unknown
-        if not private.offered:
-            return ACTION_NOT_OURS
-        if cpu.privilege() > private.highest_cpl:
-            answer = &private.forbidden
-        elif port_call < MAX_CALLS and self.port_calls[port_call].offered:
-            self.private_port_call(cpu, &self.port_calls[port_call])
-            return ACTION_NOTHING
-        elif number < MAX_KNOWN:
-            answer = &private.known[number]
-        if answer.has_result:
-            cpu.put(EAX, <uint32_t> answer.result)
-        return answer.action
+    def compile_doorbells(self, images):
+        """Raises ConfigError for an image without its convention, or a doorbell that its table does not have."""
+        cdef Call *call
+        found = {}
+        for index, convention in enumerate(self.conventions):
+            if convention.kind != Entry.DOORBELL or convention.name not in images:
+                continue
+            lengths = {operand(code): len(code) for code in convention.instructions}
+            image = images[convention.name]
+            for offset, number in image.doorbells.items():
+                call = self.numbered(index, number)
+                unknown = call == &self.calls[self.rules[<int> index].unknown]
+                if not 0 <= offset < len(image.data) or number not in lengths or unknown:
+                    raise ConfigError(f"ABI {convention.name}: its image has no doorbell {number} at {offset:#x}")
+                found[image.base + offset] = (call - self.calls, lengths[number], number)
+        self.doorbells = <Doorbell *> array(len(found), sizeof(Doorbell))
+        for place, (address, (call_at, length, number)) in enumerate(sorted(found.items())):
+            self.doorbells[<int> place] = Doorbell(address, call_at, length)
+            self.rung_by[<int> number] = 1
+        self.doorbell_count = <uint32_t> len(found)
 
-    cdef void private_port_call(self, GuestCpu cpu, CallShape *shape) noexcept nogil:
-        cdef StringAccess access
-        cdef uint32_t port = cpu.get(EBX) & 0xFFFF
-        cdef uint32_t mask = <uint32_t> 0xFFFFFFFF >> (32 - 8 * shape.size)
-        cdef int _window
-        if not shape.string:
-            if shape.direction == DIRECTION_IN:
-                cpu.put(EAX, self.bus.read(port, shape.size, HYPERCALL) & mask)
+    def reason(self):
+        """Why the guest was killed, in words."""
+        if self.killed_by < 0:
+            return ""
+        text, unknown = self.reasons[self.killed_by]
+        return f"{text} {self.killed_with:#x}" if unknown else text
+
+    # Which call is it?
+
+    cdef Doorbell *doorbell_at(self, uint64_t address) noexcept nogil:
+        """The doorbell at a physical address, or NULL."""
+        cdef uint32_t low = 0, high = self.doorbell_count, middle
+        while low < high:
+            middle = (low + high) >> 1
+            if self.doorbells[middle].address < address:
+                low = middle + 1
             else:
-                self.bus.write(port, shape.size, cpu.get(ECX) & mask, HYPERCALL)
-                cpu.put(EAX, 0)
-            return
-        access.direction = shape.direction
-        access.port = port
-        access.size = shape.size
-        access.base = 0
-        access.mask = 0xFFFFFFFF
-        access.repeated = True
-        access.stepped = False
-        access.index_register = EDX
-        access.count_register = ECX
-        self.string_count = cpu.get(ECX)
-        self.string_buffer = cpu.get(EDX)
+                high = middle
+        if low < self.doorbell_count and self.doorbells[low].address == address:
+            return &self.doorbells[low]
+        return NULL
+
+    cdef Doorbell *doorbell_behind(self, uint64_t address) noexcept nogil:
+        """The doorbell that ends at a physical address, or NULL."""
+        return self.doorbell_at(address - DOORBELL_BYTES)
+
+    cdef int instruction_at(self, Vcpu vcpu, uint32_t *length) noexcept nogil:
+        """The Rules whose instruction stands at CS:EIP, and its length; or -1. No byte behind it is read. May fault."""
+        cdef uint32_t linear = vcpu.segment_base(CODE_SEGMENT) + vcpu.instruction_pointer()
+        cdef const uint8_t *byte = NULL
+        cdef uint8_t code[LONGEST_ENTRY]
+        cdef uint32_t known = 0, i, at
+        cdef Instruction *entry
+        for i in range(self.instruction_count):
+            entry = &self.instructions[i]
+            for at in range(entry.length):
+                if at == known:
+                    byte = byte + 1 if at and (linear + at) & PAGE_MASK else vcpu.code_at(linear + at)
+                    if byte == NULL:
+                        return -1
+                    code[at] = byte[0]
+                    known += 1
+                if code[at] != entry.code[at]:
+                    break
+            else:
+                length[0] = entry.length
+                return entry.rules
+        return -1
+
+    cdef Call *numbered(self, int rules, uint32_t number) noexcept nogil:
+        """The call with this number, any at all; never NULL."""
+        cdef Rules *found = &self.rules[rules]
+        cdef uint32_t slot = slot_of(number, found.slot_mask)
+        cdef int32_t call = self.slots[found.first_slot + slot]
+        while call >= 0:
+            if self.calls[call].number == number:
+                return &self.calls[call]
+            slot = (slot + 1) & found.slot_mask
+            call = self.slots[found.first_slot + slot]
+        return &self.calls[found.unknown]
+
+    # The answer.
+
+    cdef int answer(self, Vcpu vcpu, Call *call) noexcept nogil:
+        """Do a call; returns the CallAction that is left to do. May fault.
+
+        A fault in a string that is left to count is not the guest's: in_string is then set, and end_string() answers.
+        """
+        cdef Rules *rules = &self.rules[call.rules]
+        if vcpu.privilege() > rules.highest_cpl:
+            call = &self.calls[rules.forbidden]
+        elif call.is_port:
+            return self.port_call(vcpu, rules, call)
+        if call.action == ACTION_KILL:
+            self.killed_by = call.reason
+            self.killed_with = vcpu.get(rules.number)
+        if call.has_result:
+            vcpu.put(rules.result, <uint32_t> call.result)
+        return call.action
+
+    cdef int port_call(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:
+        cdef uint32_t mask = <uint32_t> 0xFFFFFFFF >> (32 - 8 * call.size)
+        cdef Access access
+        if call.string:
+            if rules.as_native:
+                return self.native_string(vcpu, rules, call)
+            self.counted_string(vcpu, rules, call)
+            return ACTION_NOTHING
+        describe(&access, call.direction, vcpu.get(rules.port) & 0xFFFF, call.size, HYPERCALL, <void *> vcpu, vcpu.token)
+        if call.direction == DIRECTION_IN:
+            self.bus.carry(&access)
+            mask &= access.value
+            if rules.as_native and call.size < 4:
+                mask |= vcpu.get(rules.result) & <uint32_t> 0xFFFFFFFF << (8 * call.size)
+            vcpu.put(rules.result, mask)
+        else:
+            access.value = vcpu.get(rules.value) & mask
+            self.bus.carry(&access)
+            if not rules.as_native:
+                vcpu.put(rules.result, 0)
+        return ACTION_NOTHING
+
+    cdef int native_string(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:
+        cdef StringAccess access
+        cdef bint into = call.direction == DIRECTION_IN
+        describe_string(vcpu, rules, call, &access)
+        access.base = vcpu.segment_base(SEGMENT_ES if into else SEGMENT_DS)
+        return ACTION_NOTHING if run_string(vcpu, self.bus, &access) else ACTION_AGAIN
+
+    cdef void counted_string(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:
+        cdef StringAccess access
+        cdef int _window
+        describe_string(vcpu, rules, call, &access)
+        self.string_count = vcpu.get(access.count_register)
+        self.string_buffer = vcpu.get(access.index_register)
+        self.string_call = call
         self.in_string = True
         for _window in range(MOST_WINDOWS):
-            if run_string(cpu, self.bus, &access, HYPERCALL):
+            if run_string(vcpu, self.bus, &access):
                 break
-        self.end_string(cpu)
+        self.end_string(vcpu)
 
-    cdef void end_string(self, GuestCpu cpu) noexcept nogil:
-        """Answer the string call that is at work, however far it came."""
-        cpu.put(EAX, cpu.get(ECX))
-        cpu.put(ECX, self.string_count)
-        cpu.put(EDX, self.string_buffer)
+    cdef void end_string(self, Vcpu vcpu) noexcept nogil:
+        """Answer the counted string that is at work, however far it came."""
+        cdef Rules *rules = &self.rules[self.string_call.rules]
+        cdef uint32_t left = vcpu.get(rules.count)
+        vcpu.put(rules.count, self.string_count)
+        vcpu.put(rules.destination if self.string_call.direction == DIRECTION_IN else rules.source, self.string_buffer)
+        vcpu.put(rules.result, left)
         self.in_string = False
+
+
+cdef void describe_string(Vcpu vcpu, Rules *rules, Call *call, StringAccess *access) noexcept nogil:
+    access.direction = call.direction
+    access.port = vcpu.get(rules.port) & 0xFFFF
+    access.size = call.size
+    access.path = HYPERCALL
+    access.base = 0
+    access.mask = 0xFFFFFFFF
+    access.repeated = True
+    access.stepped = rules.as_native and vcpu.steps()
+    access.index_register = rules.destination if call.direction == DIRECTION_IN else rules.source
+    access.count_register = rules.count
+
+
+def table_of(convention):
+    """number -> VmiCall or Answer."""
+    if wrong := sorted(set(convention.ports) & set(convention.calls)):
+        raise ConfigError(f"ABI {convention.name}: the number {wrong[0]:#x} is in two tables")
+    return {**convention.ports, **convention.calls}
+
+
+def slot_count(table):
+    """A power of two with ROOM for the table."""
+    return 1 << (ROOM * len(table)).bit_length()
+
+
+cdef Rules rules_of(convention) except *:
+    """What a convention says of registers and privilege."""
+    cdef Rules rules
+    memset(&rules, 0, sizeof(Rules))
+    where = convention.registers
+    rules.as_native = convention.as_native
+    rules.highest_cpl = convention.highest_cpl
+    rules.number = register_of(convention, convention.number)
+    rules.port, rules.value, rules.count, rules.source, rules.destination, rules.result = (
+        register_of(convention, name)
+        for name in (where.port, where.value, where.count, where.source, where.destination, where.result))
+    if len(convention.arguments) != MAX_ARGUMENTS:
+        raise ConfigError(f"ABI {convention.name}: give {MAX_ARGUMENTS} registers for arguments")
+    for index, name in enumerate(convention.arguments):
+        rules.arguments[<int> index] = register_of(convention, name)
+    return rules
+
+
+def register_of(convention, name):
+    """The number of a register in encodings. Raises ConfigError."""
+    if name not in REGISTERS:
+        raise ConfigError(f"ABI {convention.name}: there is no register {name!r}")
+    return REGISTERS.index(name)

@@ -5,7 +5,4 @@ class PortPath:
     name: str
     bus: PortBus
     traps: bool
-    profile: bool
     def __init__(self, bus: PortBus) -> None: ...
-
-class ExitPath(PortPath): ...

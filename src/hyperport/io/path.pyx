@@ -2,79 +2,75 @@
 # cython: language_level=3
 """Stage 2 of an access: how it reaches the VMM (a path). Next: bus/port_bus.pyx.
 
-`exit` is here; `trap`, which has to find out itself what the guest did, is in trap.pyx.
+Three strategies: io/exit.pyx, io/trap.pyx, io/hypercall.pyx. To an engine a path is
+- traps: whether IN and OUT must raise #GP(0) instead of being told. One branch on the way of every access;
+- carry(), in path.pxd: an access that the engine knows whole, be it one element or many;
+- simulate(): an instruction that the engine could not do, or was not to do, and that may be a port access.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 
+from hyperport.bus.access cimport Access, describe
 from hyperport.bus.port_bus cimport DIRECTION_IN, EXIT, PortBus
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.vcpu cimport EDX, GuestCpu
+from hyperport.cpu.vcpu cimport EAX, EDX, Vcpu
+from hyperport.io.crossing cimport enter_from_python
 from hyperport.io.strings cimport StringAccess, run_string, string_of
 
 
 cdef class PortPath:
-    """Base of the paths. An engine hands it every IN and OUT that the guest may do."""
+    """Base of the paths."""
 
     name = "none"
 
     def __init__(self, PortBus bus not None):
         self.bus = bus
+        self.number = EXIT
 
-    cdef uint32_t port_in(self, uint32_t port, uint32_t size) noexcept nogil:
-        """One element in; the engine has checked permission."""
-        return 0xFFFFFFFF
+    cdef void connect(self, Vcpu vcpu) noexcept:
+        """From now on this path is that vCPU's; Python's accesses on the bus cross there, too."""
+        self.vcpu = <void *> vcpu
+        self.bus.gate_context = self.vcpu
+        self.bus.gate = enter_from_python
 
-    cdef void port_out(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil:
-        """One element out; the engine has checked permission."""
-        pass
+    cdef void disconnect(self, Vcpu vcpu) noexcept:
+        """vcpu is about to end."""
+        if self.vcpu == <void *> vcpu:
+            self.vcpu = NULL
+        if self.bus.gate_context == <void *> vcpu:
+            self.bus.gate = NULL
+            self.bus.gate_context = NULL
 
-    cdef void port_block(self, int direction, uint32_t port, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
-        """Elements of a string that the engine gave at once, packed in data; it has checked permission."""
-        pass
-
-    cdef bint port_string(self, GuestCpu cpu, const PortInstruction *instruction) noexcept nogil:
-        """An INS or OUTS; permission is checked. True when complete, False between two elements. May fault."""
-        return True
-
-    cdef void fault_begins(self) noexcept nogil:
-        """The engine is about to raise the #GP of an access. Called only while profile is on."""
-        pass
-
-    cdef bint on_fault(self, GuestCpu cpu) noexcept nogil:
-        """The guest got #GP(0). True if that was a port access, which is now done. May fault."""
-        return False
-
-
-cdef class ExitPath(PortPath):
-    """`--io exit`: the engine has already said port, size, direction and data; the bus does the rest."""
-
-    name = "exit"
-
-    cdef uint32_t port_in(self, uint32_t port, uint32_t size) noexcept nogil:
-        return self.bus.read(port, size, EXIT)
-
-    cdef void port_out(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil:
-        self.bus.write(port, size, value, EXIT)
-
-    cdef void port_block(self, int direction, uint32_t port, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
-        if direction == DIRECTION_IN:
-            self.bus.read_block(port, size, count, data, EXIT, 1)
-        else:
-            self.bus.write_block(port, size, count, data, EXIT, 1)
-
-    cdef bint port_string(self, GuestCpu cpu, const PortInstruction *instruction) noexcept nogil:
-        cdef StringAccess access
-        string_of(cpu, instruction, &access)
-        return run_string(cpu, self.bus, &access, EXIT)
-
-    cdef bint on_fault(self, GuestCpu cpu) noexcept nogil:
-        """INS or OUTS of code that is not privileged enough to do without the I/O map."""
+    cdef bint simulate(self, Vcpu vcpu) noexcept nogil:
+        """Do what stands at CS:EIP if it is a port access that the guest may make. False: it is not. May fault."""
         cdef PortInstruction instruction
-        if fetch_and_decode(cpu, &instruction) <= 0 or not instruction.string:
+        if fetch_and_decode(vcpu, &instruction) <= 0:
             return False
-        if not cpu.port_allowed(cpu.get(EDX) & 0xFFFF, instruction.size):
+        if not vcpu.port_allowed(port_of(vcpu, &instruction), instruction.size):
             return False
-        cpu.retire(instruction.length if self.port_string(cpu, &instruction) else 0)
+        perform(self.bus, vcpu, &instruction, self.number)
         return True
+
+
+cdef uint32_t port_of(Vcpu vcpu, const PortInstruction *instruction) noexcept nogil:
+    return instruction.port if instruction.immediate else vcpu.get(EDX) & 0xFFFF
+
+
+cdef void perform(PortBus bus, Vcpu vcpu, const PortInstruction *instruction, int path) noexcept nogil:
+    """A decoded port instruction with all its effects; permission is checked. May fault."""
+    cdef uint32_t mask = <uint32_t> 0xFFFFFFFF >> (32 - 8 * instruction.size)
+    cdef Access access
+    cdef StringAccess string
+    if instruction.string:
+        string_of(vcpu, instruction, path, &string)
+        vcpu.retire(instruction.length if run_string(vcpu, bus, &string) else 0)
+        return
+    describe(&access, instruction.direction, port_of(vcpu, instruction), instruction.size, path, <void *> vcpu, 0)
+    if instruction.direction == DIRECTION_IN:
+        bus.carry(&access)
+        vcpu.put(EAX, (vcpu.get(EAX) & ~mask) | (access.value & mask))
+    else:
+        access.value = vcpu.get(EAX) & mask
+        bus.carry(&access)
+    vcpu.retire(instruction.length)

@@ -21,24 +21,26 @@ elements.
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
+from hyperport.bus.access cimport Access, describe
 from hyperport.bus.port_bus cimport DIRECTION_IN, PortBus
 from hyperport.cpu.decode cimport PortInstruction
-from hyperport.cpu.vcpu cimport ECX, EDI, EDX, EFLAGS_DF, ESI, GuestCpu
+from hyperport.cpu.vcpu cimport ECX, EDI, EDX, EFLAGS_DF, ESI, Vcpu
 
 cdef enum:
     PAGE_SIZE = 4096
     MOST_ELEMENTS = 4096
 
 
-cdef void string_of(GuestCpu cpu, const PortInstruction *instruction, StringAccess *access) noexcept nogil:
+cdef void string_of(Vcpu vcpu, const PortInstruction *instruction, int path, StringAccess *access) noexcept nogil:
     """The access that a decoded INS or OUTS makes."""
+    access.path = path
     access.direction = instruction.direction
-    access.port = cpu.get(EDX) & 0xFFFF
+    access.port = vcpu.get(EDX) & 0xFFFF
     access.size = instruction.size
-    access.base = cpu.segment_base(instruction.segment)
+    access.base = vcpu.segment_base(instruction.segment)
     access.mask = 0xFFFF if instruction.address_size == 2 else <uint32_t> 0xFFFFFFFF
     access.repeated = instruction.rep != 0
-    access.stepped = cpu.steps()
+    access.stepped = vcpu.steps()
     access.index_register = EDI if instruction.direction == DIRECTION_IN else ESI
     access.count_register = ECX
 
@@ -47,30 +49,30 @@ cdef inline uint32_t merged(uint32_t old, uint32_t new, uint32_t mask) noexcept 
     return (old & ~mask) | (new & mask)
 
 
-cdef bint run_string(GuestCpu cpu, PortBus bus, StringAccess *access, int path) noexcept nogil:
+cdef bint run_string(Vcpu vcpu, PortBus bus, StringAccess *access) noexcept nogil:
     """Do all elements, or as many as may be done without a look up. True when the string is complete. May fault."""
-    cdef bint down = (cpu.flags() & EFLAGS_DF) != 0
-    cdef uint32_t count = cpu.get(access.count_register) & access.mask if access.repeated else 1
+    cdef bint down = (vcpu.flags() & EFLAGS_DF) != 0
+    cdef uint32_t count = vcpu.get(access.count_register) & access.mask if access.repeated else 1
     cdef uint32_t budget = 1 if access.stepped else MOST_ELEMENTS
     cdef uint32_t crossings = 1
     cdef uint32_t index, done
     while count:
         if budget == 0:
             return False
-        index = cpu.get(access.index_register) & access.mask
+        index = vcpu.get(access.index_register) & access.mask
         done = chunk_size(access.base + index, index, access, down, min(count, budget))
         if done:
-            done = move_chunk(cpu, bus, access, access.base + index, done, down, path, crossings)
+            done = move_chunk(vcpu, bus, access, access.base + index, done, down, crossings)
         if not done:
-            move_element(cpu, bus, access, access.base + index, path, crossings)
+            move_element(vcpu, bus, access, access.base + index, crossings)
             done = 1
         crossings = 0
         count -= done
         budget -= done
         index += -(done * access.size) if down else done * access.size
-        cpu.put(access.index_register, merged(cpu.get(access.index_register), index, access.mask))
+        vcpu.put(access.index_register, merged(vcpu.get(access.index_register), index, access.mask))
         if access.repeated:
-            cpu.put(access.count_register, merged(cpu.get(access.count_register), count, access.mask))
+            vcpu.put(access.count_register, merged(vcpu.get(access.count_register), count, access.mask))
     return True
 
 
@@ -87,46 +89,52 @@ cdef uint32_t chunk_size(uint32_t linear, uint32_t index, StringAccess *access, 
     return min(fit, most)
 
 
-cdef uint32_t move_chunk(GuestCpu cpu, PortBus bus, StringAccess *access, uint32_t linear, uint32_t count, bint down,
-                         int path, uint32_t crossings) noexcept nogil:
+cdef uint32_t move_chunk(Vcpu vcpu, PortBus bus, StringAccess *access, uint32_t linear, uint32_t count, bint down,
+                         uint32_t crossings) noexcept nogil:
     """Move count elements of one page; returns 0 where they are not in RAM."""
     cdef uint32_t bytes_moved = count * access.size
     cdef uint8_t scratch[PAGE_SIZE]
     cdef uint32_t lowest = linear - (bytes_moved - access.size) if down else linear
     cdef uint8_t *host
     cdef uint32_t i
-    if down:
-        cpu.probe(linear, access.size, access.direction == DIRECTION_IN)    # a fault names the first element
-    host = cpu.probe(lowest, bytes_moved, access.direction == DIRECTION_IN)
+    cdef Access record
+    if down and count > 1:
+        vcpu.probe(linear, access.size, access.direction == DIRECTION_IN)    # a fault names the first element
+    host = vcpu.probe(lowest, bytes_moved, access.direction == DIRECTION_IN)
     if host == NULL:
         return 0
-    if not down:
-        if access.direction == DIRECTION_IN:
-            bus.read_block(access.port, access.size, count, host, path, crossings)
-        else:
-            bus.write_block(access.port, access.size, count, host, path, crossings)
-    elif access.direction == DIRECTION_IN:
-        bus.read_block(access.port, access.size, count, scratch, path, crossings)
+    describe(&record, access.direction, access.port, access.size, access.path, <void *> vcpu, 0)
+    record.crossings = <uint8_t> crossings
+    record.count = count
+    record.data = host
+    if not down or count == 1:
+        bus.carry(&record)
+        return count
+    record.data = scratch
+    if access.direction == DIRECTION_IN:
+        bus.carry(&record)
         for i in range(count):
             memcpy(host + (count - 1 - i) * access.size, scratch + i * access.size, access.size)
     else:
         for i in range(count):
             memcpy(scratch + i * access.size, host + (count - 1 - i) * access.size, access.size)
-        bus.write_block(access.port, access.size, count, scratch, path, crossings)
+        bus.carry(&record)
     return count
 
 
-cdef void move_element(GuestCpu cpu, PortBus bus, StringAccess *access, uint32_t linear, int path,
+cdef void move_element(Vcpu vcpu, PortBus bus, StringAccess *access, uint32_t linear,
                        uint32_t crossings) noexcept nogil:
     """Move one element that straddles pages or lies outside RAM."""
-    cdef uint32_t value = 0
+    cdef Access record
     cdef uint32_t first = min(access.size, PAGE_SIZE - (linear & (PAGE_SIZE - 1)))
+    describe(&record, access.direction, access.port, access.size, access.path, <void *> vcpu, 0)
+    record.crossings = <uint8_t> crossings
     if access.direction == DIRECTION_IN:
-        cpu.probe(linear, first, True)
+        vcpu.probe(linear, first, True)
         if first < access.size:
-            cpu.probe(linear + first, access.size - first, True)
-        bus.read_block(access.port, access.size, 1, <uint8_t *> &value, path, crossings)
-        cpu.store(linear, access.size, value)
+            vcpu.probe(linear + first, access.size - first, True)
+        bus.carry(&record)
+        vcpu.store(linear, access.size, record.value)
     else:
-        value = cpu.load(linear, access.size)
-        bus.write_block(access.port, access.size, 1, <const uint8_t *> &value, path, crossings)
+        record.value = vcpu.load(linear, access.size)
+        bus.carry(&record)

@@ -4,6 +4,7 @@ from hyperport.io.path import PortPath
 def clock_cost() -> int: ...
 
 class TrapPath(PortPath):
+    profile: bool
     traps_profiled: int
     fault_ticks: int
     decode_ticks: int

@@ -8,18 +8,21 @@ deprivileged, and nothing of what the engine knows is used: fetch the bytes at C
 decode them, check permission, simulate, move EIP. A #GP that was none of ours, or an access that the guest may not do,
 is its own exception to handle.
 
-While profile is on, three phases are summed in TSC ticks: the fault (from the access until this handler has it), fetch
-and decode, check and simulate. Each sum holds one reading of the clock for each trap; clock_cost() tells what that is.
+While profile is on, three phases are summed in TSC ticks: the fault (from the crossing until this handler has it), fetch and
+decode, check and simulate. Each sum holds one reading of the clock for each trap; clock_cost() tells what that is.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from hyperport.bus.port_bus cimport DIRECTION_IN, TRAP, PortBus
+from hyperport.bus.port_bus cimport TRAP, PortBus
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.vcpu cimport EAX, EDX, GuestCpu
-from hyperport.io.strings cimport StringAccess, run_string, string_of
-from hyperport.io.path cimport PortPath
+from hyperport.cpu.vcpu cimport Vcpu
+from hyperport.io.crossing cimport Crossing, CrossingHook
+from hyperport.io.path cimport PortPath, perform, port_of
+
+from hyperport.errors import EngineError
+from hyperport.io.crossing import hook, unhook
 
 cdef extern from *:
     """
@@ -41,6 +44,14 @@ def clock_cost():
     return fewest
 
 
+cdef class FaultClock(CrossingHook):
+    """Stamps the crossing of an IN or OUT, which on this path raises #GP(0)."""
+
+    cdef void crossed(self, Vcpu vcpu, uint32_t why) noexcept nogil:
+        if why == Crossing.IN or why == Crossing.OUT:
+            self.began = hp_ticks()
+
+
 cdef class TrapPath(PortPath):
     """`--io trap`: fault, fetch, decode, simulate."""
 
@@ -49,42 +60,40 @@ cdef class TrapPath(PortPath):
     def __init__(self, PortBus bus not None):
         PortPath.__init__(self, bus)
         self.traps = True
+        self.number = TRAP
+        self.clock = FaultClock()
 
-    cdef void fault_begins(self) noexcept nogil:
-        self.fault_began = hp_ticks()
+    @property
+    def profile(self):
+        """Whether the phases are summed. Raises EngineError if it is turned on before an engine has this path."""
+        return self.profiled
 
-    cdef bint on_fault(self, GuestCpu cpu) noexcept nogil:
+    @profile.setter
+    def profile(self, bint on):
+        if on == self.profiled:
+            return
+        if self.vcpu == NULL:
+            raise EngineError("trap: no engine has this path, so there is nothing to profile")
+        (hook if on else unhook)(<Vcpu> self.vcpu, self.clock)
+        self.clock.began = 0
+        self.profiled = on
+
+    cdef bint simulate(self, Vcpu vcpu) noexcept nogil:
         cdef PortInstruction instruction
-        cdef bint profile = self.fault_began != 0       # a device may turn it on or off in the middle
-        cdef uint64_t fault_began = self.fault_began
+        cdef bint profile = self.clock.began != 0       # a device may turn it on or off in the middle
+        cdef uint64_t fault_began = self.clock.began
         cdef uint64_t began = hp_ticks() if profile else 0
         cdef uint64_t decoded
-        self.fault_began = 0
-        if fetch_and_decode(cpu, &instruction) <= 0:
+        self.clock.began = 0
+        if fetch_and_decode(vcpu, &instruction) <= 0:
             return False
         decoded = hp_ticks() if profile else 0
-        if not cpu.port_allowed(instruction.port if instruction.immediate else cpu.get(EDX) & 0xFFFF, instruction.size):
+        if not vcpu.port_allowed(port_of(vcpu, &instruction), instruction.size):
             return False
-        self.simulate(cpu, &instruction)
+        perform(self.bus, vcpu, &instruction, TRAP)
         if profile:
             self.traps_profiled += 1
             self.fault_ticks += began - fault_began
             self.decode_ticks += decoded - began
             self.simulate_ticks += hp_ticks() - decoded
         return True
-
-    cdef void simulate(self, GuestCpu cpu, PortInstruction *instruction) noexcept nogil:
-        cdef uint32_t port = instruction.port if instruction.immediate else cpu.get(EDX) & 0xFFFF
-        cdef uint32_t size = instruction.size
-        cdef uint32_t mask = <uint32_t> 0xFFFFFFFF >> (32 - 8 * size)
-        cdef StringAccess access
-        if instruction.string:
-            string_of(cpu, instruction, &access)
-            if not run_string(cpu, self.bus, &access, TRAP):
-                cpu.retire(0)
-                return
-        elif instruction.direction == DIRECTION_IN:
-            cpu.put(EAX, (cpu.get(EAX) & ~mask) | (self.bus.read(port, size, TRAP) & mask))
-        else:
-            self.bus.write(port, size, cpu.get(EAX) & mask, TRAP)
-        cpu.retire(instruction.length)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from enum import IntEnum
 
-from hyperport.bus.device import PortDevice
+from hyperport.lines.listener import Listener
 
 class StopKind(IntEnum):
     NONE = 0
@@ -30,5 +30,5 @@ class Attention:
     def stop_pending(self) -> bool: ...
     def pending_flags(self) -> int: ...
 
-class StopPin(PortDevice):
+class StopPin(Listener):
     def __init__(self, attention: Attention) -> None: ...

@@ -14,7 +14,7 @@ to what comes after it.
 from libc.stdint cimport uint32_t, uint64_t
 from posix.unistd cimport close, read, write
 
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 
 cdef extern from *:
     """
@@ -136,10 +136,9 @@ cdef class Attention:
         return self.pending()
 
 
-cdef class StopPin(PortDevice):
+cdef class StopPin(Listener):
     """The far end of a reset or power line: input n going high asks for a stop of StopKind n."""
 
-    name = "stop-pin"
     cdef Attention attention
 
     def __init__(self, Attention attention not None):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 
-cdef class InterruptController(PortDevice):
+cdef class InterruptController(Listener):
     cdef int intr(self) noexcept nogil
     cdef int acknowledge(self) noexcept nogil

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from hyperport.bus.device import PortDevice
+from hyperport.lines.listener import Listener
 
-class InterruptController(PortDevice):
+class InterruptController(Listener):
     def pending(self) -> bool: ...
     def take_vector(self) -> int: ...

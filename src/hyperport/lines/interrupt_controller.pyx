@@ -2,10 +2,10 @@
 # cython: language_level=3
 """What an engine asks of the chip that owns its INTR line: is it high, and which vector (INTA cycle)."""
 
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 
 
-cdef class InterruptController(PortDevice):
+cdef class InterruptController(Listener):
     """Base of interrupt controllers. This one never interrupts."""
 
     cdef int intr(self) noexcept nogil:

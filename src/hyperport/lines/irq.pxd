@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-from libc.stdint cimport uint32_t
-
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 
 cdef class IrqLine:
-    cdef PortDevice sink
+    cdef Listener sink
     cdef readonly int number
     cdef readonly int level
     cdef void drive(self, int level) noexcept nogil
 
-cdef class SharedLine(PortDevice):
+cdef class SharedLine(Listener):
     cdef IrqLine line
-    cdef uint32_t levels        # by input number
-    cdef int taken
+    cdef Py_ssize_t taken       # inputs
+    cdef Py_ssize_t high        # inputs that are high

@@ -7,21 +7,17 @@ A line has one driver; two devices that want the same input are an error when th
 board has a SharedLine for them.
 """
 
-from libc.stdint cimport uint32_t
-
-from hyperport.errors import ConfigError
-
-from hyperport.bus.device cimport PortDevice
+from hyperport.lines.listener cimport Listener
 
 
 cdef class IrqLine:
-    """A level that one device drives and one PortDevice hears through on_line(number, level).
+    """A level that one device drives and one Listener hears through on_line(number, level).
 
     Without a sink the line ends in the air, which is what a device gets that was not wired.
     """
 
-    def __init__(self, PortDevice sink=None, int number=0):
-        self.sink = PortDevice() if sink is None else sink
+    def __init__(self, Listener sink=None, int number=0):
+        self.sink = Listener() if sink is None else sink
         self.number = number
         self.level = 0
 
@@ -41,30 +37,21 @@ cdef class IrqLine:
         self.drive(1)
 
 
-cdef class SharedLine(PortDevice):
-    """Several lines made one: high while any of the inputs, numbered 0 to 31, is.
+cdef class SharedLine(Listener):
+    """Several lines made one: high while any of the inputs is.
 
     An edge-triggered listener hears the first of several devices; the guest's driver has to look at all of them until
     none wants anything, as drivers for COM1 and COM3 on IRQ 4 do.
     """
 
-    name = "shared-line"
-
     def __init__(self, IrqLine line not None):
         self.line = line
-        self.levels = 0
-        self.taken = 0
 
     def input(self):
-        """A new wire into this line. Raises ConfigError for a thirty-third."""
-        if self.taken == 32:
-            raise ConfigError(f"{self.name}: more than 32 devices on one line")
+        """A new wire into this line."""
         self.taken += 1
-        return IrqLine(self, self.taken - 1)
+        return IrqLine(self, <int> (self.taken - 1))
 
     cdef void on_line(self, int number, int level) noexcept nogil:
-        if level:
-            self.levels |= (<uint32_t> 1) << number
-        else:
-            self.levels &= ~((<uint32_t> 1) << number)
-        self.line.drive(self.levels != 0)
+        self.high += 1 if level else -1     # a wire tells of changes only
+        self.line.drive(self.high != 0)

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hyperport.bus.device import PortDevice
 from hyperport.bus.port_bus import PortBus
-from hyperport.config import MachineConfig, net_place
 from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
 from hyperport.devices.debugcon import Debugcon
+from hyperport.devices.fpu_error import FpuError
 from hyperport.devices.i8042 import I8042
 from hyperport.devices.ide import IdeChannel
 from hyperport.devices.ne2000 import Ne2000
@@ -33,8 +32,12 @@ from hyperport.devices.vga import Vga
 from hyperport.errors import ConfigError
 from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
+from hyperport.host.specs import NetSpec
 from hyperport.lines.attention import Attention, StopKind, StopPin
+from hyperport.lines.interrupt_controller import InterruptController
 from hyperport.lines.irq import IrqLine, SharedLine
+from hyperport.lines.listener import Listener
+from hyperport.machine.config import MachineConfig
 from hyperport.machine.drives import Drives
 from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
@@ -46,6 +49,7 @@ CASCADE: Final = 2  # the slave PIC's place on the master
 TESTDEV_BASE: Final = 0x340  # where guest/workloads look for the test device
 COM_PORTS: Final = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))  # first port and line of COM1 to COM4 on a PC
 LPT1: Final = (0x378, 7)
+NET_PLACES: Final = ((0x300, 9), (0x320, 10), (0x340, 11), (0x280, 5))  # first port and line of the first cards
 
 Row = tuple[Any, int, int, int]  # chip, first port, ports, offset of the first
 
@@ -53,7 +57,7 @@ Row = tuple[Any, int, int, int]  # chip, first port, ports, offset of the first
 class InterruptLines:
     """The sixteen lines of the ISA bus and who drives them. owners: line -> name."""
 
-    def __init__(self, controller: PortDevice) -> None:
+    def __init__(self, controller: InterruptController) -> None:
         self.controller = controller
         self.owners: dict[int, str] = {CASCADE: "the second PIC"}
 
@@ -76,12 +80,20 @@ class HostSide:
     parallel: CharBackend | None
     cables: Sequence[PacketBackend]
 
+    def consoles(self) -> list[CharBackend]:
+        """Where a guest may tell of its panic."""
+        return [*self.serials, self.debugcon]
+
+    def streams(self) -> list[CharBackend]:
+        """All that gather output."""
+        return [*self.consoles(), *([] if self.parallel is None else [self.parallel])]
+
 
 class Board:
     """All chips but the CPU, attached to bus and reset.
 
     a20_pin: the engine's. Raises ConfigError where two want the same port or line, ImageError for a bad disk.
-    listeners: chips with host input.
+    timing: interrupt controllers and timer are ours. listeners: chips with host input.
     """
 
     def __init__(
@@ -94,7 +106,8 @@ class Board:
         memory: GuestMemory,
         attention: Attention,
         clock: Clock,
-        a20_pin: PortDevice,
+        a20_pin: Listener,
+        timing: bool = True,
     ) -> None:
         self.lines = lines
         self.attention = attention
@@ -107,13 +120,19 @@ class Board:
         self.keys = Keyboard(typed)
         keyboard_lines = (lines.take(1, "i8042"), lines.take(12, "i8042"))
         self.keyboard = I8042(*keyboard_lines, self._reset_line(), IrqLine(a20, 0), typed, clock)
+        fast_a20 = Port92(self._reset_line(), IrqLine(a20, 1))
+        a20.read_back_by(IrqLine(self.keyboard, 0), IrqLine(fast_a20, 0))
+        self.fpu_error = FpuError(lines.take(13, "fpu-error"))
         self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size)
         self.vga = Vga(clock)
         self.display = Display(self.vga, memory)
         self.drives = Drives(config.disks, config.cdroms)
         primary = IdeChannel(lines.take(14, "ide"), *self.drives.primary)
         secondary = IdeChannel(lines.take(15, "ide"), *self.drives.secondary)
-        self.pit = None if config.kvm_irqchip else Pit8254(clock, lines.take(0, "pit8254"))
+        self.pit = Pit8254(clock, lines.take(0, "pit8254")) if timing else None
+        if self.pit is not None:
+            pins: Any = lines.controller
+            pins.chip.look_by(IrqLine(self.pit, 0))
         self.uarts = self._make_uarts(host.serials)
         cards = self._make_cards(config, host.cables)
 
@@ -123,9 +142,10 @@ class Board:
             (self.keyboard, 0x064, 1, 1),
             (self.rtc, 0x070, 2, 0),
             (PostCode(), 0x080, 1, 0),
-            (Port92(self._reset_line(), IrqLine(a20, 1)), 0x092, 1, 0),
+            (fast_a20, 0x092, 1, 0),
             (Debugcon(host.debugcon), 0x0E9, 1, 0),
             (PostCode(), 0x0ED, 1, 0),
+            (self.fpu_error, 0x0F0, 2, 0),
             (DebugExit(attention), 0x0F4, 4, 0),
             (secondary, 0x170, 8, 0),
             (primary, 0x1F0, 8, 0),
@@ -149,7 +169,7 @@ class Board:
             bus.attach(chip, port, count, offset)
         for chip in bus.devices():
             chip.reset()
-        self.listeners: tuple[PortDevice, ...] = (*self.uarts, self.keyboard, *(card for card, _ in cards))
+        self.listeners: tuple[Listener, ...] = (*self.uarts, self.keyboard, *(card for card, _ in cards))
 
     def _reset_line(self) -> IrqLine:
         return IrqLine(self.reset_pin, StopKind.RESET)
@@ -159,7 +179,8 @@ class Board:
         if self.pit is None:
             self.lines.owners[0] = "the kernel's timer"
             return ()
-        pic = self.lines.controller
+        pins: Any = self.lines.controller
+        pic = pins.chip
         return (
             (pic, 0x020, 2, 0),
             (pic, 0x0A0, 2, 2),
@@ -193,3 +214,19 @@ class Board:
             cable.connect(self.attention, self.clock)
             cards.append((Ne2000(self.clock, self.lines.take(irq, "ne2000"), cable, mac), base))
         return cards
+
+
+def net_place(spec: NetSpec, number: int) -> tuple[int, int, bytes]:
+    """First port, line and station address of card number (from 0). Raises ConfigError where there is no default.
+
+    The end of a cable that connects has another address than the one that listens.
+    """
+    if number >= len(NET_PLACES) and (spec.base is None or spec.irq is None):
+        raise ConfigError(f"network card {number + 1}: there is no usual place for it: give io= and irq=")
+    base, irq = NET_PLACES[number] if number < len(NET_PLACES) else (0, 0)
+    mac = bytes((0x02, 0x68, 0x70, 0, spec.kind == "socket", number + 1 & 0xFF))
+    return (
+        base if spec.base is None else spec.base,
+        irq if spec.irq is None else spec.irq,
+        mac if spec.mac is None else spec.mac,
+    )

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from hyperport.config import DiskSpec
 from hyperport.devices.ata_drive import AtaDrive
 from hyperport.devices.atapi_cdrom import AtapiCdrom
 from hyperport.devices.ide_drive import IdeDrive
 from hyperport.errors import ConfigError, HostError
 from hyperport.host.disk import Disk
 from hyperport.host.disk_image import open_cdrom, open_disk
+from hyperport.host.specs import DiskSpec
 
 PLACES: Final = ("hda", "hdb", "hdc", "hdd")  # first and second drive of the primary channel, then of the secondary
 CDROM_PLACES: Final = (2, 3, 0, 1)  # in this order, where no disk is
@@ -23,7 +23,7 @@ CDROM_PLACES: Final = (2, 3, 0, 1)  # in this order, where no disk is
 class Drives:
     """Four places, some with a drive in it. Raises ConfigError for an image that cannot be used."""
 
-    def __init__(self, disks: Sequence[DiskSpec] = (), cdroms: Sequence[Path] = ()) -> None:
+    def __init__(self, disks: Sequence[DiskSpec] = (), cdroms: Sequence[Path | str] = ()) -> None:
         if len(disks) + len(cdroms) > len(PLACES):
             raise ConfigError(f"{len(disks)} disks and {len(cdroms)} CD-ROMs: there are {len(PLACES)} drives in all")
         self.images: dict[str, Disk] = {}
@@ -38,6 +38,25 @@ class Drives:
         self.primary = (drives[0], drives[1])
         self.secondary = (drives[2], drives[3])
 
+    def change_disc(self, place: str, path: Path | None) -> bool:
+        """Lay another disc, or none, into a CD-ROM drive, while the guest does not run. False if it is locked.
+
+        Raises ConfigError for a place without such a drive and for an image that cannot be used.
+        """
+        drive = dict(zip(PLACES, self.primary + self.secondary, strict=True)).get(place)
+        if not isinstance(drive, AtapiCdrom):
+            raise ConfigError(f"{place}: no CD-ROM drive is there; start with --cdrom FILE")
+        image = open_cdrom(path) if path is not None else None
+        if not drive.insert(image):
+            if image is not None:
+                image.close()
+            return False
+        if place in self.images:
+            self.images.pop(place).close()
+        if image is not None:
+            self.images[place] = image
+        return True
+
     def trouble(self) -> list[str]:
         """One line for each drive whose image the host could not read or write."""
         return [
@@ -49,10 +68,10 @@ class Drives:
     def close(self) -> None:
         """Finish all images, unlocked. Raises HostError if one cannot be finished, after closing the others."""
         errors = []
-        for image in self.images.values():
+        for place, image in self.images.items():
             try:
                 image.close()
             except HostError as error:
-                errors.append(error)
+                errors.append(f"{place}: {error}; what the guest wrote after its last flush may be lost")
         if errors:
-            raise errors[0]
+            raise HostError("; ".join(errors))

@@ -1,41 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Builds a PC and owns its parts: memory, engine, bus, board. No logic: that is in run.py and in the parts."""
+"""A PC: owns its parts and runs them; the public API. They are made in build.py, and the run loop is run.py."""
 
 from __future__ import annotations
 
-import importlib.util
 import resource
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Self
 
-from hyperport import boot
-from hyperport.abi import conventions, kvm, lguest, vmi
-from hyperport.abi.numbers import LGUEST_SUBARCH
-from hyperport.abi.rom import ROM_BASE, RomImage, build_rom
+from hyperport.abi.rom import RomImage
 from hyperport.bus.device import PortDevice
-from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
-from hyperport.config import DEFAULT_ABI, DeviceSpec, MachineConfig
-from hyperport.devices.pic8259 import Pic8259
-from hyperport.engines import resolve
 from hyperport.engines.base import Engine
 from hyperport.errors import ConfigError, StateError
 from hyperport.host.char import CharBackend
-from hyperport.host.events import HostEvents
 from hyperport.host.packet import PacketBackend
-from hyperport.io import PATHS
-from hyperport.io.hypercall import CallTable
-from hyperport.lines.attention import Attention, StopKind
+from hyperport.lines.attention import StopKind
 from hyperport.lines.irq import IrqLine
 from hyperport.machine import run as loop
-from hyperport.machine.board import Board, HostSide, InterruptLines
+from hyperport.machine.build import build, host_side, load
+from hyperport.machine.config import MachineConfig, make_config
+from hyperport.machine.plugins import DeviceSpec, make_device
+from hyperport.machine.statistics import run_statistics
 from hyperport.memory.dma import DmaView
-from hyperport.memory.ram import GuestMemory
-from hyperport.observe.stats import run_statistics
 from hyperport.outcome import Outcome
 from hyperport.time.clock import Clock, RealClock, Timer
 
@@ -45,7 +33,7 @@ PANIC = "Kernel panic - not syncing"
 class Machine:
     """An i386 PC that has been switched off until run() is called.
 
-    config: what to build; or give its fields as keyword arguments: Machine(kernel=Path("vmlinuz"), memory=64 << 20).
+    config: what to build; or give its fields as keyword arguments: Machine(kernel="vmlinuz", memory=64 << 20).
     serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input. A list of
     serial is for COM1 to COM4. parallel: behind LPT1, which is there only if it is given.
     cables: PacketBackends behind the cards of config.net, in order; by default there is nothing at their ends.
@@ -68,79 +56,21 @@ class Machine:
     ) -> None:
         if config is not None and overrides:
             raise ConfigError(f"give a config or its fields, not both: {', '.join(sorted(overrides))}")
-        self.config = config or MachineConfig(**overrides)
-        self.clock = clock or RealClock()
-        self.rom = rom
-        self.attention = Attention()
-        self.events = HostEvents(self.attention, self.clock)
-        self.memory = GuestMemory(self.config.memory)
-        self.bus = PortBus()
-        host = HostSide(
-            serials=[serial] if isinstance(serial, CharBackend) else list(serial or [CharBackend()]),
-            debugcon=debugcon or CharBackend(),
-            parallel=parallel,
-            cables=cables,
-        )
-        self.consoles = [*host.serials, host.debugcon]
-        self.printers = [] if parallel is None else [parallel]
-        for backend in (*self.consoles, *self.printers):
-            backend.connect(self.attention, self.clock)
+        self.config = config or make_config(overrides)
+        parts = build(self.config, host_side(serial, debugcon, parallel, cables), clock or RealClock(), rom)
+        self.attention, self.clock, self.events = parts.attention, parts.clock, parts.events
+        self.memory, self.bus, self.path = parts.memory, parts.bus, parts.path
+        self.controller, self.lines, self.board = parts.controller, parts.lines, parts.board
+        self.engine: Engine = parts.engine
+        self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
+        self.consoles, self.streams = parts.host.consoles(), parts.host.streams()
         self.timeout: float | None = None
         self.wall_s = 0.0
         self.cpu_s = 0.0
-        self._make_engine()
-        self.lines = InterruptLines(self.controller)
-        self.board = Board(
-            self.config,
-            host,
-            bus=self.bus,
-            lines=self.lines,
-            memory=self.memory,
-            attention=self.attention,
-            clock=self.clock,
-            a20_pin=self.engine.a20_pin,
-        )
-        self.keys, self.display, self.drives = self.board.keys, self.board.display, self.board.drives
-        for chip in self.board.listeners:
-            self.engine.listen(chip)
-        if self.config.kvm_coalesce:
-            kvm_engine: Any = self.engine
-            kvm_engine.coalesce(self.bus.postable())
         for spec in self.config.devices:
             self.attach_python(spec)
         if self.config.kernel is not None:
             self.load()
-
-    def _make_engine(self) -> None:
-        config = self.config
-        entry = resolve(config.engine, config.io, config.abi)
-        if config.io not in entry.paths:
-            raise ConfigError(f"engine {entry.name} has no path {config.io}; choose from {', '.join(entry.paths)}")
-        for option, wanted in (("--kvm-irqchip", config.kvm_irqchip), ("--kvm-coalesce", config.kvm_coalesce)):
-            if wanted and entry.name != "kvm":
-                belongs = f"{option} belongs to the engine kvm, and this is {entry.name}"
-                raise ConfigError(f"{belongs}: add --engine kvm or leave it out")
-        self.controller = _kernel_irqchip() if config.kvm_irqchip else Pic8259(self.attention)
-        self.path = PATHS[config.io](self.bus)
-        self.engine: Engine = entry.load()(self.memory, self.path, self.controller, self.attention, self.clock)
-        if config.io == "hypercall":
-            self._offer_calls()
-        elif config.abi != DEFAULT_ABI or config.vmi_calls is not None:
-            raise ConfigError(f"hypercalls are chosen, but the path is {config.io}: use path hypercall")
-
-    def _offer_calls(self) -> None:
-        offered = conventions(self.config.abi)
-        doorbells: dict[int, int] = {}
-        if vmi.CONVENTION in offered:
-            rom = self.rom or build_rom(self.config.vmi_calls)
-            doorbells = rom.doorbells
-            self.memory.write(ROM_BASE, rom.data)
-        self.engine.offer(
-            CallTable(self.bus, offered, frozenset(doorbells.values())),
-            ROM_BASE,
-            doorbells,
-            kvm.cpuid_leaves() if kvm.CONVENTION in offered else {},
-        )
 
     def irq_line(self, number: int, owner: str) -> IrqLine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
@@ -172,28 +102,11 @@ class Machine:
 
     def attach_python(self, spec: DeviceSpec) -> Any:
         """Load the class that spec names from its file, make a device of it and attach it."""
-        device_class = load_device_class(spec.path, spec.class_name)
-        try:
-            device = device_class(**spec.options)
-        except Exception as error:
-            raise ConfigError(f"device {spec.path}:{spec.class_name} cannot be made: {_told(error)}") from error
-        return self.attach(device, spec.base, spec.irq)
+        return self.attach(make_device(spec), spec.base, spec.irq)
 
     def load(self) -> None:
         """Put the configured kernel into memory and the vCPU at its entry."""
-        config = self.config
-        assert config.kernel is not None
-        self.engine.set_state(
-            boot.load(
-                self.memory,
-                config.kernel,
-                initrd=config.initrd,
-                append=config.append,
-                modules=config.modules,
-                flat=config.flat,
-                subarch=LGUEST_SUBARCH if lguest.CONVENTION in conventions(config.abi) else 0,
-            )
-        )
+        load(self.config, self.memory, self.engine)
 
     def run(self, timeout: float | None = None, monitor: Callable[[Machine], str] | None = None) -> Outcome:
         """Run the guest until its end, at most timeout seconds; returns the Outcome.
@@ -252,7 +165,7 @@ class Machine:
 
     def flush_output(self) -> None:
         """Send what waits for a newline."""
-        for backend in (*self.consoles, *self.printers):
+        for backend in self.streams:
             backend.drain()
 
     def panic_line(self) -> str | None:
@@ -308,38 +221,6 @@ class Machine:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def load_device_class(path: Path, name: str) -> type[Any]:
-    """The class called name in the Python file at path. Raises ConfigError."""
-    if not path.is_file():
-        raise ConfigError(f"device {path}: no such file")
-    spec = importlib.util.spec_from_file_location(f"hyperport_device_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"device {path}: not a Python file; give FILE.py:Class")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise ConfigError(f"device {path}: line {error.lineno}: {error.msg}") from error
-    except Exception as error:
-        raise ConfigError(f"device {path}: it cannot be imported: {_told(error)}") from error
-    found = getattr(module, name, None)
-    if not isinstance(found, type):
-        raise ConfigError(f"device {path}: it has no class {name}")
-    return found
-
-
-def _kernel_irqchip() -> Any:
-    from hyperport.engines.kvm.irqchip import KernelIrqchip
-
-    return KernelIrqchip()
-
-
-def _told(error: Exception) -> str:
-    """An exception of somebody else's code in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _cpu_seconds() -> float:

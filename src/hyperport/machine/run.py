@@ -8,19 +8,31 @@ need a decision: the guest halts, something has ended the run, or the user wants
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from hyperport import outcome
-from hyperport.engines.base import Stop
-from hyperport.lines.attention import StopKind
-
-if TYPE_CHECKING:
-    from hyperport.machine.machine import Machine
-
-Monitor = Callable[["Machine"], str]
+from hyperport.engines.base import Engine, Stop
+from hyperport.lines.attention import Attention, StopKind
+from hyperport.time.clock import Clock
 
 
-def run(machine: Machine, monitor: Monitor | None = None) -> outcome.Outcome:
+class Runs(Protocol):
+    """What the loop needs of a machine. timeout: seconds, of this run."""
+
+    engine: Engine
+    controller: Any
+    attention: Attention
+    clock: Clock
+    timeout: float | None
+
+    def flush_output(self) -> None:
+        """Send what waits for a newline."""
+
+    def panic_line(self) -> str | None:
+        """The first line of a kernel panic that was seen, or None."""
+
+
+def run(machine: Runs, monitor: Callable[[Any], str] | None = None) -> outcome.Outcome:
     """Run the guest to its end. Raises what a Python device raised, and KeyboardInterrupt on Ctrl-C."""
     while True:
         stop = machine.engine.run()
@@ -35,7 +47,7 @@ def run(machine: Machine, monitor: Monitor | None = None) -> outcome.Outcome:
             return finish(machine, stop)
 
 
-def wait_for_interrupt(machine: Machine) -> None:
+def wait_for_interrupt(machine: Runs) -> None:
     """The vCPU sits in HLT: let time pass until the interrupt controller or a stop request wants it."""
     machine.flush_output()
     while True:
@@ -45,7 +57,7 @@ def wait_for_interrupt(machine: Machine) -> None:
         machine.clock.idle(machine.attention)
 
 
-def finish(machine: Machine, stop: Stop) -> outcome.Outcome:
+def finish(machine: Runs, stop: Stop) -> outcome.Outcome:
     """The outcome that a stop means; a panic on the console explains whatever came after it."""
     if stop.failure is not None:  # whatever else came first
         raise stop.failure
@@ -57,7 +69,7 @@ def finish(machine: Machine, stop: Stop) -> outcome.Outcome:
 
 PANIC_EXPLAINS = (StopKind.PANIC, StopKind.RESET, StopKind.HALT, StopKind.POWER_OFF, StopKind.TRIPLE_FAULT)
 
-OUTCOMES: dict[StopKind, Callable[[Machine, Stop], outcome.Outcome]] = {
+OUTCOMES: dict[StopKind, Callable[[Runs, Stop], outcome.Outcome]] = {
     StopKind.HALT: lambda machine, _: outcome.HaltedForever(machine.engine.state()),
     StopKind.GUEST_EXIT: lambda _, stop: outcome.GuestExit(stop.value),
     StopKind.RESET: lambda *_: outcome.Reset(),

@@ -7,7 +7,7 @@ one region as a whole moves no byte. A write makes the engine drop code that it 
 Addresses are guest-physical, A20 does not apply.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
@@ -59,14 +59,14 @@ cdef class DmaView:
         """length bytes of RAM at address. Raises AccessError where they are not RAM."""
         self._check(address, length)
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> length)
-        self.fetch(address, length, <uint8_t *> PyBytes_AS_STRING(data))
+        self.fetch(address, length, <uint8_t *> PyBytes_AsString(data))
         return data
 
     def write(self, address, data):
         """Store data in RAM at address. Raises AccessError where that is not RAM."""
         cdef bytes source = bytes(data)
         self._check(address, len(source))
-        self.store(address, <uint64_t> len(source), <const uint8_t *> PyBytes_AS_STRING(source))
+        self.store(address, <uint64_t> len(source), <const uint8_t *> PyBytes_AsString(source))
 
     def _check(self, address, length):
         if not self.is_ram(address, length):

@@ -7,7 +7,7 @@ engine maps them, reads there float high. Text memory of the VGA is RAM like all
 from the host also tells the engine which bytes changed, so that it drops code it has translated from them.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
@@ -59,7 +59,7 @@ cdef class GuestMemory:
         """Store data at guest-physical address. Raises AccessError outside RAM."""
         cdef bytes source = bytes(data)
         self._check(address, len(source))
-        memcpy(self.base + <uint64_t> address, PyBytes_AS_STRING(source), len(source))
+        memcpy(self.base + <uint64_t> address, PyBytes_AsString(source), len(source))
         self.invalidate(self.invalidate_context, <uint64_t> address, <uint64_t> len(source))
 
     def clear(self):

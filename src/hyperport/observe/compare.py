@@ -22,6 +22,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, TypeVar
 
+from hyperport.abi import CONVENTIONS
+from hyperport.abi.options import DEFAULT_ABI
 from hyperport.engines import EngineEntry, resolve
 from hyperport.errors import ConfigError, DifferenceError, GuestError, UsageError
 from hyperport.guests.registry import locate
@@ -91,10 +93,18 @@ WAYS: Final[dict[str, Way]] = {
         Way("hypercall", "hypercall", "vmi"),
         Way("exit-coalesced", "exit", "native", engines=("kvm",), settings=(("kvm_coalesce", True),)),
         Way("exit-in-kernel", "exit", "native", engines=("kvm",), settings=(("kvm_irqchip", True),)),
-        Way("hypercall-kvm", "hypercall", "kvm", ("kvm",), usual=False),
-        Way("hypercall-lguest", "hypercall", "lguest", ("lguest",), usual=False),
     )
 }
+
+
+def known_ways() -> dict[str, Way]:
+    """WAYS, and one for each hypercall convention that is not asked for by itself."""
+    calls = (
+        Way(f"hypercall-{name}", "hypercall", convention.ops, (name,), usual=False)
+        for name, convention in CONVENTIONS.items()
+        if name != DEFAULT_ABI[0]
+    )
+    return WAYS | {way.name: way for way in calls}
 
 
 USUAL_WAYS: Final = tuple(way for way in WAYS.values() if way.usual and not way.engines)
@@ -270,7 +280,7 @@ def make_plan(
     Raises UsageError for a name that is not there, and if nothing is left.
     """
     chosen = [_find(WORKLOADS, name, "workload") for name in dict.fromkeys(workloads)] or list(WORKLOADS.values())
-    wanted = [_find(WAYS, name, "path") for name in dict.fromkeys(ways)] or [*USUAL_WAYS]
+    wanted = [_find(known_ways(), name, "path") for name in dict.fromkeys(ways)] or [*USUAL_WAYS]
     if repeat < 1 or not 0 < scale <= MOST_UNITS:
         raise UsageError("repeat must be 1 or more, scale above 0")
     trials, left_out = [], []
@@ -299,7 +309,7 @@ def _engine(name: str) -> EngineEntry:
 def _offers(entry: EngineEntry, way: Way) -> bool:
     if way.engines and entry.name not in way.engines:
         return False
-    return way.io in entry.paths and (way.io != "hypercall" or set(way.abis) <= set(entry.abis))
+    return way.io in entry.paths and (way.io != "hypercall" or all(map(entry.offers, way.abis)))
 
 
 def compare(

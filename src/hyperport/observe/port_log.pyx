@@ -6,11 +6,12 @@ Recording takes no GIL and allocates nothing, so it may stay on for a real guest
 remembered by port: a log that is not whole for a port says so and is never taken for one that is.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from hyperport.bus.access cimport Access
 from hyperport.bus.port_bus cimport PORTS, PortObserver
 
 from hyperport.bus.access import Direction, PortAccess
@@ -57,9 +58,9 @@ cdef class PortLog(PortObserver):
         free(self.entries)
         free(self.data)
 
-    cdef void access(self, int direction, uint32_t port, uint32_t size, uint32_t count,
-                     const uint8_t *data, int path) noexcept nogil:
-        cdef uint64_t length = <uint64_t> size * count, at, head
+    cdef void access(self, Access *access) noexcept nogil:
+        cdef uint32_t port = access.port
+        cdef uint64_t length = <uint64_t> access.size * access.count, at, head
         if not self.wanted[port]:
             return
         if length > DATA_SIZE:
@@ -69,13 +70,13 @@ cdef class PortLog(PortObserver):
                 self.first < self.last and self.data_end + length - self.entries[self.first % ENTRIES].begin > DATA_SIZE):
             self.incomplete[self.entries[self.first % ENTRIES].port] = True
             self.first += 1
-        self.entries[self.last % ENTRIES] = Entry(self.data_end, count, <uint16_t> port, <uint8_t> direction,
-                                                  <uint8_t> size, <uint8_t> path)
+        self.entries[self.last % ENTRIES] = Entry(self.data_end, access.count, <uint16_t> port, access.direction,
+                                                  access.size, access.path)
         self.last += 1
         at = self.data_end % DATA_SIZE
         head = min(length, DATA_SIZE - at)
-        memcpy(self.data + at, data, head)
-        memcpy(self.data, data + head, length - head)
+        memcpy(self.data + at, access.data, head)
+        memcpy(self.data, access.data + head, length - head)
         self.data_end += length
 
     def accesses(self, port=None, limit=None):
@@ -96,8 +97,8 @@ cdef class PortLog(PortObserver):
         cdef uint64_t length = <uint64_t> entry.size * entry.count, at = entry.begin % DATA_SIZE
         cdef uint64_t head = min(length, DATA_SIZE - at)
         cdef bytes copy = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> length)
-        memcpy(PyBytes_AS_STRING(copy), self.data + at, head)
-        memcpy(PyBytes_AS_STRING(copy) + head, self.data, length - head)
+        memcpy(PyBytes_AsString(copy), self.data + at, head)
+        memcpy(PyBytes_AsString(copy) + head, self.data, length - head)
         return copy
 
     def complete(self, uint16_t port):

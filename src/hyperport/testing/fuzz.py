@@ -20,10 +20,10 @@ from typing import Any, Final, Protocol
 
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
-from hyperport.config import DiskSpec, NetSpec
 from hyperport.devices import CHIPS
 from hyperport.host.char import CharBackend, MemoryBackend
 from hyperport.host.packet import PacketBackend
+from hyperport.host.specs import DiskSpec, NetSpec
 from hyperport.lines.attention import Attention
 from hyperport.machine.machine import Machine
 from hyperport.testing.wild_guest import WildGuest

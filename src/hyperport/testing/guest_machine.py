@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from hyperport.bus.access import Direction, PortAccess
-from hyperport.config import MachineConfig
 from hyperport.errors import ConfigError, EngineError
 from hyperport.host.char import MemoryBackend
 from hyperport.lines.attention import StopKind
+from hyperport.machine.config import MachineConfig
 from hyperport.machine.machine import Machine
 from hyperport.observe.port_log import PortLog
 from hyperport.observe.trace import trace_lines

@@ -21,7 +21,8 @@ from libc.string cimport memcpy
 from hyperport.time.clock cimport VirtualClock
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.interrupt_controller cimport InterruptController
-from hyperport.bus.port_bus cimport EXIT, PortBus
+from hyperport.bus.access cimport Access, describe
+from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, EXIT, PortBus
 
 from hyperport.errors import ConfigError
 
@@ -98,6 +99,7 @@ cdef class WildGuest:
     cdef play_step(self, const uint8_t *step):
         cdef uint32_t size = SIZES[step[0] & 3], kind = step[0] >> 3, value, ns
         cdef bint out = step[0] >> 2 & 1
+        cdef Access access
         memcpy(&value, step + 4, 4)
         if kind == STEP_TIME:
             ns = (value >> 5) >> (value & 31)
@@ -118,27 +120,32 @@ cdef class WildGuest:
                 self.last_port = self.pick(step)
             self.accesses += 1
             self.elements += 1
-            if out:
-                self.bus.write(self.last_port, size, value, EXIT)
-            else:
-                self.note(self.bus.read(self.last_port, size, EXIT))
+            describe(&access, DIRECTION_OUT if out else DIRECTION_IN, self.last_port, size, EXIT, NULL, 0)
+            access.value = value
+            self.bus.carry(&access)
+            if not out:
+                self.note(access.value)
 
     cdef uint32_t pick(self, const uint8_t *step) noexcept nogil:
         return self.ports[(step[1] | step[2] << 8) % self.port_count]
 
     cdef void move_block(self, bint out, uint32_t size, uint32_t count, uint32_t seed) noexcept nogil:
         cdef uint32_t i
+        cdef Access access
         self.accesses += 1
         self.elements += count
+        describe(&access, DIRECTION_OUT if out else DIRECTION_IN, self.last_port, size, EXIT, NULL, 0)
+        access.count = count
+        access.data = self.block
         if not out:
-            self.bus.read_block(self.last_port, size, count, self.block, EXIT, 1)
+            self.bus.carry(&access)
             for i in range(size * count):
                 self.note(self.block[i])
             return
         for i in range(size * count):
             seed = seed * 1664525 + 1013904223      # a linear congruential generator: Numerical Recipes, 7.1
             self.block[i] = seed >> 24
-        self.bus.write_block(self.last_port, size, count, self.block, EXIT, 1)
+        self.bus.carry(&access)
 
     cdef void note(self, uint32_t answer) noexcept nogil:
         self.answers = (self.answers ^ answer) * FNV_PRIME

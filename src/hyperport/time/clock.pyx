@@ -5,15 +5,17 @@
 Timers fire on the vCPU's thread, when the engine looks up from guest code; so a device is never entered
 by two threads. A watcher thread (host/events.pyx) kicks the engine when the earliest deadline comes; it
 sleeps on watch_fd, which is written only when a deadline earlier than the one it waits for is armed.
+
+The armed timers are a binary heap (Knuth, TAOCP 3, 5.2.3), earliest first, of any number of timers: to arm or disarm one
+is O(log n), the earliest deadline is at the top. Of equal deadlines the timer that was made first comes first.
 """
 
 from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, realloc
 from posix.unistd cimport write
 
 from hyperport.lines.attention cimport Attention
-from hyperport.bus.device cimport PortDevice
-
-from hyperport.errors import ConfigError
+from hyperport.lines.listener cimport Listener
 
 cdef extern from *:
     """
@@ -33,15 +35,23 @@ cdef extern from *:
 cdef uint64_t NEVER = <uint64_t> -1
 
 
+cdef inline bint earlier(void *one, void *other) noexcept nogil:
+    """Whether one of two timers comes first."""
+    cdef uint64_t a = (<Timer> one).deadline, b = (<Timer> other).deadline
+    return a < b or (a == b and (<Timer> one).order < (<Timer> other).order)
+
+
 cdef class Clock:
     """Base of clocks: holds the timers. Subclasses say what time it is."""
 
     def __cinit__(self):
-        self.timer_count = 0
         self._owned = []
         self.next_deadline = NEVER
         self.watched_deadline = NEVER
         self.watch_fd = -1
+
+    def __dealloc__(self):
+        free(self.heap)
 
     cdef uint64_t now(self) noexcept nogil:
         """ns since power-on."""
@@ -51,13 +61,31 @@ cdef class Clock:
         """ns since 1970-01-01 00:00 UTC."""
         return 0
 
+    cdef void move(self, Py_ssize_t index, void *timer) noexcept nogil:
+        """Put a timer where it belongs, which is at index or on the way from there to the top or to the bottom."""
+        cdef Py_ssize_t other
+        while index and earlier(timer, self.heap[(index - 1) >> 1]):
+            self.place(index, self.heap[(index - 1) >> 1])
+            index = (index - 1) >> 1
+        while True:
+            other = 2 * index + 1
+            if other + 1 < self.armed and earlier(self.heap[other + 1], self.heap[other]):
+                other += 1
+            if other >= self.armed or not earlier(self.heap[other], timer):
+                break
+            self.place(index, self.heap[other])
+            index = other
+        self.place(index, timer)
+
+    cdef inline void place(self, Py_ssize_t index, void *timer) noexcept nogil:
+        self.heap[index] = timer
+        (<Timer> timer).index = index
+
     cdef void rearm(self) noexcept nogil:
-        """Find the earliest deadline and tell the watcher when it moved forward."""
+        """Look at the earliest deadline and tell the watcher when it moved forward."""
         cdef uint64_t one = 1, earliest = NEVER
-        cdef int i
-        for i in range(self.timer_count):
-            if (<Timer> self.timers[i]).deadline < earliest:
-                earliest = (<Timer> self.timers[i]).deadline
+        if self.armed:
+            earliest = (<Timer> self.heap[0]).deadline
         self.next_deadline = earliest
         if self.watch_fd < 0:
             return
@@ -69,22 +97,13 @@ cdef class Clock:
     cdef void run_due(self) noexcept nogil:
         """Fire every timer whose deadline has passed, earliest first; a timer may arm itself again."""
         cdef uint64_t now = self.now()
-        cdef uint64_t best
-        cdef int i, found
+        cdef void *first
         cdef int budget = 1000      # a timer that rearms itself in the past must not hold the vCPU for ever
         while self.next_deadline <= now and budget:
             budget -= 1
-            found = -1
-            best = NEVER
-            for i in range(self.timer_count):
-                if (<Timer> self.timers[i]).deadline < best:
-                    best = (<Timer> self.timers[i]).deadline
-                    found = i
-            if found < 0 or best > now:
-                break
-            (<Timer> self.timers[found]).deadline = NEVER
-            (<Timer> self.timers[found]).owner.on_timer((<Timer> self.timers[found]).number)
-            self.rearm()
+            first = self.heap[0]
+            (<Timer> first).disarm()
+            (<Timer> first).owner.on_timer((<Timer> first).number)
         self.rearm()
 
     def now_ns(self):
@@ -164,28 +183,40 @@ cdef class VirtualClock(Clock):
 
 
 cdef class Timer:
-    """One deadline of one device: on_timer(number) is called once the clock has reached it.
+    """One deadline of one listener: on_timer(number) is called once the clock has reached it.
 
     A timer lives as long as its clock. Deadlines are absolute, in ns since power-on.
     """
 
-    def __init__(self, Clock clock not None, PortDevice owner not None, int number=0):
-        if clock.timer_count == MAX_TIMERS:
-            raise ConfigError(f"more than {MAX_TIMERS} timers on one clock: attach fewer devices")
+    def __cinit__(self, Clock clock not None, Listener owner not None, int number=0):
+        cdef void **grown = <void **> realloc(clock.heap, <size_t> (len(clock._owned) + 1) * sizeof(void *))
+        if grown == NULL:
+            raise MemoryError("no memory for a timer")
+        clock.heap = grown
         self.clock = clock
         self.owner = owner
         self.number = number
+        self.order = len(clock._owned)
+        self.index = -1
         self.deadline = NEVER
         clock._owned.append(self)
-        clock.timers[clock.timer_count] = <void *> self
-        clock.timer_count += 1
 
     cdef void arm(self, uint64_t deadline) noexcept nogil:
         self.deadline = deadline
+        if self.index < 0:
+            self.index = self.clock.armed
+            self.clock.armed += 1
+        self.clock.move(self.index, <void *> self)
         self.clock.rearm()
 
     cdef void disarm(self) noexcept nogil:
+        cdef Py_ssize_t index = self.index
         self.deadline = NEVER
+        if index >= 0:
+            self.index = -1
+            self.clock.armed -= 1
+            if index < self.clock.armed:
+                self.clock.move(index, self.clock.heap[self.clock.armed])
         self.clock.rearm()
 
     def arm_at(self, deadline_ns):

@@ -1,112 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where a guest's serial line goes on the host: stdio, a pty, a file, a Unix socket, or nowhere.
-
-A Channel owns the host's end (file descriptors, the terminal's mode, the socket's name) and the CharBackend that the
-chip talks to. Its life: open_channel() opens, so that a mistake shows before the machine is built; start() begins to
-pass input on; stop() ends that and gives the terminal back; close() lets go of all.
-
-Input is read on the machine's watcher thread, never more than the backend has room for: what the guest cannot take
-yet stays in the pipe, the socket or the terminal, so none is lost and nothing here can grow.
-"""
+"""The user's console: the channel on stdin and stdout, with the escape key; and open_channel() for all kinds."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import select
-import socket
 import sys
-import termios
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final
 
-from hyperport.config import CONTROL_A, NO_ESCAPE, SerialSpec, parse_serial
-from hyperport.errors import ConfigError
-from hyperport.host.char import CharBackend, FdBackend
-from hyperport.host.unix_socket import identity, listen
+from hyperport.host.channel import READ_SIZE, Channel, Events, FileChannel, PtyChannel, RequestStop
+from hyperport.host.char import FdBackend
+from hyperport.host.notes import hint, note
+from hyperport.host.specs import SerialSpec, parse_serial
+from hyperport.host.terminal import Terminal
 from hyperport.lines.attention import StopKind
 from hyperport.ui.escape import Command, EscapeScanner, help_text, key_name
-from hyperport.ui.terminal import Terminal, raw_input_mode
+from hyperport.ui.options import CONTROL_A, NO_ESCAPE
 
 STDIN, STDOUT = 0, 1
-READ_SIZE: Final = 4096
 PATIENCE: Final = 2.0  # seconds after which a second Ctrl-a x no longer waits for the machine to stop
-
-
-class Events(Protocol):
-    """What is needed of HostEvents. A callback runs on the watcher thread, and may itself watch and unwatch."""
-
-    def watch(self, fd: int, callback: Callable[[], bool]) -> None:
-        """Call callback when fd is readable; when it returns False, leave fd alone for 10 ms."""
-
-    def unwatch(self, fd: int) -> None:
-        """Forget fd."""
-
-
-RequestStop = Callable[[StopKind], None]
-
-
-def note(text: str) -> None:
-    """One line for the user, on stderr."""
-    print(f"hyperport: {text}", file=sys.stderr, flush=True)
-
-
-def _nobody_to_stop(_: StopKind) -> None:
-    """What stands in for the machine until start()."""
-
-
-class Channel:
-    """The null channel, and base of the others."""
-
-    def __init__(self, backend: CharBackend | None = None) -> None:
-        self.backend = backend if backend is not None else CharBackend()
-        self.events: Events | None = None
-        self.request_stop: RequestStop = _nobody_to_stop
-
-    def start(self, events: Events, request_stop: RequestStop) -> None:
-        """Pass input on from now; request_stop is called from the watcher thread."""
-        self.events = events
-        self.request_stop = request_stop
-
-    def stop(self) -> None:
-        """Pass no more input on; send what the backend still gathers. The machine must not run any more."""
-        self.backend.drain()
-        self.events = None
-
-    def close(self) -> None:
-        """Let go of all that was opened. Nothing may use the backend any more."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def _take(self, fd: int) -> bytes | None:
-        """What fd has and the backend has room for: b"" at the end of input, None if there is nothing now."""
-        with contextlib.suppress(BlockingIOError):
-            return os.read(fd, min(self.backend.room(), READ_SIZE))
-        return None
-
-
-class FileChannel(Channel):
-    """Output into a file, which is emptied first. No input."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise ConfigError(f"serial line: {path}: {error.strerror}; give a file that can be written") from error
-        super().__init__(FdBackend(self.fd))
-
-    def close(self) -> None:
-        """Close the file."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
 
 
 class StdioChannel(Channel):
@@ -130,7 +46,7 @@ class StdioChannel(Channel):
             self.terminal.enter()
             if self.scanner:
                 name = key_name(self.scanner.key)
-                note(f"{name} x ends the guest, {name} h shows the other keys")
+                hint(f"{name} x ends the guest, {name} h shows the other keys")
         if self.takes_input:
             events.watch(STDIN, self._readable)
 
@@ -213,133 +129,6 @@ class StdioChannel(Channel):
             self.events.watch(STDIN, self._readable)
 
 
-class PtyChannel(Channel):
-    """A pseudo-terminal whose name is told on stderr. Whoever opens it talks to the guest; they may come and go.
-
-    While nobody has it open, output is lost, and reading gives EIO: so input is looked for every 10 ms.
-    """
-
-    def __init__(self) -> None:
-        try:
-            self.fd, slave = os.openpty()
-        except OSError as error:
-            raise ConfigError(f"serial line: no pseudo-terminal: {error.strerror}; use unix:PATH") from error
-        self.name = os.ttyname(slave)
-        mode = raw_input_mode(termios.tcgetattr(slave))
-        mode[1] &= ~termios.OPOST
-        termios.tcsetattr(slave, termios.TCSANOW, mode)
-        os.close(slave)
-        os.set_blocking(self.fd, False)
-        super().__init__(FdBackend(self.fd, reconnects=True))
-
-    def start(self, events: Events, request_stop: RequestStop) -> None:
-        """Tell the name and listen."""
-        super().start(events, request_stop)
-        note(f"serial line on {self.name}")
-        events.watch(self.fd, self._readable)
-
-    def stop(self) -> None:
-        """Listen no more."""
-        if self.events:
-            self.events.unwatch(self.fd)
-        super().stop()
-
-    def close(self) -> None:
-        """Close the master."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-    def _readable(self) -> bool:
-        if not self.backend.room():
-            return False
-        try:
-            data = self._take(self.fd)
-        except OSError:  # nobody has the slave open
-            return False
-        if data:
-            self.backend.feed(data)
-        return data != b""
-
-
-class UnixChannel(Channel):
-    """A listening Unix socket, for one client at a time; the next one waits in the queue.
-
-    The backend writes to one descriptor all the time, which is made a duplicate of the client's socket, or of
-    /dev/null while there is no client: so output is lost then, and the guest never waits for nobody. A client that
-    closes its sending side counts as gone.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.client: socket.socket | None = None
-        self.lock = threading.Lock()  # the client comes and goes on the watcher thread, stop() is called on another
-        self.listener = listen(path, "serial line")
-        self.identity = identity(path)
-        self.nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        self.sink = os.dup(self.nowhere)
-        super().__init__(FdBackend(self.sink, reconnects=True))
-
-    def start(self, events: Events, request_stop: RequestStop) -> None:
-        """Wait for a client."""
-        super().start(events, request_stop)
-        note(f"serial line on {self.path}")
-        events.watch(self.listener.fileno(), self._arriving)
-
-    def stop(self) -> None:
-        """Send what is left and see the client off."""
-        events = self.events
-        super().stop()
-        if events:
-            events.unwatch(self.listener.fileno())
-            self._hang_up(events)
-
-    def close(self) -> None:
-        """Close the socket and remove its name, if it is still ours."""
-        if self.listener.fileno() >= 0:
-            if identity(self.path) == self.identity:
-                self.path.unlink()
-            self.listener.close()
-            os.close(self.sink)
-            os.close(self.nowhere)
-
-    def _arriving(self) -> bool:
-        with self.lock:
-            if self.client or not self.events:
-                return False
-            with contextlib.suppress(OSError):  # the client has left again already
-                self.client, _ = self.listener.accept()
-                self.client.setblocking(False)
-                os.dup2(self.client.fileno(), self.sink, inheritable=False)
-                self.events.unwatch(self.listener.fileno())
-                self.events.watch(self.client.fileno(), self._readable)
-        return True
-
-    def _readable(self) -> bool:
-        events, client = self.events, self.client
-        if not events or not client or not self.backend.room():
-            return False
-        try:
-            data = self._take(client.fileno())
-        except OSError:  # the connection was reset
-            data = b""
-        if data:
-            self.backend.feed(data)
-        elif data == b"":
-            self._hang_up(events)
-            if self.events:
-                events.watch(self.listener.fileno(), self._arriving)
-        return True
-
-    def _hang_up(self, events: Events) -> None:
-        with self.lock:
-            if self.client:
-                events.unwatch(self.client.fileno())
-                os.dup2(self.nowhere, self.sink, inheritable=False)
-                self.client.close()
-                self.client = None
-
-
 def _is_open(fd: int) -> bool:
     with contextlib.suppress(OSError):
         os.fstat(fd)
@@ -359,5 +148,7 @@ def open_channel(spec: SerialSpec | str, *, escape_key: int = CONTROL_A, takes_i
         case SerialSpec("file", Path() as path):
             return FileChannel(path)
         case SerialSpec("unix", Path() as path):
+            from hyperport.host.unix_channel import UnixChannel
+
             return UnixChannel(path)
     return Channel()

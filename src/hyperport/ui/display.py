@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hyperport.memory.ram import TEXT_ADDRESS, TEXT_SIZE, GuestMemory
@@ -195,7 +195,7 @@ def _colours(attribute: bytes, dac: bytes, mask: int) -> tuple[Colour, ...]:
 @cache
 def font(lines: int) -> tuple[bytes, ...]:
     """256 glyphs of that many rows of eight dots: the 8x8 font up to 12 lines, else the 8x16 font; cut or filled up."""
-    text = resources.files("hyperport.ui").joinpath("cp437.hex").read_text("utf-8")
+    text = (Path(__file__).parent / "cp437.hex").read_text("utf-8")
     glyphs = (line.split()[2 if lines <= 12 else 1] for line in text.splitlines() if not line.startswith("#"))
     return tuple(bytes.fromhex(glyph)[:lines].ljust(lines, b"\0") for glyph in glyphs)
 

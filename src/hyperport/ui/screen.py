@@ -16,14 +16,15 @@ import sys
 import threading
 from typing import Final
 
-from hyperport.config import CONTROL_A
 from hyperport.errors import AccessError, UsageError
+from hyperport.host.channel import Events, RequestStop
 from hyperport.host.char import CharBackend
-from hyperport.ui.console import STDIN, STDOUT, Events, RequestStop, StdioChannel
+from hyperport.host.terminal import Terminal
+from hyperport.ui.console import STDIN, STDOUT, StdioChannel
 from hyperport.ui.display import CHARACTERS, Display, Screen
 from hyperport.ui.escape import help_text, key_name
 from hyperport.ui.keyboard import Keyboard, keys_for
-from hyperport.ui.terminal import Terminal
+from hyperport.ui.options import CONTROL_A
 
 PERIOD_S: Final = 0.05
 PATIENCE_S: Final = 1.0  # for a terminal that takes no output, before it is left as it is

@@ -17,7 +17,9 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
+from hyperport.bus.attributes import PortAttributes
 from hyperport.cpu.cpuid import Leaf
+from hyperport.engines.kvm.coalescing import CoalescedPorts
 from hyperport.errors import EngineError
 
 DEVICE: Final = Path("/dev/kvm")
@@ -34,13 +36,11 @@ SET_USER_MEMORY_REGION: Final = 0x4020AE46
 SET_TSS_ADDR: Final = 0xAE47
 SET_IDENTITY_MAP_ADDR: Final = 0x4008AE48
 CREATE_IRQCHIP: Final = 0xAE60
-REGISTER_COALESCED_MMIO: Final = 0x4010AE67
 CREATE_PIT2: Final = 0x4040AE77
 IOEVENTFD: Final = 0x4040AE79
 SET_CPUID2: Final = 0x4008AE90
 
 MEMORY_REGION: Final = struct.Struct("<IIQQQ")  # slot, flags, guest-physical address, size, host address
-COALESCED_ZONE: Final = struct.Struct("<QII")  # first port, bytes, 1 for ports
 IO_EVENT: Final = struct.Struct("<QQIiI36x")  # value, port, bytes, descriptor, flags
 PIT_CONFIG: Final = struct.Struct("<I60x")  # flags
 CPUID_HEAD: Final = struct.Struct("<II")  # entries, padding
@@ -118,6 +118,7 @@ class VirtualMachine:
     def __init__(self, ram: Iterable[tuple[int, int, int]], *, irqchip: bool = False) -> None:
         self.fds: list[int] = []
         self.shared: mmap.mmap | None = None
+        self.coalesced: CoalescedPorts | None = None
         try:
             self.fds.append(open_device())
             self.system = self.fds[0]
@@ -190,9 +191,10 @@ class VirtualMachine:
         entries = (CPUID_ENTRY.unpack_from(buffer, CPUID_HEAD.size + n * CPUID_ENTRY.size) for n in range(count))
         return {entry[0]: (entry[3], entry[4], entry[5], entry[6]) for entry in entries if entry[1] == 0}
 
-    def coalesce(self, first: int, count: int) -> None:
-        """Let the kernel queue OUTs to count ports from first in the ring instead of leaving the guest."""
-        fcntl.ioctl(self.vm, REGISTER_COALESCED_MMIO, COALESCED_ZONE.pack(first, count, 1))
+    def coalesce(self, attributes: PortAttributes) -> None:
+        """Let the kernel queue OUTs in the ring instead of leaving the guest, while attributes let them be posted."""
+        self.coalesced = CoalescedPorts(self.vm)
+        attributes.observe(self.coalesced)
 
     def signal_on_write(self, port: int, size: int, eventfd: int) -> None:
         """Let the kernel answer OUTs of size bytes to port by adding one to an eventfd; the guest goes on."""
@@ -200,6 +202,8 @@ class VirtualMachine:
 
     def close(self) -> None:
         """Give all back. Whoever holds a view of the shared page must have let go of it."""
+        if self.coalesced is not None:
+            self.coalesced.close()
         if self.shared is not None:
             self.shared.close()
             self.shared = None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""Stage 1 of an access on KVM: loop() gets it as an exit of KVM_RUN. Next: io/path.pyx.
+"""Stage 1 of an access on KVM: loop() gets it as an exit of KVM_RUN. Next:
+io/crossing.pxd, io/path.pxd.
 
 loop() is the vCPU's life, without the GIL: look up, offer an interrupt, enter the guest, serve the exit. What an exit
 says of a port access is complete, size and count apart: REP INS arrives with its count, REP OUTS one element at a time.
@@ -25,11 +26,7 @@ from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
-from hyperport.io.hypercall cimport BY_INT, BY_VMCALL, CALL_AGAIN, CALL_DONE, CallTable
-from hyperport.time.clock cimport Clock
-from hyperport.lines.attention cimport Attention
-from hyperport.bus.device cimport PortDevice
-from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.bus.access cimport Access, describe
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, POSTED
 from hyperport.cpu.vcpu cimport EFLAGS_IF
 from hyperport.engines.kvm.irqchip cimport KernelIrqchip
@@ -62,17 +59,26 @@ from hyperport.engines.kvm.structs cimport (
     timer_delete,
     timer_t,
 )
-from hyperport.engines.shared.look_up cimport LookUp
+from hyperport.engines.kvm.vcpu cimport FAULTED, KvmVcpu
+from hyperport.engines.shared.run cimport Runs
+from hyperport.io.crossing cimport Crossing, enter, leave
+from hyperport.io.hypercall cimport ACTION_AGAIN, ACTION_NOT_OURS, ACTION_NOTHING, VECTORS, Call, CallTable, Doorbell
+from hyperport.io.path cimport PortPath, carry
+from hyperport.lines.attention cimport Attention
+from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
-from hyperport.io.path cimport PortPath
+from hyperport.time.clock cimport Clock
 
 import os
 
-from hyperport.lines.attention import StopKind
+from hyperport.abi.convention import Action, Entry
 from hyperport.cpu import cpuid
-from hyperport.engines.base import EngineCounters, Stop
+from hyperport.engines.base import Stop
 from hyperport.engines.kvm import api
 from hyperport.errors import ConfigError, EngineError
+from hyperport.lines.attention import StopKind
 
 cdef enum Ended:            # how loop() ended
     GOES_ON = -1
@@ -82,12 +88,12 @@ cdef enum Ended:            # how loop() ended
     ENDED_ABORT = 3
 
 cdef enum:
-    DOORBELL_LENGTH = 2     # bytes of `out %al, $number`
     PAGE_SIZE = 4096
     DRAIN_NS = 1000000      # posted writes wait no longer
     SETTLE_NS = 20000       # first guess of the time in which an event reaches its handler
     LONGEST_SETTLE_NS = 10000000
 
+NEED_THE_CPU = (Action.FLUSH_TLB, Action.SET_TS, Action.HALT)
 SUBERRORS = {1: "emulation failed", 2: "simultaneous exceptions", 3: "delivery of an event failed",
              4: "an exit that KVM does not know"}
 
@@ -97,12 +103,8 @@ cdef void kick(void *context) noexcept nogil:
     hp_kick(<hp_vcpu *> context)
 
 
-cdef void ignore_kick(void *context) noexcept nogil:
-    pass
-
-
 @cython.final
-@cython.no_gc_clear         # __dealloc__ needs memory, attention and the descriptors
+@cython.no_gc_clear         # __dealloc__ needs memory, path, runs and the descriptors
 cdef class KvmEngine(KvmVcpu):
     """One i386 vCPU on /dev/kvm.
 
@@ -121,10 +123,8 @@ cdef class KvmEngine(KvmVcpu):
         cdef uint64_t host = <uint64_t> memory.base
         self.memory = memory
         self.path = path
-        self.controller = controller
-        self.attention = attention
-        self.looks = LookUp(attention, clock)
-        self.pin = PortDevice()         # KVM has no A20 gate: address line 20 always passes
+        self.runs = Runs(self.name, attention, controller, clock)
+        self.pin = Listener()         # KVM has no A20 gate: address line 20 always passes
         self.ram.base = memory.base
         self.ram.size = memory.size
         self.ram.hole = HOLE
@@ -145,38 +145,33 @@ cdef class KvmEngine(KvmVcpu):
         self.vm.set_cpuid(cpuid.leaves())
         attention.kick_context = &self.vcpu
         attention.kick = kick
+        path.connect(self)
 
     def _ioctl_on(self, int descriptor, unsigned long request, unsigned long argument):
         cdef int error = hp_ioctl(descriptor, request, <void *> argument)
         if error:
             raise EngineError(f"kvm: setting up the machine: {os.strerror(error)}; {api.ADVICE}")
 
-    def offer(self, CallTable calls not None, rom_base=0, doorbells=None, cpuid_leaves=None):
-        """Answer the calls of the VMI ROM; doorbells maps offsets in the ROM at rom_base to their numbers.
+    def offer(self, CallTable calls not None, cpuid_leaves=None):
+        """Answer the calls of doorbells. cpuid_leaves: what CPUID shows besides the CPU.
 
         Raises ConfigError for other conventions: KVM answers VMCALL itself, and INT never leaves it.
         """
-        doorbells = doorbells or {}
-        if cpuid_leaves or calls.offers(BY_VMCALL) or calls.offers(BY_INT):
-            raise ConfigError("engine kvm offers the ABI vmi only: VMCALL and INT 1Fh do not reach us; use --engine unicorn")
-        if any(not 0 <= offset < ROM_SIZE for offset in doorbells):
-            raise ConfigError(f"a doorbell lies outside the first {ROM_SIZE} bytes of the ROM")
+        self.runs.take_calls(calls, (Entry.DOORBELL,))
+        for convention in calls.conventions:
+            if any(answer.action in NEED_THE_CPU for answer in convention.calls.values()):
+                raise ConfigError(f"engine kvm cannot offer ABI {convention.name}: a call of it halts or changes the CPU")
         self.calls = calls
-        self.rom_base = rom_base
-        memset(self.doorbells, 0, sizeof(self.doorbells))
-        memset(self.rung_by, 0, sizeof(self.rung_by))
-        for offset, number in doorbells.items():
-            self.doorbells[<int> offset] = number
-            self.rung_by[<int> number] = 1
+        if cpuid_leaves:
+            self.vm.set_cpuid(cpuid.leaves(cpuid_leaves))
         self.share_registers(self.vm.has(api.Cap.SYNC_REGS) & 3 == 3)
 
-    def coalesce(self, ports):
-        """Let OUTs to these ports (first, count) wait in the kernel's ring. Raises EngineError if it has none."""
+    def coalesce(self, attributes):
+        """Let OUTs wait in the kernel's ring while PortAttributes let them. Raises EngineError if it has none."""
         page = self.vm.has(api.Cap.COALESCED_MMIO)
         if not page or not self.vm.has(api.Cap.COALESCED_PIO):
             raise EngineError("kvm: the kernel cannot coalesce port writes: it is older than 5.1; leave out --kvm-coalesce")
-        for first, count in ports:
-            self.vm.coalesce(first, count)
+        self.vm.coalesce(attributes)
         self.posted = <kvm_coalesced_mmio_ring *> (<char *> self.vcpu.run + <int> page * PAGE_SIZE)
 
     def signal_on_write(self, port, size, eventfd):
@@ -188,28 +183,27 @@ cdef class KvmEngine(KvmVcpu):
     cdef void release(self) noexcept:
         if self.vcpu.run == NULL:
             return
-        if self.attention.kick_context == &self.vcpu:
-            self.attention.kick = ignore_kick
+        self.runs.let_go(&self.vcpu)
+        self.path.disconnect(self)
         self.vcpu.run = NULL
         self.posted = NULL
         if self.irqchip:
-            (<KernelIrqchip> self.controller).vm = -1
+            (<KernelIrqchip> self.runs.controller).vm = -1
         self.shared.release()
         self.vm.close()
 
     def close(self):
         """Give the vCPU back; only counters() works afterwards. Raises EngineError while the guest runs."""
-        if self.running:
-            raise EngineError("kvm: close() was called while the guest runs; stop it first")
+        self.runs.close()
         self.release()
 
     def __dealloc__(self):
         if self.vm is not None:
             self.release()
 
-    def listen(self, PortDevice device not None):
-        """Let device hear on_input() when host input has arrived."""
-        self.looks.listen(device)
+    def listen(self, Listener listener not None):
+        """Let listener hear on_input() when host input has arrived."""
+        self.runs.looks.listen(listener)
 
     # Running.
 
@@ -217,25 +211,20 @@ cdef class KvmEngine(KvmVcpu):
         """Run until HLT, a stop request, a triple fault or a failure of KVM; returns a Stop."""
         cdef int ended
         cdef timer_t drain_timer
-        if self.vcpu.run == NULL:
-            raise EngineError("kvm: the machine has been closed; make a new one")
-        if self.running:
-            raise EngineError("kvm: run() was called while the guest runs")
-        if hp_vcpu_of_this_thread() != NULL:
-            raise EngineError("kvm: run() was called by a device of another guest; use another thread")
-        kind, value, failure, text = self.attention.take_stop()
-        if kind != StopKind.NONE:
-            return Stop(kind, value, failure, text)
+        self.runs.begin(hp_vcpu_of_this_thread() != NULL)
+        stop = self.runs.asked()
+        if stop is not None:
+            return stop
         if self.final:
             return self.stop_of(self.final)
-        if self.waits and not self.irqchip and not (self.controller.intr() and self.interrupts_enabled):
+        if self.waits and not self.irqchip and not (self.runs.controller.intr() and self.interrupts_enabled):
             return Stop(StopKind.HALT)
         if self.posted != NULL and hp_make_timer(&drain_timer):
             raise EngineError("kvm: the host has no timer left")
         if self.waits:
             self.vcpu.run.ready_for_interrupt_injection = 1
         self.waits = False
-        self.running = True
+        self.runs.running = True
         with nogil:
             hp_be_vcpu(&self.vcpu)
             if self.posted != NULL:
@@ -244,14 +233,16 @@ cdef class KvmEngine(KvmVcpu):
             if self.posted != NULL:
                 timer_delete(drain_timer)
             hp_be_vcpu(NULL)
-        self.running = False
+        self.runs.running = False
         if ended == ENDED_HALT:
             self.waits = True
-            self.hlt_count += 1
+            self.runs.counters.hlts += 1
         elif ended != ENDED_STOP:
             self.final = ended
-        kind, value, failure, text = self.attention.take_stop()
-        return Stop(kind, value, failure, text) if kind != StopKind.NONE else self.stop_of(ended)
+        stop = self.runs.asked()
+        if stop is not None or ended != ENDED_HALT:
+            enter(self, Crossing.STOP, 0)
+        return self.stop_of(ended) if stop is None else stop
 
     cdef object stop_of(self, int ended):
         if ended == ENDED_ABORT:
@@ -270,23 +261,26 @@ cdef class KvmEngine(KvmVcpu):
         cdef int ended
         while True:
             hp_clear_immediate_exit(run)        # first: a flag raised from here on sets it again
-            stopping = self.looks.now()
+            enter(self, Crossing.DELIVERY, 0)
+            stopping = self.runs.looks.now()
             if stopping:
                 run.immediate_exit = 1
             else:
                 self.offer_interrupt()
             self.entries += 1
+            leave(self)
             self.failed = hp_enter(&self.vcpu)
             if self.posted != NULL:
                 self.drain()
             if self.failed == EINTR or self.failed == EAGAIN:
+                enter(self, Crossing.EXIT, 0)
                 if stopping:
                     return self.settle_event()
                 continue
             if self.failed:
                 return ENDED_ABORT
             ended = self.serve()
-            if ended == ENDED_HALT and not stopping and run.if_flag and self.controller.intr():
+            if ended == ENDED_HALT and not stopping and run.if_flag and self.runs.controller.intr():
                 run.ready_for_interrupt_injection = 1       # what came with the HLT wakes it at once
             elif ended != GOES_ON:
                 return ended
@@ -299,76 +293,85 @@ cdef class KvmEngine(KvmVcpu):
         elif reason == KVM_EXIT_MMIO:
             self.memory_exit()
         elif reason == KVM_EXIT_HLT:
+            enter(self, Crossing.HLT, 0)
             return ENDED_HALT
         elif reason == KVM_EXIT_SHUTDOWN:
             return ENDED_TRIPLE_FAULT
-        elif reason != KVM_EXIT_IRQ_WINDOW_OPEN:
-            return ENDED_ABORT
+        else:
+            enter(self, Crossing.EXIT, 0)
+            if reason != KVM_EXIT_IRQ_WINDOW_OPEN:
+                return ENDED_ABORT
         return ENDED_ABORT if self.failed else GOES_ON
 
     def look_up(self):
         """Fire timers and move host input while the vCPU sits in HLT; a stop request stays."""
         with nogil:
-            self.looks.everything()
+            self.runs.looks.everything()
 
     cdef void offer_interrupt(self) noexcept nogil:
         cdef kvm_run *run = self.vcpu.run
         cdef uint32_t vector
-        if not self.controller.intr():
+        if not self.runs.controller.intr():
             run.request_interrupt_window = 0
             return
         if run.ready_for_interrupt_injection:
             run.ready_for_interrupt_injection = 0       # one at a time
-            vector = <uint32_t> self.controller.acknowledge() & 0xFF
-            self.interrupt_count[vector] += 1
+            vector = <uint32_t> self.runs.acknowledge()
             hp_ioctl(self.vcpu.fd, KVM_INTERRUPT, &vector)
-        run.request_interrupt_window = self.controller.intr() != 0
+        run.request_interrupt_window = self.runs.controller.intr() != 0
 
     cdef void port_exit(self) noexcept nogil:
         cdef kvm_run *run = self.vcpu.run
         cdef uint8_t *data = <uint8_t *> run + run.io.data_offset
-        cdef uint32_t port = run.io.port, size = run.io.size, count = run.io.count
-        cdef uint32_t value = 0
-        if count != 1:
-            self.path.port_block(DIRECTION_IN if run.io.direction == KVM_EXIT_IO_IN else DIRECTION_OUT, port, size, count,
-                                 data)
-        elif run.io.direction == KVM_EXIT_IO_IN:
-            value = self.path.port_in(port, size)
-            memcpy(data, &value, size)
-        elif size == 1:
-            if self.calls is None or port >= DOORBELL_PORTS or not self.rung_by[port] or not self.ring(port):
-                self.path.port_out(port, 1, data[0])
-        else:
-            memcpy(&value, data, size)
-            self.path.port_out(port, size, value)
+        cdef bint into = run.io.direction == KVM_EXIT_IO_IN
+        cdef Access access
+        describe(&access, DIRECTION_IN if into else DIRECTION_OUT, run.io.port, run.io.size, self.path.number,
+                 <void *> self, 0)
+        if run.io.count != 1:
+            enter(self, Crossing.STRING, 0)
+            access.count = run.io.count
+            access.data = data
+            carry(self.path, &access)
+        elif into:
+            enter(self, Crossing.IN, 0)
+            carry(self.path, &access)
+            memcpy(data, &access.value, access.size)
+        elif access.size != 1 or self.calls is None or access.port >= VECTORS \
+                or not self.calls.rung_by[access.port] or not self.ring(access.port):
+            enter(self, Crossing.OUT, 0)
+            memcpy(&access.value, data, access.size)
+            carry(self.path, &access)
 
-    cdef bint ring(self, uint32_t number) noexcept nogil:
+    cdef bint ring(self, uint32_t port) noexcept nogil:
         """An OUT that may be a doorbell: do its call. False where it is an ordinary OUT."""
-        cdef uint64_t offset
+        cdef uint64_t address
         cdef uint32_t eip
-        cdef int result
+        cdef int action
+        cdef Doorbell *doorbell
+        cdef Call *call
         self.failed = self.fetch_registers()
         if self.failed:
             return True
-        offset = self.code_address() - self.rom_base
+        address = self.code_address()
         eip = self.instruction_pointer()
-        if offset >= ROM_SIZE or self.doorbells[offset] != number:
-            offset -= DOORBELL_LENGTH           # EIP is already behind it
-            eip -= DOORBELL_LENGTH
-            if offset >= ROM_SIZE or self.doorbells[offset] != number:
+        doorbell = self.calls.doorbell_at(address)
+        if doorbell == NULL or self.calls.calls[doorbell.call].number != port:
+            doorbell = self.calls.doorbell_behind(address)
+            if doorbell == NULL or self.calls.calls[doorbell.call].number != port:
                 return False
-        if self.privilege() > 1:
-            return False
-        if self.calls.shapes[number].string:
-            result = self.guarded_call(self.calls, number)
-        else:
-            result = self.calls.vmi_call(self, number)
+            eip -= doorbell.length              # EIP is already behind it
+        call = &self.calls.calls[doorbell.call]
+        enter(self, Crossing.DOORBELL, 0)
+        action = self.guarded_answer(self.calls, call) if call.string else self.calls.answer(self, call)
         self.failed = self.store_registers()
-        if self.failed or result == CALL_DONE:
+        if self.failed or action == ACTION_NOTHING:
             return True
-        if result == CALL_AGAIN or result < 0:
-            return self.restart_doorbell(eip, result < 0)
-        return False
+        if action == ACTION_AGAIN or action == FAULTED:
+            return self.restart_doorbell(eip, action == FAULTED)
+        if action == ACTION_NOT_OURS:
+            return False
+        self.runs.perform(self, action, call.rules)
+        return True
 
     cdef bint restart_doorbell(self, uint32_t eip, bint faulted) noexcept nogil:
         """Complete the OUT, and let the guest execute it again, after its fault if there was one."""
@@ -389,7 +392,8 @@ cdef class KvmEngine(KvmVcpu):
 
     cdef void memory_exit(self) noexcept nogil:
         """Nobody is there: reads float high, writes vanish."""
-        self.mmio_count += 1
+        enter(self, Crossing.MMIO, 0)
+        self.runs.counters.mmio += 1
         if not self.vcpu.run.mmio.is_write:
             memset(self.vcpu.run.mmio.data, 0xFF, sizeof(self.vcpu.run.mmio.data))
 
@@ -398,12 +402,15 @@ cdef class KvmEngine(KvmVcpu):
         cdef uint32_t first = self.posted.first % HP_RING_SLOTS
         cdef uint32_t last = hp_ring_last(self.posted) % HP_RING_SLOTS
         cdef kvm_coalesced_mmio *entry
-        cdef uint32_t value
+        cdef Access access
+        if first != last:
+            enter(self, Crossing.DRAIN, 0)
         while first != last:
             entry = &self.posted.coalesced_mmio[first]
-            value = 0
-            memcpy(&value, entry.data, entry.len if entry.len < 4 else 4)
-            self.path.bus.write_block(<uint32_t> entry.phys_addr & 0xFFFF, entry.len, 1, <const uint8_t *> &value, POSTED, 0)
+            describe(&access, DIRECTION_OUT, <uint32_t> entry.phys_addr & 0xFFFF, entry.len, POSTED, NULL, 0)
+            access.crossings = 0
+            memcpy(&access.value, entry.data, entry.len if entry.len < 4 else 4)
+            carry(self.path, &access)
             first = (first + 1) % HP_RING_SLOTS
             hp_ring_taken(self.posted, first)
 
@@ -467,17 +474,17 @@ cdef class KvmEngine(KvmVcpu):
         """EFLAGS.IF."""
         return (self.state().eflags & EFLAGS_IF) != 0
 
+    def connect_ferr(self, IrqLine line not None):
+        """FERR# has no end here: KVM does not tell of x87 errors with CR0.NE clear."""
+
     @property
     def a20_pin(self):
-        """A PortDevice that hears the A20 line and does nothing: KVM cannot mask addresses."""
+        """A Listener that hears the A20 line and does nothing: KVM cannot mask addresses."""
         return self.pin
 
     def counters(self):
         """What was counted since power-on, as EngineCounters. KVM does not show exceptions."""
-        return EngineCounters(
-            interrupts={v: self.interrupt_count[v] for v in range(256) if self.interrupt_count[v]},
-            hlts=self.hlt_count, mmio=self.mmio_count,
-        )
+        return self.runs.counters.record()
 
 
 cdef uintptr_t address_of(object view) except 0:

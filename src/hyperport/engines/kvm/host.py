@@ -85,7 +85,7 @@ def cache_key() -> list[str]:
 
 def cache_file() -> Path:
     """kvm.json in the cache directory."""
-    from hyperport.guests.registry import cache_directory
+    from hyperport.host.cache import cache_directory
 
     return cache_directory() / "kvm.json"
 
@@ -140,7 +140,7 @@ def _time(code: bytes, count: int = 0, *, paging: bool = False) -> float:
     from hyperport.bus.port_bus import PortBus
     from hyperport.cpu.state import Table, protected_flat
     from hyperport.engines.kvm.engine import KvmEngine
-    from hyperport.io.path import ExitPath
+    from hyperport.io.exit import ExitPath
     from hyperport.lines.attention import Attention, StopKind
     from hyperport.lines.interrupt_controller import InterruptController
     from hyperport.memory.ram import GuestMemory

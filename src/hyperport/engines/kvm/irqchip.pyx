@@ -19,8 +19,6 @@ cdef struct IrqLevel:           # struct kvm_irq_level
 cdef class KernelIrqchip(InterruptController):
     """Drives the kernel's inputs from the moment on that a KVM engine was made with it."""
 
-    name = "kvm-irqchip"
-
     def __init__(self):
         self.vm = -1
 

@@ -2,13 +2,16 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from hyperport.io.hypercall cimport CallTable
-from hyperport.cpu.vcpu cimport GuestCpu
+from hyperport.io.hypercall cimport Call, CallTable
+from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.cpu.page_walk cimport Paging, Ram
 from hyperport.engines.kvm.structs cimport hp_vcpu, kvm_regs, kvm_segment, kvm_sregs
 from hyperport.memory.ram cimport GuestMemory
 
-cdef class KvmVcpu(GuestCpu):
+cdef enum:
+    FAULTED = -100          # instead of a CallAction
+
+cdef class KvmVcpu(Vcpu):
     cdef GuestMemory memory
     cdef hp_vcpu vcpu
     cdef Ram ram
@@ -31,7 +34,7 @@ cdef class KvmVcpu(GuestCpu):
     cdef uint64_t translate(self, uint32_t linear, uint32_t access) noexcept nogil
     cdef void page_fault(self, uint32_t linear, int error) noexcept nogil
     cdef uint64_t code_address(self) noexcept nogil
-    cdef int guarded_call(self, CallTable calls, uint32_t number) noexcept nogil
+    cdef int guarded_answer(self, CallTable calls, Call *call) noexcept nogil
     cdef int inject_fault(self, uint32_t eip) noexcept nogil
     cdef bint event_waits(self) noexcept nogil
     cdef _ioctl(self, unsigned long request, void *argument, str doing)

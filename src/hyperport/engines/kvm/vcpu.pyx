@@ -4,14 +4,14 @@
 
 While the guest runs, the registers are wanted only where a doorbell was rung. The kernel then hands them over in the
 page that it shares with us (KVM_CAP_SYNC_REGS), or is asked for them. What a call changes goes back at the next entry.
-Guest memory is reached as the MMU would (cpu/page_walk.pyx). A fault leaves guarded_call() by longjmp.
+Guest memory is reached as the MMU would (cpu/page_walk.pyx). A fault leaves guarded_answer() by longjmp.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
-from hyperport.io.hypercall cimport CallTable
-from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_VM, GuestCpu
+from hyperport.io.hypercall cimport Call, CallTable
+from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_VM, Place, Vcpu
 from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_LOAD, WALK_OK, WALK_STORE, WALK_USER, Paging, ram_at, walk
 from hyperport.engines.kvm.structs cimport (
     KVM_GET_MP_STATE,
@@ -73,11 +73,18 @@ cdef struct SysenterMsrs:                   # struct kvm_msrs with three entries
     MsrEntry entries[SYSENTER_MSRS]
 
 
-cdef int ring_up(void *pair, uint32_t number) noexcept nogil:
-    return (<CallTable> (<void **> pair)[0]).vmi_call(<GuestCpu> (<void **> pair)[1], number)
+cdef struct Answering:
+    void *calls
+    void *vcpu
+    Call *call
 
 
-cdef class KvmVcpu(GuestCpu):
+cdef int answer_it(void *context, uint32_t unused) noexcept nogil:
+    cdef Answering *what = <Answering *> context
+    return (<CallTable> what.calls).answer(<Vcpu> what.vcpu, what.call)
+
+
+cdef class KvmVcpu(Vcpu):
     """What the ABIs see of the guest, and all registers for boot code and reports."""
 
     cdef void share_registers(self, bint synced) noexcept:
@@ -107,7 +114,23 @@ cdef class KvmVcpu(GuestCpu):
             return 0
         return hp_ioctl(self.vcpu.fd, KVM_SET_REGS, self.regs)
 
-    # GuestCpu.
+    # Vcpu.
+
+    cdef void place(self, uintptr_t token, Place *place) noexcept nogil:
+        """At the exit of an OUT, EIP may be behind the instruction. Does not disturb what fetch_registers() has fetched."""
+        cdef kvm_regs regs
+        cdef kvm_sregs sregs
+        memset(place, 0, sizeof(Place))
+        if self.vcpu.run == NULL:
+            return
+        if self.synced:
+            memcpy(&regs, &self.vcpu.run.s.regs.regs, sizeof(kvm_regs))
+            memcpy(&sregs, &self.vcpu.run.s.regs.sregs, sizeof(kvm_sregs))
+        elif hp_ioctl(self.vcpu.fd, KVM_GET_REGS, &regs) or hp_ioctl(self.vcpu.fd, KVM_GET_SREGS, &sregs):
+            return
+        place.cs = sregs.cs.selector
+        place.eip = <uint32_t> regs.rip
+        place.cpl = 0 if not sregs.cr0 & CR0_PE else 3 if regs.rflags & EFLAGS_VM else sregs.ss.dpl & 3
 
     cdef uint32_t get(self, int register) noexcept nogil:
         return <uint32_t> hp_general(self.regs, register)[0]
@@ -196,15 +219,16 @@ cdef class KvmVcpu(GuestCpu):
             return NOWHERE
         return physical
 
-    cdef int guarded_call(self, CallTable calls, uint32_t number) noexcept nogil:
-        """A call that touches guest memory: its CallResult, or -1 where it faulted (inject_fault() is next)."""
-        cdef void *pair[2]
-        pair[0] = <void *> calls
-        pair[1] = <void *> self
-        return hp_guarded(ring_up, pair, number)
+    cdef int guarded_answer(self, CallTable calls, Call *call) noexcept nogil:
+        """A call that touches guest memory: its CallAction, or FAULTED (inject_fault() is next)."""
+        cdef Answering what
+        what.calls = <void *> calls
+        what.vcpu = <void *> self
+        what.call = call
+        return hp_guarded(answer_it, &what, 0)
 
     cdef int inject_fault(self, uint32_t eip) noexcept nogil:
-        """The exception that ended guarded_call() hits the guest at eip. No operation may be pending. 0, or an errno."""
+        """The exception that ended guarded_answer() hits the guest at eip. No operation may be pending. 0, or an errno."""
         cdef kvm_vcpu_events events
         cdef int error
         self.regs.rip = eip

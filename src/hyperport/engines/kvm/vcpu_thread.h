@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What runs a vCPU needs of the host beside ioctl(): a signal that makes KVM_RUN return, a timer that sends it, and a
- * way out of a hypercall whose buffer faults.
+ * What runs a vCPU needs of the host beside ioctl(): a signal that makes KVM_RUN return, and a timer that sends it.
  *
  * A kick must work at any moment. KVM_RUN returns at once when it finds immediate_exit set, and it returns EINTR when
  * a signal comes while guest code runs; so who kicks sets the one and then sends the other, and no moment lies between.
  * The handler sets immediate_exit too: a signal of the timer may come just before KVM_RUN is entered. The signal is
  * sent only while `entered` is set; one that comes late finds a handler with SA_RESTART and does nothing.
  *
- * What is static here exists once for each module that includes this. Only engine.pyx uses what is about signals, only
- * vcpu.pyx what is about faults.
+ * What is static here exists once for each module that includes this. Only engine.pyx uses it.
  */
 #ifndef HYPERPORT_KVM_VCPU_THREAD_H
 #define HYPERPORT_KVM_VCPU_THREAD_H
@@ -18,9 +16,9 @@
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
+#include "way_out.h"
 #include <linux/kvm.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -41,7 +39,7 @@ struct hp_vcpu {
 };
 
 static int hp_kick_signal;
-static __thread struct hp_vcpu *hp_vcpu_here;
+static __thread struct hp_vcpu *hp_vcpu_here __attribute__((tls_model("initial-exec")));
 
 static inline void hp_on_kick(int signal_number)
 {
@@ -134,18 +132,6 @@ static inline uint64_t *hp_general(struct kvm_regs *regs, unsigned number)
     static const uint8_t place[8] = {0, 2, 3, 1, 6, 7, 4, 5};
     return (uint64_t *)regs + place[number & 7];
 }
-
-/* Run call(); -1 where hp_leave() was called inside. All frames between must be free of cleanup. */
-static __thread jmp_buf hp_way_out;
-
-static inline int hp_guarded(int (*call)(void *context, uint32_t number), void *context, uint32_t number)
-{
-    if (_setjmp(hp_way_out))
-        return -1;
-    return call(context, number);
-}
-
-static inline void hp_leave(void) { _longjmp(hp_way_out, 1); }
 
 /* KVM_COALESCED_MMIO_MAX needs the kernel's own PAGE_SIZE. */
 #define HP_RING_SLOTS ((uint32_t)((4096 - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio)))

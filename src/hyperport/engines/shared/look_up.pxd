@@ -2,18 +2,15 @@
 # cython: language_level=3
 from hyperport.time.clock cimport Clock
 from hyperport.lines.attention cimport Attention
-from hyperport.bus.device cimport PortDevice
-
-cdef enum:
-    MAX_LISTENERS = 32
+from hyperport.lines.listener cimport Listener
 
 cdef class LookUp:
     cdef Attention attention
     cdef Clock clock
-    cdef list devices
-    cdef void *listeners[MAX_LISTENERS]
-    cdef int count
+    cdef list kept
+    cdef void **listeners
+    cdef Py_ssize_t count
 
-    cdef listen(self, PortDevice device)
+    cdef listen(self, Listener listener)
     cdef bint now(self) noexcept nogil
     cdef void everything(self) noexcept nogil

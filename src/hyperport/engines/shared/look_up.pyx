@@ -3,12 +3,11 @@
 """What every engine does when its vCPU looks up from guest code: timers are fired, host input is moved."""
 
 from libc.stdint cimport uint32_t
+from libc.stdlib cimport free, realloc
 
 from hyperport.lines.attention cimport ATTENTION_INPUT, ATTENTION_STOP, ATTENTION_TIMER, Attention
 from hyperport.time.clock cimport Clock
-from hyperport.bus.device cimport PortDevice
-
-from hyperport.errors import ConfigError
+from hyperport.lines.listener cimport Listener
 
 
 cdef class LookUp:
@@ -17,20 +16,25 @@ cdef class LookUp:
     def __init__(self, Attention attention not None, Clock clock not None):
         self.attention = attention
         self.clock = clock
-        self.devices = []
+        self.kept = []
 
-    cdef listen(self, PortDevice device):
-        """Let device hear on_input() when host input has arrived. Raises ConfigError for too many."""
-        if self.count == MAX_LISTENERS:
-            raise ConfigError(f"more than {MAX_LISTENERS} devices with host input")
-        self.devices.append(device)
-        self.listeners[self.count] = <void *> device
+    def __dealloc__(self):
+        free(self.listeners)
+
+    cdef listen(self, Listener listener):
+        """Let listener hear on_input() when host input has arrived."""
+        cdef void **grown = <void **> realloc(self.listeners, <size_t> (self.count + 1) * sizeof(void *))
+        if grown == NULL:
+            raise MemoryError("no memory for a listener")
+        self.listeners = grown
+        self.kept.append(listener)
+        self.listeners[self.count] = <void *> listener
         self.count += 1
 
     cdef bint now(self) noexcept nogil:
         """Do what is asked for. True where the run is to stop."""
         cdef uint32_t flags = self.attention.pending()
-        cdef int i
+        cdef Py_ssize_t i
         if not flags:
             return False
         if flags & ATTENTION_TIMER:
@@ -39,13 +43,13 @@ cdef class LookUp:
         if flags & ATTENTION_INPUT:
             self.attention.clear_flags(ATTENTION_INPUT)
             for i in range(self.count):
-                (<PortDevice> self.listeners[i]).on_input()
+                (<Listener> self.listeners[i]).on_input()
         return (self.attention.pending() & ATTENTION_STOP) != 0
 
     cdef void everything(self) noexcept nogil:
         """Asked for or not, for a vCPU that waits in HLT; a stop request stays."""
-        cdef int i
+        cdef Py_ssize_t i
         self.attention.clear_flags(ATTENTION_TIMER | ATTENTION_INPUT)
         self.clock.run_due()
         for i in range(self.count):
-            (<PortDevice> self.listeners[i]).on_input()
+            (<Listener> self.listeners[i]).on_input()

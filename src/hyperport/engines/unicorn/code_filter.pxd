@@ -8,8 +8,7 @@ cdef struct CodeFilter:         # where the translator is in the bytes of one in
     uint64_t next_opcode        # a prefix was read: the byte after it
     uint64_t second_byte        # of a UD2 that was begun
     uint32_t repeat             # the prefix that stands for every 66, F2 and F3 of this instruction; 0 for none
-    void *tcg                   # the TCGContext
-    void *vcpu                  # a TrackedVcpu, which must know what code is made from
+    char *tcg                   # the TCGContext
 
 cdef void forget_position(CodeFilter *filter) noexcept nogil
 cdef uint32_t filtered_byte(CodeFilter *filter, Library *library, void *env, uint64_t address,

@@ -16,7 +16,8 @@ The engine then looks at the bytes in memory. The core prefers 66 to F2 and F3 w
 it reads the latter for each of them. A byte behind the limit of CS is #GP(0), here.
 
 It reads code byte by byte, by one function. Calls for opcodes come from one place in the core: the place that the
-first call of all comes from. After a prefix comes an opcode again.
+first call of all comes from. After a prefix comes an opcode again. And since each instruction is read here before it is
+translated, here is where a block is ended that would grow too large: translator_limits.pxd.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
@@ -30,7 +31,6 @@ from hyperport.cpu.undefined cimport (
     prefixes_of,
 )
 from hyperport.cpu.vcpu cimport EFLAGS_VM, VECTOR_GP
-from hyperport.engines.unicorn.code_pages cimport TrackedVcpu
 from hyperport.engines.unicorn.fidelity.mend cimport (
     begin_instruction,
     beyond_code_limit,
@@ -39,6 +39,7 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
 )
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.library cimport Library
+from hyperport.engines.unicorn.translator_limits cimport end_block_in_time
 
 include "layout.pxi"
 
@@ -77,6 +78,7 @@ cdef uint32_t filtered_byte(CodeFilter *filter, Library *library, void *env, uin
     global opcode_caller
     cdef uint32_t byte
     cdef bint continued = filter.next_opcode == address
+    end_block_in_time(filter.tcg)
     if opcode_caller == 0:
         opcode_caller = caller
     if filter.second_byte == address:
@@ -113,12 +115,10 @@ cdef uint32_t first_byte(CodeFilter *filter, Library *library, char *env, uint64
     if available >= LONGEST and not limited:
         library.code_page_host(env, address, &host)
     if host != NULL:
-        (<TrackedVcpu> filter.vcpu).mark_code(host)
         code = <const uint8_t *> host
         available = LONGEST
         verdict = judge_instruction(code, available, code32, protected, &aligned)
     else:
-        (<TrackedVcpu> filter.vcpu).mark_code_at(address)
         code = copy
         copy[0] = <uint8_t> byte
         available = 1

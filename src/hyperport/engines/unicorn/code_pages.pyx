@@ -15,7 +15,7 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
 from hyperport.engines.unicorn.fields cimport at, u64
-from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
+from hyperport.engines.unicorn.library cimport Library
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
 
 include "layout.pxi"
@@ -26,24 +26,29 @@ cdef enum:
     STORES_BEFORE_FORGETTING = 4    # slow store fills after which a code page counts as data again
 
 
-@cython.no_gc_clear         # the engine's end still needs memory
-cdef class TrackedVcpu(UnicornVcpu):
-    """A vCPU whose pages are watched."""
+@cython.final
+cdef class CodePages:
+    """memory: whose pages are watched. There is no code anywhere yet."""
+
+    def __cinit__(self, GuestMemory memory not None):
+        self.memory = memory
+        self.count = memory.size >> PAGE_SHIFT
+        self.pages = <CodePage *> calloc(self.count, sizeof(CodePage))
+        if self.pages == NULL:
+            raise MemoryError("no memory for the engine's page table")
 
     def __dealloc__(self):
         free(self.pages)
 
-    cdef watch_pages(self, GuestMemory memory):
-        """Begin, with no code anywhere."""
-        self.memory = memory
-        self.pages = <CodePage *> calloc(memory.size >> PAGE_SHIFT, sizeof(CodePage))
-        if self.pages == NULL:
-            raise MemoryError("no memory for the engine's page table")
+    cdef void connect(self, Library *lib, void *uc, char *cpu, char *env) noexcept:
+        """Whose code it is. The core's RAM is mapped by now: ask for its two regions."""
+        self.lib, self.uc, self.cpu, self.env = lib, uc, cpu, env
+        self.low_ram = lib.memory_mapping(uc, 0)
+        self.high_ram = lib.memory_mapping(uc, HOLE_END)
 
-    cdef void find_ram(self) noexcept:
-        """Ask the core for its two RAM regions, once they are mapped."""
-        self.low_ram = self.lib.memory_mapping(self.uc, 0)
-        self.high_ram = self.lib.memory_mapping(self.uc, HOLE_END)
+    def code_at(self, uint64_t address):
+        """Whether translated code was made from the page at this physical address."""
+        return address >> PAGE_SHIFT < self.count and self.pages[address >> PAGE_SHIFT].has_code != 0
 
     cdef void mark_code(self, void *host) noexcept nogil:
         cdef uint64_t offset = (<uint64_t> host & PAGE_MASK) - <uint64_t> self.memory.base
@@ -102,3 +107,12 @@ cdef class TrackedVcpu(UnicornVcpu):
         self.lib.invalidate_range(self.uc, start, start + (1 << PAGE_SHIFT))
         self.pages[page].has_code = 0
         self.pages[page].stores = 0
+
+    cdef void written(self, uint64_t address, uint64_t length) noexcept nogil:
+        """The host wrote guest memory: drop the code that was translated from it."""
+        cdef uint64_t page
+        if length == 0:
+            return
+        for page in range(address >> PAGE_SHIFT, ((address + length - 1) >> PAGE_SHIFT) + 1):
+            if self.pages[page].has_code:
+                self.forget_code(page)

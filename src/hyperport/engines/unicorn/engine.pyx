@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""Stage 1 of an access on Unicorn: what the core's IN and OUT call, in_byte() to out_long(). Next: io/path.pyx.
+"""Stage 1 of an access on Unicorn: what the core's IN and OUT call, in_byte() to out_long(). Next: io/crossing.pxd,
+io/path.pxd.
 
 Unicorn is QEMU's CPU core without a machine around it. What it leaves out is done here, with functions that the
 library exports and fields that layout.pxi names:
@@ -17,7 +18,10 @@ Ports.  The core's IN and OUT helpers call cpu_inb() to cpu_outl() through the l
     redirected to in_byte() to out_long() below. The public hook would first restore EIP and flags from the
     translator's notes for every access; here that is done only where an access may fault.
     A REP INS or OUTS arrives here at its first element; look_at() finds out, once for each place in translated
-    code, and does the string whole. Doorbells and the other hypercalls: hypercalls.pyx.
+    code (sites.pxd), and does the string whole. Doorbells and the other hypercalls: hypercalls.pyx.
+Crossings.  Every function that the core calls because of what the guest does passes enter(). on_new_code(), tlb_fill(),
+    memory_mapping(), fetch_byte() and flush_code() are the core's own housekeeping, CPUID and SYSENTER its own
+    instructions; none of them can reach a device.
 Port permission.  The core's IOPL and TSS-bitmap check is compiled out; port_allowed() in vcpu.pyx does it. Where that
     would come too late, code_filter.pyx makes the instruction another one.
 Stores and slow loads.  See code_pages.pyx.
@@ -25,28 +29,17 @@ Stores and slow loads.  See code_pages.pyx.
 
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memset
 
-from hyperport.time.clock cimport Clock
-from hyperport.lines.attention cimport Attention
-from hyperport.bus.device cimport PortDevice
-from hyperport.cpu.decode cimport PortInstruction
+from hyperport.bus.access cimport Access, describe
+from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.vcpu cimport EDX, EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
+from hyperport.cpu.decode cimport PortInstruction
+from hyperport.cpu.vcpu cimport ECX, EDX, EFLAGS_IF, EFLAGS_RF, EFLAGS_TF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
+from hyperport.engines.shared.counters cimport count_exception, count_software
+from hyperport.engines.shared.run cimport Runs
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
-from hyperport.engines.shared.look_up cimport LookUp
-from hyperport.engines.unicorn.fields cimport at, u32, u64
-from hyperport.engines.unicorn.library cimport (
-    Library,
-    check_layout,
-    guard_reason,
-    guarded_start,
-    load_library,
-    redirect_calls,
-    tlb_fill_function,
-)
-from hyperport.io.hypercall cimport CallTable
-from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, PAGE_SHIFT
+from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, CodePages
+from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
     enter_guest,
     exception_begins,
@@ -56,13 +49,46 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     one_by_one,
     segments_changed,
 )
-from hyperport.engines.unicorn.hypercalls cimport CallingVcpu
+from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
+from hyperport.engines.unicorn.fields cimport at, u32, u64
+from hyperport.engines.unicorn.fpu_error cimport install_fpu_error
+from hyperport.engines.unicorn.hypercalls cimport Hypercalls
+from hyperport.engines.unicorn.library cimport (
+    Library,
+    check_layout,
+    guard_reason,
+    guarded_close,
+    guarded_start,
+    load_library,
+    redirect_calls,
+    tlb_fill_function,
+)
+from hyperport.engines.unicorn.sites cimport (
+    SITE_DOORBELL,
+    SITE_PLAIN,
+    SITE_STRING,
+    Site,
+    forget_sites,
+    kind_at,
+    site_of,
+)
+from hyperport.engines.unicorn.translator_check cimport check_translator
+from hyperport.engines.unicorn.vcpu cimport INEXACT
+from hyperport.io.crossing cimport Crossing, enter, leave
+from hyperport.io.hypercall cimport CallTable
+from hyperport.io.path cimport PortPath, carry
+from hyperport.io.strings cimport StringAccess, run_string, string_of
+from hyperport.lines.attention cimport Attention
+from hyperport.lines.interrupt_controller cimport InterruptController
+from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
-from hyperport.io.path cimport PortPath
+from hyperport.time.clock cimport Clock
 
-from hyperport.lines.attention import StopKind
-from hyperport.engines.base import EngineCounters, Stop
+from hyperport.abi.convention import Entry
+from hyperport.engines.base import Stop
 from hyperport.errors import EngineError
+from hyperport.lines.attention import StopKind
 
 include "layout.pxi"
 
@@ -81,7 +107,6 @@ cdef enum:
     CR0_PE = 1
     FLAT_DATA = 0x00C09300           # present, DPL 0, 4 GiB, 32-bit, data, written
     DESCRIPTOR_CODE = 1 << 11
-    LGUEST_VECTOR = 0x1F            # abi/lguest.py: INT 1Fh
 
 cdef uint64_t TOP_OF_PHYSICAL = <uint64_t> 1 << 40      # all that page tables of this core can point to
 
@@ -101,6 +126,10 @@ cdef void kick(void *context) noexcept nogil:
 
 # Hooks: all run on the vCPU's thread, inside uc_emu_start, without the GIL. `user` is the engine; `caller` is the
 # return address into translated code, from which the core can restore EIP and flags.
+
+cdef void *current_engine() noexcept nogil:
+    return hp_current()
+
 
 cdef uint8_t in_byte(void *uc, uint32_t port, uintptr_t caller) noexcept nogil:
     if hp_current() == NULL:
@@ -143,14 +172,18 @@ cdef void out_long(void *uc, uint32_t port, uint32_t value, uintptr_t caller) no
 
 cdef void flush_code(void *cpu) noexcept nogil:
     if hp_current() != NULL:
-        (<UnicornEngine> hp_current()).forget_sites()
+        forget_sites(&(<UnicornEngine> hp_current()).sites)
     library.flush_code(cpu)
 
 
 cdef uint32_t fetch_byte(void *env, uint64_t address) noexcept nogil:
     if hp_current() == NULL:
         return library.fetch_byte(env, address)
-    return filtered_byte(&(<UnicornEngine> hp_current()).filter, library, env, address, hp_return_address(0))
+    cdef uint32_t byte = filtered_byte(&(<UnicornEngine> hp_current()).filter, library, env, address,
+                                       hp_return_address(0))
+    if (<UnicornEngine> hp_current()).pages.first_blocks:
+        (<UnicornEngine> hp_current()).pages.mark_code_at(address)
+    return byte
 
 
 cdef Library *library = NULL
@@ -165,7 +198,7 @@ cdef void on_exception(void *uc, uint32_t vector, void *user) noexcept nogil:
 
 
 cdef bint on_invalid_instruction(void *uc, void *user) noexcept nogil:
-    (<UnicornEngine> user).guest_undefined()
+    (<UnicornEngine> user).guest_invalid_instruction()
     return True
 
 
@@ -195,9 +228,10 @@ cdef struct BlockRecord:            # uc_tb of unicorn.h
 
 cdef void on_new_code(void *uc, BlockRecord *block, BlockRecord *previous, void *user) noexcept nogil:
     # A block lies in one page or two; at the top of the linear space the sum wraps.
-    (<UnicornEngine> user).mark_code_at(block.pc)
+    (<UnicornEngine> user).pages.first_blocks = False
+    (<UnicornEngine> user).pages.mark_code_at(block.pc)
     if (block.pc ^ (block.pc + block.size - 1)) & PAGE_MASK:
-        (<UnicornEngine> user).mark_code_at(block.pc + block.size - 1)
+        (<UnicornEngine> user).pages.mark_code_at(block.pc + block.size - 1)
 
 
 cdef tlb_fill_function plain_tlb_fill = NULL
@@ -208,14 +242,14 @@ cdef bint tlb_fill(void *cpu, uint64_t address, int size, int access, int mmu, b
     if not plain_tlb_fill(cpu, address, size, access, mmu, probe, return_address):
         return False
     if hp_current() != NULL:
-        (<UnicornEngine> hp_current()).tlb_filled(address, access, mmu)
+        (<UnicornEngine> hp_current()).pages.tlb_filled(address, access, mmu)
     return True
 
 
 cdef void *memory_mapping(void *uc, uint64_t address) noexcept nogil:
     if hp_current() == NULL:
         return library.memory_mapping(uc, address)
-    return (<UnicornEngine> hp_current()).region_of(address)
+    return (<UnicornEngine> hp_current()).pages.region_of(address)
 
 
 cdef bint exec_interrupt(void *cpu, int request) noexcept nogil:
@@ -223,19 +257,12 @@ cdef bint exec_interrupt(void *cpu, int request) noexcept nogil:
 
 
 cdef void on_host_write(void *context, uint64_t address, uint64_t length) noexcept nogil:
-    """The host wrote guest memory: drop the code that was translated from it."""
-    cdef uint64_t page
-    if length == 0:
-        return
-    for page in range(address >> PAGE_SHIFT, ((address + length - 1) >> PAGE_SHIFT) + 1):
-        if (<UnicornEngine> context).pages[page].has_code:
-            (<UnicornEngine> context).forget_code(page)
+    (<UnicornEngine> context).pages.written(address, length)
 
 
-cdef class A20Pin(PortDevice):
+cdef class A20Pin(Listener):
     """Input 0 is the CPU's A20M# pin, high when address line 20 passes."""
 
-    name = "a20-pin"
     cdef void *engine
 
     cdef void on_line(self, int number, int level) noexcept nogil:
@@ -244,8 +271,8 @@ cdef class A20Pin(PortDevice):
 
 
 @cython.final
-@cython.no_gc_clear         # __dealloc__ needs memory, attention and pin
-cdef class UnicornEngine(CallingVcpu):
+@cython.no_gc_clear         # __dealloc__ needs memory, path, runs and pin
+cdef class UnicornEngine(MendedVcpu):
     """One i386 vCPU on libunicorn.
 
     memory: the guest's RAM. path: where port accesses go. controller: owner of the INTR line. attention: what may
@@ -258,12 +285,12 @@ cdef class UnicornEngine(CallingVcpu):
     def __init__(self, GuestMemory memory not None, PortPath path not None, InterruptController controller not None,
                  Attention attention not None, Clock clock not None):
         self.path = path
-        self.controller = controller
-        self.attention = attention
-        self.looks = LookUp(attention, clock)
+        self.memory = memory
+        self.runs = Runs(self.name, attention, controller, clock)
         self.pin = A20Pin()
+        self.ferr = IrqLine()
         self.lib = load_library()
-        self.watch_pages(memory)
+        self.pages = CodePages(memory)
         forget_position(&self.filter)
         self._open()
         self._map()
@@ -275,6 +302,7 @@ cdef class UnicornEngine(CallingVcpu):
         attention.kick_context = self.cpu
         attention.kick = kick
         (<A20Pin> self.pin).engine = <void *> self
+        path.connect(self)
 
     cdef _ok(self, int error, str doing):
         if error:
@@ -322,44 +350,46 @@ cdef class UnicornEngine(CallingVcpu):
         check_layout(self.lib, self.uc)
         self.cpu = <char *> at(<char *> self.uc, UC_CPU)
         self.env = <char *> at(self.cpu, CPU_ENV_PTR)
+        self.filter.tcg = <char *> at(<char *> self.uc, UC_TCG)
         (<uint8_t *> self.uc)[UC_NO_EXIT_REQUEST] = 1
         cpu_class = at(self.cpu, CPU_CLASS)
         plain_tlb_fill = self.lib.tlb_fill
         library = self.lib
+        check_translator(self.lib)
         redirect_calls(redirections)
+        mend_delivery(self.lib)
+        install_fpu_error(current_engine)
         mend_core(<void *> flush_code)
         mend_cpu(self.lib, self.uc)
-        self.filter.vcpu = <void *> self
-        self.filter.tcg = at(<char *> self.uc, UC_TCG)
-        self.find_ram()
+        self.pages.connect(self.lib, self.uc, self.cpu, self.env)
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
         (<void **> (<char *> cpu_class + CLASS_CPU_EXEC_INTERRUPT))[0] = <void *> exec_interrupt
 
-    def offer(self, CallTable calls not None, rom_base=0, doorbells=None, cpuid_leaves=None):
-        """See CallingVcpu; what was found out about places in translated code is forgotten."""
-        CallingVcpu.offer(self, calls, rom_base, doorbells, cpuid_leaves)
-        self.forget_sites()
+    def offer(self, CallTable calls not None, cpuid_leaves=None):
+        """Answer these calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""
+        self.runs.take_calls(calls, tuple(Entry))
+        self.calls = Hypercalls(self.runs, self.memory)
+        self.identify(cpuid_leaves or {})
+        forget_sites(&self.sites)
 
     cdef void release(self) noexcept:
-        """Let go of whoever could still call us, then of the CPU; one that died inside the library stays as it is."""
+        """Let go of whoever could still call us, then of the CPU."""
         if self.uc == NULL:
             return
         if self.memory.invalidate_context == <void *> self:
             self.memory.invalidate = ignore_host_write
-        if self.attention.kick_context == self.cpu:
-            self.attention.kick = ignore_kick
+        self.runs.let_go(self.cpu)
+        self.path.disconnect(self)
         (<A20Pin> self.pin).engine = NULL
-        if self.dead is None:
-            self.lib.close(self.uc)
+        guarded_close(self.lib, self.uc)
         self.uc = NULL
         self.cpu = NULL
         self.env = NULL
 
     def close(self):
         """Give the CPU back; only counters() works afterwards. Raises EngineError while the guest runs."""
-        if self.running:
-            raise EngineError("unicorn: close() was called while the guest runs; stop it first")
+        self.runs.close()
         self.release()
 
     def __dealloc__(self):
@@ -367,69 +397,68 @@ cdef class UnicornEngine(CallingVcpu):
 
     # Running.
 
-    def listen(self, PortDevice device not None):
-        """Let device hear on_input() when host input has arrived."""
-        self.looks.listen(device)
+    def listen(self, Listener listener not None):
+        """Let listener hear on_input() when host input has arrived."""
+        self.runs.looks.listen(listener)
 
     def run(self):
         """Run until HLT, a stop request, a triple fault or an abort of the engine; returns a Stop."""
         cdef int error
         cdef uint64_t begin
-        self._require_open()
+        self.runs.begin(hp_current() != NULL)
         if self.dead is not None:
             return Stop(StopKind.ENGINE_ABORT, text=self.dead)
-        if self.running:
-            raise EngineError("unicorn: run() was called while the guest runs")
-        if hp_current() != NULL:
-            raise EngineError("unicorn: run() was called by a device of another guest; use another thread")
-        kind, value, failure, text = self.attention.take_stop()
-        if kind != StopKind.NONE:
-            return Stop(kind, value, failure, text)
-        if self.halted and not self.controller.intr():
+        stop = self.runs.asked()
+        if stop is not None:
+            return stop
+        if self.halted and not self.runs.controller.intr():
             return Stop(StopKind.HALT)
-        self.running = True
+        self.runs.running = self.running = True
+        self.delivering = False
+        self.pages.first_blocks = True
         begin = u64(self.env, ENV_EIP)[0]
         with nogil:
             hp_set_current(<void *> self)
+            leave(self)
             enter_guest(self.env, self.memory.base, self.memory.size)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
             leave_guest()
             hp_set_current(NULL)
-        self.running = False
+        self.runs.running = self.running = False
         if error == -1:
             self.dead = f"the CPU engine cannot go on: {guard_reason()}"
             return Stop(StopKind.ENGINE_ABORT, text=self.dead)
-        kind, value, failure, text = self.attention.take_stop()
-        if kind == StopKind.GUEST_KILLED:
-            text = self.calls.reason(value)
-        if kind != StopKind.NONE:
-            return Stop(kind, value, failure, text)
+        stop = self.runs.asked()
+        enter(self, Crossing.STOP if stop is not None or error or not self.halted else Crossing.HLT, 0)
+        if stop is not None:
+            return stop
         if error:
             return Stop(StopKind.ENGINE_ABORT, text=f"the CPU engine stopped: {self.lib.strerror(error).decode()} "
                                                     f"at eip {u64(self.env, ENV_EIP)[0]:#x}")
-        if u32(self.cpu, CPU_HALTED)[0]:
-            self.hlt_count += 1
+        if self.halted:
+            self.runs.counters.hlts += 1
             return Stop(StopKind.HALT)
         return Stop(StopKind.TRIPLE_FAULT)
 
     cdef bint service(self) noexcept nogil:
         """Look up from guest code. True where an interrupt was delivered."""
-        cdef int vector
         cdef uint32_t *request = u32(self.cpu, CPU_INTERRUPT_REQUEST)
         hp_clear_bits(request, INTERRUPT_HARD)      # first: a flag raised from here on sets it again
-        if self.looks.now():
+        enter(self, Crossing.DELIVERY, 0)
+        if self.runs.looks.now():
             self.lib.emu_stop(self.uc)
             return False
-        if not self.controller.intr():
+        leave(self)
+        if not self.runs.controller.intr():
             return False
         hp_set_bits(request, INTERRUPT_HARD)        # stays until the guest takes it
         if not self.lib.pending_interrupt(self.cpu, INTERRUPT_HARD) & INTERRUPT_HARD:
             return False
         # Not cleared here: that could undo a kick which came after the flags were read.
-        vector = self.controller.acknowledge() & 0xFF
-        self.interrupt_count[vector] += 1
-        self.lib.do_hardware_interrupt(self.env, vector, 1)
+        self.delivering = True
+        self.lib.do_hardware_interrupt(self.env, self.runs.acknowledge(), 1)
+        self.delivering = False
         segments_changed(self.env)
         return True
 
@@ -437,115 +466,102 @@ cdef class UnicornEngine(CallingVcpu):
         """What service() does, for a vCPU that waits in HLT: fire timers, move input. Delivers nothing."""
         self._require_open()
         with nogil:
-            self.looks.everything()
+            self.runs.looks.everything()
 
     # What the guest does.
 
     cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
-        cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
-        port &= 0xFFFF
-        if self.path.traps:
-            if self.path.profile:
-                self.path.fault_begins()
-            self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
-        if site.caller != caller or site.kind != SITE_PLAIN:
-            self.look_at(port, False, caller)
-        if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
-            self.lib.restore_state(self.cpu, caller, False)
-            if not self.port_allowed(port, size):
-                self.fault(VECTOR_GP, 0)
-        return self.path.port_in(port, size)
+        cdef Access access
+        if not self.path.traps and kind_at(site_of(&self.sites, caller), caller) != SITE_PLAIN:
+            self.look_at(port & 0xFFFF, False, caller)
+        enter(self, Crossing.IN, caller)
+        self.check_port(port & 0xFFFF, size, caller)
+        describe(&access, DIRECTION_IN, port & 0xFFFF, size, self.path.number, <void *> self, caller)
+        carry(self.path, &access)
+        leave(self)
+        return access.value
 
     cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil:
-        cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
-        port &= 0xFFFF
-        if site.caller == caller and site.kind == SITE_DOORBELL:
-            if self.ring(site.number, caller):
+        cdef Access access
+        if not self.path.traps and kind_at(site_of(&self.sites, caller), caller) != SITE_PLAIN:
+            if self.look_at(port & 0xFFFF, True, caller):
                 return
-        elif site.caller != caller or site.kind != SITE_PLAIN:
-            if self.calls is not None or not self.path.traps:
-                if self.look_at(port, True, caller):
-                    return
+        enter(self, Crossing.OUT, caller)
+        self.check_port(port & 0xFFFF, size, caller)
+        describe(&access, DIRECTION_OUT, port & 0xFFFF, size, self.path.number, <void *> self, caller)
+        access.value = value
+        carry(self.path, &access)
+        leave(self)
+
+    cdef inline void check_port(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
+        """#GP(0) where the guest may not, or the path wants every access to fault."""
         if self.path.traps:
-            if self.path.profile:
-                self.path.fault_begins()
             self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
             self.lib.restore_state(self.cpu, caller, False)
             if not self.port_allowed(port, size):
                 self.fault(VECTOR_GP, 0)
-        self.path.port_out(port, size, value)
 
     cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil:
-        """What stands at this place? True for a doorbell, which is now answered; a REP string does not return."""
-        cdef Site *site = &self.sites[(caller >> 2) & (SITES - 1)]
-        cdef PortInstruction instruction
-        cdef uint32_t number
+        """What stands at this place? True for a doorbell, which is now answered; a string of several does not return."""
+        cdef Site *site = site_of(&self.sites, caller)
+        cdef int doorbell = -1
+        if kind_at(site, caller) == SITE_DOORBELL:
+            return self.ring(site)
+        if kind_at(site, caller) == SITE_STRING:
+            self.string_at(site)
+            return False
         self.lib.restore_state(self.cpu, caller, False)
+        site.caller = 0         # the next lines may leave by a page fault
         if out and self.calls is not None:
-            number = self.doorbell_here()
-            if number and number == port:
-                site.caller = caller
-                site.kind = SITE_DOORBELL
-                site.number = <uint8_t> number
-                return self.ring(number, caller)
-        if not self.path.traps and fetch_and_decode(self, &instruction) > 0 and instruction.string and instruction.rep:
-            if self.path.port_string(self, &instruction):       # CPL and IOPL allow it: see code_filter.pyx
-                self.retire(instruction.length)
-            else:
-                self.retire(0)
-            self.lib.leave_block(self.cpu)
+            doorbell = self.calls.doorbell_here(self, port)
+        if doorbell >= 0:
+            site.kind = SITE_DOORBELL
+            site.what = <uint32_t> doorbell
+        elif fetch_and_decode(self, &site.string) > 0 and site.string.string and site.string.rep:
+            site.kind = SITE_STRING
+            site.what = self.instruction_pointer()
+        else:
+            site.kind = SITE_PLAIN
         site.caller = caller
-        site.kind = SITE_PLAIN
-        return False
+        return site.kind != SITE_PLAIN and self.look_at(port, out, caller)
 
-    cdef void forget_sites(self) noexcept nogil:
-        """Translated code is thrown away, and with it every place that was looked at."""
-        memset(self.sites, 0, sizeof(self.sites))
+    cdef bint ring(self, Site *site) noexcept nogil:
+        """A doorbell: its call is answered, or (False) the guest may not call, and it is an ordinary OUT."""
+        cdef bint done
+        enter(self, Crossing.DOORBELL, site.caller)
+        done = self.calls.ring(self, site.what, site.caller)
+        if done:
+            leave(self)
+        return done
+
+    cdef void string_at(self, Site *site) noexcept nogil:
+        """INS or OUTS with REP; CPL and IOPL allow it, see code_filter.pyx. Returns where the core is to do the only element."""
+        cdef StringAccess string
+        cdef uint32_t mask = 0xFFFF if site.string.address_size == 2 else <uint32_t> 0xFFFFFFFF
+        if self.get(ECX) & mask == 1 and not self.flags() & EFLAGS_TF:
+            return
+        u64(self.env, ENV_EIP)[0] = site.what       # at a REP, nothing else is still to be written back
+        enter(self, Crossing.STRING, 0)
+        string_of(self, &site.string, self.path.number, &string)
+        if run_string(self, self.path.bus, &string):
+            self.retire(site.string.length)
+        else:
+            self.retire(0)
+        leave(self)
+        self.lib.leave_block(self.cpu)
 
     cdef void guest_misses_memory(self) noexcept nogil:
-        self.mmio_count += 1
+        enter(self, Crossing.MMIO, INEXACT)
+        self.runs.counters.mmio += 1
+        leave(self)
 
-    cdef void guest_exception(self, uint32_t vector) noexcept nogil:
-        cdef char *env = self.env
-        cdef uint64_t next_eip, cs_base
-        cdef uint32_t length = 2
-        if u32(env, ENV_EXCEPTION_IS_INT)[0] and vector != VECTOR_UD:
-            # The core has already moved EIP past the INT; a fault during delivery must point at it.
-            next_eip = u64(env, ENV_EXCEPTION_NEXT_EIP)[0]
-            if vector == 3 or vector == 4:      # INT3 and INTO have one byte, INT 3 and INT 4 two
-                cs_base = u64(env, ENV_SEGS + SEGMENT_SIZE + SEGMENT_BASE)[0]
-                length = self.lib.load_byte(env, <uint32_t> (cs_base + next_eip - 1), MMU_KERNEL, 0)
-                length = 1 if length == 0xCC or length == 0xCE else 2
-            u64(env, ENV_EIP)[0] = <uint32_t> (next_eip - length)
-            if vector == LGUEST_VECTOR and self.calls_by_int():
-                return
-            self.software_count[vector] += 1
-        else:
-            if vector == VECTOR_PF and self.string_call_faulted():
-                return
-            self.hits = 0               # what was to hit them was not done
-            self.exception_count[vector] += 1
-            if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0]:
-                # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
-                (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
-                if not one_by_one(env):
-                    if self.path.on_fault(self):
-                        return
-                elif self.did_port_instruction(VECTOR_GP):
-                    return
-                (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
-            exception_begins(env, vector)
-        self.lib.do_interrupt(self.cpu)
-        segments_changed(env)
-
-    cdef void guest_undefined(self) noexcept nogil:
-        """What the translator took for undefined, or was made to: see code_filter.pyx."""
-        if self.calls_by_vmcall() or self.did_undefined():
-            return
-        if one_by_one(self.env) and self.did_port_instruction(VECTOR_UD):
-            return
-        self.guest_exception(VECTOR_UD)
+    cdef void guest_invalid_instruction(self) noexcept nogil:
+        enter(self, Crossing.INSTRUCTION, 0)
+        if self.calls is None or not self.calls.by_instruction(self):
+            if not self.did_undefined() and not (one_by_one(self.env) and self.did_port_instruction(VECTOR_UD)):
+                self.guest_exception(VECTOR_UD)
+        leave(self)
 
     cdef bint did_port_instruction(self, uint32_t vector) noexcept nogil:
         """While breakpoints are enabled or segments are not flat: a port instruction, or an element of one, by the path.
@@ -559,15 +575,55 @@ cdef class UnicornEngine(CallingVcpu):
         if instruction.string and self.port_allowed(self.get(EDX) & 0xFFFF, instruction.size):
             fault = self.string_fault(&instruction)
             if fault:
-                self.exception_count[fault] += 1
+                count_exception(self.runs.counters, fault)
                 self.deliver(fault, 0)
                 return True
         (<int32_t *> (self.env + ENV_OLD_EXCEPTION))[0] = -1
         self.note_hits(&instruction)
-        if self.path.on_fault(self):
+        if self.path.simulate(self):
             return True
         self.hits = 0
         return False
+
+    cdef void guest_exception(self, uint32_t vector) noexcept nogil:
+        cdef char *env = self.env
+        cdef uint64_t next_eip, cs_base
+        cdef uint32_t length = 2
+        cdef bint external = self.delivering        # still set: this is a fault of that delivery
+        self.delivering = False
+        if u32(env, ENV_EXCEPTION_IS_INT)[0] and vector != VECTOR_UD:
+            # The core has already moved EIP past the INT; a fault during delivery must point at it.
+            next_eip = u64(env, ENV_EXCEPTION_NEXT_EIP)[0]
+            if vector == 3 or vector == 4:      # INT3 and INTO have one byte, INT 3 and INT 4 two
+                cs_base = u64(env, ENV_SEGS + SEGMENT_SIZE + SEGMENT_BASE)[0]
+                length = self.lib.load_byte(env, <uint32_t> (cs_base + next_eip - 1), MMU_KERNEL, 0)
+                length = 1 if length == 0xCC or length == 0xCE else 2
+            u64(env, ENV_EIP)[0] = <uint32_t> (next_eip - length)
+            enter(self, Crossing.VECTOR, 0)
+            if self.calls is not None and self.calls.by_vector(self, vector, length):
+                leave(self)
+                return
+            count_software(self.runs.counters, vector)
+        else:
+            enter(self, Crossing.FAULT, 0)
+            if vector == VECTOR_PF and self.calls is not None and self.calls.string_faulted(self):
+                return
+            self.hits = 0               # what was to hit them was not done
+            vector = fault_of_delivery(self.cpu, vector, external)
+            count_exception(self.runs.counters, vector)
+            if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0]:
+                # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
+                (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
+                if self.did_port_instruction(vector) if one_by_one(env) else self.path.simulate(self):
+                    leave(self)
+                    return
+                (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
+            exception_begins(env, vector)
+            self.delivering = True
+        leave(self)
+        self.lib.do_interrupt(self.cpu)
+        self.delivering = False
+        segments_changed(env)
 
     cdef void guest_sysenter(self) noexcept nogil:
         """SYSENTER (SDM vol. 2B): flat ring-0 CS and SS from the MSR, IF and VM cleared."""
@@ -599,25 +655,20 @@ cdef class UnicornEngine(CallingVcpu):
 
     @property
     def a20_pin(self):
-        """The PortDevice whose input 0 is A20M#."""
+        """The Listener whose input 0 is A20M#."""
         return self.pin
+
+    def connect_ferr(self, IrqLine line not None):
+        """The wire of FERR#, which rises with each x87 error that CR0.NE does not make #MF."""
+        self.ferr = line
 
     cdef void switch_a20(self, int level) noexcept nogil:
         self.lib.set_a20(self.cpu, level)
 
     def counters(self):
         """What was counted since power-on, as EngineCounters."""
-        return EngineCounters(
-            exceptions={v: self.exception_count[v] for v in range(256) if self.exception_count[v]},
-            software_interrupts={v: self.software_count[v] for v in range(256) if self.software_count[v]},
-            interrupts={v: self.interrupt_count[v] for v in range(256) if self.interrupt_count[v]},
-            hlts=self.hlt_count, mmio=self.mmio_count,
-        )
+        return self.runs.counters.record()
 
 
 cdef void ignore_host_write(void *context, uint64_t address, uint64_t length) noexcept nogil:
-    pass
-
-
-cdef void ignore_kick(void *context) noexcept nogil:
     pass

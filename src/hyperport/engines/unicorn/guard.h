@@ -2,11 +2,15 @@
 /*
  * Turns an abort() inside libunicorn into an end of the guest.
  *
- * QEMU's core calls cpu_abort() where a guest does what QEMU's authors did not care to emulate (an interrupt or a
- * call gate to an inner ring while TR holds no TSS), and other internal checks end in abort() or a failed assert.
- * A guest must not be able to end the VMM, so the library's own import slots of these functions are redirected
- * here: while a guest runs on this thread, control goes back to hp_guarded_start(), which reports the reason. The
- * engine is then in an unknown state and must not be entered again. Outside of that window abort() is abort().
+ * QEMU's core calls cpu_abort() where a guest does what QEMU's authors did not care to emulate, and other internal
+ * checks end in abort() or a failed assert. A guest must not be able to end the VMM, so the library's own import slots
+ * of these functions are redirected here: while a guest runs on this thread, control goes back to hp_guarded_start(),
+ * which reports the reason. The engine is then in an unknown state and must not be entered again, only closed: the core
+ * holds no locks (they are compiled out), its lists are whole wherever it gives up, and closing is guarded too.
+ * Outside of that window abort() is abort().
+ *
+ * One such place is not an end of the guest: an interrupt or a call gate to an inner ring while TR holds no TSS. See
+ * delivery.pyx, which hp_on_invalid_tss leads to.
  *
  * One thing the core gets wrong cannot be caught that way: it divides EDX:EAX by a 32-bit number with the host's
  * 64-bit IDIV, and for 8000000000000000h by -1 the host traps (SIGFPE). Its helper is replaced by hp_idivl().
@@ -51,10 +55,13 @@ static void hp_on_abort(void)
     hp_leave();
 }
 
+static void (*hp_on_invalid_tss)(void *cpu);     /* does not return */
+
 static void hp_on_cpu_abort(void *cpu, const char *format, ...)
 {
     va_list arguments;
-    (void)cpu;
+    if (hp_guard_armed && hp_on_invalid_tss && !strncmp(format, "invalid tss", 11))
+        hp_on_invalid_tss(cpu);
     va_start(arguments, format);
     vsnprintf(hp_guard_reason, sizeof hp_guard_reason, format, arguments);
     va_end(arguments);
@@ -79,6 +86,23 @@ static int hp_guarded_start(hp_start_function start, void *uc, uint64_t begin)
     hp_guard_armed = 1;
     result = start(uc, begin, UINT64_MAX, 0, 0);
     hp_guard_armed = 0;
+    return result;
+}
+
+/* uc_close, which may give up as well: -1. Another guest may run on this thread, whose device lets go of this one. */
+static int hp_guarded_close(int (*close)(void *uc), void *uc)
+{
+    sigjmp_buf outer;
+    int outer_armed = hp_guard_armed;
+    volatile int result = -1;
+
+    memcpy(&outer, &hp_guard_return, sizeof outer);
+    if (!sigsetjmp(hp_guard_return, 0)) {
+        hp_guard_armed = 1;
+        result = close(uc);
+    }
+    memcpy(&hp_guard_return, &outer, sizeof outer);
+    hp_guard_armed = outer_armed;
     return result;
 }
 

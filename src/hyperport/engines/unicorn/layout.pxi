@@ -38,6 +38,7 @@ cdef enum:
     ENV_IDT = 400
     ENV_CR = 424                    # uint64_t[5]
     ENV_EFER = 592                  # uint64_t
+    ENV_FPUS = 608                  # uint16_t, without TOP
     ENV_SYSENTER_CS = 4800          # uint32_t
     ENV_SYSENTER_ESP = 4808
     ENV_SYSENTER_EIP = 4816
@@ -48,6 +49,11 @@ cdef enum:
     ENV_OLD_EXCEPTION = 5496        # int32_t
     ENV_FEATURES = 5632             # uint64_t[34]
     ENV_UC = 7000                   # struct uc_struct *
+    # TCGContext
+    TCG_NB_GLOBALS = 44             # int: the first temporaries, which stand for registers
+    TCG_NB_TEMPS = 48               # int: temporaries in use or used in this block
+    TCG_NB_OPS = 56                 # int: operations of this block
+    TCG_UC = 39280                  # struct uc_struct *
     # SegmentCache
     SEGMENT_SIZE = 24
     SEGMENT_BASE = 8                # uint64_t
@@ -63,6 +69,9 @@ cdef enum:
     TLB_MODES = 3
 
     # values
+    TCG_MAX_TEMPS = 512             # size of TCGContext.temps
+    REGISTER_TEMPS = 36             # nb_globals, once the CPU is there; before the first block also nb_temps
+    TCG_OPS_FULL = 4000             # tcg_op_buf_full(): a block with so many operations takes no more instructions
     INTERRUPT_HARD = 2              # CPU_INTERRUPT_HARD
     EXCEPTION_DOUBLE_FAULT = 8
     CC_OP_EFLAGS = 1                # the flags are in cc_src as they are

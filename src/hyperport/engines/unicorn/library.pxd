@@ -67,6 +67,9 @@ cdef Library *load_library() except NULL
 cdef void *library_handle() noexcept
 cdef int redirect(bytes name, void *function) except -1
 cdef int redirect_calls(void **functions) except -1
+cdef int replace_helper(const char *name, void *function) except -1
 cdef int check_layout(Library *library, void *uc) except -1
 cdef int guarded_start(start_function start, void *uc, uint64_t begin) noexcept nogil
+cdef void guarded_close(Library *library, void *uc) noexcept nogil
+cdef void redirect_invalid_tss(void (*function)(void *cpu) noexcept nogil) noexcept
 cdef str guard_reason()

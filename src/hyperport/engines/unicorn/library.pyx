@@ -27,7 +27,10 @@ cdef extern from "dlfcn.h":
 
 cdef extern from "guard.h":
     int hp_guarded_start(start_function start, void *uc, uint64_t begin) nogil
+    int hp_guarded_close(int (*close)(void *uc) noexcept nogil, void *uc) nogil
+    void (*hp_on_invalid_tss)(void *cpu) noexcept nogil
     int hp_install_guard(void *handle)
+    int hp_replace(void *function, void *target)
     int hp_redirect(void *handle, const char *name, void *target)
     char *hp_guard_reason
 
@@ -150,8 +153,21 @@ cdef int redirect_calls(void **functions) except -1:
     return 0
 
 
+cdef int replace_helper(const char *name, void *function) except -1:
+    """Make the core's function of this name a jump to another, process-wide."""
+    cdef void *helper = dlsym(handle, name)
+    if helper == NULL or not hp_replace(helper, function):
+        raise EngineError(f"libunicorn's {name.decode()} cannot be replaced: it is another build, or this host forbids it; "
+                          f"{ADVICE}")
+    return 0
+
+
 cdef inline void *pointer_at(void *base, int offset) noexcept:
     return (<void **> (<char *> base + offset))[0]
+
+
+cdef inline int number_at(void *base, int offset) noexcept:
+    return (<int *> (<char *> base + offset))[0]
 
 
 cdef int check_layout(Library *library, void *uc) except -1:
@@ -159,10 +175,12 @@ cdef int check_layout(Library *library, void *uc) except -1:
     cdef void *cpu = pointer_at(uc, UC_CPU)
     cdef void *env
     cdef void *cpu_class
+    cdef void *tcg
     if cpu == NULL:
         raise EngineError(f"the private layout of libunicorn differs (no CPU); {ADVICE}")
     env = pointer_at(cpu, CPU_ENV_PTR)
     cpu_class = pointer_at(cpu, CPU_CLASS)
+    tcg = pointer_at(uc, UC_TCG)
     checks = (
         ("memory_mapping", pointer_at(uc, UC_MEMORY_MAPPING) == <void *> library.memory_mapping),
         ("cpu->uc", pointer_at(cpu, CPU_UC) == uc),
@@ -171,6 +189,8 @@ cdef int check_layout(Library *library, void *uc) except -1:
         ("tlb_fill", cpu_class != NULL and pointer_at(cpu_class, CLASS_TLB_FILL) == <void *> library.tlb_fill),
         ("cpu_exec_interrupt", cpu_class != NULL
          and pointer_at(cpu_class, CLASS_CPU_EXEC_INTERRUPT) == <void *> library.exec_interrupt),
+        ("tcg->uc", tcg != NULL and pointer_at(tcg, TCG_UC) == uc),
+        ("tcg->nb_temps", tcg != NULL and number_at(tcg, TCG_NB_TEMPS) == number_at(tcg, TCG_NB_GLOBALS) == REGISTER_TEMPS),
     )
     for name, holds in checks:
         if not holds:
@@ -181,6 +201,17 @@ cdef int check_layout(Library *library, void *uc) except -1:
 cdef int guarded_start(start_function start, void *uc, uint64_t begin) noexcept nogil:
     """uc_emu_start; -1 where the library gave up, with the reason in guard_reason()."""
     return hp_guarded_start(start, uc, begin)
+
+
+cdef void guarded_close(Library *library, void *uc) noexcept nogil:
+    """uc_close, also for a CPU inside of which the library gave up."""
+    hp_guarded_close(library.close, uc)
+
+
+cdef void redirect_invalid_tss(void (*function)(void *cpu) noexcept nogil) noexcept:
+    """What to call where an inner ring is entered and TR holds no TSS; it must leave by an exception of the guest."""
+    global hp_on_invalid_tss
+    hp_on_invalid_tss = function
 
 
 cdef str guard_reason():

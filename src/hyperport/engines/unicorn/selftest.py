@@ -9,7 +9,7 @@ from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.state import CpuState, Segment, Table, real_mode
 from hyperport.engines.unicorn.engine import UnicornEngine
 from hyperport.errors import EngineError
-from hyperport.io.path import ExitPath
+from hyperport.io.exit import ExitPath
 from hyperport.lines.attention import Attention, StopKind
 from hyperport.lines.interrupt_controller import InterruptController
 from hyperport.memory.ram import GuestMemory

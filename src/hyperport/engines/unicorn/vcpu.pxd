@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 
-from hyperport.cpu.vcpu cimport GuestCpu
+from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.engines.unicorn.library cimport Library
+from hyperport.lines.irq cimport IrqLine
 
 cdef enum:
     MAX_LEAVES = 64
+    INEXACT = 1             # a token: the core cannot tell where in its block the guest is
 
 cdef struct CpuidLeaf:
     uint32_t leaf, eax, ebx, ecx, edx
 
-cdef class UnicornVcpu(GuestCpu):
+cdef class UnicornVcpu(Vcpu):
     cdef Library *lib
     cdef void *uc
     cdef char *cpu
     cdef char *env
+    cdef IrqLine ferr           # the pin FERR#: see fpu_error.pyx
     cdef bint running
+    cdef uint32_t hits          # I/O breakpoints that the instruction at hand hits: retire() raises them
     cdef CpuidLeaf leaves[MAX_LEAVES]
     cdef int leaf_count
 

@@ -4,17 +4,20 @@
 
 The core keeps the register file in CPUX86State (`env`); layout.pxi says where. EFLAGS is in three places: the
 arithmetic flags in cc_src and cc_op (valid only between instructions), DF as +1 or -1, the rest as they are.
-What GuestCpu calls "may fault" leaves by the core's own longjmp, to the block loop and the guest's handler.
+What Vcpu calls "may fault" leaves by the core's own longjmp, to the block loop and the guest's handler.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from hyperport.cpu.vcpu cimport (
     EFLAGS_DF,
+    EFLAGS_RF,
+    EFLAGS_TF,
     EFLAGS_VM,
-    GuestCpu,
+    Place,
+    Vcpu,
 )
-from hyperport.engines.unicorn.fidelity.mend cimport registers_loaded
+from hyperport.engines.unicorn.fidelity.mend cimport one_by_one, raise_trap, registers_loaded
 from hyperport.engines.unicorn.fields cimport u32, u64
 
 from hyperport.cpu import cpuid
@@ -37,14 +40,23 @@ cdef enum:
     TAG_EMPTY = 3
 
 
-cdef class UnicornVcpu(GuestCpu):
+cdef class UnicornVcpu(Vcpu):
     """What the paths and ABIs see of the guest, and all registers for boot code and reports."""
 
     cdef _require_open(self):
         if self.uc == NULL:
             raise EngineError("unicorn: the machine has been closed; make a new one")
 
-    # GuestCpu.
+    # Vcpu.
+
+    cdef void place(self, uintptr_t token, Place *place) noexcept nogil:
+        """token: a return address into translated code, 0 (EIP is written back), or INEXACT."""
+        if token > INEXACT:
+            self.lib.restore_state(self.cpu, token, False)
+        place.cs = u32(self.env, ENV_SEGS + SEGMENT_SIZE)[0] & 0xFFFF
+        place.eip = self.instruction_pointer()
+        place.cpl = self.privilege()
+        place.exact = token != INEXACT
 
     cdef uint32_t get(self, int register) noexcept nogil:
         return <uint32_t> u64(self.env, ENV_REGS)[register]
@@ -114,6 +126,18 @@ cdef class UnicornVcpu(GuestCpu):
             if offset + 1 <= limit:
                 return not self.lib.load_word(env, base + offset, MMU_KERNEL, 0) >> (port & 7) & ((1 << size) - 1)
         return False
+
+    cdef void retire(self, uint32_t length) noexcept nogil:
+        u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + length)
+        u64(self.env, ENV_EFLAGS)[0] &= ~<uint64_t> EFLAGS_RF
+        u32(self.env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
+        cdef uint32_t hits = self.hits
+        self.hits = 0
+        if hits or u64(self.env, ENV_EFLAGS)[0] & EFLAGS_TF:
+            raise_trap(self.env, hits)
+
+    cdef bint steps(self) noexcept nogil:
+        return (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_TF) != 0 or one_by_one(self.env)
 
     cdef void fault(self, int vector, int error_code) noexcept nogil:
         self.lib.raise_exception(self.env, vector, error_code)

@@ -42,8 +42,6 @@ cdef extern from "translate.h":
     enum:
         CLASS_DEBUG
         CLASS_UNALIGNED_ACCESS
-        TCG_UC
-        TCG_NB_OPS
         OPS_FULL
         ENV_MXCSR
         ENV_FPUC

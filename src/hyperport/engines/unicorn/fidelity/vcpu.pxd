@@ -3,11 +3,9 @@
 from libc.stdint cimport uint32_t
 
 from hyperport.cpu.decode cimport PortInstruction
-from hyperport.engines.unicorn.code_pages cimport TrackedVcpu
+from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 
-cdef class MendedVcpu(TrackedVcpu):
-    cdef uint32_t hits          # I/O breakpoints that the instruction at hand hits; retire() raises them
-
+cdef class MendedVcpu(UnicornVcpu):
     cdef bint did_undefined(self) noexcept nogil
     cdef int string_fault(self, const PortInstruction *instruction) noexcept nogil
     cdef void note_hits(self, const PortInstruction *instruction) noexcept nogil

@@ -6,19 +6,18 @@ the core does not see, because a path or a hypercall makes them."""
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from hyperport.cpu.decode cimport PortInstruction
-from hyperport.cpu.undefined cimport ICEBP, NEED_MORE, SMSW_LONG, judge_instruction, prefixes_of
-from hyperport.cpu.vcpu cimport ECX, EDI, EDX, EFLAGS_RF, EFLAGS_TF, EFLAGS_VM, ESI, VECTOR_DB
-from hyperport.engines.unicorn.code_pages cimport TrackedVcpu
+from hyperport.cpu.undefined cimport ICEBP, NEED_MORE, SMSW_LONG, judge_instruction
+from hyperport.cpu.vcpu cimport ECX, EDI, EDX, EFLAGS_RF, EFLAGS_VM, ESI, VECTOR_DB
 from hyperport.engines.unicorn.fidelity.mend cimport (
     exception_begins,
     one_by_one,
     port_hits,
-    raise_trap,
     segment_allows,
     segment_vector,
     segments_changed,
 )
 from hyperport.engines.unicorn.fields cimport u32, u64
+from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 
 include "../layout.pxi"
 
@@ -29,7 +28,7 @@ cdef enum:
     MODRM_RM = 7
 
 
-cdef class MendedVcpu(TrackedVcpu):
+cdef class MendedVcpu(UnicornVcpu):
     """A vCPU with the debug registers and the encodings of an i386."""
 
     cdef bint did_undefined(self) noexcept nogil:
@@ -76,18 +75,6 @@ cdef class MendedVcpu(TrackedVcpu):
             return
         self.hits = port_hits(self.env, instruction.port if instruction.immediate else self.get(EDX) & 0xFFFF,
                               instruction.size)
-
-    cdef bint steps(self) noexcept nogil:
-        return (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_TF) != 0 or one_by_one(self.env)
-
-    cdef void retire(self, uint32_t length) noexcept nogil:
-        cdef uint32_t hits = self.hits
-        self.hits = 0
-        u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + length)
-        u64(self.env, ENV_EFLAGS)[0] &= ~<uint64_t> EFLAGS_RF
-        u32(self.env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
-        if hits or u64(self.env, ENV_EFLAGS)[0] & EFLAGS_TF:
-            raise_trap(self.env, hits)
 
     cdef void deliver(self, uint32_t vector, uint32_t error_code) noexcept nogil:
         """Have the core deliver an exception, as if translated code had raised it here."""

@@ -3,28 +3,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperport.config import (
-    NO_ESCAPE,
-    DeviceSpec,
-    DiskSpec,
-    MachineConfig,
-    SerialSpec,
-    load_machine_file,
-    parse_device,
-    parse_disk,
-    parse_escape_key,
-    parse_flat,
-    parse_module,
-    parse_serial,
-    parse_size,
-)
+from hyperport import Machine
+from hyperport.boot.options import parse_flat, parse_module
+from hyperport.cli.options import VERBS
 from hyperport.errors import ConfigError, UsageError
+from hyperport.host.specs import DiskSpec, NetSpec, SerialSpec, parse_disk, parse_serial
+from hyperport.machine.config import MachineConfig
+from hyperport.machine.plugins import DeviceSpec, parse_device
+from hyperport.options import Option, parse_size
+from hyperport.ui.options import NO_ESCAPE, parse_escape_key
 
 
 @pytest.mark.parametrize(
@@ -80,10 +74,56 @@ def test_nonsense_is_one_line_that_says_what_to_write(parse: Callable[[str], obj
     assert "\n" not in str(caught.value)
 
 
-@given(st.sampled_from([parse_size, parse_flat, parse_module, parse_serial, parse_escape_key, parse_device]), st.text())
-def test_any_text_is_taken_or_refused_as_usage(parse: Callable[[str], object], text: str) -> None:
+@given(st.sampled_from(VERBS["run"].rows()), st.text())
+def test_any_text_is_taken_or_refused_as_usage(row: Option, text: str) -> None:
+    if not row.is_switch:
+        with suppress(UsageError):
+            row.from_words([text] if row.many else text)
+
+
+@given(
+    st.sampled_from(VERBS["run"].rows()), st.none() | st.booleans() | st.integers() | st.floats() | st.lists(st.text())
+)
+def test_any_value_of_a_machine_file_is_taken_or_refused_as_usage(row: Option, value: object) -> None:
     with suppress(UsageError):
-        parse(text)
+        row.from_file(value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "value"),
+    [
+        ({"memory": "64M"}, 64 << 20),
+        ({"memory": 64}, 64),
+        ({"flat": "0x7c00,real"}, (0x7C00, "real")),
+        ({"flat": [1, "real"]}, (1, "real")),
+        ({"abi": "vmi,kvm"}, ("vmi", "kvm")),
+        ({"abi": ["kvm"]}, ("kvm",)),
+        ({"kvm_irqchip": "on"}, True),
+        ({"disks": "a.img,ro"}, (DiskSpec(path=Path("a.img"), read_only=True),)),
+        ({"disks": Path("a,ro")}, (DiskSpec(path=Path("a,ro")),)),
+        ({"disks": [DiskSpec(path="a"), "b"]}, (DiskSpec(path=Path("a")), DiskSpec(path=Path("b")))),
+        ({"cdroms": ["a", Path("b")]}, (Path("a"), Path("b"))),
+        ({"modules": [("a", "b c"), Path("d"), "e,f g"]}, ((Path("a"), "b c"), (Path("d"), ""), (Path("e"), "f g"))),
+        ({"devices": "d.py:D,base=1"}, (DeviceSpec(path=Path("d.py"), class_name="D", base=1),)),
+        ({"net": "none"}, (NetSpec(),)),
+        ({"append": ""}, ""),
+        ({"kernel": None}, None),
+    ],
+)
+def test_values_of_python(fields: dict[str, object], value: object) -> None:
+    (word,) = fields
+    assert getattr(MachineConfig(**fields), word) == value
+    assert getattr(replace(MachineConfig(**fields), memory=1), word if word != "memory" else "append") is not False
+
+
+def test_a_text_that_makes_no_sense_is_refused_in_python_too() -> None:
+    with pytest.raises(UsageError, match="size '12Q'"):
+        MachineConfig(memory="12Q")
+
+
+def test_a_setting_that_there_is_not_is_named() -> None:
+    with pytest.raises(ConfigError, match="a machine has no setting 'colour'; it has kernel"):
+        Machine(colour="red")
 
 
 def test_flat() -> None:
@@ -116,84 +156,6 @@ def test_serial() -> None:
 )
 def test_escape_key(text: str, key: int) -> None:
     assert parse_escape_key(text) == key
-
-
-def write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
-
-
-def test_machine_file(tmp_path: Path) -> None:
-    file = write(
-        tmp_path / "machine.toml",
-        """
-        kernel = "bzImage"
-        initrd = "/abs/initrd"
-        append = "file:is no file here"
-        modules = ["mod,args"]
-        flat = "0x7c00,real"
-        memory = 64
-        engine = "unicorn"
-        devices = ["dev.py:Dev,base=0x300,irq=5"]
-        serial = "unix:console"
-        debugcon = "null"
-        echr = "b"
-        timeout = 2
-        """,
-    )
-    loaded = load_machine_file(file)
-    assert loaded == {
-        "kernel": tmp_path / "bzImage",
-        "initrd": Path("/abs/initrd"),
-        "append": "file:is no file here",
-        "modules": ((tmp_path / "mod", "args"),),
-        "flat": (0x7C00, "real"),
-        "memory": 64 << 20,
-        "engine": "unicorn",
-        "devices": (DeviceSpec(path=tmp_path / "dev.py", class_name="Dev", base=0x300, irq=5),),
-        "serial": (SerialSpec("unix", tmp_path / "console"),),
-        "debugcon": SerialSpec("null"),
-        "echr": 2,
-        "timeout": 2.0,
-    }
-    for key in ("serial", "debugcon", "echr", "timeout"):
-        del loaded[key]
-    assert MachineConfig(**loaded).memory == 64 << 20
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("kernel = ", "is no TOML"),
-        ("colour = 1", "unknown key colour"),
-        ("kernel = 1", "kernel: must be a string"),
-        ('memory = "12Q"', "memory: size '12Q'"),
-        ("memory = true", "memory: must be a string"),
-        ('devices = "a.py:A,base=1"', "devices: must be a list"),
-        ("devices = [1]", "devices: must be a string"),
-        ('timeout = "1"', "timeout: must be a number"),
-    ],
-)
-def test_bad_machine_file_is_one_line_with_file_and_key(tmp_path: Path, text: str, words: str) -> None:
-    file = write(tmp_path / "machine.toml", text)
-    with pytest.raises(ConfigError) as caught:
-        load_machine_file(file)
-    assert not isinstance(caught.value, UsageError)
-    assert str(caught.value).startswith(f"machine file {file}")
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_machine_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="No such file"):
-        load_machine_file(tmp_path / "none")
-
-
-def test_machine_file_that_is_no_text(tmp_path: Path) -> None:
-    file = tmp_path / "binary"
-    file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="is no TOML"):
-        load_machine_file(file)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Options of the hypercalls that are offered."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hyperport.options import NAMES, Option
+
+DEFAULT_ABI: Final = ("vmi",)
+
+
+def _conventions() -> list[str]:
+    from hyperport.abi import CONVENTIONS
+
+    return list(CONVENTIONS)
+
+
+def _vmi_calls() -> list[str]:
+    from hyperport.abi.numbers import VMI_BY_NAME
+
+    return list(VMI_BY_NAME)
+
+
+OPTIONS: Final = (
+    Option(
+        "abi",
+        "with `--io hypercall`: which conventions are offered, of `vmi` (the default), `kvm` and `lguest`, "
+        "as `vmi,kvm`",
+        NAMES,
+        metavar="LIST",
+        default=DEFAULT_ABI,
+        values=_conventions,
+        lists=True,
+        see="abi.md",
+    ),
+    Option(
+        "vmi-calls",
+        "restrict the VMI ROM to these calls: names, numbers or ranges, as `INB,OUTB,58-60`",
+        NAMES,
+        metavar="LIST",
+        values=_vmi_calls,
+        lists=True,
+    ),
+)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Options of what is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from hyperport.errors import UsageError
+from hyperport.options import FILE, FILES, Kind, Option, parse_number
+
+FLAT_MODES: Final = ("real", "protected")
+
+
+def parse_flat(text: str) -> tuple[int, str]:
+    """ADDR,MODE of a raw image: where it is loaded and entered, and in which mode."""
+    address, comma, mode = text.partition(",")
+    if not comma or mode not in FLAT_MODES:
+        raise UsageError(f"flat image {text!r}: write ADDR,MODE with mode {' or '.join(FLAT_MODES)}, as 0x7c00,real")
+    return parse_number(address, "flat image: address"), mode
+
+
+def parse_module(text: str) -> tuple[Path, str]:
+    """FILE[,ARGUMENTS] of a multiboot module."""
+    path, _, arguments = text.partition(",")
+    if not path:
+        raise UsageError(f"module {text!r}: write FILE or FILE,ARGUMENTS")
+    return Path(path), arguments
+
+
+def _module(given: Any) -> tuple[Path, str]:
+    """(file, arguments), or the file alone."""
+    return (given, "") if isinstance(given, Path) else (Path(given[0]), given[1])
+
+
+OPTIONS: Final = (
+    Option(
+        "kernel",
+        "a Linux bzImage or zImage, a Multiboot kernel, or with `--flat` a raw image",
+        FILE,
+        metavar="FILE",
+        short="k",
+        values=FILES,
+    ),
+    Option("initrd", "initial RAM disk for Linux", FILE, metavar="FILE", short="i", values=FILES),
+    Option("append", "the kernel's command line", metavar="TEXT", dashes=True, default=""),
+    Option(
+        "module",
+        "a Multiboot module; may be repeated",
+        Kind(parse_module, take=_module),
+        metavar="FILE[,ARGUMENTS]",
+        word="modules",
+        many=True,
+        values=FILES,
+    ),
+    Option(
+        "flat",
+        "load the kernel as it is at ADDR and enter it there, MODE `real` or `protected`",
+        Kind(parse_flat, take=tuple),
+        metavar="ADDR,MODE",
+    ),
+)

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every verb with its options: the machine's and the run's rows from their owners, and the command line's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from hyperport.errors import UsageError
+from hyperport.machine.config import SECTIONS as MACHINE_SECTIONS
+from hyperport.observe.options import OPTIONS as OBSERVE
+from hyperport.options import FILE, FILES, NAMES, Option, one_of
+from hyperport.ui.options import OPTIONS as UI
+
+STATUS_OF_GUEST: Final = "guest"
+STATUSES: Final = ("vmm", STATUS_OF_GUEST)
+SHELLS: Final = ("bash", "zsh", "fish")
+COMPLETE: Final = "--complete"  # what a shell calls, see completion.py
+INSTALL: Final = "--install-completion"
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"{text!r} is no number of times: write it like 9")
+    return int(text)
+
+
+def _factor(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no number: write it like 2 or 0.5") from None
+
+
+OWN: Final = (
+    Option(
+        "config",
+        "a machine file; the command line is stronger, drives and devices add up",
+        FILE,
+        metavar="FILE",
+        values=FILES,
+        see="Machine files",
+        of_machine=False,
+        in_file=False,
+    ),
+    Option(
+        "exit-status",
+        "`vmm`, the default, or `guest`: a guest that exits gives its own value, so its 0 is 0",
+        one_of("exit status", STATUSES),
+        metavar="WHOSE",
+        default=STATUSES[0],
+        values=STATUSES,
+        of_machine=False,
+    ),
+    Option("quiet", "say nothing on stderr but what went wrong", short="q", of_machine=False),
+    Option("verbose", "say more on stderr: the engine, and why it was taken", short="v", of_machine=False),
+)
+
+RUN_SECTIONS: Final[dict[str, tuple[Option, ...]]] = {
+    **MACHINE_SECTIONS,
+    "screen and keyboard": UI,
+    "what is told": OBSERVE,
+    "this run": OWN,
+}
+
+JSON: Final = Option("json", "print one JSON value instead of the table")
+COMPARE: Final = (
+    Option(
+        "io",
+        "the paths, with commas between; by default `trap`, `exit` and `hypercall`, which is VMI's; also "
+        "`hypercall-kvm`, `hypercall-lguest`. On KVM also `exit-coalesced` and `exit-in-kernel`, the kernel's own ways",
+        NAMES,
+        metavar="PATHS",
+        default=(),
+        values=("trap", "exit", "hypercall", "hypercall-kvm", "hypercall-lguest", "exit-coalesced", "exit-in-kernel"),
+        lists=True,
+        see="KVM",
+    ),
+    Option(
+        "engine",
+        "the engines, with commas between; `auto`, the default, is `unicorn` here: it has every path",
+        NAMES,
+        metavar="ENGINES",
+        default=("auto",),
+        values=lambda: ("auto", *_engines()),
+        lists=True,
+    ),
+    Option(
+        "repeat", "runs of each row, 9 by default; each round begins with another path", _count, metavar="N", default=9
+    ),
+    Option("scale", "make every run X times as long; 1 by default", _factor, metavar="X", default=1.0),
+    Option(
+        "append",
+        "more words for the workloads' command line, as `ratio=100` for `mix`",
+        metavar="WORDS",
+        dashes=True,
+        default="",
+    ),
+    JSON,
+)
+
+
+class Verb:
+    """A verb. where: "module:function", imported when it is called with the words and each option by its word.
+
+    words: the metavar of what comes without dashes, at least and at most how many; values: what they may be, for
+    completion. says: paragraphs of the help; examples: command lines of it. fills: the call gets every option, with its
+    default where it was not given.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        summary: str,
+        *,
+        sections: dict[str, tuple[Option, ...]],
+        examples: tuple[str, ...],
+        words: str = "",
+        least: int = 0,
+        most: int | None = None,
+        values: Callable[[], Iterable[str]] = tuple,
+        says: str = "",
+        fills: bool = True,
+    ) -> None:
+        self.where, self.summary, self.sections, self.examples = where, summary, sections, examples
+        self.words, self.least, self.values, self.says = words, least, values, says
+        self.fills = fills
+        self.most = most if most is not None else 1 if words else 0
+
+    def rows(self) -> tuple[Option, ...]:
+        """All its options."""
+        return tuple(row for rows in self.sections.values() for row in rows)
+
+
+def _guests() -> Iterable[str]:
+    from hyperport.guests.registry import GUESTS
+
+    return GUESTS
+
+
+def _engines() -> Iterable[str]:
+    from hyperport.engines import ENGINES
+
+    return ENGINES
+
+
+def _fetchable() -> Iterable[str]:
+    from hyperport.guests.registry import GUESTS
+
+    return [guest.name for guest in GUESTS.values() if guest.recipe is not None]
+
+
+def _workloads() -> Iterable[str]:
+    from hyperport.guests.registry import GUESTS
+
+    return [guest.name for guest in GUESTS.values() if "workload:" in guest.description]
+
+
+MANY: Final = 1 << 16
+
+VERBS: Final[dict[str, Verb]] = {
+    "run": Verb(
+        "hyperport.cli.run:run",
+        "run a guest",
+        words="[GUEST]",
+        values=_guests,
+        sections=RUN_SECTIONS,
+        fills=False,
+        says="GUEST is a name that `hyperport list guests` shows; or give --kernel. Its first serial line is the "
+        "console.\n\n"
+        "The exit status tells how the run ended: odd if the guest chose it, 0 for a reset, a power-off or Ctrl-a x, "
+        "80 for a triple fault, 82 for a panic, 84 if it halted for ever, 124 for a timeout.",
+        examples=(
+            "hyperport run demo --report",
+            "hyperport run debian --mem 64 --timeout 60 --stats run.json",
+            "hyperport run -k vmlinuz -i initrd.img --append 'console=ttyS0' --disk disk.img,snapshot",
+        ),
+    ),
+    "compare": Verb(
+        "hyperport.cli.compare:compare",
+        "the same workload on every path, side by side",
+        words="[WORKLOAD...]",
+        most=MANY,
+        values=_workloads,
+        sections={"options": COMPARE},
+        says="What a port access costs on each path, and that the guest reads the same. Without names all workloads "
+        "are run. Every row is the median of several runs. The exit status is 0 only if all paths gave the guest the "
+        "same values.",
+        examples=("hyperport compare", "hyperport compare cmos pci --io trap,hypercall --repeat 11"),
+    ),
+    "list": Verb(
+        "hyperport.cli.list:list_",
+        "guests, devices or engines",
+        words="guests|devices|engines",
+        least=1,
+        values=lambda: ("guests", "devices", "engines"),
+        sections={"options": (JSON,)},
+        says="The known guests, the devices of a machine with their ports, or the engines and whether they work here.",
+        examples=("hyperport list guests", "hyperport list engines --json"),
+    ),
+    "fetch": Verb(
+        "hyperport.cli.fetch:fetch",
+        "bring a known guest into the cache",
+        words="NAME...",
+        least=1,
+        most=MANY,
+        values=_fetchable,
+        sections={},
+        says="From the Debian archive, with the host's apt-get; no root is needed, and the system's apt does not "
+        "change. A guest that is there in its newest version is left as it is.",
+        examples=("hyperport fetch debian", "hyperport fetch debian-pae memtest"),
+    ),
+    "doctor": Verb(
+        "hyperport.cli.doctor:doctor",
+        "what works on this host, and why not",
+        sections={"options": (JSON,)},
+        says="The exit status is 0 if guests can be run.",
+        examples=("hyperport doctor",),
+    ),
+    "completion": Verb(
+        "hyperport.cli.completion:completion",
+        "a script that makes the shell complete all of this",
+        words="bash|zsh|fish",
+        least=1,
+        values=lambda: SHELLS,
+        sections={"options": (Option("install", "write it where the shell finds it, instead of on stdout"),)},
+        says="It completes verbs, options, guests, paths, engines, ABIs, devices and files.",
+        examples=('eval "$(hyperport completion bash)"', "hyperport completion fish --install"),
+    ),
+}

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from hyperport.bus.attributes import AttributeObserver
+
+class CoalescedPorts(AttributeObserver):
+    def __init__(self, vm: int) -> None: ...
+    def close(self) -> None: ...

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the files of fetched guests are called, in the table of guests and in the recipes that make them."""
+
+from typing import Final
+
+KERNEL: Final = "vmlinuz"
+INITRAMFS: Final = "initramfs.cpio"
+STAMP: Final = "initramfs"  # what recipes.stamp() gives has this name among the versions
+MEMTEST: Final = "memtest86+ia32.bin"

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a user asks of the host: a disk's image, a network cable, the end of a serial line. Records and their texts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hyperport.errors import UsageError
+from hyperport.options import ISA_IRQS, PORTS, parse_number
+
+SERIAL_KINDS: Final = ("stdio", "pty", "file", "unix", "null")
+SERIAL_FILES: Final = ("file", "unix")  # the kinds with :PATH
+NET_KINDS: Final = {"user": False, "none": False, "tap": True, "socket": True, "listen": True}  # whether with =TARGET
+NET_FILES: Final = ("socket", "listen")  # the kinds whose target is a path
+NET_SETTINGS: Final = {  # key -> field of NetSpec
+    "mac": "mac",
+    "io": "base",
+    "irq": "irq",
+    "pcap": "pcap",
+    "paced": "paced",
+    "tcp": "passt",
+    "udp": "passt",
+}
+DISK_SETTINGS: Final = ("ro", "overlay", "snapshot")
+IFNAME_MOST: Final = 15  # IFNAMSIZ - 1
+
+
+def as_paths(record: Any, *names: str) -> None:
+    """Make a Path of each named field of a frozen record that was given as a str."""
+    for name in names:
+        given = getattr(record, name)
+        if given is not None:
+            object.__setattr__(record, name, Path(given))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSpec:
+    """A hard disk: a raw image, read only, with an overlay file for what is written, or with writes thrown away.
+
+    path, overlay: Path or str.
+    """
+
+    path: Path
+    read_only: bool = False
+    overlay: Path | None = None
+    snapshot: bool = False
+
+    if TYPE_CHECKING:  # for type checkers: what may be given, and not only what is kept
+
+        def __init__(
+            self,
+            *,
+            path: Path | str,
+            read_only: bool = ...,
+            overlay: Path | str | None = ...,
+            snapshot: bool = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        as_paths(self, "path", "overlay")
+
+    def beside(self, directory: Path) -> DiskSpec:
+        """The same with its file names taken from directory."""
+        return replace(self, path=directory / self.path, overlay=self.overlay and directory / self.overlay)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetSpec:
+    """An NE2000 and its cable. kind is a key of NET_KINDS, target an interface's name or a socket's path.
+
+    mac: 6 bytes. base, irq and mac have defaults by the card's number. paced: frames wait until the card has room for
+    them. passt: further words of its command line. target and pcap: Path or str.
+    """
+
+    kind: str = "none"
+    target: str = ""
+    mac: bytes | None = None
+    base: int | None = None
+    irq: int | None = None
+    pcap: Path | None = None
+    paced: bool = True
+    passt: tuple[str, ...] = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            kind: str = ...,
+            target: Path | str = ...,
+            mac: bytes | None = ...,
+            base: int | None = ...,
+            irq: int | None = ...,
+            pcap: Path | str | None = ...,
+            paced: bool = ...,
+            passt: tuple[str, ...] = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", str(self.target))
+        as_paths(self, "pcap")
+
+    def beside(self, directory: Path) -> NetSpec:
+        """The same with its file names taken from directory."""
+        target = str(directory / self.target) if self.kind in NET_FILES else self.target
+        return replace(self, target=target, pcap=self.pcap and directory / self.pcap)
+
+
+@dataclass(frozen=True, slots=True)
+class SerialSpec:
+    """Where a serial line goes on the host; path (Path or str) only for the kinds file and unix."""
+
+    kind: str
+    path: Path | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(self, kind: str, path: Path | str | None = ...) -> None: ...
+
+    def __post_init__(self) -> None:
+        as_paths(self, "path")
+
+    def beside(self, directory: Path) -> SerialSpec:
+        """The same with its file name taken from directory."""
+        return SerialSpec(self.kind, self.path and directory / self.path)
+
+
+def parse_disk(text: str) -> DiskSpec:
+    """FILE[,ro][,overlay=FILE][,snapshot]; the last three exclude each other."""
+    path, *settings = text.split(",")
+    if not path:
+        raise UsageError(f"disk {text!r}: write FILE, then ,ro or ,overlay=FILE or ,snapshot if wanted")
+    if len(settings) > 1:
+        raise UsageError(f"disk {path}: {' and '.join(settings)} exclude each other; give one of them")
+    setting, equals, overlay = settings[0].partition("=") if settings else ("", "", "")
+    if settings and (setting not in DISK_SETTINGS or (setting == "overlay") != bool(overlay)):
+        raise UsageError(f"disk {path}: {settings[0]!r} is no setting: write ro, overlay=FILE or snapshot")
+    if equals and setting != "overlay":
+        raise UsageError(f"disk {path}: {setting} takes no value")
+    return DiskSpec(
+        path=Path(path),
+        read_only=setting == "ro",
+        overlay=Path(overlay) if overlay else None,
+        snapshot=setting == "snapshot",
+    )
+
+
+def parse_net(text: str) -> NetSpec:
+    """user, none, tap=IFNAME, socket=PATH or listen=PATH; then key=value settings, those of NET_SETTINGS."""
+    cable, *settings = text.split(",")
+    kind, _, target = cable.partition("=")
+    if NET_KINDS.get(kind) != bool(target) or (kind == "tap" and len(target) > IFNAME_MOST):
+        raise UsageError(f"network {cable!r}: write user, none, tap=INTERFACE, socket=PATH or listen=PATH")
+    given: dict[str, Any] = {}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        field_name = NET_SETTINGS.get(key)
+        if field_name is None or not value:
+            raise UsageError(f"network {cable}: {setting!r} is no setting: write {', '.join(NET_SETTINGS)} with =VALUE")
+        if field_name == "passt":
+            if kind != "user":
+                raise UsageError(f"network {cable}: {key} is for user only")
+            given["passt"] = (*given.get("passt", ()), f"--{key}-ports", value)
+            continue
+        if field_name in given:
+            raise UsageError(f"network {cable}: {key} is given twice")
+        given[field_name] = _net_value(key, value, f"network {cable}")
+    return NetSpec(kind=kind, target=target, **given)
+
+
+def _net_value(key: str, value: str, what: str) -> Any:
+    if key == "pcap":
+        return Path(value)
+    if key == "paced":
+        if value not in ("yes", "no"):
+            raise UsageError(f"{what}: paced={value}: write yes or no")
+        return value == "yes"
+    if key == "mac":
+        if not re.fullmatch(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}", value.lower()):
+            raise UsageError(f"{what}: mac {value!r}: write six bytes like 02:00:00:00:00:01, the first one even")
+        return bytes.fromhex(value.replace(":", ""))
+    number = parse_number(value, f"{what}: {key}")
+    if number >= (PORTS if key == "io" else ISA_IRQS):
+        raise UsageError(f"{what}: {key}={value} is outside 0 to {(PORTS if key == 'io' else ISA_IRQS) - 1:#x}")
+    return number
+
+
+def parse_serial(text: str) -> SerialSpec:
+    """stdio, pty, null, file:PATH or unix:PATH."""
+    kind, colon, path = text.partition(":")
+    takes_path = kind in SERIAL_FILES
+    if kind not in SERIAL_KINDS or takes_path != bool(path) or (colon and not takes_path):
+        raise UsageError(f"serial line {text!r}: write stdio, pty, null, file:PATH or unix:PATH")
+    return SerialSpec(kind, Path(path) if takes_path else None)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A serial line on a listening Unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from pathlib import Path
+
+from hyperport.host.channel import Channel, Events, RequestStop
+from hyperport.host.char import FdBackend
+from hyperport.host.notes import hint
+from hyperport.host.unix_socket import identity, listen
+
+
+class UnixChannel(Channel):
+    """A listening Unix socket, for one client at a time; the next one waits in the queue.
+
+    The backend writes to one descriptor all the time, which is made a duplicate of the client's socket, or of
+    /dev/null while there is no client: so output is lost then, and the guest never waits for nobody. A client that
+    closes its sending side counts as gone.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = path = Path(path)
+        self.client: socket.socket | None = None
+        self.lock = threading.Lock()  # the client comes and goes on the watcher thread, stop() is called on another
+        self.listener = listen(path, "serial line")
+        self.identity = identity(path)
+        self.nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        self.sink = os.dup(self.nowhere)
+        super().__init__(FdBackend(self.sink, reconnects=True))
+
+    def start(self, events: Events, request_stop: RequestStop) -> None:
+        """Wait for a client."""
+        super().start(events, request_stop)
+        hint(f"serial line on {self.path}")
+        events.watch(self.listener.fileno(), self._arriving)
+
+    def stop(self) -> None:
+        """Send what is left and see the client off."""
+        events = self.events
+        super().stop()
+        if events:
+            events.unwatch(self.listener.fileno())
+            self._hang_up(events)
+
+    def close(self) -> None:
+        """Close the socket and remove its name, if it is still ours."""
+        if self.listener.fileno() >= 0:
+            if identity(self.path) == self.identity:
+                self.path.unlink()
+            self.listener.close()
+            os.close(self.sink)
+            os.close(self.nowhere)
+
+    def _arriving(self) -> bool:
+        with self.lock:
+            if self.client or not self.events:
+                return False
+            with contextlib.suppress(OSError):  # the client has left again already
+                self.client, _ = self.listener.accept()
+                self.client.setblocking(False)
+                os.dup2(self.client.fileno(), self.sink, inheritable=False)
+                self.events.unwatch(self.listener.fileno())
+                self.events.watch(self.client.fileno(), self._readable)
+        return True
+
+    def _readable(self) -> bool:
+        events, client = self.events, self.client
+        if not events or not client or not self.backend.room():
+            return False
+        try:
+            data = self._take(client.fileno())
+        except OSError:  # the connection was reset
+            data = b""
+        if data:
+            self.backend.feed(data)
+        elif data == b"":
+            self._hang_up(events)
+            if self.events:
+                events.watch(self.listener.fileno(), self._arriving)
+        return True
+
+    def _hang_up(self, events: Events) -> None:
+        with self.lock:
+            if self.client:
+                events.unwatch(self.client.fileno())
+                os.dup2(self.nowhere, self.sink, inheritable=False)
+                self.client.close()
+                self.client = None

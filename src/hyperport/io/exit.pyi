@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from hyperport.io.path import PortPath
+
+class ExitPath(PortPath): ...

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Options of how port accesses reach the VMM."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hyperport.io import STRATEGIES
+from hyperport.options import Option
+
+OPTIONS: Final = (
+    Option(
+        "io",
+        "how port accesses reach the VMM: `exit`, the default, `trap` or `hypercall`",
+        metavar="PATH",
+        default="exit",
+        values=lambda: STRATEGIES,
+    ),
+)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a MachineConfig to the parts of a machine. machine.py owns them; the chips stand in board.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from hyperport.abi import conventions, vmi
+from hyperport.abi.convention import Image
+from hyperport.abi.options import DEFAULT_ABI
+from hyperport.abi.rom import RomImage
+from hyperport.boot import loader
+from hyperport.bus.port_bus import PortBus
+from hyperport.cpu.cpuid import Leaf
+from hyperport.devices.pic8259 import Pic8259
+from hyperport.engines import EngineEntry, resolve
+from hyperport.engines.base import Engine
+from hyperport.errors import ConfigError
+from hyperport.host.char import CharBackend
+from hyperport.host.events import HostEvents
+from hyperport.host.packet import PacketBackend
+from hyperport.io import STRATEGIES
+from hyperport.io.hypercall import CallTable
+from hyperport.io.path import PortPath
+from hyperport.lines.attention import Attention
+from hyperport.lines.irq import IrqLine
+from hyperport.machine.board import Board, HostSide, InterruptLines
+from hyperport.machine.config import OWN_OPTIONS, MachineConfig
+from hyperport.memory.ram import GuestMemory
+from hyperport.time.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a machine is made of. controller: ours, or what stands for the kernel's. host: what is behind the chips."""
+
+    attention: Attention
+    clock: Clock
+    events: HostEvents
+    memory: GuestMemory
+    bus: PortBus
+    path: PortPath
+    controller: Any
+    engine: Engine
+    lines: InterruptLines
+    board: Board
+    host: HostSide
+
+
+def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | None) -> Parts:
+    """All parts, joined; nothing is loaded yet. Raises ConfigError, ImageError or EngineError."""
+    attention = Attention()
+    memory, bus = GuestMemory(config.memory), PortBus()
+    for backend in host.streams():
+        backend.connect(attention, clock)
+    entry = _engine_entry(config)
+    module = import_module(entry.module)
+    kernels = module.interrupt_controller(config) if hasattr(module, "interrupt_controller") else None
+    controller = kernels or Pic8259(attention).pins()
+    path = STRATEGIES[config.io](bus)
+    engine: Engine = entry.load()(memory, path, controller, attention, clock)
+    if config.io == "hypercall":
+        _offer_calls(config, engine, memory, bus, rom)
+    lines = InterruptLines(controller)
+    board = Board(
+        config,
+        host,
+        bus=bus,
+        lines=lines,
+        memory=memory,
+        attention=attention,
+        clock=clock,
+        a20_pin=engine.a20_pin,
+        timing=kernels is None,
+    )
+    engine.connect_ferr(IrqLine(board.fpu_error, 0))
+    for chip in board.listeners:
+        engine.listen(chip)
+    if hasattr(module, "join"):
+        module.join(engine, bus, config)
+    return Parts(
+        attention=attention,
+        clock=clock,
+        events=HostEvents(attention, clock),
+        memory=memory,
+        bus=bus,
+        path=path,
+        controller=controller,
+        engine=engine,
+        lines=lines,
+        board=board,
+        host=host,
+    )
+
+
+def host_side(
+    serial: CharBackend | Sequence[CharBackend] | None,
+    debugcon: CharBackend | None,
+    parallel: CharBackend | None,
+    cables: Sequence[PacketBackend],
+) -> HostSide:
+    """What is behind the chips, with an end that drops output and has no input where none is given."""
+    return HostSide(
+        serials=[serial] if isinstance(serial, CharBackend) else list(serial or [CharBackend()]),
+        debugcon=debugcon or CharBackend(),
+        parallel=parallel,
+        cables=cables,
+    )
+
+
+def load(config: MachineConfig, memory: GuestMemory, engine: Engine) -> None:
+    """Put the configured kernel into memory and the vCPU at its entry. Raises ImageError."""
+    engine.set_state(
+        loader.load(
+            memory,
+            config.kernel,
+            initrd=config.initrd,
+            append=config.append,
+            modules=config.modules,
+            flat=config.flat,
+            subarch=max((one.subarch for one in conventions(config.abi)), default=0),
+        )
+    )
+
+
+def _engine_entry(config: MachineConfig) -> EngineEntry:
+    """The engine that is asked for, if it can do what is asked of it."""
+    entry = resolve(config.engine, config.io, config.abi)
+    if config.io not in entry.paths:
+        raise ConfigError(f"engine {entry.name} has no path {config.io}; choose from {', '.join(entry.paths)}")
+    for row in OWN_OPTIONS:
+        if row.engine != entry.name and getattr(config, row.word) != row.default:
+            belongs = f"{row.flag} belongs to the engine {row.engine}, and this is {entry.name}"
+            raise ConfigError(f"{belongs}: add --engine {row.engine} or leave it out")
+    if config.io != "hypercall" and (config.abi != DEFAULT_ABI or config.vmi_calls is not None):
+        raise ConfigError(f"hypercalls are chosen, but the path is {config.io}: use path hypercall")
+    return entry
+
+
+def _offer_calls(
+    config: MachineConfig, engine: Engine, memory: GuestMemory, bus: PortBus, rom: RomImage | None
+) -> None:
+    """Put the ROM into memory, and let the engine answer the calls of the chosen conventions."""
+    offered = conventions(config.abi)
+    images: dict[str, Image] = {}
+    leaves: dict[int, Leaf] = {}
+    for convention in offered:
+        if convention.image is not None:
+            mine = rom if convention is vmi.CONVENTION else None
+            images[convention.name] = image = mine or convention.image(config.vmi_calls)
+            memory.write(image.base, image.data)
+        if convention.cpuid is not None:
+            leaves |= convention.cpuid()
+    engine.offer(CallTable(bus, offered, images), leaves)

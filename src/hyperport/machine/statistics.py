@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a run took, as plain values: what Machine.stats() gives and --stats writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hyperport.bus.access import PortCount
+from hyperport.outcome import Outcome
+
+
+def port_rows(counts: Iterable[PortCount]) -> list[dict[str, Any]]:
+    """One row for each port, size, direction and path that was used; device is null for a port nobody owns."""
+    return [
+        {
+            "port": row.port,
+            "size": row.size,
+            "direction": row.direction.name.lower(),
+            "path": row.path.name.lower(),
+            "device": row.device,
+            "accesses": row.accesses,
+            "crossings": row.crossings,
+        }
+        for row in counts
+    ]
+
+
+def run_statistics(
+    outcome: Outcome,
+    *,
+    wall_s: float,
+    cpu_s: float,
+    engine: str,
+    io: str,
+    exceptions: Mapping[str, int],
+    irqs: Mapping[str, int],
+    hlts: int,
+    counts: Iterable[PortCount],
+) -> dict[str, Any]:
+    """The object that --stats writes. Times in seconds; exceptions and irqs by vector, as decimal text."""
+    return {
+        "outcome": outcome.kind,
+        "status": outcome.status,
+        "detail": str(outcome),
+        "wall_s": round(wall_s, 6),
+        "cpu_s": round(cpu_s, 6),
+        "engine": engine,
+        "io": io,
+        "exceptions": exceptions,
+        "irqs": irqs,
+        "hlts": hlts,
+        "ports": port_rows(counts),
+    }

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The backends whose host calls are made to fail. A new one: a class with prepare(), act() and check(), and a row."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .disks import CdromScenario, DiskScenario
+from .harness import Backends
+
+BACKENDS: Final[Backends] = {
+    "disk": lambda: DiskScenario(),
+    "disk-without-cache": lambda: DiskScenario(cache=False),
+    "disk-read-only": lambda: DiskScenario(read_only=True),
+    "disk-snapshot": lambda: DiskScenario(snapshot=True),
+    "disk-overlay-new": lambda: DiskScenario(overlay="new"),
+    "disk-overlay": lambda: DiskScenario(overlay="old"),
+    "cdrom": CdromScenario,
+}

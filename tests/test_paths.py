@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Wherever the Python API takes a file name, a str and a Path are the same. CALLS has a row for every such place."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hyperport
+from hyperport import DeviceSpec, DiskSpec, GuestMemory, Machine, MachineConfig, NetSpec
+from hyperport.boot import flat, layout, linux, loader, multiboot
+from hyperport.cli.machine_file import load_machine_file
+from hyperport.cli.options import VERBS
+from hyperport.guests import toolchain
+from hyperport.guests.registry import locate, read_manifest
+from hyperport.host import channel, disk_image, pcap, unix_channel, unix_socket
+from hyperport.host.specs import SerialSpec
+from hyperport.machine.drives import Drives
+from hyperport.machine.plugins import load_device_class
+from hyperport.observe import stats
+from hyperport.ui.console import open_channel
+
+from .boot.images import bzimage
+
+Name = Callable[[str], Any]  # a file's name -> how it is given: as a Path, or as a str
+PROGRAM = "int main(const char *line) { (void)line; return 0; }\n"
+DEVICE = "class Latch:\n    def read(self, offset, size):\n        return 1\n"
+
+
+def config(**fields: Any) -> Any:
+    return MachineConfig(**fields)
+
+
+def closed(thing: Any) -> bool:
+    thing.close()
+    return True
+
+
+def written(write: Callable[[], None]) -> bytes:
+    write()
+    return Path("out").read_bytes()
+
+
+def drives(give: Name) -> list[str]:
+    made = Drives([DiskSpec(path=give("disk"), snapshot=True)], [give("disk")])
+    made.close()
+    return sorted(made.images)
+
+
+def machine(give: Name) -> Any:
+    with Machine(kernel=give("flat"), flat="0x8000,real", disks=[give("disk")], engine="scripted", memory="2M") as made:
+        return made.config
+
+
+def listening(give: Name) -> tuple[int, bool]:
+    with unix_socket.listen(give("socket"), "test") as listener:
+        found = listener.family, unix_socket.identity(give("socket")) is not None
+    os.unlink("socket")  # noqa: PTH108 - either kind of name
+    return found
+
+
+def memory() -> GuestMemory:
+    return GuestMemory(16 << 20)
+
+
+# What is called or made: (its name, a call with the names that give() makes). Results are compared.
+CALLS: dict[str, Callable[[Name], Any]] = {
+    "MachineConfig.kernel": lambda give: config(kernel=give("flat")),
+    "MachineConfig.initrd": lambda give: config(initrd=give("flat")),
+    "MachineConfig.modules": lambda give: config(modules=[(give("flat"), "a b")]),
+    "MachineConfig.disks": lambda give: config(disks=[give("disk")]),
+    "MachineConfig.cdroms": lambda give: config(cdroms=[give("disk")]),
+    "MachineConfig, one alone": lambda give: config(cdroms=give("disk"), disks=give("disk")),
+    "Machine": machine,
+    "DiskSpec.path, overlay": lambda give: DiskSpec(path=give("disk"), overlay=give("over")),
+    "DeviceSpec.path": lambda give: DeviceSpec(path=give("device.py"), class_name="Latch", base=1),
+    "NetSpec.pcap, target": lambda give: NetSpec(kind="listen", target=give("socket"), pcap=give("pcap")),
+    "SerialSpec.path": lambda give: SerialSpec("file", give("out")),
+    "Drives": drives,
+    "load_device_class": lambda give: load_device_class(give("device.py"), "Latch").__name__,
+    "load_machine_file": lambda give: load_machine_file(give("machine.toml")),
+    "load": lambda give: loader.load(memory(), give("flat"), flat=(0x8000, "real")),
+    "load, with an initrd": lambda give: loader.load(memory(), give("bzimage"), initrd=give("flat")),
+    "load_flat": lambda give: flat.load_flat(memory(), give("flat"), address=0x8000, mode="real"),
+    "load_linux": lambda give: linux.load_linux(memory(), give("bzimage"), initrd=give("flat")),
+    "load_multiboot": lambda give: multiboot.load_multiboot(memory(), give("elf"), modules=[(give("flat"), "")]),
+    "put_initrd": lambda give: linux.load_linux(memory(), give("bzimage"), initrd=give("flat")),
+    "put_modules": lambda give: multiboot.load_multiboot(memory(), give("elf"), modules=[(give("flat"), "x")]),
+    "read_file": lambda give: layout.read_file(give("flat"), "image", 1 << 20),
+    "open_cdrom": lambda give: closed(disk_image.open_cdrom(give("disk"))),
+    "open_disk": lambda give: closed(disk_image.open_disk(DiskSpec(path=give("disk"), read_only=True))),
+    "open_channel": lambda give: closed(open_channel(SerialSpec("file", give("out")))),
+    "FileChannel": lambda give: closed(channel.FileChannel(give("out"))),
+    "UnixChannel": lambda give: closed(unix_channel.UnixChannel(give("socket"))),
+    "listen": listening,
+    "identity": lambda give: unix_socket.identity(give("flat")) is not None,
+    "PcapWriter": lambda give: (pcap.PcapWriter(give("pcap")).close(), Path("pcap").read_bytes()[:4]),
+    "write_whole": lambda give: written(lambda: stats.write_whole(give("out"), b"x")),
+    "write_statistics": lambda give: written(lambda: stats.write_statistics(give("out"), {"a": 1})),
+    "check_destination": lambda give: stats.check_destination(give("out")),
+    "read_manifest": lambda give: read_manifest(give("guest")),
+    "link_program": lambda give: toolchain.link_program([give("main.c")], give("out.elf"), include=[give(".")]).name,
+}
+# Not for users: an option's own callbacks, which always get a Path, and what a fetched guest is told as.
+INTERNAL = {"beside", "class_names", "FetchedGuest", "Option"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("flat").write_bytes(b"\xf4" * 512)
+    Path("disk").write_bytes(bytes(4096))
+    Path("device.py").write_text(DEVICE)
+    Path("machine.toml").write_text('kernel = "flat"\n')
+    Path("guest").mkdir()
+    Path("guest/manifest.json").write_text('{"name": "a", "versions": {}}')
+    Path("main.c").write_text(PROGRAM)
+    Path("bzimage").write_bytes(bzimage())
+    Path("elf").write_bytes(locate("echo").kernel.read_bytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_str_and_a_path_are_the_same(name: str) -> None:
+    as_path, as_text = (CALLS[name](kind) for kind in (Path, str))
+    assert as_path == as_text
+
+
+FETCHING = ("__main__", "guests.apt", "guests.recipes", "guests.initramfs")  # these have no API
+
+
+def functions() -> Iterator[tuple[str, inspect.Parameter]]:
+    """Every public function and class of the package in Python, with each parameter that is a file name."""
+    for found in pkgutil.walk_packages(hyperport.__path__, "hyperport."):
+        if found.name.endswith(FETCHING):
+            continue
+        module = importlib.import_module(found.name)
+        if not str(module.__file__).endswith(".py"):
+            continue
+        for name, thing in vars(module).items():
+            if getattr(thing, "__module__", None) != found.name or name.startswith("_"):
+                continue
+            error = isinstance(thing, type) and issubclass(thing, BaseException)
+            if not callable(thing) or error or name in INTERNAL:
+                continue
+            for parameter in inspect.signature(thing).parameters.values():
+                if re.search(r"\bPath\b", str(parameter.annotation)):
+                    yield name, parameter
+
+
+def test_every_public_place_for_a_file_name_has_its_row() -> None:
+    told = " ".join(CALLS)
+    found = {(name, parameter.name): str(parameter.annotation) for name, parameter in functions()}
+    assert ("load_linux", "kernel") in found
+    assert [place for place in found if place[0] not in told] == []
+    records = [place for place, kind in found.items() if "str" not in kind]  # these make a Path of what they are given
+    assert {name for name, _ in records} <= {"DeviceSpec", "DiskSpec", "NetSpec", "SerialSpec"}
+
+
+def test_every_option_with_a_file_takes_both() -> None:
+    for row in VERBS["run"].rows():
+        if row.of_machine and row.metavar.startswith("FILE") and row.word != "devices":
+            names = ["a.bin", Path("a.bin")]
+            values = [row.from_python([name] if row.many else name) for name in names]
+            assert values[0] == values[1], row.name

@@ -11,7 +11,7 @@ from typing import Any, Final
 from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.state import CpuState, Segment, Table, protected_flat
 from hyperport.engines import ENGINES
-from hyperport.io.path import ExitPath
+from hyperport.io.exit import ExitPath
 from hyperport.io.trap import TrapPath
 from hyperport.lines.attention import Attention, StopKind
 from hyperport.lines.interrupt_controller import InterruptController

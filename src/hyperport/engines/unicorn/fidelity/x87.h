@@ -111,11 +111,19 @@ static inline void hp_needs(void *env, int i, uintptr_t caller)
     }
 }
 
+/* The core takes every division by zero for ZE, 0/0 too: its float_status knows better. */
+static inline void hp_keep_summary(void *env, uint16_t before)
+{
+    uint16_t *now = &HP_AT(env, ENV_FPUS, uint16_t), kept = FPUS_ZE | FPUS_ES | FPUS_B;
+
+    *now = (uint16_t)((*now & ~kept) | (before & kept));
+}
+
 /* Flags of an operation. Its destination was ST(i), and held old. */
 static inline void hp_x87_flags(void *env, uint32_t denormal, int i, const hp_float80 *old, uintptr_t caller)
 {
     uint8_t *flags = &HP_AT(env, ENV_FP_STATUS + STATUS_FLAGS, uint8_t);
-    uint32_t raised = (*flags & FLAGS_X87) | denormal | (HP_AT(env, ENV_FPUS, uint16_t) & FPUS_ZE);
+    uint32_t raised = (*flags & FLAGS_X87) | denormal;
 
     if (!raised)
         return;
@@ -270,15 +278,15 @@ static void hp_fxam_ST0(void *env)
 /* Operations in ST(0); those that also take ST(1) pop it themselves. */
 
 /* As hp_x87_flags(), for what may have moved the top of the stack. */
-static inline void hp_x87_result(void *env, uint32_t possible, uint32_t denormal, uint16_t status, unsigned top,
+static inline void hp_x87_result(void *env, uint32_t possible, uint32_t denormal, unsigned top,
                                  const hp_float80 *old, const hp_float80 *second, uint8_t tag, uintptr_t caller)
 {
     uint8_t *flags = &HP_AT(env, ENV_FP_STATUS + STATUS_FLAGS, uint8_t);
     uint16_t *now = &HP_AT(env, ENV_FPUS, uint16_t);
-    uint32_t raised = ((*flags & FLAGS_X87) | (*now & FPUS_ZE) | denormal) & possible;
+    uint32_t raised = ((*flags & FLAGS_X87) | denormal) & possible;
 
     *flags = 0;
-    *now |= (uint16_t)(raised | (status & FPUS_ZE));
+    *now |= (uint16_t)raised;
     if (!raised)
         return;
     hp_x87_summarize(env);
@@ -301,7 +309,7 @@ static inline void hp_x87_result(void *env, uint32_t possible, uint32_t denormal
         hp_float80 old = *hp_st(env, 0), second = *hp_st(env, 1); \
         unsigned top = *hp_top(env); \
         uint8_t tag; \
-        uint16_t status = HP_AT(env, ENV_FPUS, uint16_t); \
+        uint16_t status; \
         if (pushes) \
             hp_before_push(env, HP_CALLER); \
         hp_needs(env, 0, HP_CALLER); \
@@ -309,11 +317,12 @@ static inline void hp_x87_result(void *env, uint32_t possible, uint32_t denormal
             hp_needs(env, 1, HP_CALLER); \
         *hp_tag(env, 0) = 0; \
         tag = *hp_tag(env, 1); \
-        HP_AT(env, ENV_FPUS, uint16_t) &= (uint16_t)~FPUS_ZE; \
+        status = HP_AT(env, ENV_FPUS, uint16_t); \
         core_##name(env); \
+        hp_keep_summary(env, status); \
         if (pushes) \
             hp_after_push(env); \
-        hp_x87_result(env, possible, hp_denormal80(&old), status, top, &old, &second, tag, HP_CALLER); \
+        hp_x87_result(env, possible, hp_denormal80(&old), top, &old, &second, tag, HP_CALLER); \
     }
 
 #define X87_WITH_FT0(name) \
@@ -321,26 +330,15 @@ static inline void hp_x87_result(void *env, uint32_t possible, uint32_t denormal
     static void hp_##name(void *env) \
     { \
         hp_float80 old; \
-        uint16_t status = HP_AT(env, ENV_FPUS, uint16_t); \
+        uint16_t status; \
         hp_needs(env, 0, HP_CALLER); \
+        status = HP_AT(env, ENV_FPUS, uint16_t); \
         old = *hp_st(env, 0); \
-        HP_AT(env, ENV_FPUS, uint16_t) &= (uint16_t)~FPUS_ZE; \
         core_##name(env); \
+        hp_keep_summary(env, status); \
         *hp_tag(env, 0) = 0; \
         hp_x87_flags(env, hp_denormal80(&old) | hp_denormal80(hp_ft0(env)), 0, &old, HP_CALLER); \
-        HP_AT(env, ENV_FPUS, uint16_t) |= status & FPUS_ZE; \
     }
-
-/* Comparisons never raise ZE, which may be there from before. */
-static inline void hp_x87_compared(void *env, uint32_t denormal, uintptr_t caller)
-{
-    uint16_t *status = &HP_AT(env, ENV_FPUS, uint16_t);
-    uint16_t old = *status & FPUS_ZE;
-
-    *status &= (uint16_t)~FPUS_ZE;
-    hp_x87_flags(env, denormal, 0, NULL, caller);
-    *status |= old;
-}
 
 #define X87_COMPARE(name) \
     static void (*core_##name)(void *env); \
@@ -348,7 +346,7 @@ static inline void hp_x87_compared(void *env, uint32_t denormal, uintptr_t calle
     { \
         hp_needs(env, 0, HP_CALLER); \
         core_##name(env); \
-        hp_x87_compared(env, hp_denormal80(hp_st(env, 0)) | hp_denormal80(hp_ft0(env)), HP_CALLER); \
+        hp_x87_flags(env, hp_denormal80(hp_st(env, 0)) | hp_denormal80(hp_ft0(env)), 0, NULL, HP_CALLER); \
     }
 
 #define X87_INTO_STN(name) \
@@ -357,16 +355,16 @@ static inline void hp_x87_compared(void *env, uint32_t denormal, uintptr_t calle
     { \
         hp_float80 old; \
         uint32_t denormal; \
-        uint16_t status = HP_AT(env, ENV_FPUS, uint16_t); \
+        uint16_t status; \
         hp_needs(env, 0, HP_CALLER); \
         hp_needs(env, i, HP_CALLER); \
+        status = HP_AT(env, ENV_FPUS, uint16_t); \
         old = *hp_st(env, i); \
         denormal = hp_denormal80(&old) | hp_denormal80(hp_st(env, 0)); \
-        HP_AT(env, ENV_FPUS, uint16_t) &= (uint16_t)~FPUS_ZE; \
         core_##name(env, i); \
+        hp_keep_summary(env, status); \
         *hp_tag(env, i) = 0; \
         hp_x87_flags(env, denormal, i, &old, HP_CALLER); \
-        HP_AT(env, ENV_FPUS, uint16_t) |= status & FPUS_ZE; \
     }
 
 /* Stores of ST(0): what it returns goes to memory, and then the stack may be popped. */
@@ -377,7 +375,7 @@ static inline void hp_x87_compared(void *env, uint32_t denormal, uintptr_t calle
         type value; \
         hp_needs(env, 0, HP_CALLER); \
         value = core_##name(env); \
-        hp_x87_compared(env, 0, HP_CALLER); \
+        hp_x87_flags(env, 0, 0, NULL, HP_CALLER); \
         return value; \
     }
 
@@ -400,7 +398,7 @@ static inline int hp_is_least_short(void *env)
         value = core_##name(env); \
         if (value == -32768 && exponent >= 16383 + 15 && !hp_is_least_short(env)) \
             HP_AT(env, ENV_FP_STATUS + STATUS_FLAGS, uint8_t) = FPUS_IE; \
-        hp_x87_compared(env, 0, HP_CALLER); \
+        hp_x87_flags(env, 0, 0, NULL, HP_CALLER); \
         return value; \
     }
 

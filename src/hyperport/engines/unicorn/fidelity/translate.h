@@ -7,7 +7,7 @@
  *     one before it with the same arguments, or one after it with env alone. The op is emitted for the core's own helper,
  *     since the core looks its signature up by address, and its function changed in the op.
  * Segments. The base of a segment is added by tcg_gen_op3(); the temporary that gets the sum is an address in that
- *     segment, until it is written again. A load, store or helper that takes it gets a check before it: see segments.h.
+ *     segment, until it is written again by that or tcg_gen_op2(). A load, store or helper that takes it gets a check before it: see segments.h.
  * Alignment.  The first load or store of 8 bytes of an instruction whose operand must be aligned asks the core to check
  *     for 16.
  */
@@ -63,9 +63,9 @@ static hp_swap *hp_swap_for(const char *helper)
 /* What the translator calls. */
 static void (*plain_callN)(hp_context *tcg, void *function, hp_temp *result, int count, hp_temp **arguments);
 static void (*plain_op3)(hp_context *tcg, int op, uintptr_t to, uintptr_t a, uintptr_t b);
-static void (*plain_ext32u)(hp_context *tcg, uintptr_t to, uintptr_t from);
-static void (*plain_ext16u)(hp_context *tcg, uintptr_t to, uintptr_t from);
-static void (*plain_addi)(hp_context *tcg, uintptr_t to, uintptr_t from, int64_t constant);
+static void (*plain_op2)(hp_context *tcg, int op, uintptr_t to, uintptr_t from);
+static uint32_t (*plain_code16)(void *env, uint64_t address);
+static uint32_t (*plain_code32)(void *env, uint64_t address);
 static void (*plain_ld32)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void (*plain_ld64)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void (*plain_st32)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
@@ -142,49 +142,41 @@ static int hp_wants_check(int segment)
     }
 }
 
-static void hp_op3(hp_context *tcg, int op, uintptr_t to, uintptr_t a, uintptr_t b)
+static int hp_segment_of_base(hp_context *tcg, uintptr_t temp)
 {
     int segment;
 
+    for (segment = 0; segment < 6; segment++)
+        if (temp == (uintptr_t)hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_SEG_BASE + 8 * segment, uintptr_t)))
+            return segment;
+    return -1;
+}
+
+static void hp_op3(hp_context *tcg, int op, uintptr_t to, uintptr_t a, uintptr_t b)
+{
+    uintptr_t address = (uintptr_t)hp_instruction.address[0];
+    int segment;
+
     plain_op3(tcg, op, to, a, b);
-    if (op != OP_ADD_I64 || !hp_instruction.env)
+    if (!hp_instruction.env)
         return;
-    for (segment = 0; segment < 6; segment++) {
-        if (b != (uintptr_t)hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_SEG_BASE + 8 * segment, uintptr_t)))
-            continue;
+    if (op == OP_ADD_I64 && (segment = hp_segment_of_base(tcg, b)) >= 0) {
         hp_instruction.address[0] = hp_wants_check(segment) ? (hp_temp *)to : NULL;
         hp_instruction.segment[0] = segment;
         hp_instruction.address[1] = NULL;
+    } else if (address && to == address && a != to && b != to) {
+        hp_instruction.address[0] = NULL;       /* something else is in it now */
+    } else if (address && op == OP_ADD_I64 && a == address && to != a) {
+        hp_instruction.address[1] = (hp_temp *)to;      /* the second half of an operand of 16 bytes */
+        hp_instruction.segment[1] = hp_instruction.segment[0];
     }
 }
 
-/* The temporary is written; unless from itself, it holds no such address any more. */
-static inline void hp_written(hp_context *tcg, uintptr_t to, uintptr_t from)
+static void hp_op2(hp_context *tcg, int op, uintptr_t to, uintptr_t from)
 {
-    if (to != from && hp_instruction.address[0] == hp_temp_of(tcg, to))
+    if (to != from && to == (uintptr_t)hp_instruction.address[0])
         hp_instruction.address[0] = NULL;
-}
-
-static void hp_ext32u(hp_context *tcg, uintptr_t to, uintptr_t from)
-{
-    hp_written(tcg, to, from);
-    plain_ext32u(tcg, to, from);
-}
-
-static void hp_ext16u(hp_context *tcg, uintptr_t to, uintptr_t from)
-{
-    hp_written(tcg, to, from);
-    plain_ext16u(tcg, to, from);
-}
-
-/* The second half of an operand of 16 bytes, or of a far pointer. */
-static void hp_addi(hp_context *tcg, uintptr_t to, uintptr_t from, int64_t constant)
-{
-    plain_addi(tcg, to, from, constant);
-    if (!hp_instruction.address[0] || hp_instruction.address[0] != hp_temp_of(tcg, from) || to == from)
-        return;
-    hp_instruction.address[1] = hp_temp_of(tcg, to);
-    hp_instruction.segment[1] = hp_instruction.segment[0];
+    plain_op2(tcg, op, to, from);
 }
 
 static inline void hp_access(hp_context *tcg, uintptr_t address, int memop, int write)
@@ -236,12 +228,34 @@ static void hp_begin_instruction(void *tcg, int aligned, int small)
         HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
 }
 
+/* Operands of 16 and 32 bits in the code; bytes pass code_filter.pyx. Close to the limit of CS, the instruction is alone in
+   its block, so EIP is its address. */
+
+static inline void hp_check_code(void *env, uint64_t last)
+{
+    if (hp_instruction.env && HP_AT(env, ENV_HFLAGS, uint32_t) & HFLAG_SEGMENTS
+        && (uint32_t)(last - HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t)) > HP_SEGMENT(env, CS, SEGMENT_LIMIT, uint32_t))
+        hp_core.raise_now(env, VECTOR_GP, 0);
+}
+
+static uint32_t hp_code16(void *env, uint64_t address)
+{
+    hp_check_code(env, address + 1);
+    return plain_code16(env, address);
+}
+
+static uint32_t hp_code32(void *env, uint64_t address)
+{
+    hp_check_code(env, address + 3);
+    return plain_code32(env, address);
+}
+
 static const struct { const char *name; void **plain; void *ours; } hp_redirections[] = {
     {"tcg_gen_callN_x86_64", (void **)&plain_callN, (void *)hp_callN},
     {"tcg_gen_op3_x86_64", (void **)&plain_op3, (void *)hp_op3},
-    {"tcg_gen_ext32u_i64_x86_64", (void **)&plain_ext32u, (void *)hp_ext32u},
-    {"tcg_gen_ext16u_i64_x86_64", (void **)&plain_ext16u, (void *)hp_ext16u},
-    {"tcg_gen_addi_i64_x86_64", (void **)&plain_addi, (void *)hp_addi},
+    {"tcg_gen_op2_x86_64", (void **)&plain_op2, (void *)hp_op2},
+    {"cpu_lduw_code_x86_64", (void **)&plain_code16, (void *)hp_code16},
+    {"cpu_ldl_code_x86_64", (void **)&plain_code32, (void *)hp_code32},
     {"tcg_gen_qemu_ld_i32_x86_64", (void **)&plain_ld32, (void *)hp_ld32},
     {"tcg_gen_qemu_ld_i64_x86_64", (void **)&plain_ld64, (void *)hp_ld64},
     {"tcg_gen_qemu_st_i32_x86_64", (void **)&plain_st32, (void *)hp_st32},

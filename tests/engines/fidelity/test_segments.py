@@ -180,10 +180,3 @@ def test_real_mode_has_64_kib(cpu: CpuGuest, io: str) -> None:
         cpu.engine.set_state(state)
         assert cpu.engine.run().kind == StopKind.HALT
         assert struct.unpack("<H", cpu.memory.read(0x500, 2)) == (wanted,), hex(offset)
-
-
-@pytest.mark.xfail(strict=True, reason="docs/cpu.md: frames of interrupts are not checked against the limit of SS")
-def test_the_frame_of_an_interrupt_fits_the_stack(cpu: CpuGuest) -> None:
-    # INT 3 with a stack whose last dozen bytes are beyond its limit: #SS
-    segments = {SPARE: descriptor(0, 0x7FF8)}
-    assert cpu.vector(load("ss", SPARE) + "cc ; int3", segments=segments) in (SS, 8)

@@ -34,9 +34,7 @@ enum {
     ENV_CC_SRC = 152,
     ENV_HFLAGS = 176,
     ENV_SEGS = 184,
-    ENV_TR = 352,
     ENV_CR = 424,
-    ENV_EFER = 592,
     ENV_FPSTT = 604,                    /* unsigned */
     ENV_FPUS = 608,                     /* uint16_t */
     ENV_FPUC = 610,                     /* uint16_t */
@@ -58,13 +56,14 @@ enum {
     SEGMENT_LIMIT = 16,
     SEGMENT_FLAGS = 20,
     /* TCGContext */
+    TCG_NB_GLOBALS = 44,                /* int: the first temporaries, which stand for registers */
+    TCG_TEMPS = 904,                    /* where the temporaries are; a handle is the distance from the context */
+    TCG_TEMP_SIZE = 56,
     TCG_NB_OPS = 56,
     TCG_OPS = 29576,                    /* head of the list of TCGOp */
     TCG_CPU_ENV = 39152,                /* handle of the temporary that is env */
     TCG_UC = 39280,
-    TCG_CPU_REGS = 39320,
     TCG_CPU_SEG_BASE = 39768,           /* handles of six temporaries */
-    TCG_TEMPS = 904,
     /* TCGOp */
     OP_LINK = 8,
     OP_ARGS = 24,

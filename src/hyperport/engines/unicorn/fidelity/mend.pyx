@@ -41,6 +41,10 @@ cdef extern from "translate.h":
     void hp_unaligned(void *cpu, uint64_t address, int kind, int mmu, size_t caller) nogil
     enum:
         CLASS_DEBUG
+        TCG_TEMPS
+        TCG_TEMP_SIZE
+        TCG_CPU_ENV
+        TCG_CPU_SEG_BASE
         CLASS_UNALIGNED_ACCESS
         OPS_FULL
         ENV_MXCSR
@@ -102,6 +106,12 @@ cdef int mend_core(void *flush_code) except -1:
     return 0
 
 
+cdef bint is_global(char *tcg, int offset) noexcept:
+    """Is there a handle of one of the temporaries that stand for registers?"""
+    cdef uint64_t place = u64(tcg, offset)[0] - TCG_TEMPS
+    return place % TCG_TEMP_SIZE == 0 and place // TCG_TEMP_SIZE < u32(tcg, TCG_NB_GLOBALS)[0]
+
+
 cdef int mend_cpu(Library *library, void *uc) except -1:
     """Fit a new CPU, whose private layout is looked at first."""
     cdef char *cpu = <char *> at(<char *> uc, UC_CPU)
@@ -114,6 +124,8 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
     library.reg_write(uc, UC_X86_REG_FPCW, &control)
     for name, holds in (
         ("tcg->uc", tcg != NULL and at(tcg, TCG_UC) == uc),
+        ("tcg->cpu_env", is_global(tcg, TCG_CPU_ENV)),
+        ("tcg->cpu_seg_base", all([is_global(tcg, TCG_CPU_SEG_BASE + 8 * i) for i in range(6)])),
         ("MXCSR", u32(env, ENV_MXCSR)[0] == mxcsr),
         ("FPU control word", (<unsigned short *> (env + ENV_FPUC))[0] == control),
         ("debug registers", u64(env, ENV_DR)[6] == <uint32_t> DR6_ONES and u64(env, ENV_DR)[7] == 0x400),

@@ -43,6 +43,7 @@ cdef struct Group:          # bits by the reg field of ModRM
     uint8_t register_prefixes   # and with a register only
     uint8_t aligned         # with these prefixes, a memory operand of 16 bytes that must be aligned
 
+cdef uint8_t[256] HAS_IMMEDIATE         # of the one-byte opcodes without ModRM: more bytes follow
 cdef Group[256] ONE
 cdef Group[256] TWO
 cdef uint8_t[8][64] X87_REGISTER        # of D8 to DF, by the low six bits of ModRM: 1 for an instruction
@@ -58,6 +59,7 @@ def _group(memory=0xFF, register=0xFF, locked=0, protected=False, prefixes=ANY_P
 
 def _fill():
     memset(ONE, 0, sizeof(ONE))
+    memset(HAS_IMMEDIATE, 0, sizeof(HAS_IMMEDIATE))
     memset(TWO, 0, sizeof(TWO))
     cdef int opcode
     for opcode in range(256):
@@ -67,6 +69,9 @@ def _fill():
         ONE[opcode].kind = PREFIX
     for opcode in range(0xD8, 0xE0):
         ONE[opcode].kind = X87
+    for opcode in (*range(0x04, 0x40, 8), *range(0x05, 0x40, 8), *b"\x68\x6a\x9a\xa8\xa9\xc2\xc8\xca\xcd\xd4\xd5",
+                   *range(0x70, 0x80), *range(0xA0, 0xA4), *range(0xB0, 0xC0), *range(0xE0, 0xEC)):
+        HAS_IMMEDIATE[opcode] = 1
     ONE[0x0F].kind = ESCAPE
     ONE[0xF1].kind = BREAKPOINT
     for opcode in b"\x00\x01\x08\x09\x10\x11\x18\x19\x20\x21\x28\x29\x30\x31\x86\x87":
@@ -211,6 +216,8 @@ cdef int judge_instruction(const uint8_t *code, uint32_t available, bint code32,
                 return UNDEFINED
             return UNDEFINED if locked else DEFINED
     elif group.kind == PLAIN:
+        if i == MOST_BYTES and HAS_IMMEDIATE[byte]:
+            return DEFINED
         return UNDEFINED if locked else DEFINED
     elif group.kind == BREAKPOINT:
         return UNDEFINED if locked else ICEBP

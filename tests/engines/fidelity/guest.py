@@ -67,9 +67,7 @@ class CpuGuest:
         self.memory = GuestMemory(2 * MIB)
         self.bus = PortBus()
         factory: Any = ENGINES["unicorn"].load()
-        self.engine = factory(
-            self.memory, PATHS[io](self.bus), InterruptController(), Attention(), VirtualClock()
-        )
+        self.engine = factory(self.memory, PATHS[io](self.bus), InterruptController(), Attention(), VirtualClock())
 
     def close(self) -> None:
         self.engine.close()

@@ -13,7 +13,7 @@ FOLDER = Path(package.__file__).parent
 
 def numbers(path: Path) -> dict[str, int]:
     found = re.findall(r"^\s*(\w+) = ((?:0x[0-9A-Fa-f]+|\d+)(?: << \d+)?)\b", path.read_text(), re.MULTILINE)
-    return {name: eval(value) for name, value in found}  # noqa: S307
+    return {name: eval(value) for name, value in found}
 
 
 def test_layout_and_core_agree() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from hyperport.abi import CONVENTIONS
+from hyperport.cpu.state import CpuState
 from hyperport.io.hypercall import CallTable
 
 from .guest import BP, CR4_DE, DB, GP, START, UD, CpuGuest
@@ -34,7 +35,8 @@ ARMED = 21
 def dr6(cpu: CpuGuest) -> int:
     """Reads it with a guest of its own, in which DR7 is set to 0."""
     cpu.run("31 c0 ; xor eax, eax\n 0f 23 f8 ; mov dr7, eax\n 0f 21 f3 ; mov ebx, dr6\n 0f 23 f0 ; mov dr6, eax")
-    return cpu.engine.state().ebx
+    state: CpuState = cpu.engine.state()
+    return state.ebx
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
@@ -46,7 +48,9 @@ def test_execution(cpu: CpuGuest, number: int) -> None:
 
 def test_rf_holds_off_an_execution_breakpoint_once(cpu: CpuGuest) -> None:
     target = START + ARMED + 16
-    code = arm(target, EXECUTE) + f"""\
+    code = (
+        arm(target, EXECUTE)
+        + f"""\
         68 02 00 01 00   ; push RF | 2
         6a 08            ; push cs
         68 {target.to_bytes(4, "little").hex(" ")} ; push target
@@ -56,6 +60,7 @@ def test_rf_holds_off_an_execution_breakpoint_once(cpu: CpuGuest) -> None:
         83 fb 02         ; cmp ebx, 2
         75 fa            ; jne target
         """
+    )
     end = cpu.run(code)
     assert (end.vector, end.eip, end.state.ebx) == (DB, target, 1)
 
@@ -99,7 +104,9 @@ def test_a_write_is_done_once(cpu: CpuGuest) -> None:
 
 def test_two_breakpoints_and_a_step_are_told_at_once(cpu: CpuGuest) -> None:
     first = "b8 00 60 00 00 \n 0f 23 c0 \n 0f 23 c8 \n"
-    code = first + "b8 0a 00 dd 00 ; mov eax, G0 G1, write 4\n 0f 23 f8 \n 9c \n 81 0c 24 00 01 00 00 \n 9d ; TF\n 89 03"
+    code = (
+        first + "b8 0a 00 dd 00 ; mov eax, G0 G1, write 4\n 0f 23 f8 \n 9c \n 81 0c 24 00 01 00 00 \n 9d ; TF\n 89 03"
+    )
     end = cpu.run(code, registers={"ebx": AT})
     assert end.vector == DB
     assert dr6(cpu) == ONES | B0 | B1 | BS
@@ -123,7 +130,9 @@ def test_ports_on_all_paths(on_path: CpuGuest, code: str) -> None:
     assert sum(count.accesses for count in on_path.bus.counts()) == 1
     registers["edx"] = 0x9A
     assert on_path.vector(arm(0x99, PORT) + code, registers=registers) is None
-    assert on_path.vector(arm(0x99, PORT) + code, registers=registers | {"edx": 0x99}, cr4=0x200) is None  # not without DE
+    assert (
+        on_path.vector(arm(0x99, PORT) + code, registers=registers | {"edx": 0x99}, cr4=0x200) is None
+    )  # not without DE
 
 
 @pytest.mark.parametrize(("port", "hit"), [(0x97, False), (0x98, True), (0x9B, True), (0x9C, False), (0x95, True)])
@@ -160,8 +169,8 @@ CALLS = {  # instruction, and EAX to EDX of OUT 8 bits, IN 8 bits, of each conve
 @pytest.mark.parametrize("eflags", [2, TF])
 def test_private_calls(on_path: CpuGuest, name: str, out: bool, eflags: int) -> None:
     convention, code, length = CALLS[name]
-    number = next(n for n, call in convention.ports.items() if call.port.size == 1 and not call.port.string
-                  and bool(call.port.direction) == out)
+    ports = {n: call.port for n, call in convention.ports.items() if call.port is not None}
+    number = next(n for n, port in ports.items() if (port.size, port.string, bool(port.direction)) == (1, False, out))
     on_path.engine.offer(CallTable(on_path.bus, (convention,)))
     prologue = arm(0x99, PORT) + f"b8 {number.to_bytes(4, 'little').hex(' ')}\n"
     if eflags & TF:
@@ -177,7 +186,8 @@ def test_private_calls(on_path: CpuGuest, name: str, out: bool, eflags: int) -> 
 
 
 def test_reserved_bits(cpu: CpuGuest) -> None:
-    code = "b8 ff ff ff ff \n 0f 23 f0 ; mov dr6, eax\n 0f 21 f1 ; mov ecx, dr6\n b8 00 dc 00 00 \n 0f 23 f8 \n 0f 21 fa ; mov edx, dr7"
+    code = "b8 ff ff ff ff \n 0f 23 f0 ; mov dr6, eax\n 0f 21 f1 ; mov ecx, dr6\n"
+    code += "b8 00 dc 00 00 \n 0f 23 f8 ; mov dr7, eax\n 0f 21 fa ; mov edx, dr7"
     state = cpu.run(code).state
     assert (state.ecx, state.edx) == (0xFFFFEFFF, 0x400)
 
@@ -208,7 +218,13 @@ def test_privilege(cpu: CpuGuest) -> None:
 
 @pytest.mark.parametrize(
     ("code", "vector", "rf"),
-    [("0f 0b ; ud2", UD, True), ("cc", BP, False), ("8b 05 00 00 00 f0", None, False), ("f1", DB, False), ("0f 30", GP, True)],
+    [
+        ("0f 0b ; ud2", UD, True),
+        ("cc", BP, False),
+        ("8b 05 00 00 00 f0", None, False),
+        ("f1", DB, False),
+        ("0f 30", GP, True),
+    ],
 )
 def test_faults_push_rf_and_traps_do_not(cpu: CpuGuest, code: str, vector: int | None, rf: bool) -> None:
     end = cpu.run(code)
@@ -220,8 +236,11 @@ def test_pushf_stores_no_rf(cpu: CpuGuest) -> None:
     target = START + 13
     code = f"68 02 00 01 00 \n 6a 08 \n 68 {target.to_bytes(4, 'little').hex(' ')} \n cf \n 9c \n 5b ; pushf; pop ebx"
     for prologue in ("", arm(0x12345, EXECUTE)):
-        shifted = code if not prologue else code.replace(
-            target.to_bytes(4, "little").hex(" "), (target + ARMED).to_bytes(4, "little").hex(" "))
+        shifted = (
+            code
+            if not prologue
+            else code.replace(target.to_bytes(4, "little").hex(" "), (target + ARMED).to_bytes(4, "little").hex(" "))
+        )
         assert not cpu.run(prologue + shifted).state.ebx & RF
 
 
@@ -229,5 +248,3 @@ def test_mov_ss_holds_off_a_step(cpu: CpuGuest) -> None:
     code = "66 b9 10 00 ; mov cx, 10h \n 9c \n 81 0c 24 00 01 00 00 \n 9d \n 8e d1 ; mov ss, cx \n 43 ; inc ebx \n 43"
     end = cpu.run(code)
     assert (end.vector, end.state.ebx, end.offset) == (DB, 1, 4 + 9 + 2 + 1)
-
-

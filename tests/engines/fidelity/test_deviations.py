@@ -83,5 +83,3 @@ def test_the_trap_flag_of_a_task(cpu: CpuGuest) -> None:
     segments = {SPARE: struct.pack("<HHBBBB", 0x67, 0x5800, 0, 0x89, 0, 0)}
     end = cpu.run("ea 00 00 00 00 18 00 ; jmp to the task", segments=segments)
     assert (end.vector, end.eip) == (DB, 0x10100)
-
-

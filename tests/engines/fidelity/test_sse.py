@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from .guest import BY_DEFAULT, CR4_OSFXSR, GP, UD, XM, CpuGuest
+from .guest import BY_DEFAULT, CR4_OSFXSR, GP, UD, XM, CpuGuest, End
 
 AT = 0x6000
 IE, DE, ZE, OE, UE, PE = 1, 2, 4, 8, 16, 32
@@ -32,7 +32,7 @@ def doubles(*values: float) -> bytes:
     return struct.pack("<2d", *values, *[1.0] * (2 - len(values)))
 
 
-def run(cpu: CpuGuest, code: str, left: bytes, right: bytes, mxcsr: int = DEFAULT, cr4: int = BY_DEFAULT):  # type: ignore[no-untyped-def]
+def run(cpu: CpuGuest, code: str, left: bytes, right: bytes, mxcsr: int = DEFAULT, cr4: int = BY_DEFAULT) -> End:
     cpu.memory.write(AT, left + right)
     cpu.memory.write(AT + 64, struct.pack("<II", mxcsr, 0))
     return cpu.run(LOAD + code + STORE, registers={"ebx": AT}, cr4=cr4)
@@ -124,7 +124,9 @@ def test_reserved_bits_of_mxcsr(cpu: CpuGuest) -> None:
     assert (cpu.word(AT + 24), cpu.word(AT + 28)) == (DEFAULT | PE, 0xFFFF)  # MXCSR and MXCSR_MASK
 
 
-@pytest.mark.parametrize("code", ["0f 28 43", "0f 29 43", "66 0f 6f 43", "66 0f 7f 43", "0f 58 43", "66 0f ef 43", "0f 2b 43"])
+@pytest.mark.parametrize(
+    "code", ["0f 28 43", "0f 29 43", "66 0f 6f 43", "66 0f 7f 43", "0f 58 43", "66 0f ef 43", "0f 2b 43"]
+)
 def test_operands_of_16_bytes_are_aligned(cpu: CpuGuest, code: str) -> None:
     for ring in (0, 3):
         end = cpu.run(f"{code} 01", registers={"ebx": AT}, ring=ring)

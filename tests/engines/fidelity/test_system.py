@@ -47,7 +47,9 @@ def test_cr4_has_what_cpuid_claims(cpu: CpuGuest, bit: int) -> None:
     assert cpu.vector(set_cr(4, 1 << bit)) == (None if claimed.get(bit) else GP)
 
 
-@pytest.mark.parametrize(("entry", "vector"), [(0x21001, None), (0x21003, GP), (0x21021, GP), (1 << 40 | 1, GP), (0x6, None)])
+@pytest.mark.parametrize(
+    ("entry", "vector"), [(0x21001, None), (0x21003, GP), (0x21021, GP), (1 << 40 | 1, GP), (0x6, None)]
+)
 def test_page_directory_pointers(cpu: CpuGuest, entry: int, vector: int | None) -> None:
     # Identity map by one 2 MiB page; the second pointer is the one that is looked at.
     cpu.memory.write(TABLES, struct.pack("<4Q", TABLES + 0x1000 | 1, entry, 0, 0))
@@ -62,7 +64,8 @@ def test_page_directory_pointers(cpu: CpuGuest, entry: int, vector: int | None) 
 
 
 def wrmsr(number: int, low: int, high: int = 0) -> str:
-    parts = [f"{op} {value.to_bytes(4, 'little').hex(' ')}" for op, value in (("b9", number), ("b8", low), ("ba", high))]
+    moves = (("b9", number), ("b8", low), ("ba", high))  # to ECX, EAX, EDX
+    parts = [f"{opcode} {value.to_bytes(4, 'little').hex(' ')}" for opcode, value in moves]
     return "\n".join(parts) + "\n 0f 30 ; wrmsr\n"
 
 
@@ -70,8 +73,13 @@ RDMSR = "0f 32 ; rdmsr"
 KNOWN = (0x10, 0x17, 0x8B, 0x174, 0x175, 0x176, 0x277, 0xC0000080)
 
 
-@pytest.mark.parametrize("number", [*KNOWN, 0, 0x1B, 0x2A, 0xFE, 0x179, 0x17A, 0x1A0, 0x1D9, 0x200, 0x400, 0x4B564D00, 0x4B564D01,
-                                    0xC0000081, 0xC0000100, 0xC0000103, 0xFFFFFFFF])  # fmt: skip
+UNKNOWN = (
+    *(0, 0x1B, 0x2A, 0xFE, 0x179, 0x17A, 0x1A0, 0x1D9, 0x200, 0x400, 0x4B564D00, 0x4B564D01),
+    *(0xC0000081, 0xC0000100, 0xC0000103, 0xFFFFFFFF),
+)
+
+
+@pytest.mark.parametrize("number", KNOWN + UNKNOWN)
 def test_known_and_unknown_registers(cpu: CpuGuest, number: int) -> None:
     end = cpu.run(RDMSR, registers={"ecx": number})
     assert end.vector == (None if number in KNOWN else GP)

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from .guest import MF, CpuGuest
+from .guest import MF, CpuGuest, End
 
 AT = 0x6000
 IE, DE, ZE, OE, UE, PE, SF, ES = 1, 2, 4, 8, 16, 32, 64, 128
@@ -20,7 +20,7 @@ FLD1, FLDZ = "d9 e8 \n", "d9 ee \n"
 INDEFINITE = bytes.fromhex("000000000000 00c0 ffff".replace(" ", ""))
 
 
-def run(cpu: CpuGuest, code: str, control: int = MASKED, memory: bytes = b""):  # type: ignore[no-untyped-def]
+def run(cpu: CpuGuest, code: str, control: int = MASKED, memory: bytes = b"") -> tuple[End, int]:
     cpu.memory.write(AT, memory.ljust(64, b"\0") + struct.pack("<HHI", control, 0, 0))
     end = cpu.run(START + code + STORE, registers={"ebx": AT})
     return end, cpu.word(AT + 68, 2)

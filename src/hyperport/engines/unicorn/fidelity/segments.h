@@ -27,17 +27,21 @@ static __thread uint32_t hp_code_limit[4];      /* by CPL: the limit that blocks
 
 static inline int hp_flat(void *env, int n)
 {
-    return HP_SEGMENT(env, n, SEGMENT_LIMIT, uint32_t) == 0xFFFFFFFF
-           && (HP_SEGMENT(env, n, SEGMENT_FLAGS, uint32_t) & SEGMENT_KIND) == FLAT_KIND;
+    const uint64_t mask = (uint64_t)SEGMENT_KIND << 32 | 0xFFFFFFFF, flat = (uint64_t)FLAT_KIND << 32 | 0xFFFFFFFF;
+
+    return (HP_SEGMENT(env, n, SEGMENT_LIMIT, uint64_t) & mask) == flat;        /* the flags lie behind the limit */
 }
 
 /* A segment register was loaded, or the mode changed: make hflags fit. */
 static void hp_segments_changed(void *env)
 {
     uint32_t *hflags = &HP_AT(env, ENV_HFLAGS, uint32_t);
-    uint32_t old = *hflags, new = old & ~(uint32_t)(HFLAG_SEGMENTS | HFLAG_FS | HFLAG_GS);
-    uint32_t limit = HP_SEGMENT(env, CS, SEGMENT_LIMIT, uint32_t);
+    uint32_t old = *hflags, new, limit = HP_SEGMENT(env, CS, SEGMENT_LIMIT, uint32_t);
 
+    if (!(old & (HFLAG_SEGMENTS | HFLAG_FS | HFLAG_GS)) && limit == 0xFFFFFFFF && hp_flat(env, SS) && hp_flat(env, DS)
+        && hp_flat(env, ES) && hp_flat(env, FS) && ((old & HFLAG_CPL) != 3 || hp_flat(env, GS)))
+        return;
+    new = old & ~(uint32_t)(HFLAG_SEGMENTS | HFLAG_FS | HFLAG_GS);
     if (limit != 0xFFFFFFFF || !hp_flat(env, SS) || !hp_flat(env, DS) || !hp_flat(env, ES))
         new |= HFLAG_SEGMENTS | HFLAG_ADDSEG;
     else if (old & HFLAG_SEGMENTS) {

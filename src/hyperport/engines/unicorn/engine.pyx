@@ -25,6 +25,7 @@ Crossings.  Every function that the core calls because of what the guest does pa
 Port permission.  The core's IOPL and TSS-bitmap check is compiled out; port_allowed() in vcpu.pyx does it. Where that
     would come too late, code_filter.pyx makes the instruction another one.
 Stores and slow loads.  See code_pages.pyx.
+What the core gets wrong of the CPU.  See fidelity/mend.pyx and docs/cpu.md.
 """
 
 cimport cython

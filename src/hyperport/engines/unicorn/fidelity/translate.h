@@ -30,6 +30,8 @@ static __thread struct {
     int segment[2];             /* and which */
     int aligned;                /* its operand must be aligned */
     int small;                  /* 16-bit operands */
+    int loaded;                 /* a segment register was loaded earlier in this block */
+    int ops;                    /* operations of the block so far: they grow from instruction to instruction */
 } hp_instruction;
 
 typedef struct {
@@ -125,7 +127,11 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
     hp_emit_call(tcg, function, swap->instead ? swap->instead : function, result, count, arguments);
     if (swap->after) {
         hp_emit_call(tcg, hp_takes_env, swap->after, NULL, 1, &env);
-        HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;     /* hidden flags may have changed: the block ends here */
+        /* Hidden flags may have changed: the block ends here. In 32-bit code the core itself sees to that, but not for
+           FS and GS, which systems load often; of those, the rest of the block is checked. */
+        hp_instruction.loaded = 1;
+        if (!(HP_AT(hp_instruction.env, ENV_HFLAGS, uint32_t) & HFLAG_CS32))
+            HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
     }
 }
 
@@ -136,8 +142,8 @@ static int hp_wants_check(int segment)
 
     switch (segment) {
     case CS: return 1;                                  /* never writable */
-    case FS: return (hflags & HFLAG_FS) != 0;
-    case GS: return hflags & HFLAG_GS || (hflags & HFLAG_CPL) != 3;
+    case FS: return hp_instruction.loaded || hflags & HFLAG_FS;
+    case GS: return hp_instruction.loaded || hflags & HFLAG_GS || (hflags & HFLAG_CPL) != 3;
     default: return (hflags & HFLAG_SEGMENTS) != 0;
     }
 }
@@ -223,6 +229,9 @@ static void hp_begin_instruction(void *tcg, int aligned, int small)
     hp_instruction.address[0] = hp_instruction.address[1] = NULL;
     hp_instruction.aligned = aligned;
     hp_instruction.small = small;
+    if (HP_AT(tcg, TCG_NB_OPS, int) <= hp_instruction.ops)
+        hp_instruction.loaded = 0;                      /* another block */
+    hp_instruction.ops = HP_AT(tcg, TCG_NB_OPS, int);
     if (HP_AT(hp_instruction.env, ENV_EFLAGS, uint64_t) & EFLAGS_RF     /* RF is for one instruction */
         || HP_AT(hp_instruction.env, ENV_HFLAGS, uint32_t) & HFLAG_IOBPT)   /* and so is what breakpoints note */
         HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,9 @@ from hyperport.devices.i8042 import I8042
 from hyperport.devices.port92 import Port92
 from hyperport.lines.irq import IrqLine
 from hyperport.machine.machine import Machine
+from hyperport.outcome import GuestExit
 
-MIB = 1 << 20
+from ..conftest import LIMIT_S, MIB, machine_code
 
 
 class Rig:
@@ -84,13 +86,35 @@ def test_a_record_of_any_of_the_three_moves_the_gate() -> None:
     assert rig.levels() == (0, 0, 0)
 
 
-def test_on_a_machine_memory_wraps_at_1_mib_only_while_it_is_closed() -> None:
-    """The board's wires: what port 92h closes, the keyboard controller opens, and both read it."""
-    with Machine(memory=2 * MIB) as machine:
-        bus = machine.bus
-        assert bus.inp(0x92) == 2
-        bus.outp(0x92, 1, 0)
-        bus.outp(0x64, 1, 0xD0)
-        assert not bus.inp(0x60) & 2
-        bus.outp(0x64, 1, 0xDF)
-        assert bus.inp(0x92) == 2
+CLOSE_92, OPEN_92 = "b0 00 e6 92 ; out 0x92, 0\n", "b0 02 e6 92 ; out 0x92, 2\n"
+CLOSE_64, OPEN_64 = "b0 dd e6 64 ; out 0x64, 0xdd\n", "b0 df e6 64 ; out 0x64, 0xdf\n"
+WRAP = """\
+    31 c0 8e d8          ; ds = 0
+    b8 ff ff 8e c0       ; es = 0xffff
+    c6 06 00 05 01       ; [0x500] = 1
+    26 c6 06 10 05 02    ; [0x100500] = 2
+    a0 00 05             ; al = [0x500]
+    e6 f4 f4             ; exit with it
+"""
+
+
+@pytest.mark.parametrize(
+    ("writes", "wraps"),
+    [
+        ("", False),
+        (CLOSE_92, True),
+        (CLOSE_64, True),
+        (CLOSE_92 + OPEN_64, False),
+        (CLOSE_64 + OPEN_92, False),
+        (OPEN_92 + OPEN_64 + CLOSE_92, True),
+        (OPEN_92 + OPEN_64 + CLOSE_64, True),
+    ],
+)
+def test_memory_wraps_at_1_mib_while_the_gate_is_closed(tmp_path: Path, writes: str, wraps: bool) -> None:
+    """As a DOS memory manager looks whether a switch works."""
+    image = tmp_path / "wrap"
+    image.write_bytes(machine_code(writes + WRAP))
+    with Machine(kernel=image, flat=(0x7C00, "real"), memory=2 * MIB, engine="unicorn") as machine:
+        outcome = machine.run(LIMIT_S)
+    assert isinstance(outcome, GuestExit)
+    assert outcome.value == (2 if wraps else 1)

@@ -36,14 +36,21 @@ def _module(given: Any) -> tuple[Path, str]:
 OPTIONS: Final = (
     Option(
         "kernel",
-        "a Linux bzImage or zImage, a Multiboot kernel, or with `--flat` a raw image",
+        "a Linux bzImage or zImage, a Multiboot kernel, or with `--flat` a raw image; another file is refused by its "
+        "name, with what to do",
         FILE,
         metavar="FILE",
         short="k",
         values=FILES,
     ),
     Option("initrd", "initial RAM disk for Linux", FILE, metavar="FILE", short="i", values=FILES),
-    Option("append", "the kernel's command line", metavar="TEXT", dashes=True, default=""),
+    Option(
+        "append",
+        "the kernel's command line; a Multiboot kernel gets the name of its file before it, as from GRUB and qemu",
+        metavar="TEXT",
+        dashes=True,
+        default="",
+    ),
     Option(
         "module",
         "a Multiboot module; may be repeated",

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from hyperport.errors import HyperportError, UsageError
+from hyperport.errors import HostError, HyperportError, UsageError
+from hyperport.supported_host import unsupported
 
 STATUS_OK = 0
 
@@ -63,6 +64,8 @@ def obey(tokens: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (that of the process by default); returns the exit status."""
     try:
+        if reason := unsupported():
+            raise HostError(reason)
         status = obey(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
     except HyperportError as error:

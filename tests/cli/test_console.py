@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,7 +124,10 @@ def test_what_is_typed_behind_the_key_is_for_the_monitor(console: Console) -> No
     console.ended(0)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM])
+@pytest.mark.parametrize(
+    "signum",
+    [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM],
+)
 def test_terminal_is_restored_on_a_signal(console: Console, signum: signal.Signals) -> None:
     os.kill(pid_of_program(console), signum)
     console.shell.expect_exact(f"stopped by {signum.name} (status {128 + signum})")

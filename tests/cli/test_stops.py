@@ -25,9 +25,11 @@ HANGS_S: Final = 60  # a case that takes that long does hang
 ENTRY: Final = "0x7c00,real"
 READS_PORT: Final = bytes.fromhex("ba0003 ec ebfe")  # mov $0x300, %dx; in (%dx), %al; jmp .
 SPINS: Final = bytes.fromhex("ebfe")
-READS_DISK: Final = bytes.fromhex("baf601 b0e0 ee  baf201 b001 ee  baf301 b005 ee  baf701 b020 ee  ebfe")  # READ SECTORS of the fifth
+READS_DISK: Final = bytes.fromhex(
+    "baf601 b0e0 ee  baf201 b001 ee  baf301 b005 ee  baf701 b020 ee  ebfe"
+)  # READ SECTORS of the fifth
 
-DEVICES: Final = '''
+DEVICES: Final = """
 import re, time
 READY = "/proc/self/cwd/ready"
 class Loop:
@@ -53,7 +55,7 @@ class Held(Loop):
     def read(self, offset, size):
         open(READY, "w").close()
         re.match("(a+)+$", "a" * 64 + "b")  # holds the interpreter's lock
-'''
+"""
 
 HUNG_READ: Final = """
 #define _GNU_SOURCE
@@ -74,7 +76,9 @@ ssize_t pread(int fd, void *to, size_t size, off_t at) { return pread64(fd, to, 
 """
 
 
-def start(folder: Path, code: bytes, *options: str, stdout: int = subprocess.DEVNULL, **more: str) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, code: bytes, *options: str, stdout: int = subprocess.DEVNULL, **more: str
+) -> subprocess.Popen[bytes]:
     (folder / "devices.py").write_text(DEVICES)
     (folder / "guest.bin").write_bytes(code)
     return subprocess.Popen(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from hyperport.cli.options import STATUS_OF_GUEST, VERBS
 from hyperport.errors import ConfigError, UsageError
 from hyperport.host.channel import Channel
-from hyperport.host.notes import be_quiet, hint, note, tell
+from hyperport.host.notes import be_quiet, hint, note
 from hyperport.host.specs import NetSpec, SerialSpec
 from hyperport.host.streams import STDERR, STDOUT, closed
 from hyperport.machine.config import MachineConfig
@@ -208,9 +208,7 @@ def _loss(channel: Channel, outcome: Outcome) -> str:
     return ""
 
 
-def _reports(
-    machine: Machine, outcome: Outcome, of_run: dict[str, Any]
-) -> Iterator[tuple[str, Callable[[], object]]]:
+def _reports(machine: Machine, outcome: Outcome, of_run: dict[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is written after a run: the name of each, and what writes it."""
     from hyperport.observe.stats import write_statistics, write_whole
 

@@ -15,7 +15,11 @@ import sys
 from typing import Any, Final, TextIO
 
 STDIN, STDOUT, STDERR = 0, 1, 2
-MODES: Final = ((STDIN, os.O_RDONLY, "r", "stdin"), (STDOUT, os.O_WRONLY, "w", "stdout"), (STDERR, os.O_WRONLY, "w", "stderr"))
+MODES: Final = (
+    (STDIN, os.O_RDONLY, "r", "stdin"),
+    (STDOUT, os.O_WRONLY, "w", "stdout"),
+    (STDERR, os.O_WRONLY, "w", "stderr"),
+)
 PATIENCE_MS: Final = 1000  # for a reader of what we say ourselves; the guest's output waits in FdBackend
 
 closed: set[int] = set()  # descriptors that reserve() has found closed

@@ -19,7 +19,7 @@ PATIENCE_S: Final = 0.25
 AGAIN_S: Final = 0.1
 
 
-class Unresponsive(BaseException):  # noqa: N818 - it is no error of the code that it ends
+class Unresponsive(BaseException):
     """Raised in code of the user's that did not return when the run was to end. Do not catch it."""
 
 

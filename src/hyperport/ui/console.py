@@ -19,7 +19,6 @@ from hyperport.ui.escape import Command, EscapeScanner, help_text, key_name
 from hyperport.ui.options import CONTROL_A, NO_ESCAPE
 
 
-
 class StdioChannel(Channel):
     """The user's console. On a terminal: raw input and the escape key. From a pipe: the bytes as they are.
 

@@ -19,8 +19,8 @@ from typing import Final
 from hyperport.errors import AccessError, UsageError
 from hyperport.host.channel import Events, RequestStop
 from hyperport.host.char import CharBackend
-from hyperport.host.terminal import Terminal
 from hyperport.host.streams import STDIN, STDOUT
+from hyperport.host.terminal import Terminal
 from hyperport.ui.console import StdioChannel
 from hyperport.ui.display import CHARACTERS, Display, Screen
 from hyperport.ui.escape import help_text, key_name

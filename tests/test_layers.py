@@ -17,6 +17,7 @@ ROOT = Path(hyperport.__file__).parent
 # Bottom up: a file may use its own folder and those before it. docs/tour.md has the same order with reasons.
 ORDER = (
     *(
+        "supported_host",
         "renamed",
         "errors",
         "options",

@@ -49,6 +49,11 @@ def written(write: Callable[[], None]) -> bytes:
     return Path("out").read_bytes()
 
 
+def opened(give: Name) -> bytes:
+    with layout.open_regular(give("flat"), "image") as file:
+        return file.read()
+
+
 def drives(give: Name) -> list[str]:
     made = Drives([DiskSpec(path=give("disk"), snapshot=True)], [give("disk")])
     made.close()
@@ -94,6 +99,8 @@ CALLS: dict[str, Callable[[Name], Any]] = {
     "load_multiboot": lambda give: multiboot.load_multiboot(memory(), give("elf"), modules=[(give("flat"), "")]),
     "put_initrd": lambda give: linux.load_linux(memory(), give("bzimage"), initrd=give("flat")),
     "put_modules": lambda give: multiboot.load_multiboot(memory(), give("elf"), modules=[(give("flat"), "x")]),
+    "open_regular": opened,
+    "command_line": lambda give: multiboot.command_line(give("folder/a b"), "c"),
     "read_file": lambda give: layout.read_file(give("flat"), "image", 1 << 20),
     "open_cdrom": lambda give: closed(disk_image.open_cdrom(give("disk"))),
     "open_disk": lambda give: closed(disk_image.open_disk(DiskSpec(path=give("disk"), read_only=True))),

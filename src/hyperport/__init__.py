@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hyperport import renamed
+from hyperport.supported_host import unsupported
 
 if TYPE_CHECKING:
     from hyperport.bus.access import Direction as Direction
@@ -129,6 +130,8 @@ renamed.install()
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if reason := unsupported():
+        raise ImportError(reason)
     module, _, other = _HOMES[name].partition(":")
     value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), other or name)
     return value

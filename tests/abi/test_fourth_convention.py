@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A new convention is one file in abi/: one of each kind, found, offered, listed, compared and called by guests."""
+"""A new convention is one file in abi/: one of each kind, found there, offered, listed, compared, called by guests."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ FILES = {
 NUMBERS = {0x90 + place: call for place, call in enumerate(PORT_CALLS)}
 
 def image(calls):
-    code = b"".join(doorbell(n) + bytes([0xC3]) for n in NUMBERS)
-    return Image(0xD0000, code, {3 * i: n for i, n in enumerate(NUMBERS)})
+    code = b"".join(doorbell(number) + bytes([0xC3]) for number in NUMBERS)
+    return Image(0xD0000, code, {3 * place: number for place, number in enumerate(NUMBERS)})
 
 CONVENTION = Convention(
     name="belled", summary="doorbells of our own", found_by="knowing it", kind=Entry.DOORBELL,
@@ -94,7 +94,7 @@ def entry(name: str, call: str) -> bytes:
     return b"\xe8" + (IMAGE_AT + offset - (CODE + 5) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
-def run(name: str, code: bytes, engine: str = "unicorn", **registers: int) -> tuple[Any, CpuState, list[Any]]:
+def run(name: str, code: bytes, registers: dict[str, int], engine: str = "unicorn") -> tuple[Any, CpuState, list[Any]]:
     seen: list[Any] = []
     with Machine(memory=4 * MIB, engine=engine, io="hypercall", abi=(name,), testdev=True) as machine:
         machine.bus.observe(lambda access: seen.append((int(access.direction), access.port, access.size, access.data)))
@@ -132,11 +132,11 @@ def test_it_is_found_offered_listed_and_compared(name: str, added: dict[str, Con
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_a_guest_calls_by_it(name: str, size: int, added: dict[str, Convention]) -> None:
     letter = {1: "B", 2: "W", 4: "L"}[size]
-    outcome, _, seen = run(name, entry(name, f"OUT{letter}"), **operands(name, f"OUT{letter}", 0x44332211))
+    outcome, _, seen = run(name, entry(name, f"OUT{letter}"), operands(name, f"OUT{letter}", 0x44332211))
     assert isinstance(outcome, HaltedForever)
     assert seen == [(1, PORT, size, (0x44332211).to_bytes(4, "little")[:size])]
     result = added[name].registers.result
-    outcome, state, seen = run(name, entry(name, f"IN{letter}"), **operands(name, f"IN{letter}", 0x5566_7788))
+    outcome, state, seen = run(name, entry(name, f"IN{letter}"), operands(name, f"IN{letter}", 0x5566_7788))
     got = int.from_bytes(seen[0][3], "little")
     mask = (1 << 8 * size) - 1
     kept = operands(name, "INB", 0x5566_7788).get(result, 0) & ~mask if added[name].as_native else 0
@@ -147,7 +147,7 @@ def test_a_guest_calls_by_it(name: str, size: int, added: dict[str, Convention])
 def test_its_strings(name: str, added: dict[str, Convention]) -> None:
     convention = added[name]
     given = operands(name, "OUTSW", 5) | {convention.registers.count: 5, convention.registers.source: BUFFER}
-    _, state, seen = run(name, entry(name, "OUTSW"), **given)
+    _, state, seen = run(name, entry(name, "OUTSW"), given)
     assert [access[:3] for access in seen] == [(1, PORT, 2)]
     assert seen[0][3] == bytes(range(1, 11))
     if convention.as_native:
@@ -158,12 +158,12 @@ def test_its_strings(name: str, added: dict[str, Convention]) -> None:
 
 
 def test_numbers_of_32_bits_and_other_answers(added: dict[str, Convention]) -> None:
-    assert run("opcode", b"\x0f\x0a", ebp=0x80000000)[1].eax == 0xFFFFFFF9
-    assert run("opcode", b"\x0f\x0a", ebp=0x80000001)[1].eax == 0xFFFFFFFF
-    assert run("opcode", b"\x0f\x0a", ebp=5)[0] == GuestKilled("call 5 is deadly")
-    assert run("vectored", b"\xcd\x2e", esi=0xFFFFFFFF)[0] == GuestKilled("unknown call 0xffffffff")
+    assert run("opcode", b"\x0f\x0a", {"ebp": 0x80000000})[1].eax == 0xFFFFFFF9
+    assert run("opcode", b"\x0f\x0a", {"ebp": 0x80000001})[1].eax == 0xFFFFFFFF
+    assert run("opcode", b"\x0f\x0a", {"ebp": 5})[0] == GuestKilled("call 5 is deadly")
+    assert run("vectored", b"\xcd\x2e", {"esi": 0xFFFFFFFF})[0] == GuestKilled("unknown call 0xffffffff")
     for hostile in (7 + 1000 * 4, 255, 256, 1 << 31, 0xFFFFFFFF):
-        assert isinstance(run("vectored", b"\xcd\x2e", esi=hostile)[0], GuestKilled)
+        assert isinstance(run("vectored", b"\xcd\x2e", {"esi": hostile})[0], GuestKilled)
 
 
 def test_two_that_want_the_same_instruction_are_refused(added: dict[str, Convention]) -> None:
@@ -183,12 +183,12 @@ def test_two_that_want_the_same_instruction_are_refused(added: dict[str, Convent
 def test_on_kvm(name: str, added: dict[str, Convention]) -> None:
     if added[name].kind != Entry.DOORBELL:
         with pytest.raises(ConfigError, match=f"^engine kvm cannot offer ABI {name}: .*; use --engine unicorn$"):
-            run(name, HLT, "kvm")
+            run(name, HLT, {}, "kvm")
         return
-    _, _, seen = run(name, entry(name, "OUTW"), "kvm", **operands(name, "OUTW", 0x1234))
+    _, _, seen = run(name, entry(name, "OUTW"), operands(name, "OUTW", 0x1234), "kvm")
     assert seen == [(1, PORT, 2, b"\x34\x12")]
     given = operands(name, "INSB", 3) | {"ecx": 3, "edi": BUFFER}
-    _, state, seen = run(name, entry(name, "INSB"), "kvm", **given)
+    _, state, seen = run(name, entry(name, "INSB"), given, "kvm")
     assert (seen[0][:3], len(seen[0][3]), state.eax, state.ecx, state.edi) == ((0, PORT, 1), 3, 0, 3, BUFFER)
 
 

@@ -126,7 +126,9 @@ def test_there_are_as_many_kinds_as_promised() -> None:
     assert len({words for words, _, _ in RUN} | {words for words, _, _ in VERBS}) >= 60
 
 
-@pytest.mark.parametrize(("words", "status", "says"), [(("run", *words), *rest) for words, *rest in RUN] + VERBS)
+@pytest.mark.parametrize(
+    ("words", "status", "says"), [*((("run", *words), status, says) for words, status, says in RUN), *VERBS]
+)
 def test_one_line(
     words: tuple[str, ...], status: int, says: str, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,7 +64,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("hyperport run --append '--io ", []),
         ("hyperport fetch ", ["debian", "debian-pae", "memtest"]),
         ("hyperport fetch debian mem", ["memtest"]),
-        ("hyperport list ", ["guests", "devices", "engines"]),
+        ("hyperport list ", ["abis", "devices", "engines", "guests"]),
         ("hyperport list guests ", []),
         ("hyperport compare cm", ["cmos"]),
         ("hyperport completion ", list(SHELLS)),

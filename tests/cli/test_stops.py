@@ -76,6 +76,15 @@ ssize_t pread(int fd, void *to, size_t size, off_t at) { return pread64(fd, to, 
 """
 
 
+INTERRUPTED: Final = """
+import os, signal, sys, threading, time
+sys.argv[:] = ["hyperport", "run", "-k", "guest.bin", "--flat", "0x7c00,real", "--serial", "null", "-q"]
+import hyperport.cli.main
+threading.Thread(target=lambda: (time.sleep({delay}), os.kill(os.getpid(), signal.SIGINT))).start()
+sys.exit(hyperport.cli.main.main())
+"""
+
+
 def start(
     folder: Path, code: bytes, *options: str, stdout: int = subprocess.DEVNULL, **more: str
 ) -> subprocess.Popen[bytes]:
@@ -160,11 +169,7 @@ def test_reader_that_does_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("delay", [0.02, 0.05, 0.1, 0.15, 0.2, 0.3])
 def test_interrupt_while_importing_is_quiet(delay: float, tmp_path: Path) -> None:
     """Whenever it comes after the interpreter has begun with our code; before that it is the interpreter's matter."""
-    script = "import sys, threading, os, signal, time\n" \
-        "sys.argv[:] = ['hyperport', 'run', '-k', 'guest.bin', '--flat', '0x7c00,real', '--serial', 'null', '-q']\n" \
-        "import hyperport.cli.main\n" \
-        f"threading.Thread(target=lambda: (time.sleep({delay}), os.kill(os.getpid(), signal.SIGINT))).start()\n" \
-        "sys.exit(hyperport.cli.main.main())\n"  # fmt: skip
+    script = INTERRUPTED.format(delay=delay)
     (tmp_path / "guest.bin").write_bytes(SPINS)
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=HANGS_S, check=False

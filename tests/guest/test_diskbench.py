@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hyperport.host.specs import DiskSpec
-from hyperport.io import STRATEGIES
+from hyperport.io import PATHS
 
 from ..conftest import FNV_OFFSET, FNV_PRIME, LIMIT_S, run_guest
 from .test_programs import command
@@ -38,7 +38,7 @@ def checksums(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.startswith("checksum")]
 
 
-@pytest.mark.parametrize("path", sorted(STRATEGIES))
+@pytest.mark.parametrize("path", sorted(PATHS))
 def test_reads_the_image_on_every_path(image: Path, path: str) -> None:
     outcome, output = run_guest("diskbench", f"n={SECTORS}", io=path, disks=(DiskSpec(path=image, read_only=True),))
     assert outcome.status == 1

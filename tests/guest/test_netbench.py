@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from hyperport.host.specs import NetSpec
-from hyperport.io import STRATEGIES
+from hyperport.io import PATHS
 
 from ..conftest import FNV_OFFSET, FNV_PRIME, LIMIT_S, run_guest
 from .test_programs import command
@@ -28,7 +28,7 @@ def checksums(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.startswith("checksum")]
 
 
-@pytest.mark.parametrize("path", sorted(STRATEGIES))
+@pytest.mark.parametrize("path", sorted(PATHS))
 def test_blocks_are_whole_on_every_path(path: str) -> None:
     outcome, output = run_guest("netbench", "n=10", io=path, net=(NetSpec(),))
     assert outcome.status == 1

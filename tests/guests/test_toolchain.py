@@ -26,7 +26,7 @@ def test_c_and_assembly_are_linked_with_the_sdk(tmp_path: Path) -> None:
     (tmp_path / "six.S").write_text(".globl six\nsix: mov $6, %eax\n ret\n")
     (tmp_path / "program.c").write_text(
         "#include <hyperport/start.h>\n#include <six.h>\n"
-        "int main(const char *line) { return six() + (line[0] == 'x'); }\n"
+        "int main(const char *line) { return six() + (line[6] == 'x'); }  // \"a.elf x\"\n"
     )
     kernel = link_program([tmp_path / "program.c", tmp_path / "six.S"], tmp_path / "a.elf", include=[tmp_path])
     with Machine(kernel=kernel, append="x", memory=2 << 20) as machine:

@@ -25,8 +25,8 @@ def _vmi_calls() -> list[str]:
 OPTIONS: Final = (
     Option(
         "abi",
-        "with `--io hypercall`: which conventions are offered, of `vmi` (the default), `kvm` and `lguest`, "
-        "as `vmi,kvm`",
+        "with `--io hypercall`: which conventions are offered, of those in `hyperport list abis`, "
+        "as `vmi,kvm`; `vmi` by default",
         NAMES,
         metavar="LIST",
         default=DEFAULT_ABI,

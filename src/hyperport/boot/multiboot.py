@@ -178,9 +178,9 @@ def put_modules(layout: Layout, modules: Sequence[tuple[Path | str, str]]) -> li
     return placed
 
 
-def command_line(image: Path, append: str) -> str:
+def command_line(image: Path | str, append: str) -> str:
     """What the kernel is told: the name of its file, without folders and with blanks escaped, then append."""
-    name = image.name.replace("\\", "\\\\").replace(" ", "\\ ")
+    name = Path(image).name.replace("\\", "\\\\").replace(" ", "\\ ")
     return f"{name} {append}" if append else name
 
 

@@ -13,7 +13,7 @@ cpdef enum Path:
 
 cdef enum:
     PORTS = 65536
-    PATHS = 5
+    PATH_KINDS = 5
     DIRECTION_IN = 0
     DIRECTION_OUT = 1
 

@@ -38,7 +38,7 @@ PATH_OF = tuple(Path)
 
 
 cdef inline uint32_t tally_index(uint32_t port, int direction, uint32_t size, int path) noexcept nogil:
-    return ((port * 2 + direction) * SIZES + (size >> 1)) * PATHS + path
+    return ((port * 2 + direction) * SIZES + (size >> 1)) * PATH_KINDS + path
 
 
 cdef inline uint32_t ones(uint32_t size) noexcept nogil:
@@ -93,7 +93,7 @@ cdef class PortBus:
     """The port space of one machine."""
 
     def __cinit__(self):
-        self.tallies = <Tally *> calloc(PORTS * 2 * SIZES * PATHS, sizeof(Tally))
+        self.tallies = <Tally *> calloc(PORTS * 2 * SIZES * PATH_KINDS, sizeof(Tally))
         self.slots = <Slot *> calloc(PORTS, sizeof(Slot))
         self.touched = <uint16_t *> calloc(PORTS, sizeof(uint16_t))
         if self.tallies == NULL or self.slots == NULL or self.touched == NULL:
@@ -124,15 +124,24 @@ cdef class PortBus:
 
     cdef void carry(self, Access *access) noexcept nogil:
         """Count one access, let its device do it, tell the observers. An IN's answer is then in value or data."""
-        cdef Tally *tally = self.tally_of(access.port, access.direction, access.size, access.path)
+        cdef uint32_t port = access.port, size = access.size
+        cdef Slot *slot = &self.slots[port]
+        cdef Tally *tally = &self.tallies[tally_index(port, access.direction, size, access.path)]
+        if not slot.touched:
+            self.touch(port)
         tally.accesses += access.count
         tally.crossings += access.crossings
         if access.data != NULL:
             self.carry_block(access)
         elif access.direction == DIRECTION_IN:
-            access.value = self.route_read(access.port, access.size)
+            if slot.whole & size:
+                access.value = (<PortDevice> slot.device).io_read(slot.offset, size) & ones(size)
+            else:
+                access.value = self.route_read(port, size)
+        elif slot.whole & size:
+            (<PortDevice> slot.device).io_write(slot.offset, size, access.value & ones(size))
         else:
-            self.route_write(access.port, access.size, access.value & ones(access.size))
+            self.route_write(port, size, access.value & ones(size))
         if self.observer_count:
             self.tell(access)
 
@@ -294,7 +303,7 @@ cdef class PortBus:
             tally = &self.tallies[tally_index(port, DIRECTION_IN, 1, 0)]    # in the order of tally_index()
             for direction in range(2):
                 for size_index in range(SIZES):
-                    for path in range(PATHS):
+                    for path in range(PATH_KINDS):
                         if tally.crossings or tally.accesses:
                             rows.append(PortCount(port, 1 << size_index, DIRECTION_OF[direction], PATH_OF[path], owner,
                                                   tally.accesses, tally.crossings))
@@ -353,5 +362,5 @@ cdef class PortBus:
 
     def _check(self, uint32_t port, uint32_t size, int path):
         self._ask("port access")
-        if port >= PORTS or size not in (1, 2, 4) or not 0 <= path < PATHS:
+        if port >= PORTS or size not in (1, 2, 4) or not 0 <= path < PATH_KINDS:
             raise AccessError(f"no port access of {size} bytes at {port:#x} by path {path}")

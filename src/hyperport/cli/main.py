@@ -10,19 +10,15 @@ from __future__ import annotations
 import errno
 import signal
 import sys
-
-OUR_PROGRAM = ("-m", "hyperport", "hyperport/__main__.py")  # how sys.argv[0] ends while we are what is run
-if "".join(sys.argv[:1]).endswith(OUR_PROGRAM) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the middle of an import: no traceback
-
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from hyperport.errors import HyperportError, UsageError
+from hyperport.errors import HostError, HyperportError, UsageError
 from hyperport.host import streams
 from hyperport.host.notes import note, tell
+from hyperport.supported_host import unsupported
 
 STATUS_OK: Final = 0
 STATUS_INTERNAL: Final = 70  # EX_SOFTWARE, as in outcome.py
@@ -78,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (that of the process by default); returns the exit status."""
     streams.reserve()
     try:
+        if reason := unsupported():
+            raise HostError(reason)
         status = obey(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
     except KeyboardInterrupt:

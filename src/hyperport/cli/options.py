@@ -68,11 +68,11 @@ COMPARE: Final = (
     Option(
         "io",
         "the paths, with commas between; by default `trap`, `exit` and `hypercall`, which is VMI's; also "
-        "`hypercall-kvm`, `hypercall-lguest`. On KVM also `exit-coalesced` and `exit-in-kernel`, the kernel's own ways",
+        "`hypercall-NAME` for another ABI. On KVM also `exit-coalesced` and `exit-in-kernel`, the kernel's own ways",
         NAMES,
         metavar="PATHS",
         default=(),
-        values=("trap", "exit", "hypercall", "hypercall-kvm", "hypercall-lguest", "exit-coalesced", "exit-in-kernel"),
+        values=lambda: _ways(),
         lists=True,
         see="KVM",
     ),
@@ -158,6 +158,12 @@ def _fetchable() -> Iterable[str]:
     return [guest.name for guest in GUESTS.values() if guest.recipe is not None]
 
 
+def _ways() -> Iterable[str]:
+    from hyperport.observe.compare import known_ways
+
+    return known_ways()
+
+
 def _workloads() -> Iterable[str]:
     from hyperport.guests.registry import GUESTS
 
@@ -198,10 +204,10 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "list": Verb(
         "hyperport.cli.list:list_",
-        "guests, devices or engines",
+        "guests, devices, engines or abis",
         words="guests|devices|engines",
         least=1,
-        values=lambda: ("guests", "devices", "engines"),
+        values=lambda: ("guests", "devices", "engines", "abis"),
         sections={"options": (JSON,)},
         says="The known guests, the devices of a machine with their ports, or the engines and whether they work here.",
         examples=("hyperport list guests", "hyperport list engines --json"),
@@ -214,8 +220,8 @@ VERBS: Final[dict[str, Verb]] = {
         most=MANY,
         sections={"options": CC},
         says="C and assembly are compiled for the guest and linked with the guest library and the SDK's drivers "
-        "(guest/include/hyperport). A program begins at `int main(const char *command_line)`, and what it returns is its "
-        "exit value. The compiler is gcc, or what GUEST_CC names.",
+        "(guest/include/hyperport). A program begins at `int main(const char *command_line)`, and what it returns is "
+        "its exit value. The compiler is gcc, or what GUEST_CC names.",
         examples=("hyperport cc blink.c", "hyperport cc main.c driver.S -o driver.elf && hyperport run -k driver.elf"),
     ),
     "fetch": Verb(

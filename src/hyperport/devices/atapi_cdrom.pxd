@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from hyperport.devices.cd_sector cimport USER_DATA
 from hyperport.devices.ide_drive cimport IdeDrive
+from hyperport.host.disk cimport SECTOR
 
 cdef enum:
     PACKET_SIZE = 12
+    RATIO = USER_DATA // SECTOR     # sectors of the image in a block
     DMA_OR_OVERLAP = 0x03           # PACKET: features that are not there
     FEATURE_TRANSFER_MODE = 0x03    # SET FEATURES
     RESTING = 0x00                  # CHECK POWER MODE
@@ -119,7 +122,8 @@ cdef class AtapiCdrom(IdeDrive):
     cdef uint16_t speed             # kB/s, as the host wants it
     cdef uint32_t blocks(self) noexcept nogil
     cdef bint loaded(self) noexcept nogil
-    cdef void show_kind(self) noexcept nogil
+    cdef void eject(self) noexcept nogil
+    cdef void close_tray(self) noexcept nogil
     cdef void perform(self) noexcept nogil
     cdef void answer(self, uint8_t action) noexcept nogil
     cdef void tell(self, int size, uint32_t allocated) noexcept nogil

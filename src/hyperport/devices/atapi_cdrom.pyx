@@ -29,9 +29,6 @@ from hyperport.devices.ide_drive cimport ABRT, BUFFER, DATA_IN, DATA_OUT, PACKET
 
 from hyperport.errors import StateError
 
-cdef enum:
-    RATIO = USER_DATA // SECTOR
-
 COMMANDS = (
     NOP, DEVICE_RESET, READ_SECTORS, PACKET, IDENTIFY_PACKET_DEVICE, STANDBY_IMMEDIATE, IDLE_IMMEDIATE,
     CHECK_POWER_MODE, SLEEP, IDENTIFY_DEVICE, SET_FEATURES)
@@ -122,9 +119,7 @@ cdef class AtapiCdrom(IdeDrive):
         if self.locked and not self.open_tray:
             self.media_event = EJECT_REQUEST
             return False
-        if not self.open_tray:
-            self.media_event = DISC_REMOVED
-            self.open_tray = True
+        self.eject()
         return True
 
     def insert(self, Disk disk):
@@ -136,11 +131,19 @@ cdef class AtapiCdrom(IdeDrive):
             return False
         self.disk = Disk() if disk is None else disk    # the base class has no sectors
         self.lba = self.left = 0
+        self.close_tray()
+        return True
+
+    cdef void eject(self) noexcept nogil:
+        if not self.open_tray:
+            self.media_event = DISC_REMOVED
+        self.open_tray = True
+
+    cdef void close_tray(self) noexcept nogil:
         self.open_tray = False
         if self.loaded():
             self.attention |= AFTER_CHANGE
             self.media_event = NEW_DISC
-        return True
 
     # Commands.
 
@@ -173,15 +176,10 @@ cdef class AtapiCdrom(IdeDrive):
             self.done()
         else:
             if code in (IDENTIFY_DEVICE, READ_SECTORS):
-                self.show_kind()
+                self.count = self.low = 1                   # how a host tells the kinds apart (clause 9.12)
+                self.mid = 0x14
+                self.high = 0xEB
             self.fail(ABRT)
-
-    cdef void show_kind(self) noexcept nogil:
-        """How a host tells the kinds apart (clause 9.12)."""
-        self.count = self.low = 1
-        self.mid = 0x14
-        self.high = 0xEB
-        self.device &= SECOND
 
     cdef void block_moved(self) noexcept nogil:
         if self.phase == PACKET_OUT:
@@ -460,14 +458,9 @@ cdef class AtapiCdrom(IdeDrive):
             if self.locked:
                 self.sense(ILLEGAL_REQUEST, LOCKED, 2)
                 return
-            if not self.open_tray:
-                self.media_event = DISC_REMOVED
-            self.open_tray = True
+            self.eject()
         elif load_or_eject and self.open_tray:
-            self.open_tray = False
-            if self.loaded():
-                self.attention |= AFTER_CHANGE
-                self.media_event = NEW_DISC
+            self.close_tray()
         self.finished()
 
     cdef void set_power(self, uint8_t state) noexcept nogil:
@@ -575,11 +568,12 @@ cdef class AtapiCdrom(IdeDrive):
         phase, filled, end = (record[field] for field in ("phase", "filled", "block_end"))
         if record["lba"] + record["left"] > self.blocks() or len(record["packet"]) != PACKET_SIZE:
             raise StateError(f"{self.kind}: blocks {record['lba']} and {record['left']} more are not all on the disc")
-        if (record["parts"] & ~PART_BITS) or parts_size(record["parts"]) <= 0 or record["power"] == 0:
+        size = parts_size(record["parts"] & PART_BITS)
+        if record["parts"] & ~PART_BITS or size <= 0 or record["power"] == 0:
             raise StateError(f"{self.kind}: parts {record['parts']:#x} or power {record['power']} cannot be")
-        if (phase == DATA_OUT and record["packet"][0] != MODE_SELECT_10) or (
-                phase == PACKET_OUT and not filled == end == PACKET_SIZE) or (phase == DATA_IN and record["left"]
-                and filled % parts_size(record["parts"])):
+        strange = {DATA_IN: record["left"] and filled % size, DATA_OUT: record["packet"][0] != MODE_SELECT_10,
+                   PACKET_OUT: not filled == end == PACKET_SIZE}
+        if strange.get(phase):
             raise StateError(f"{self.kind}: a block of {filled} bytes fits no command")
 
     def load(self, record):

@@ -10,7 +10,7 @@ Numbers are big-endian. The disc is finished: one session, one track, mode 1, fr
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from hyperport.devices.cd_sector cimport LEAD_IN, USER_DATA, msf_of
+from hyperport.devices.cd_sector cimport LEAD_IN, msf_of
 
 cdef enum:
     DATA_TRACK = 0x14           # ADR 1: the Q sub-channel has a position; control 4: data

@@ -38,7 +38,8 @@ cdef enum:
     FIELD_POLYNOMIAL = 0x11D
     FRAMES = 75                     # a second
 
-cdef uint32_t EDC_POLYNOMIAL = <uint32_t> 0xD8018001         # (x^16 + x^15 + x^2 + 1)(x^16 + x^2 + x + 1), lowest bit first (clause 14.3)
+# (x^16 + x^15 + x^2 + 1)(x^16 + x^2 + x + 1), lowest bit first (clause 14.3)
+cdef uint32_t EDC_POLYNOMIAL = <uint32_t> 0xD8018001
 
 cdef uint8_t TWICE[256]
 cdef uint8_t THIRD[256]
@@ -77,12 +78,12 @@ cdef void put_parity(uint8_t *sector, uint32_t codes, uint32_t length, uint32_t 
 
     Words come in pairs, of even and odd bytes: next_code is from pair to pair.
     """
-    cdef uint32_t code, i, at
+    cdef uint32_t code, at
     cdef uint8_t weighted, total, byte
     for code in range(codes):
         at = code // 2 * next_code + (code & 1)
         weighted = total = 0
-        for i in range(length):
+        for _ in range(length):
             byte = sector[HEADER_AT + at]
             weighted = TWICE[weighted] ^ byte
             total ^= byte

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from hyperport.abi import CONVENTIONS
-from hyperport.abi.convention import Entry
 from hyperport.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -24,10 +22,12 @@ class EngineEntry:
     summary: str
     module: str
     paths: tuple[str, ...]
-    entries: tuple[Entry, ...] = ()  # of hypercalls, that it can notice
+    entries: tuple[str, ...] = ()  # kinds of hypercalls that it can notice: abi/convention.py, Entry
 
     def offers(self, abi: str) -> bool:
         """Whether it can offer the hypercall convention of this name."""
+        from hyperport.abi import CONVENTIONS
+
         return abi in CONVENTIONS and CONVENTIONS[abi].kind in self.entries
 
     def load(self) -> Any:
@@ -50,14 +50,14 @@ ENGINES: dict[str, EngineEntry] = {
             "Unicorn 2.1.4, embedded; the default",
             "hyperport.engines.unicorn",
             ("trap", "exit", "hypercall"),
-            tuple(Entry),
+            ("doorbell", "instruction", "vector"),
         ),
         EngineEntry(
             "kvm",
             "/dev/kvm: the host's processor runs the guest",
             "hyperport.engines.kvm",
             ("exit", "hypercall"),
-            (Entry.DOORBELL,),
+            ("doorbell",),
         ),
         EngineEntry(
             "scripted", "no CPU: plays a list of port accesses, for tests", "hyperport.engines.scripted", ("exit",)

@@ -20,7 +20,7 @@ def identity(path: Path | str) -> tuple[int, int] | None:
 
 
 def remove(path: Path, made: tuple[int, int] | None) -> None:
-    """Remove the name of a socket, if it is still the one that was made. A name that stays is taken over by listen()."""
+    """Remove the name of a socket, if it is still the one that was made. listen() takes over one that stays."""
     with contextlib.suppress(OSError):
         if identity(path) == made:
             path.unlink()

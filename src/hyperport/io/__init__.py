@@ -24,7 +24,7 @@ def _path(module: str, class_name: str) -> Factory:
     return make
 
 
-STRATEGIES: Final[dict[str, Factory]] = {
+PATHS: Final[dict[str, Factory]] = {
     "trap": _path("trap", "TrapPath"),
     "exit": _path("exit", "ExitPath"),
     "hypercall": _path("hypercall", "HypercallPath"),

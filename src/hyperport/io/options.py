@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hyperport.io import STRATEGIES
+from hyperport.io import PATHS
 from hyperport.options import Option
 
 OPTIONS: Final = (
@@ -14,6 +14,6 @@ OPTIONS: Final = (
         "how port accesses reach the VMM: `exit`, the default, `trap` or `hypercall`",
         metavar="PATH",
         default="exit",
-        values=lambda: STRATEGIES,
+        values=lambda: PATHS,
     ),
 )

@@ -22,7 +22,7 @@ from hyperport.errors import ConfigError
 from hyperport.host.char import CharBackend
 from hyperport.host.events import HostEvents
 from hyperport.host.packet import PacketBackend
-from hyperport.io import STRATEGIES
+from hyperport.io import PATHS
 from hyperport.io.hypercall import CallTable
 from hyperport.io.path import PortPath
 from hyperport.lines.attention import Attention
@@ -60,7 +60,7 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
     module = import_module(entry.module)
     kernels = module.interrupt_controller(config) if hasattr(module, "interrupt_controller") else None
     controller = kernels or Pic8259(attention).pins()
-    path = STRATEGIES[config.io](bus)
+    path = PATHS[config.io](bus)
     engine: Engine = entry.load()(memory, path, controller, attention, clock)
     if config.io == "hypercall":
         _offer_calls(config, engine, memory, bus, rom)
@@ -143,7 +143,7 @@ def _engine_entry(config: MachineConfig) -> EngineEntry:
 def _offer_calls(
     config: MachineConfig, engine: Engine, memory: GuestMemory, bus: PortBus, rom: RomImage | None
 ) -> None:
-    """Put the ROM into memory, and let the engine answer the calls of the chosen conventions."""
+    """Put the code of doorbells into memory, and let the engine answer the calls of the chosen conventions."""
     offered = conventions(config.abi)
     images: dict[str, Image] = {}
     leaves: dict[int, Leaf] = {}

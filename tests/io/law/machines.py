@@ -19,6 +19,9 @@ from hyperport import GuestExit, Machine, MemoryBackend
 from hyperport.bus.access import PortAccess
 from hyperport.devices.debugcon import Debugcon
 from hyperport.devices.testdev import TestDevice
+from hyperport.engines import ENGINES
+from hyperport.engines.kvm import host
+from hyperport.errors import EngineError
 
 from ...guest.board import BIN
 from .programs import LOG_PORT, TEST_DEVICE_PORT, Program, encode_batch
@@ -26,6 +29,17 @@ from .programs import LOG_PORT, TEST_DEVICE_PORT, Program, encode_batch
 QEMU: Final = shutil.which("qemu-system-i386")
 PATHS: Final = ("trap", "exit", "hypercall")
 MIB: Final = 1 << 20
+
+
+def _kvm_paths() -> tuple[str, ...]:
+    """The paths of KVM, where it is hardware."""
+    try:
+        return ENGINES["kvm"].paths if host.examine().hardware else ()
+    except EngineError:
+        return ()
+
+
+KVM_PATHS: Final = _kvm_paths()
 LIMIT_S: Final = 600  # hung, not slow
 RESULTS: Final = 0x5F0
 FW_CFG: Final = 0x510
@@ -136,9 +150,15 @@ class AccessLog:
 
 
 def run_everywhere(programs: Sequence[Program], directory: Path, *, qemu: bool) -> dict[str, Seen]:
-    """What each machine shows of these programs, qemu's first if it takes part."""
+    """What each machine shows of these programs, qemu's first if it takes part.
+
+    Unicorn on all its paths, wherever this runs; KVM on its own besides, under "PATH on kvm", where that is hardware.
+    """
     seen = {"qemu": run_on_qemu(programs, directory)} if qemu else {}
-    return seen | {io: run_on_path(programs, io, directory) for io in PATHS}
+    seen |= {io: run_on_path(programs, io, directory) for io in PATHS}
+    for io in KVM_PATHS:
+        seen[f"{io} on kvm"] = run_on_path(programs, io, directory, engine="kvm")
+    return seen
 
 
 def run_on_qemu(programs: Sequence[Program], directory: Path) -> Seen:
@@ -172,13 +192,15 @@ def run_on_qemu(programs: Sequence[Program], directory: Path) -> Seen:
     return seen
 
 
-def run_on_path(programs: Sequence[Program], io: str, directory: Path, *, accesses: bool = True) -> Seen:
+def run_on_path(
+    programs: Sequence[Program], io: str, directory: Path, *, accesses: bool = True, engine: str = "unicorn"
+) -> Seen:
     """On one of our paths. On `hypercall` the programs' calls go to the ROM, elsewhere to their instructions."""
     batch = directory / f"batch-{io}"
     batch.write_bytes(encode_batch(programs))
     serial, log, results = (MemoryBackend(limit=1 << 31) for _ in range(3))
     observer = AccessLog(len(programs))
-    machine_arguments: dict[str, Any] = {"memory": 64 * MIB, "io": io, "modules": ((batch, ""),)}
+    machine_arguments: dict[str, Any] = {"memory": 64 * MIB, "engine": engine, "io": io, "modules": ((batch, ""),)}
     append = "vmi" if io == "hypercall" else ""
     with Machine(kernel=BIN / "lawguest.elf", append=append, serial=serial, **machine_arguments) as machine:
         for port in range(LOG_PORT, LOG_PORT + 4):

@@ -18,7 +18,7 @@ cdef class UnicornEngine(UnicornVcpu):
     cdef Listener pin
     cdef Runs runs
     cdef Hypercalls calls           # None: nothing is offered
-    cdef CodePages pages
+    cdef readonly CodePages pages
     cdef Sites sites
     cdef CodeFilter filter
     cdef readonly str dead
@@ -33,7 +33,6 @@ cdef class UnicornEngine(UnicornVcpu):
     cdef bint service(self) noexcept nogil
     cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
     cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil
-    cdef void check_port(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
     cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil
     cdef bint ring(self, Site *site) noexcept nogil
     cdef void string_at(self, Site *site) noexcept nogil

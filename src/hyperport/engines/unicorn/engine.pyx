@@ -113,6 +113,16 @@ cdef void kick(void *context) noexcept nogil:
     hp_store_half(<uint16_t *> (<char *> at(cpu, CPU_ICOUNT_DECR_PTR) + 2), 0xFFFF)
 
 
+cdef inline void check_port(UnicornEngine engine, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
+    """#GP(0) where the guest may not, or the path wants every access to fault."""
+    if engine.path.traps:
+        engine.lib.raise_exception_from(engine.env, VECTOR_GP, 0, caller)
+    if u32(engine.env, ENV_HFLAGS)[0] & HFLAG_CPL:
+        engine.lib.restore_state(engine.cpu, caller, False)
+        if not engine.port_allowed(port, size):
+            engine.fault(VECTOR_GP, 0)
+
+
 # Hooks: all run on the vCPU's thread, inside uc_emu_start, without the GIL. `user` is the engine; `caller` is the
 # return address into translated code, from which the core can restore EIP and flags.
 
@@ -461,7 +471,7 @@ cdef class UnicornEngine(UnicornVcpu):
         if not self.path.traps and kind_at(site_of(&self.sites, caller), caller) != SITE_PLAIN:
             self.look_at(port & 0xFFFF, False, caller)
         enter(self, Crossing.IN, caller)
-        self.check_port(port & 0xFFFF, size, caller)
+        check_port(self, port & 0xFFFF, size, caller)
         describe(&access, DIRECTION_IN, port & 0xFFFF, size, self.path.number, <void *> self, caller)
         carry(self.path, &access)
         leave(self)
@@ -473,20 +483,11 @@ cdef class UnicornEngine(UnicornVcpu):
             if self.look_at(port & 0xFFFF, True, caller):
                 return
         enter(self, Crossing.OUT, caller)
-        self.check_port(port & 0xFFFF, size, caller)
+        check_port(self, port & 0xFFFF, size, caller)
         describe(&access, DIRECTION_OUT, port & 0xFFFF, size, self.path.number, <void *> self, caller)
         access.value = value
         carry(self.path, &access)
         leave(self)
-
-    cdef inline void check_port(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
-        """#GP(0) where the guest may not, or the path wants every access to fault."""
-        if self.path.traps:
-            self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
-        if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
-            self.lib.restore_state(self.cpu, caller, False)
-            if not self.port_allowed(port, size):
-                self.fault(VECTOR_GP, 0)
 
     cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil:
         """What stands at this place? True for a doorbell, which is now answered; a string of several does not return."""

@@ -162,11 +162,14 @@ def parse_size(text: str) -> int:
 
 
 def parse_seconds(text: str) -> float:
-    """A number of seconds."""
+    """A number of seconds, not below 0."""
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no number of seconds: write it like 30 or 0.5") from None
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"{text!r} is no number of seconds: write it like 30 or 0.5")
+    return seconds
 
 
 def parse_names(text: str) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,10 +124,20 @@ def test_what_is_typed_behind_the_key_is_for_the_monitor(console: Console) -> No
     console.ended(0)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "signum",
+    [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM],
+)
 def test_terminal_is_restored_on_a_signal(console: Console, signum: signal.Signals) -> None:
     os.kill(pid_of_program(console), signum)
     console.shell.expect_exact(f"stopped by {signum.name} (status {128 + signum})")
+    console.ended(128 + signum)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGABRT, signal.SIGSEGV, signal.SIGFPE])
+def test_terminal_is_restored_when_the_process_dies(console: Console, signum: signal.Signals) -> None:
+    """abort() of a library, or a fault in compiled code: no Python runs any more."""
+    os.kill(pid_of_program(console), signum)
     console.ended(128 + signum)
 
 
@@ -159,12 +168,9 @@ def test_second_signal_leaves_a_machine_that_does_not_stop() -> None:
     console.ended(143)
 
 
-def test_second_quit_leaves_a_machine_that_does_not_stop() -> None:
+def test_quit_leaves_a_machine_that_does_not_stop() -> None:
     console = Console(guest="hang")
-    program = pid_of_program(console)
-    while state_of(program) not in "Z?":
-        console.shell.send("\x01x")
-        time.sleep(0.2)
+    console.shell.send("\x01x")
     console.shell.expect_exact("left without its reports")
     console.ended(0)
 
@@ -257,4 +263,4 @@ def test_reader_that_goes_away_ends_the_run() -> None:
     running.stdout = None
     _, errors = running.communicate(b"abc!", timeout=20)
     assert running.returncode == 74
-    assert errors.splitlines()[-1] == b"hyperport: stdout: Broken pipe: the guest's output is lost (status 74)"
+    assert b"hyperport: stdout: Broken pipe: the guest's output is lost\n" in errors

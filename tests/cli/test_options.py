@@ -170,7 +170,7 @@ def test_the_sections_name_every_row_once() -> None:
         (["--trace-ports"], {"trace_ports": "-"}),
         (["--trace-ports=x"], {"trace_ports": "x"}),
         (["--cdrom", "a", "--cdrom=b"], {"cdroms": (Path("a"), Path("b"))}),
-        (["--timeout", "-1"], {"timeout": -1.0}),
+        (["--timeout", "0.5"], {"timeout": 0.5}),
         (["--kvm-irqchip", "on", "--report", "-q"], {"kvm_irqchip": True, "report": True, "quiet": True}),
     ],
 )

@@ -7,13 +7,9 @@ stderr; the exit statuses are in outcome.py.
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
-
-OUR_PROGRAM = ("-m", "hyperport", "hyperport/__main__.py")  # how sys.argv[0] ends while we are what is run
-if "".join(sys.argv[:1]).endswith(OUR_PROGRAM) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the middle of an import: no traceback
-
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +23,7 @@ from hyperport.supported_host import unsupported
 STATUS_OK: Final = 0
 STATUS_INTERNAL: Final = 70  # EX_SOFTWARE, as in outcome.py
 DEVICE_NOTE: Final = "hyperport: device "  # as in bus/python_device.pyx, which is not imported for this
+NOT_TAKEN: Final = (errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO, errno.EAGAIN, errno.EFBIG, errno.EDQUOT)
 PACKAGE: Final = Path(__file__).parents[1]
 
 
@@ -98,28 +95,19 @@ def _fail(error: BaseException) -> int:
         raise error
     if isinstance(error, HyperportError):
         note(str(error))
+    elif isinstance(error, MemoryError):
+        note(f"{error or 'the host has no memory left'}: give the machine less, or end other programs")
     elif isinstance(error, OSError):
-        where = error.filename or "host"
-        if error.filename is None and not _takes(streams.STDOUT):
-            where = "stdout"
+        if error.filename is None and error.errno in NOT_TAKEN:  # nothing but a stream has no name
             streams.abandon(streams.STDOUT)
             if isinstance(error, BrokenPipeError):  # who read our output has gone, as head(1) does
                 return 128 + signal.SIGPIPE
-        note(f"{where}: {error.strerror or error}")
+        note(f"{error.filename or 'stdout'}: {error.strerror or error}")
     else:
         import traceback
 
         tell("".join(traceback.format_exception(error)).rstrip("\n"))
     return _status(error)
-
-
-def _takes(fd: int) -> bool:
-    """Whether what is buffered for stdout can be written."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return False
-    return streams.is_open(fd)
 
 
 def _is_of_device(error: BaseException) -> bool:

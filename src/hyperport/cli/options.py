@@ -220,8 +220,8 @@ VERBS: Final[dict[str, Verb]] = {
         most=MANY,
         sections={"options": CC},
         says="C and assembly are compiled for the guest and linked with the guest library and the SDK's drivers "
-        "(guest/include/hyperport). A program begins at `int main(const char *command_line)`, and what it returns is its "
-        "exit value. The compiler is gcc, or what GUEST_CC names.",
+        "(guest/include/hyperport). A program begins at `int main(const char *command_line)`, and what it returns is "
+        "its exit value. The compiler is gcc, or what GUEST_CC names.",
         examples=("hyperport cc blink.c", "hyperport cc main.c driver.S -o driver.elf && hyperport run -k driver.elf"),
     ),
     "fetch": Verb(

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol, Self
 
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, OutputError
 from hyperport.host.char import CharBackend, FdBackend
 from hyperport.host.notes import hint
 from hyperport.host.terminal import raw_input_mode
@@ -42,6 +42,12 @@ RequestStop = Callable[[StopKind], None]
 
 def _nobody_to_stop(_: StopKind) -> None:
     """What stands in for the machine until start()."""
+
+
+def close_unwritten(fd: int) -> None:
+    """Close a descriptor that has nothing to lose: whatever close() answers, it is closed (close(2))."""
+    with contextlib.suppress(OSError):
+        os.close(fd)
 
 
 class Channel:
@@ -86,13 +92,19 @@ class FileChannel(Channel):
             self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise ConfigError(f"serial line: {path}: {error.strerror}; give a file that can be written") from error
+        self.path = path
         super().__init__(FdBackend(self.fd, where=f"serial line: {path}"))
 
     def close(self) -> None:
-        """Close the file."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        """Close the file. Raises OutputError where the host only now says that it has not kept all."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            try:
+                os.close(fd)
+            except InterruptedError:  # it is closed all the same (close(2))
+                pass
+            except OSError as error:
+                raise OutputError(f"serial line: {self.path}: {error.strerror}: the guest's output is lost") from error
 
 
 class PtyChannel(Channel):
@@ -102,16 +114,23 @@ class PtyChannel(Channel):
     """
 
     def __init__(self) -> None:
+        self.fd = -1
         try:
-            self.fd, slave = os.openpty()
-        except OSError as error:
-            raise ConfigError(f"serial line: no pseudo-terminal: {error.strerror}; use unix:PATH") from error
-        self.name = os.ttyname(slave)
-        mode = raw_input_mode(termios.tcgetattr(slave))
-        mode[1] &= ~termios.OPOST
-        termios.tcsetattr(slave, termios.TCSANOW, mode)
-        os.close(slave)
-        os.set_blocking(self.fd, False)
+            with contextlib.ExitStack() as undo:
+                self.fd, slave = os.openpty()
+                undo.callback(self.close)
+                try:
+                    self.name = os.ttyname(slave)
+                    mode = raw_input_mode(termios.tcgetattr(slave))
+                    mode[1] &= ~termios.OPOST
+                    termios.tcsetattr(slave, termios.TCSANOW, mode)
+                finally:
+                    close_unwritten(slave)
+                os.set_blocking(self.fd, False)
+                undo.pop_all()
+        except (OSError, termios.error) as error:
+            why = error.args[-1]
+            raise ConfigError(f"serial line: no pseudo-terminal: {why}; use unix:PATH") from error
         super().__init__(FdBackend(self.fd, reconnects=True, where=f"serial line: {self.name}"))
 
     def start(self, events: Events, request_stop: RequestStop) -> None:
@@ -128,9 +147,9 @@ class PtyChannel(Channel):
 
     def close(self) -> None:
         """Close the master."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            close_unwritten(fd)
 
     def _readable(self) -> bool:
         if not self.backend.room():

@@ -29,7 +29,7 @@ from hyperport.host.notes import note
 from hyperport.host.packet import PacketBackend, StreamPackets, TapPackets
 from hyperport.host.pcap import PcapWriter
 from hyperport.host.specs import NetSpec
-from hyperport.host.unix_socket import identity, listen
+from hyperport.host.unix_socket import identity, listen, remove
 
 PASST: Final = "passt"
 PASST_START_S: Final = 10
@@ -212,9 +212,9 @@ class ListenLink(FdLink):
     def close(self) -> None:
         """Close the socket and remove its name, if it is still ours."""
         if self.listener.fileno() >= 0:
-            if identity(self.path) == self.identity:
-                self.path.unlink()
-            self.listener.close()
+            remove(self.path, self.identity)
+            with contextlib.suppress(OSError):  # it is closed, whatever the answer
+                self.listener.close()
         super().close()
 
     def _arriving(self) -> bool:

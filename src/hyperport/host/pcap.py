@@ -20,7 +20,7 @@ BILLION: Final = 1_000_000_000
 
 
 class PcapWriter:
-    """A pcap file, emptied first. Raises ConfigError if it cannot be written.
+    """A pcap file, emptied first. Raises ConfigError if it cannot be opened.
 
     A later failure is told in one line when it comes, and kept in `failure`; then the file is not complete.
     """
@@ -30,10 +30,10 @@ class PcapWriter:
         self.failure: str | None = None
         try:
             self.file = self.path.open("wb")
-            self.file.write(FILE_HEADER.pack(MAGIC_NS, *VERSION, 0, 0, SNAPLEN, LINKTYPE_ETHERNET))
-            self.file.flush()
         except OSError as error:
             raise ConfigError(f"pcap file {path}: {error.strerror}; name another file") from error
+        self.file.write(FILE_HEADER.pack(MAGIC_NS, *VERSION, 0, 0, SNAPLEN, LINKTYPE_ETHERNET))
+        self.flush()
 
     def record(self, wall_ns: int, frame: bytes) -> None:
         """One frame at a time in ns since 1970. After a failure nothing more is written."""

@@ -26,7 +26,7 @@ closed: set[int] = set()  # descriptors that reserve() has found closed
 
 
 def reserve() -> None:
-    """Open /dev/null at those of descriptors 0, 1 and 2 that are closed, for reading at 0 and for writing at 1 and 2."""
+    """Open /dev/null at those of descriptors 0 to 2 that are closed: for reading at 0, for writing at 1 and 2."""
     for fd, flags, mode, name in MODES:
         if is_open(fd):
             if getattr(sys, name) is not None and fd != STDIN:
@@ -50,7 +50,7 @@ def is_open(fd: int) -> bool:
 
 
 def abandon(fd: int) -> None:
-    """Nobody takes what is written to fd: let it go nowhere, so that the interpreter's last flush does not fail again."""
+    """Nobody takes what is written to fd: let it go nowhere, so that the last flush does not fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, fd)
     os.close(nowhere)

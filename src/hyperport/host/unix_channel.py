@@ -9,10 +9,11 @@ import socket
 import threading
 from pathlib import Path
 
-from hyperport.host.channel import Channel, Events, RequestStop
+from hyperport.errors import ConfigError
+from hyperport.host.channel import Channel, Events, RequestStop, close_unwritten
 from hyperport.host.char import FdBackend
 from hyperport.host.notes import hint
-from hyperport.host.unix_socket import identity, listen
+from hyperport.host.unix_socket import identity, listen, remove
 
 
 class UnixChannel(Channel):
@@ -27,10 +28,17 @@ class UnixChannel(Channel):
         self.path = path = Path(path)
         self.client: socket.socket | None = None
         self.lock = threading.Lock()  # the client comes and goes on the watcher thread, stop() is called on another
+        self.nowhere = self.sink = -1
+        self.unheard = 0  # bytes that were sent while there was no client
+        self._since: int | None = 0  # what the backend had sent when the last client left; None: one is here
         self.listener = listen(path, "serial line")
         self.identity = identity(path)
-        self.nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        self.sink = os.dup(self.nowhere)
+        try:
+            self.nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            self.sink = os.dup(self.nowhere)
+        except OSError as error:
+            self.close()
+            raise ConfigError(f"serial line: {path}: {error.strerror}; close other files or use pty") from error
         super().__init__(FdBackend(self.sink, reconnects=True, where=f"serial line: {path}"))
 
     def start(self, events: Events, request_stop: RequestStop) -> None:
@@ -46,27 +54,45 @@ class UnixChannel(Channel):
         if events:
             events.unwatch(self.listener.fileno())
             self._hang_up(events)
+            self._count(here=False)
+            if self.unheard:
+                hint(f"serial line on {self.path}: nobody was there: {self.unheard} bytes of output are lost")
 
     def close(self) -> None:
         """Close the socket and remove its name, if it is still ours."""
         if self.listener.fileno() >= 0:
-            if identity(self.path) == self.identity:
-                self.path.unlink()
-            self.listener.close()
-            os.close(self.sink)
-            os.close(self.nowhere)
+            remove(self.path, self.identity)
+            with contextlib.suppress(OSError):  # it is closed, whatever the answer
+                self.listener.close()
+            for fd in (self.sink, self.nowhere):
+                if fd >= 0:
+                    close_unwritten(fd)
 
     def _arriving(self) -> bool:
         with self.lock:
             if self.client or not self.events:
                 return False
-            with contextlib.suppress(OSError):  # the client has left again already
-                self.client, _ = self.listener.accept()
-                self.client.setblocking(False)
-                os.dup2(self.client.fileno(), self.sink, inheritable=False)
-                self.events.unwatch(self.listener.fileno())
-                self.events.watch(self.client.fileno(), self._readable)
+            client = None
+            try:
+                client, _ = self.listener.accept()
+                client.setblocking(False)
+                os.dup2(client.fileno(), self.sink, inheritable=False)
+            except OSError:  # the client has left again already, or there are too many open files: later
+                if client is not None:
+                    client.close()
+                return False
+            self.client = client
+            self._count(here=True)
+            self.events.unwatch(self.listener.fileno())
+            self.events.watch(client.fileno(), self._readable)
         return True
+
+    def _count(self, *, here: bool) -> None:
+        """Keep count of what nobody heard; here: whether there is a client from now on."""
+        sent = self.backend.bytes_out
+        if self._since is not None:
+            self.unheard += sent - self._since
+        self._since = None if here else sent
 
     def _readable(self) -> bool:
         events, client = self.events, self.client
@@ -89,5 +115,7 @@ class UnixChannel(Channel):
             if self.client:
                 events.unwatch(self.client.fileno())
                 os.dup2(self.nowhere, self.sink, inheritable=False)
-                self.client.close()
+                self._count(here=False)
+                with contextlib.suppress(OSError):  # it is closed, whatever the answer
+                    self.client.close()
                 self.client = None

@@ -19,6 +19,13 @@ def identity(path: Path | str) -> tuple[int, int] | None:
     return None
 
 
+def remove(path: Path, made: tuple[int, int] | None) -> None:
+    """Remove the name of a socket, if it is still the one that was made. listen() takes over one that stays."""
+    with contextlib.suppress(OSError):
+        if identity(path) == made:
+            path.unlink()
+
+
 def listen(path: Path | str, what: str) -> socket.socket:
     """A listening socket at path. A socket left behind by a process that is gone is removed; nothing else ever is.
 

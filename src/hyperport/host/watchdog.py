@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Ends the process when nothing else does: the main thread loops in a Python device, waits for a disk, a FIFO, a reader.
+"""Ends the process when nothing else does: the main thread loops in a device, waits for a disk, a FIFO, a reader.
 
 A request to stop is served by the vCPU's thread, as soon as it comes out of what it does. The watchdog waits PATIENCE_S
 for that. Then it gives the terminal back, writes out what is gathered (each for a moment only: what holds the main

@@ -156,7 +156,7 @@ class Machine:
             self.cpu_s += _cpu_seconds() - cpu_began
 
     def _loop(self, monitor: Callable[[Machine], str] | None) -> Outcome:
-        """The run loop, and what becomes of an Unresponsive that came a moment too late for the code it was meant for."""
+        """The run loop, and what becomes of an Unresponsive that came too late for the code it was meant for."""
         held = None if monitor is None else partial(self._hold, monitor)
         try:
             outcome = loop.run(self, held)

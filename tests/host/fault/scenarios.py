@@ -7,6 +7,14 @@ from typing import Final
 
 from .disks import CdromScenario, DiskScenario
 from .harness import Backends
+from .streams import (
+    CableScenario,
+    OwnEnd,
+    PcapScenario,
+    PipeScenario,
+    TraceScenario,
+    WholeFileScenario,
+)
 
 BACKENDS: Final[Backends] = {
     "disk": lambda: DiskScenario(),
@@ -16,4 +24,13 @@ BACKENDS: Final[Backends] = {
     "disk-overlay-new": lambda: DiskScenario(overlay="new"),
     "disk-overlay": lambda: DiskScenario(overlay="old"),
     "cdrom": CdromScenario,
+    "line-file": lambda: OwnEnd("file"),
+    "line-pipe": PipeScenario,
+    "line-pty": lambda: OwnEnd("pty"),
+    "line-unix": lambda: OwnEnd("unix"),
+    "net-listen": lambda: CableScenario("listen"),
+    "net-socket": lambda: CableScenario("socket"),
+    "pcap": PcapScenario,
+    "trace": TraceScenario,
+    "stats-and-screenshot": WholeFileScenario,
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Prints the offsets that src/hyperport/engines/unicorn/layout.pxi holds, from the headers of Unicorn's source
+ * Prints the offsets that src/hyperport/engines/unicorn/layout.pxi and fidelity/core.h hold, from the headers of Unicorn's source
  * distribution (pip download --no-binary :all: unicorn==2.1.4), configured once so that config-host.h exists:
  *
  *     cmake -S unicorn-2.1.4/src -B build -DUNICORN_ARCH=x86
@@ -14,6 +14,7 @@
 #include "cpu.h"
 #include "exec/exec-all.h"
 #include "exec/cpu-all.h"
+#include "tcg/tcg.h"
 #include "unicorn_common.h"
 #include <stdio.h>
 
@@ -81,5 +82,36 @@ int main(void)
     ROW("FEATURE_1_EDX", FEAT_1_EDX);
     ROW("FEATURE_1_ECX", FEAT_1_ECX);
     ROW("FEATURE_80000001_EDX", FEAT_8000_0001_EDX);
+    printf("\n/* fidelity/core.h */\n");
+    ROW("CPU_WATCHPOINT_HIT", offsetof(CPUState, watchpoint_hit));
+    ROW("CLASS_UNALIGNED_ACCESS", offsetof(CPUClass, do_unaligned_access));
+    ROW("CLASS_DEBUG", offsetof(CPUClass, debug_excp_handler));
+    ROW("ENV_FPSTT", offsetof(CPUX86State, fpstt));
+    ROW("ENV_FPUC", offsetof(CPUX86State, fpuc));
+    ROW("ENV_FPTAGS", offsetof(CPUX86State, fptags));
+    ROW("ENV_FPREGS", offsetof(CPUX86State, fpregs));
+    ROW("ENV_FP_STATUS", offsetof(CPUX86State, fp_status));
+    ROW("ENV_FT0", offsetof(CPUX86State, ft0));
+    ROW("ENV_SSE_STATUS", offsetof(CPUX86State, sse_status));
+    ROW("ENV_MXCSR", offsetof(CPUX86State, mxcsr));
+    ROW("ENV_PAT", offsetof(CPUX86State, pat));
+    ROW("ENV_TSC_OFFSET", offsetof(CPUX86State, tsc_offset));
+    ROW("STATUS_FLAGS", offsetof(float_status, float_exception_flags));
+    ROW("STATUS_FLUSH_TO_ZERO", offsetof(float_status, flush_to_zero));
+    ROW("TCG_TEMPS", offsetof(TCGContext, temps));
+    ROW("TCG_TEMP_SIZE", sizeof(TCGTemp));
+    ROW("TCG_OPS", offsetof(TCGContext, ops));
+    ROW("TCG_CPU_ENV", offsetof(TCGContext, cpu_env));
+    ROW("TCG_CPU_SEG_BASE", offsetof(TCGContext, cpu_seg_base));
+    ROW("OP_LINK", offsetof(TCGOp, link));
+    ROW("OP_ARGS", offsetof(TCGOp, args));
+    ROW("OP_ADD_I64", INDEX_op_add_i64);
+    ROW("MEMOP_SIZE", MO_SIZE);
+    ROW("MEMOP_ALIGN_16", MO_ALIGN_16);
+    ROW("MEMOP_ALIGN", MO_ALIGN);
+    ROW("WATCH_READ", BP_MEM_READ);
+    ROW("WATCH_WRITE", BP_MEM_WRITE);
+    ROW("INTERRUPT_DEBUG", CPU_INTERRUPT_DEBUG);
+    ROW("HFLAG_IOBPT", HF_IOBPT_MASK);
     return 0;
 }

@@ -26,6 +26,7 @@ enum {
 #define CR0_PG (1u << 31)
 
 #define CR4_TSD (1u << 2)
+#define CR4_DE (1u << 3)
 #define CR4_PSE (1u << 4)
 #define CR4_PAE (1u << 5)
 
@@ -37,6 +38,9 @@ enum {
 
 #define PAGE_SIZE 4096u
 #define PAGE_PRESENT 0x01u
+#define DR7_GLOBAL_0 (1u << 1)
+#define DR7_IO_0 (2u << 16)
+#define DR7_LENGTH_0_SHIFT 18
 #define PAGE_WRITABLE 0x02u
 #define PAGE_USER 0x04u
 #define PAGE_ACCESSED 0x20u
@@ -59,7 +63,9 @@ CONTROL_REGISTER(cr0)
 CONTROL_REGISTER(cr2)
 CONTROL_REGISTER(cr3)
 CONTROL_REGISTER(cr4)
+CONTROL_REGISTER(dr0)
 CONTROL_REGISTER(dr6)
+CONTROL_REGISTER(dr7)
 
 static inline uint32_t eflags_read(void)
 {

@@ -4,6 +4,7 @@
 #include "guest.h"
 
 #define FLAGS_FLAT 0xCu /* 4 KiB granules, 32-bit */
+#define FLAGS_GRANULAR 0x8u
 #define RING0_STACK_BYTES 8192
 
 struct tss tss;
@@ -21,6 +22,11 @@ static uint64_t descriptor(uint32_t base, uint32_t limit, uint32_t access, uint3
 void gdt_set(uint32_t selector, uint32_t base, uint32_t limit, uint32_t access)
 {
     gdt[selector >> 3] = descriptor(base, limit, access, 0);
+}
+
+void gdt_set_pages(uint32_t selector, uint32_t base, uint32_t last_page, uint32_t access)
+{
+    gdt[selector >> 3] = descriptor(base, last_page, access, FLAGS_GRANULAR);
 }
 
 void gdt_set_flat(uint32_t selector, uint32_t access)

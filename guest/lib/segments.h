@@ -40,6 +40,8 @@ extern struct tss tss;
 /* Flat kernel and user segments, no LDT; TR stays as the loader left it. */
 void gdt_init(void);
 /* Replaces one descriptor: flat (base 0, limit 4 GiB) if it is code or data. */
+/* A 16-bit segment whose limit is counted in pages. */
+void gdt_set_pages(uint32_t selector, uint32_t base, uint32_t last_page, uint32_t access);
 void gdt_set_flat(uint32_t selector, uint32_t access);
 void gdt_set(uint32_t selector, uint32_t base, uint32_t limit, uint32_t access);
 void gdt_set_call_gate(uint32_t selector, uint32_t target_selector, void (*target)(void), uint32_t access);

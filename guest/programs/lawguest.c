@@ -34,6 +34,8 @@
 #define CALL_BYTES 16u
 #define CALLS_COUNT 12u
 #define CALL_MARK 0xCA110000u /* in place of an EIP: at the call's first instruction */
+#define CALL_RETURNS 0x100u   /* and with this, at its RET */
+#define DOORBELL_BYTES 4u     /* with the RET */
 #define KERNEL 0x100000u
 #define DIRECT_MAP 0x20000000u /* physical addresses from 0 to 4 MiB once more, read-only */
 #define LARGE_PAGES 16u /* of 4 MiB: kernel and module */
@@ -77,12 +79,12 @@ struct batch {
 
 struct law_case {
     uint8_t mode, options, code_length, events; /* events: how many to go on after */
-    uint16_t code_offset, tss_limit, iomap_base, unused;
+    uint16_t code_offset, tss_limit, iomap_base, breakpoint_port; /* DR0 */
     struct {
         uint16_t first, count;
     } allowed[4]; /* ports that the I/O map allows */
     uint32_t eflags, eax, ecx, edx, ebx, ebp, esi, edi;
-    uint16_t es, ds, fs, gs, ss, unused2;
+    uint16_t es, ds, fs, gs, ss, breakpoint; /* 0 for none, else 1 and its LEN field */
     uint8_t pages[WINDOW_PAGES / 2]; /* present, writable, user; four bits each, low half first */
     uint8_t code[240];
 } __attribute__((packed));
@@ -273,8 +275,8 @@ static void calls_init(bool by_rom)
 static uint32_t place_of(uint32_t eip)
 {
     for (uint32_t i = 0; i < CALLS_COUNT; i++)
-        if (eip == call_entry[i])
-            return CALL_MARK + i;
+        if (eip - call_entry[i] < DOORBELL_BYTES)
+            return CALL_MARK + (eip == call_entry[i] ? 0 : CALL_RETURNS) + i;
     return eip;
 }
 
@@ -381,6 +383,10 @@ static void start(void)
         image.fs = c->fs;
         image.gs = c->gs;
     }
+    if (c->breakpoint) {
+        dr0_write(c->breakpoint_port);
+        dr7_write(DR7_GLOBAL_0 | DR7_IO_0 | (uint32_t)(c->breakpoint - 1) << DR7_LENGTH_0_SHIFT);
+    }
     enter(frame);
 }
 
@@ -421,6 +427,7 @@ static void run(const struct law_case *c, uint32_t index)
     native_outsb(LOG, mark, sizeof mark);
     if (!context_save(&suite))
         start();
+    dr7_write(0);
     allow_ports(false);
     report.event = 0;
     report.touched = touched(WINDOW, WINDOW_PAGES);
@@ -439,12 +446,13 @@ static void descriptors_init(void)
 
     gdt_set_flat(CODE_RING1, code | ACCESS_DPL(1u));
     gdt_set_flat(STACK_RING1, ACCESS_PRESENT | ACCESS_DPL(1u) | ACCESS_DATA);
-    gdt_set(CODE16_RING0, CODE, 0xFFFF, code);
-    gdt_set(CODE16_RING1, CODE, 0xFFFF, code | ACCESS_DPL(1u));
-    gdt_set(CODE16_RING3, CODE, 0xFFFF, code | ACCESS_DPL(3u));
-    gdt_set(DATA_WINDOW, WINDOW, 0xFFFFF, data);
-    gdt_set(DATA_ODD, WINDOW - 5, 0xFFFFF, data);
-    gdt_set(DATA_BIG, BIG, 0xFFFFF, data);
+    /* 4 GiB each, since qemu does not check limits. */
+    gdt_set_pages(CODE16_RING0, CODE, 0xFFFFF, code);
+    gdt_set_pages(CODE16_RING1, CODE, 0xFFFFF, code | ACCESS_DPL(1u));
+    gdt_set_pages(CODE16_RING3, CODE, 0xFFFFF, code | ACCESS_DPL(3u));
+    gdt_set_pages(DATA_WINDOW, WINDOW, 0xFFFFF, data);
+    gdt_set_pages(DATA_ODD, WINDOW - 5, 0xFFFFF, data);
+    gdt_set_pages(DATA_BIG, BIG, 0xFFFFF, data);
 }
 
 int main(const char *command_line)
@@ -470,7 +478,7 @@ int main(const char *command_line)
     fill_pristine();
     copy_words(&frames, &pristine, sizeof frames);
     fill_tables();
-    cr4_write(CR4_PSE);
+    cr4_write(CR4_PSE | CR4_DE);
     cr3_write((uint32_t)page_directory);
     cr0_write(cr0_read() | CR0_PG | CR0_NE);
     calls_init(by_rom);

@@ -90,6 +90,12 @@ def test_port_number_is_16_bits_of_edx(board: Board) -> None:
 # Memory.
 
 
+def test_code_that_the_host_writes_again_and_again(board: Board) -> None:
+    for inc, register in ((0x41, "ecx"), (0x42, "edx"), (0x43, "ebx"), (0x45, "ebp")):
+        board.protected(f"{inc:02x} f4 ; inc {register}; hlt")
+        assert getattr(board.state(), register) == 1
+
+
 @pytest.mark.parametrize("address", [0xA0000, 0xB7FFC, RAM, 0x80000000, 0xFEE00000, 0xFFFFFFFC])
 def test_where_no_ram_is(board: Board, address: int) -> None:
     where = address.to_bytes(4, "little").hex(" ")

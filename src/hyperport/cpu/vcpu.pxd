@@ -51,5 +51,6 @@ cdef class Vcpu:
     cdef uint32_t load(self, uint32_t linear, uint32_t size) noexcept nogil
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil
     cdef bint port_allowed(self, uint32_t port, uint32_t size) noexcept nogil
+    cdef bint steps(self) noexcept nogil
     cdef void retire(self, uint32_t length) noexcept nogil
     cdef void fault(self, int vector, int error_code) noexcept nogil

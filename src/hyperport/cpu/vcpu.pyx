@@ -71,6 +71,10 @@ cdef class Vcpu:
         """Whether the guest may access these ports now (CPL, IOPL, the TSS's I/O map); if not, #GP(0). May fault."""
         return True
 
+    cdef bint steps(self) noexcept nogil:
+        """Whether something may happen after each element of a string, so that it is not done whole."""
+        return (self.flags() & EFLAGS_TF) != 0
+
     cdef void retire(self, uint32_t length) noexcept nogil:
         """An instruction of length bytes is complete, or (0) one element of a string: EIP moves, RF and the STI shadow
         end, a single-step trap falls due. May fault."""

@@ -308,7 +308,7 @@ cdef void describe_string(Vcpu vcpu, Rules *rules, Call *call, StringAccess *acc
     access.base = 0
     access.mask = 0xFFFFFFFF
     access.repeated = True
-    access.stepped = False
+    access.stepped = rules.as_native and vcpu.steps()
     access.index_register = rules.destination if call.direction == DIRECTION_IN else rules.source
     access.count_register = rules.count
 

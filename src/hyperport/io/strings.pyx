@@ -24,7 +24,7 @@ from libc.string cimport memcpy
 from hyperport.bus.access cimport Access, describe
 from hyperport.bus.port_bus cimport DIRECTION_IN, PortBus
 from hyperport.cpu.decode cimport PortInstruction
-from hyperport.cpu.vcpu cimport ECX, EDI, EDX, EFLAGS_DF, EFLAGS_TF, ESI, Vcpu
+from hyperport.cpu.vcpu cimport ECX, EDI, EDX, EFLAGS_DF, ESI, Vcpu
 
 cdef enum:
     PAGE_SIZE = 4096
@@ -40,7 +40,7 @@ cdef void string_of(Vcpu vcpu, const PortInstruction *instruction, int path, Str
     access.base = vcpu.segment_base(instruction.segment)
     access.mask = 0xFFFF if instruction.address_size == 2 else <uint32_t> 0xFFFFFFFF
     access.repeated = instruction.rep != 0
-    access.stepped = (vcpu.flags() & EFLAGS_TF) != 0
+    access.stepped = vcpu.steps()
     access.index_register = EDI if instruction.direction == DIRECTION_IN else ESI
     access.count_register = ECX
 

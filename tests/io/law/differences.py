@@ -9,8 +9,11 @@ Known differences, and who is right (Intel SDM):
 | a wide access that reaches beyond a device | all to the first device | split, as by the ISA bridge | split |
 | a wide IN, not aligned, where nobody is at home | 0 | all ones | all ones |
 | code runs into an absent page in mid-block: EIP of the #PF | the instruction | the block's start | the instruction |
-| limits and types of segments | not checked | not checked | #GP, #SS |
-| RF in the flags that a fault saves | 0 | 0 | 1 |
+| limits and types of segments | not checked | #GP, #SS | #GP, #SS |
+| RF in the flags that a fault saves | 0 | 1 | 1 |
+| an I/O breakpoint on a repeated string | the count is not moved | after each element | after each element |
+| arithmetic flags at an I/O breakpoint | of some instruction before | as they are | as they are |
+| BS in DR6 beside an I/O breakpoint | 0 | 1 | 1 |
 
 In what qemu runs UD2 stands for an instruction with LOCK. The others are not generated, or (RF) not compared.
 """

@@ -144,6 +144,7 @@ class Program:
     segments: list[int] = field(default_factory=lambda: [0x23, 0, 0, 0x23, 0x23, 0x23])
     pages: bytes = b"\x77" * 8
     body: list[Instruction] = field(default_factory=list)
+    breakpoint: tuple[int, int] | None = None  # port and LEN of an I/O breakpoint
     looped: bool = False
 
     @property
@@ -165,13 +166,14 @@ class Program:
         code = self.code(locks=locks)
         eax, ecx, edx, ebx, _, ebp, esi, edi = self.registers
         es, _, ss, ds, fs, gs = self.segments
+        port, length = self.breakpoint or (0, -1)
         allowed = [*self.allowed, *[(0, 0)] * 4][:4]
         return CASE.pack(
             *(self.mode, self.options, len(code), self.events),
-            *(self.code_offset, self.tss_limit, self.iomap_base, 0),
+            *(self.code_offset, self.tss_limit, self.iomap_base, port),
             *(number for pair in allowed for number in pair),
             *(self.eflags, eax, ecx, edx, ebx, ebp, esi, edi),
-            *(es, ds, fs, gs, ss, 0, self.pages, code),
+            *(es, ds, fs, gs, ss, length + 1, self.pages, code),
         )
 
     def base(self, segment: int) -> int:
@@ -202,6 +204,8 @@ class Generator:
         self.source = source
         self.made = Program(Mode.RING0, ports)
         self.used: list[int] = []
+        self.calls = False
+        self.computes = False  # it leaves arithmetic flags for later
         self.sends_code = False
 
     # Choices.
@@ -236,18 +240,34 @@ class Generator:
             return self.source.integer(65, 1000)
         return self.source.integer(4000, 70000)
 
+    @property
+    def within_limits(self) -> bool:
+        """Virtual-8086 mode has segments of 64 KiB, and what we run beside qemu must stay in them."""
+        return self.made.mode == Mode.V86 and self.ports_are_shared
+
+    @property
+    def ports_are_shared(self) -> bool:
+        return self.made.ports is SHARED
+
+    def within(self, index: int, count: int, size: int) -> int:
+        """An index from which a string of one segment stays in it, whichever way and width it goes."""
+        length = min(count, 1000) * size
+        return min(max(index & 0xFFFF, length), 0xFFFF - length) & ~(size - 1)
+
     def pointer(self, segment: int, address_size: int, count: int, size: int) -> int:
         """An index register's value."""
         down = self.made.eflags & DF
         if count > 1000:
             target = BIG + (BIG_SIZE - size if down else 0) + self.source.integer(-2, 2)
-        elif self.chance(5):
+        elif self.chance(5) and not self.within_limits:
             return 0x4000_0000 + (self.word() >> 2) if self.chance(50) else self.source.integer(MASK - 8, MASK)
         elif self.chance(60):
             target = WINDOW + self.source.integer(0, 9) * 4096 + self.source.integer(-9, 4)
         else:
             target = WINDOW + self.source.integer(0, 0xFFFF)
         index = target - self.made.base(segment)
+        if self.within_limits:
+            return self.within(index, count, size)
         if address_size == 4:
             return index & MASK
         if not 0 <= index <= 0xFFFF:
@@ -269,6 +289,7 @@ class Generator:
     def filler(self) -> None:
         """Something that leaves arithmetic flags for later, or changes them or DF now."""
         kind = self.source.integer(0, 6)
+        self.computes |= kind < 5
         if kind == 6:
             self.made.eflags ^= DF  # the pointers that follow reckon with it
             self.add(b"\xfd" if self.made.eflags & DF else b"\xfc")
@@ -332,10 +353,12 @@ class Generator:
         self.sends_code |= bool(out and harmless)
         port, group = self.port(size, out, HARMLESS if harmless else self.made.ports)
         count = self.count(group) if repeated else 1
+        if self.within_limits:
+            count = min(count, 1000)
         self.set_port(port)
         if repeated:
             self.set_count(count, address_size)
-        if self.chance(80) or address_size == 2 or not self.made.body:
+        if self.chance(80) or address_size == 2 or not self.made.body or self.within_limits:
             self.move(ESI if out else EDI, self.pointer(segment, address_size, count, size))
         code = prefixes + bytes([0x6C | odd | out << 1])
         self.add(code, locked and len(code) <= LONGEST)
@@ -376,7 +399,7 @@ class Generator:
     def program(self) -> Program:
         made = self.made
         made.mode = self.among(MODES)
-        calls = made.mode in (Mode.RING0, Mode.RING1) and self.chance(40)
+        calls = self.calls = made.mode in (Mode.RING0, Mode.RING1) and self.chance(40)
         self.choose_flags(calls)
         self.choose_segments()
         self.choose_pages()
@@ -392,11 +415,20 @@ class Generator:
         made.eflags = flags
         made.looped = self.chance(30) and not any(self.large(part) for part in made.body)
         self.choose_permission()
+        self.choose_breakpoint()
         if self.sends_code:  # qemu's has UD2 in place of LOCK
             made.body = [part for part in made.body if not part.locked] or [Instruction(b"\x90")]
         if any(port in (0x70, 0x71) for port in self.used):
             made.options |= CMOS
         return made
+
+    def choose_breakpoint(self) -> None:
+        """An I/O breakpoint; what qemu makes of it is in differences.py."""
+        strings = any(part.code[-1] & 0xFC == 0x6C for part in self.made.body)
+        beyond_qemu = strings or self.calls or self.computes or self.made.looped or self.made.eflags & TF
+        if self.used and self.chance(25) and not (self.ports_are_shared and beyond_qemu):
+            length = self.among((0, 1, 3))
+            self.made.breakpoint = (self.among(self.used) & ~length, length)
 
     def large(self, part: Instruction) -> bool:
         """Does it set a count of thousands?"""
@@ -409,7 +441,7 @@ class Generator:
     def choose_flags(self, calls: bool) -> None:
         made = self.made
         made.eflags = self.source.integer(0, MASK) & CF_TO_OF
-        for flag, percent in ((DF, 30), (ID, 10), (AC, 5), (NT, 5), (TF, 0 if calls else 6)):
+        for flag, percent in ((DF, 30), (ID, 10), (AC, 5), (NT, 5), (TF, 6)):
             if self.chance(percent):
                 made.eflags |= flag
         ring = RINGS.get(made.mode, 3)

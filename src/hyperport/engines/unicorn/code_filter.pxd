@@ -7,8 +7,7 @@ from hyperport.engines.unicorn.library cimport Library
 cdef struct CodeFilter:         # where the translator is in the bytes of one instruction
     uint64_t next_opcode        # a prefix was read: the byte after it
     uint64_t second_byte        # of a UD2 that was begun
-    uint32_t prefixes           # how many so far
-    uint32_t locked             # LOCK among them
+    uint32_t repeat             # the prefix that stands for every 66, F2 and F3 of this instruction; 0 for none
     char *tcg                   # the TCGContext
 
 cdef void forget_position(CodeFilter *filter) noexcept nogil

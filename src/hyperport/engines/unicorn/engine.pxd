@@ -7,12 +7,12 @@ from hyperport.engines.unicorn.code_filter cimport CodeFilter
 from hyperport.engines.unicorn.code_pages cimport CodePages
 from hyperport.engines.unicorn.hypercalls cimport Hypercalls
 from hyperport.engines.unicorn.sites cimport Site, Sites
-from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
+from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.io.path cimport PortPath
 from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport GuestMemory
 
-cdef class UnicornEngine(UnicornVcpu):
+cdef class UnicornEngine(MendedVcpu):
     cdef readonly PortPath path
     cdef GuestMemory memory
     cdef Listener pin
@@ -38,5 +38,6 @@ cdef class UnicornEngine(UnicornVcpu):
     cdef void guest_misses_memory(self) noexcept nogil
     cdef void guest_invalid_instruction(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
+    cdef bint did_port_instruction(self, uint32_t vector) noexcept nogil
     cdef void guest_sysenter(self) noexcept nogil
     cdef void switch_a20(self, int level) noexcept nogil

@@ -25,6 +25,7 @@ Crossings.  Every function that the core calls because of what the guest does pa
 Port permission.  The core's IOPL and TSS-bitmap check is compiled out; port_allowed() in vcpu.pyx does it. Where that
     would come too late, code_filter.pyx makes the instruction another one.
 Stores and slow loads.  See code_pages.pyx.
+What the core gets wrong of the CPU.  See fidelity/mend.pyx and docs/cpu.md.
 """
 
 cimport cython
@@ -33,12 +34,23 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr
 from hyperport.bus.access cimport Access, describe
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.vcpu cimport ECX, EFLAGS_IF, EFLAGS_RF, EFLAGS_TF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
+from hyperport.cpu.decode cimport PortInstruction
+from hyperport.cpu.vcpu cimport ECX, EDX, EFLAGS_IF, EFLAGS_RF, EFLAGS_TF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.shared.counters cimport count_exception, count_software
 from hyperport.engines.shared.run cimport Runs
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
 from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, CodePages
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
+from hyperport.engines.unicorn.fidelity.mend cimport (
+    enter_guest,
+    exception_begins,
+    leave_guest,
+    mend_core,
+    mend_cpu,
+    one_by_one,
+    segments_changed,
+)
+from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.fpu_error cimport install_fpu_error
 from hyperport.engines.unicorn.hypercalls cimport Hypercalls
@@ -62,7 +74,7 @@ from hyperport.engines.unicorn.sites cimport (
     site_of,
 )
 from hyperport.engines.unicorn.translator_check cimport check_translator
-from hyperport.engines.unicorn.vcpu cimport INEXACT, UnicornVcpu
+from hyperport.engines.unicorn.vcpu cimport INEXACT
 from hyperport.io.crossing cimport Crossing, enter, leave
 from hyperport.io.hypercall cimport CallTable
 from hyperport.io.path cimport PortPath, carry
@@ -271,7 +283,7 @@ cdef class A20Pin(Listener):
 
 @cython.final
 @cython.no_gc_clear         # __dealloc__ needs memory, path, runs and pin
-cdef class UnicornEngine(UnicornVcpu):
+cdef class UnicornEngine(MendedVcpu):
     """One i386 vCPU on libunicorn.
 
     memory: the guest's RAM. path: where port accesses go. controller: owner of the INTR line. attention: what may
@@ -358,6 +370,8 @@ cdef class UnicornEngine(UnicornVcpu):
         redirect_calls(redirections)
         mend_delivery(self.lib)
         install_fpu_error(current_engine)
+        mend_core(<void *> flush_code)
+        mend_cpu(self.lib, self.uc)
         self.pages.connect(self.lib, self.uc, self.cpu, self.env)
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
@@ -417,8 +431,10 @@ cdef class UnicornEngine(UnicornVcpu):
         with nogil:
             hp_set_current(<void *> self)
             leave(self)
+            enter_guest(self.env, self.memory.base, self.memory.size)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
+            leave_guest()
             hp_set_current(NULL)
         self.runs.running = self.running = False
         if error == -1:
@@ -454,6 +470,7 @@ cdef class UnicornEngine(UnicornVcpu):
         self.delivering = True
         self.lib.do_hardware_interrupt(self.env, self.runs.acknowledge(), 1)
         self.delivering = False
+        segments_changed(self.env)
         return True
 
     def look_up(self):
@@ -544,8 +561,31 @@ cdef class UnicornEngine(UnicornVcpu):
     cdef void guest_invalid_instruction(self) noexcept nogil:
         enter(self, Crossing.INSTRUCTION, 0)
         if self.calls is None or not self.calls.by_instruction(self):
-            self.guest_exception(VECTOR_UD)
+            if not self.did_undefined() and not (one_by_one(self.env) and self.did_port_instruction(VECTOR_UD)):
+                self.guest_exception(VECTOR_UD)
         leave(self)
+
+    cdef bint did_port_instruction(self, uint32_t vector) noexcept nogil:
+        """While breakpoints are enabled or segments are not flat: a port instruction, or an element of one, by the path.
+
+        vector: of the exception that brought us here. True if it was done, or its own exception was delivered.
+        """
+        cdef PortInstruction instruction
+        cdef int fault
+        if fetch_and_decode(self, &instruction) <= 0 or (vector == VECTOR_UD and not instruction.string):
+            return False
+        if instruction.string and self.port_allowed(self.get(EDX) & 0xFFFF, instruction.size):
+            fault = self.string_fault(&instruction)
+            if fault:
+                count_exception(self.runs.counters, fault)
+                self.deliver(fault, 0)
+                return True
+        (<int32_t *> (self.env + ENV_OLD_EXCEPTION))[0] = -1
+        self.note_hits(&instruction)
+        if self.path.simulate(self):
+            return True
+        self.hits = 0
+        return False
 
     cdef void guest_exception(self, uint32_t vector) noexcept nogil:
         cdef char *env = self.env
@@ -570,19 +610,22 @@ cdef class UnicornEngine(UnicornVcpu):
             enter(self, Crossing.FAULT, 0)
             if vector == VECTOR_PF and self.calls is not None and self.calls.string_faulted(self):
                 return
+            self.hits = 0               # what was to hit them was not done
             vector = fault_of_delivery(self.cpu, vector, external)
             count_exception(self.runs.counters, vector)
             if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0]:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
-                if self.path.simulate(self):
+                if self.did_port_instruction(vector) if one_by_one(env) else self.path.simulate(self):
                     leave(self)
                     return
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
+            exception_begins(env, vector)
             self.delivering = True
         leave(self)
         self.lib.do_interrupt(self.cpu)
         self.delivering = False
+        segments_changed(env)
 
     cdef void guest_sysenter(self) noexcept nogil:
         """SYSENTER (SDM vol. 2B): flat ring-0 CS and SS from the MSR, IF and VM cleared."""
@@ -594,6 +637,7 @@ cdef class UnicornEngine(UnicornVcpu):
         self.load_flat(ENV_SEGS + SEGMENT_SIZE, selector, FLAT_DATA | DESCRIPTOR_CODE)
         self.load_flat(ENV_SEGS + 2 * SEGMENT_SIZE, (selector + 8) & 0xFFFC, FLAT_DATA)
         self.refresh_hidden_flags()
+        segments_changed(env)
         u64(env, ENV_REGS)[4] = <uint32_t> u64(env, ENV_SYSENTER_ESP)[0]
         u64(env, ENV_EIP)[0] = <uint32_t> (u64(env, ENV_SYSENTER_EIP)[0] - 2)   # the core steps over SYSENTER
 

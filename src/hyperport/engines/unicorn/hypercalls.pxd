@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 
 from hyperport.engines.shared.run cimport Runs
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
-from hyperport.io.hypercall cimport CallTable
+from hyperport.io.hypercall cimport Call, CallTable
 from hyperport.memory.ram cimport GuestMemory
 
 cdef class Hypercalls:
@@ -15,6 +15,7 @@ cdef class Hypercalls:
     cdef uint64_t cr2               # CR2 as the guest had it
 
     cdef int doorbell_here(self, UnicornVcpu vcpu, uint32_t port) noexcept nogil
+    cdef uint32_t hits_of(self, UnicornVcpu vcpu, Call *call) noexcept nogil
     cdef bint ring(self, UnicornVcpu vcpu, uint32_t doorbell, uintptr_t caller) noexcept nogil
     cdef bint by_instruction(self, UnicornVcpu vcpu) noexcept nogil
     cdef bint by_vector(self, UnicornVcpu vcpu, uint32_t vector, uint32_t length) noexcept nogil

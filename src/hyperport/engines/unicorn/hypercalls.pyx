@@ -15,6 +15,8 @@ cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 from hyperport.engines.shared.run cimport Runs
+from hyperport.cpu.vcpu cimport EFLAGS_TF
+from hyperport.engines.unicorn.fidelity.mend cimport doorbell_accessed, port_hits, raise_trap
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 from hyperport.io.hypercall cimport (
@@ -27,6 +29,7 @@ from hyperport.io.hypercall cimport (
     VECTORS,
     Call,
     Doorbell,
+    Rules,
 )
 from hyperport.memory.ram cimport GuestMemory
 
@@ -60,17 +63,30 @@ cdef class Hypercalls:
             return -1
         return <int> (found - self.table.doorbells)
 
+    cdef uint32_t hits_of(self, UnicornVcpu vcpu, Call *call) noexcept nogil:
+        """I/O breakpoints that a call hits; it has not been done yet."""
+        cdef Rules *rules = &self.table.rules[call.rules]
+        if not call.is_port or vcpu.privilege() > rules.highest_cpl or (call.string and not vcpu.get(rules.count)):
+            return 0
+        return port_hits(vcpu.env, vcpu.get(rules.port) & 0xFFFF, call.size)
+
     cdef bint ring(self, UnicornVcpu vcpu, uint32_t doorbell, uintptr_t caller) noexcept nogil:
         """A doorbell was rung: do the call. False where CPL or the offered set make it an ordinary OUT."""
         cdef Call *call = &self.table.calls[self.table.doorbells[doorbell].call]
+        cdef uint32_t port = vcpu.get(self.table.rules[call.rules].port) & 0xFFFF
+        cdef uint32_t hits = self.hits_of(vcpu, call)
         cdef int action
         if not call.is_port or call.string:
             vcpu.lib.restore_state(vcpu.cpu, caller, False)     # a page fault must find EIP at the doorbell
         action = self.table.answer(vcpu, call)
         if action == ACTION_NOTHING:
+            if hits:
+                doorbell_accessed(port, call.size)      # translated code is about to look at the doorbell's own port
             return True
         if action == ACTION_NOT_OURS:
             return False
+        if action == ACTION_AGAIN and (hits or u64(vcpu.env, ENV_EFLAGS)[0] & EFLAGS_TF):
+            raise_trap(vcpu.env, hits)
         if action != ACTION_AGAIN:
             self.perform(vcpu, action, call.rules)
             vcpu.retire(self.table.doorbells[doorbell].length)
@@ -94,8 +110,10 @@ cdef class Hypercalls:
         (<int32_t *> (vcpu.env + ENV_OLD_EXCEPTION))[0] = -1        # a page fault of the string is a first fault
         self.length = length
         self.cr2 = u64(vcpu.env, ENV_CR)[2]
+        vcpu.hits = self.hits_of(vcpu, call)
         action = self.table.answer(vcpu, call)
         if action == ACTION_NOT_OURS:
+            vcpu.hits = 0
             return False
         self.perform(vcpu, action, rules)
         vcpu.retire(0 if action == ACTION_AGAIN else length)

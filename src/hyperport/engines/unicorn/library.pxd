@@ -64,6 +64,7 @@ cdef struct Library:
     uint32_t (*fetch_byte)(void *env, uint64_t address) noexcept nogil
 
 cdef Library *load_library() except NULL
+cdef void *library_handle() noexcept
 cdef int redirect(bytes name, void *function) except -1
 cdef int redirect_calls(void **functions) except -1
 cdef int replace_helper(const char *name, void *function) except -1

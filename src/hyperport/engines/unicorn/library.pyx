@@ -133,6 +133,11 @@ cdef Library *load_library() except NULL:
     return &the_library
 
 
+cdef void *library_handle() noexcept:
+    """What dlopen() gave, once load_library() was called."""
+    return handle
+
+
 cdef int redirect(bytes name, void *function) except -1:
     """Let the core call this in place of its own function of that name, process-wide."""
     if hp_redirect(handle, name, function) < 1:

@@ -28,6 +28,7 @@ PROGRAM: Final = bytes.fromhex(
     "e4e9"  # in al, 0xe9         -> 0xff, nobody home
     "a20805"  # mov [0x508], al
     "f0ec"  # lock in al, dx      -> counts at 0x504, steps over it: code_filter.pyx finds opcodes in mid-block
+    "8fc8"  # no instruction      -> counts at 0x504, steps over it: cpu/undefined.pyx is asked
     "c606001190"  # mov byte [0x1100], 0x90   a store beside code
     "f4"  # hlt
 )
@@ -66,7 +67,7 @@ def self_test() -> None:
         wanted = (
             StopKind.HALT,
             b"\x01\x00",
-            b"\x02\x00",
+            b"\x03\x00",
             b"\xff",
             0x1000 + len(PROGRAM),
             0x1000,

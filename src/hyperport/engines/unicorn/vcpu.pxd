@@ -20,6 +20,7 @@ cdef class UnicornVcpu(Vcpu):
     cdef char *env
     cdef IrqLine ferr           # the pin FERR#: see fpu_error.pyx
     cdef bint running
+    cdef uint32_t hits          # I/O breakpoints that the instruction at hand hits: retire() raises them
     cdef CpuidLeaf leaves[MAX_LEAVES]
     cdef int leaf_count
 

@@ -14,10 +14,10 @@ from hyperport.cpu.vcpu cimport (
     EFLAGS_RF,
     EFLAGS_TF,
     EFLAGS_VM,
-    VECTOR_DB,
     Place,
     Vcpu,
 )
+from hyperport.engines.unicorn.fidelity.mend cimport one_by_one, raise_trap, registers_loaded
 from hyperport.engines.unicorn.fields cimport u32, u64
 
 from hyperport.cpu import cpuid
@@ -35,7 +35,6 @@ cdef enum:
     TSS_BUSY = 1 << 9               # the core keeps this bit of TR clear, the CPU set
     TSS_MAP_BASE = 0x66             # where a 32-bit TSS holds the offset of its I/O map
     TSS_SMALLEST = 103
-    DR6_SINGLE_STEP = 1 << 14
     PAGE_SIZE = 4096
     FPU_TOP_SHIFT = 11              # in the status word: which register is the top of the stack
     TAG_EMPTY = 3
@@ -132,9 +131,13 @@ cdef class UnicornVcpu(Vcpu):
         u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + length)
         u64(self.env, ENV_EFLAGS)[0] &= ~<uint64_t> EFLAGS_RF
         u32(self.env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
-        if u64(self.env, ENV_EFLAGS)[0] & EFLAGS_TF:
-            u64(self.env, ENV_DR)[6] |= DR6_SINGLE_STEP
-            self.fault(VECTOR_DB, 0)
+        cdef uint32_t hits = self.hits
+        self.hits = 0
+        if hits or u64(self.env, ENV_EFLAGS)[0] & EFLAGS_TF:
+            raise_trap(self.env, hits)
+
+    cdef bint steps(self) noexcept nogil:
+        return (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_TF) != 0 or one_by_one(self.env)
 
     cdef void fault(self, int vector, int error_code) noexcept nogil:
         self.lib.raise_exception(self.env, vector, error_code)
@@ -268,6 +271,7 @@ cdef class UnicornVcpu(Vcpu):
         if state.interrupt_shadow:
             u32(env, ENV_HFLAGS)[0] |= HFLAG_INHIBIT_IRQ
         self.refresh_hidden_flags()
+        registers_loaded(env)
 
     # x87 and SSE.
 

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the replaced parts of Unicorn 2.1.4's core need of it: offsets, constants and functions.
+ *
+ * tools/unicorn_layout.c prints the offsets; names that layout.pxi has too have the same value there (a test compares
+ * them). hp_find_core() looks the functions up, hp_check_core() looks at a fresh CPU.
+ */
+#ifndef HYPERPORT_FIDELITY_CORE_H
+#define HYPERPORT_FIDELITY_CORE_H
+
+#include <dlfcn.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum {
+    /* struct uc_struct */
+    UC_CPU = 440,
+    UC_TCG = 768,
+    /* CPUState */
+    CPU_INTERRUPT_REQUEST = 28,
+    CPU_ICOUNT_DECR_PTR = 304,
+    CPU_WATCHPOINT_HIT = 33128,         /* CPUWatchpoint *, which the core only compares with NULL */
+    CPU_CLASS = 33200,
+    /* CPUClass */
+    CLASS_UNALIGNED_ACCESS = 24,
+    CLASS_DEBUG = 120,
+    /* X86CPU */
+    X86CPU_ENV = 35408,
+    /* CPUX86State */
+    ENV_REGS = 0,
+    ENV_EIP = 128,
+    ENV_EFLAGS = 136,
+    ENV_CC_SRC = 152,
+    ENV_HFLAGS = 176,
+    ENV_SEGS = 184,
+    ENV_CR = 424,
+    ENV_FPSTT = 604,                    /* unsigned */
+    ENV_FPUS = 608,                     /* uint16_t */
+    ENV_FPUC = 610,                     /* uint16_t */
+    ENV_FPTAGS = 612,                   /* uint8_t[8], 1 for empty */
+    ENV_FPREGS = 624,                   /* 16 bytes each */
+    ENV_FP_STATUS = 776,                /* float_status */
+    ENV_FT0 = 784,                      /* floatx80 */
+    ENV_SSE_STATUS = 808,               /* float_status */
+    ENV_MXCSR = 816,                    /* uint32_t */
+    ENV_PAT = 5280,                     /* uint64_t */
+    ENV_DR = 5400,
+    ENV_TSC_OFFSET = 5512,              /* uint64_t */
+    /* float_status */
+    STATUS_FLAGS = 2,                   /* uint8_t */
+    STATUS_FLUSH_TO_ZERO = 4,
+    /* SegmentCache */
+    SEGMENT_SIZE = 24,
+    SEGMENT_BASE = 8,
+    SEGMENT_LIMIT = 16,
+    SEGMENT_FLAGS = 20,
+    /* TCGContext */
+    TCG_NB_GLOBALS = 44,                /* int: the first temporaries, which stand for registers */
+    TCG_TEMPS = 904,                    /* where the temporaries are; a handle is the distance from the context */
+    TCG_TEMP_SIZE = 56,
+    TCG_NB_OPS = 56,
+    TCG_OPS = 29576,                    /* head of the list of TCGOp */
+    TCG_CPU_ENV = 39152,                /* handle of the temporary that is env */
+    TCG_UC = 39280,
+    TCG_CPU_SEG_BASE = 39768,           /* handles of six temporaries */
+    /* TCGOp */
+    OP_LINK = 8,
+    OP_ARGS = 24,
+
+    /* values */
+    OP_ADD_I64 = 78,                    /* INDEX_op_add_i64 */
+    MEMOP_SIZE = 3,                     /* log2 of the bytes */
+    MEMOP_ALIGN_16 = 64,
+    MEMOP_ALIGN = 112,                  /* all bits of alignment */
+    WATCH_READ = 1,                     /* BP_MEM_READ */
+    WATCH_WRITE = 2,                    /* BP_MEM_WRITE */
+    INTERRUPT_DEBUG = 128,              /* CPU_INTERRUPT_DEBUG */
+    OPS_FULL = 1 << 20,                 /* more than tcg_op_buf_full() takes for full: the block ends here */
+    MMU_USER = 1,
+    MMU_KERNEL = 2,
+
+    HFLAG_CPL = 3,
+    HFLAG_CS32 = 1 << 4,
+    HFLAG_ADDSEG = 1 << 6,              /* emit the addition of a segment's base */
+    HFLAG_IOBPT = 1 << 24,              /* emit a check for I/O breakpoints */
+    /* Ours, in bits that the core does not use: they are part of what it finds a block by. */
+    HFLAG_SEGMENTS = 1 << 27,           /* CS, SS, DS or ES is not flat and writable: emit checks */
+    HFLAG_FS = 1 << 28,
+    HFLAG_GS = 1 << 29,                 /* at CPL 3; checks are always emitted below it */
+
+    ES = 0, CS = 1, SS = 2, DS = 3, FS = 4, GS = 5,
+
+    EFLAGS_TF = 1 << 8,
+    EFLAGS_RF = 1 << 16,
+    EFLAGS_VM = 1 << 17,
+    CR0_PE = 1, CR0_NW = 1 << 29, CR0_CD = 1 << 30,
+    CR4_DE = 1 << 3, CR4_OSFXSR = 1 << 9, CR4_OSXMMEXCPT = 1 << 10,
+    VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_SS = 12, VECTOR_GP = 13, VECTOR_XM = 19,
+};
+
+typedef struct { uint64_t low, high; } hp_xmm;
+
+#define HP_AT(base, offset, type) (*(type *)((char *)(base) + (offset)))
+#define HP_SEGMENT(env, n, field, type) HP_AT(env, ENV_SEGS + (n) * SEGMENT_SIZE + (field), type)
+#define HP_CALLER ((uintptr_t)__builtin_return_address(0))      /* a place in translated code, in a replaced helper */
+#define HP_RARELY(condition) __builtin_expect(!!(condition), 0)
+
+static struct {
+    void (*raise)(void *env, int vector, int error_code, uintptr_t caller);
+    void (*raise_now)(void *env, int vector, int error_code);
+    _Bool (*restore_state)(void *cpu, uintptr_t caller, _Bool will_exit);
+    void (*leave_block)(void *cpu);
+    void (*flush_code)(void *cpu);          /* the engine's */
+    void (*flush_tlb)(void *cpu);
+    void (*update_dr7)(void *env, uint32_t value);
+    uint32_t (*load_byte)(void *env, uint64_t address, int mmu, uintptr_t caller);
+    uint32_t (*load_long)(void *env, uint64_t address, int mmu, uintptr_t caller);
+    uint64_t (*tsc)(void *env);
+} hp_core;
+
+static void *hp_library;
+static const char *hp_missing;          /* the symbol that was not found */
+
+static void *hp_symbol(const char *name)
+{
+    char full[80];
+    void *found;
+
+    strcpy(full, name);
+    strcat(full, "_x86_64");
+    found = dlsym(hp_library, full);
+    if (!found && !hp_missing)
+        hp_missing = name;
+    return found;
+}
+
+static inline void *hp_cpu(void *env) { return (char *)env - X86CPU_ENV; }
+
+static inline int hp_mmu(void *env)
+{
+    return (HP_AT(env, ENV_HFLAGS, uint32_t) & HFLAG_CPL) == 3 ? MMU_USER : MMU_KERNEL;
+}
+
+static void hp_find_core(void)
+{
+#define FIND(field, name) *(void **)&hp_core.field = hp_symbol(name)
+    FIND(raise, "raise_exception_err_ra");
+    FIND(raise_now, "raise_exception_err");
+    FIND(restore_state, "cpu_restore_state");
+    FIND(leave_block, "cpu_loop_exit_noexc");
+    FIND(flush_tlb, "tlb_flush");
+    FIND(update_dr7, "cpu_x86_update_dr7");
+    FIND(load_byte, "cpu_ldub_mmuidx_ra");
+    FIND(load_long, "cpu_ldl_mmuidx_ra");
+    FIND(tsc, "cpu_get_tsc");
+#undef FIND
+}
+
+#endif

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from hyperport.engines.unicorn.library cimport Library
+
+cdef int mend_core(void *flush_code) except -1
+cdef int mend_cpu(Library *library, void *uc) except -1
+cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil
+cdef void leave_guest() noexcept nogil
+cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil
+cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil
+cdef bint near_code_limit(void *env, void *tcg, uint64_t linear) noexcept nogil
+cdef void segments_changed(void *env) noexcept nogil
+cdef void registers_loaded(void *env) noexcept nogil
+cdef bint one_by_one(void *env) noexcept nogil
+cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil
+cdef int segment_vector(int segment) noexcept nogil
+cdef uint32_t port_hits(void *env, uint32_t port, uint32_t size) noexcept nogil
+cdef void doorbell_accessed(uint32_t port, uint32_t size) noexcept nogil
+cdef void raise_trap(void *env, uint32_t hits) noexcept nogil
+cdef void exception_begins(void *env, uint32_t vector) noexcept nogil

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""Puts into the core what it lacks of the CPU that CPUID describes, and is the rest of the engine's way to it.
+
+translate.h     which of the core's helpers are swapped, and how checks get into translated code
+segments.h      segment protection
+system.h        control, debug and model-specific registers, EFLAGS
+sse.h, x87.h    exceptions of floating point
+core.h          the core's private layout as C needs it
+
+Undefined opcodes are not here: cpu/undefined.pyx knows them, code_filter.pyx makes them #UD. docs/cpu.md has what is
+left. All of it acts only while an engine of ours runs on the thread.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from hyperport.engines.unicorn.fields cimport at, u32, u64
+from hyperport.engines.unicorn.library cimport Library, library_handle, redirect
+from hyperport.memory.ram cimport HOLE, HOLE_END
+
+from hyperport.errors import EngineError
+
+include "../layout.pxi"
+
+cdef extern from "translate.h":
+    const char *hp_prepare(void *library)
+    ctypedef struct redirection:
+        const char *name
+        void *ours
+    redirection *hp_redirections
+    int REDIRECTIONS
+    void hp_begin_instruction(void *tcg, int aligned, int small) nogil
+    void hp_segments_changed(void *env) nogil
+    int hp_allowed(void *env, int segment, uint32_t offset, uint32_t size, int write) nogil
+    int hp_segment_vector(int segment) nogil
+    void hp_mxcsr_loaded(void *env) nogil
+    uint32_t hp_port_hits(void *env, uint32_t port, uint32_t size) nogil
+    uint32_t hp_data_hits(void *cpu) nogil
+    void hp_dr6_hit(void *env, uint64_t bits) nogil
+    void hp_debug(void *cpu) nogil
+    void hp_unaligned(void *cpu, uint64_t address, int kind, int mmu, size_t caller) nogil
+    enum:
+        CLASS_DEBUG
+        TCG_TEMPS
+        TCG_TEMP_SIZE
+        TCG_CPU_ENV
+        TCG_CPU_SEG_BASE
+        CLASS_UNALIGNED_ACCESS
+        OPS_FULL
+        ENV_MXCSR
+        ENV_FPUC
+        CPU_WATCHPOINT_HIT
+        HFLAG_IOBPT
+        HFLAG_SEGMENTS
+        HFLAG_FS
+        HFLAG_GS
+        DR6_BS
+        DR6_ONES
+        DR7_GD
+        INTERRUPT_DEBUG
+        VECTOR_DB
+        EFLAGS_TF
+        EFLAGS_RF
+
+cdef extern from *:
+    """
+    #define hp_set_env(e) (hp_instruction.env = (char *)(e))
+    #define hp_set_ram(b, s, h, e) (hp_ram.base = (b), hp_ram.size = (s), hp_ram.hole = (h), hp_ram.hole_end = (e))
+    #define hp_set_called(p, s) (hp_called.valid = 1, hp_called.port = (p), hp_called.size = (s))
+    #define hp_forget_limits() memset(hp_code_limit, 0, sizeof hp_code_limit)
+    #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
+    #define hp_raise_now(e, v) hp_core.raise_now((e), (v), 0)
+    """
+    void hp_set_env(void *env) nogil
+    void hp_set_ram(const uint8_t *base, uint64_t size, uint64_t hole, uint64_t hole_end) nogil
+    void hp_set_called(uint32_t port, uint32_t size) nogil
+    void hp_forget_limits() nogil
+    void hp_set_flush(void *flush_code) nogil
+    void hp_raise_now(void *env, int vector) nogil
+
+# Vectors whose exceptions are faults: they push RF set (SDM vol. 3, 17.3.1.1), but for #DB, see system.h.
+cdef enum:
+    FAULTS = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 16 | 1 << 17 | 1 << 19
+    LONGEST = 15
+
+mended = False
+
+
+cdef int mend_core(void *flush_code) except -1:
+    """Redirect the translator's calls, once per process. Raises EngineError where the library is another build.
+
+    flush_code: the engine's void (*)(void *cpu), which drops all translated code.
+    """
+    global mended
+    cdef const char *missing
+    cdef int i
+    if mended:
+        return 0
+    missing = hp_prepare(library_handle())
+    if missing != NULL:
+        raise EngineError(f"libunicorn exports no {missing.decode()}: it is another build; install unicorn==2.1.4")
+    for i in range(REDIRECTIONS):
+        redirect(hp_redirections[i].name, hp_redirections[i].ours)
+    hp_set_flush(flush_code)
+    mended = True
+    return 0
+
+
+cdef bint is_global(char *tcg, int offset) noexcept:
+    """Is there a handle of one of the temporaries that stand for registers?"""
+    cdef uint64_t place = u64(tcg, offset)[0] - TCG_TEMPS
+    return place % TCG_TEMP_SIZE == 0 and place // TCG_TEMP_SIZE < u32(tcg, TCG_NB_GLOBALS)[0]
+
+
+cdef int mend_cpu(Library *library, void *uc) except -1:
+    """Fit a new CPU, whose private layout is looked at first."""
+    cdef char *cpu = <char *> at(<char *> uc, UC_CPU)
+    cdef char *env = <char *> at(cpu, CPU_ENV_PTR)
+    cdef char *cpu_class = <char *> at(cpu, CPU_CLASS)
+    cdef char *tcg = <char *> at(<char *> uc, UC_TCG)
+    cdef uint32_t mxcsr = 0x1F80
+    cdef uint32_t control = 0x37F
+    library.reg_write(uc, UC_X86_REG_MXCSR, &mxcsr)
+    library.reg_write(uc, UC_X86_REG_FPCW, &control)
+    for name, holds in (
+        ("tcg->uc", tcg != NULL and at(tcg, TCG_UC) == uc),
+        ("tcg->cpu_env", is_global(tcg, TCG_CPU_ENV)),
+        ("tcg->cpu_seg_base", all([is_global(tcg, TCG_CPU_SEG_BASE + 8 * i) for i in range(6)])),
+        ("MXCSR", u32(env, ENV_MXCSR)[0] == mxcsr),
+        ("FPU control word", (<unsigned short *> (env + ENV_FPUC))[0] == control),
+        ("debug registers", u64(env, ENV_DR)[6] == <uint32_t> DR6_ONES and u64(env, ENV_DR)[7] == 0x400),
+        ("watchpoint", at(cpu, CPU_WATCHPOINT_HIT) == NULL),
+        ("debug_excp_handler", at(cpu_class, CLASS_DEBUG) != NULL),
+    ):
+        if not holds:
+            raise EngineError(f"the private layout of libunicorn differs ({name}): it is another build; "
+                              "install unicorn==2.1.4")
+    (<void **> (cpu_class + CLASS_DEBUG))[0] = <void *> hp_debug
+    (<void **> (cpu_class + CLASS_UNALIGNED_ACCESS))[0] = <void *> hp_unaligned
+    return 0
+
+
+cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil:
+    """A guest begins to run on this thread."""
+    hp_set_env(env)
+    hp_set_ram(ram, size, HOLE, HOLE_END)
+    hp_forget_limits()
+    hp_segments_changed(env)
+
+
+cdef void leave_guest() noexcept nogil:
+    hp_set_env(NULL)
+
+
+cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil:
+    """The translator reads the first byte of an instruction."""
+    hp_begin_instruction(tcg, aligned, small)
+
+
+cdef inline bint code_limited(void *env) noexcept nogil:
+    return u32(<char *> env, ENV_HFLAGS)[0] & HFLAG_SEGMENTS != 0
+
+
+cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil:
+    """Does this byte of code lie behind the limit of CS?"""
+    cdef char *cs = <char *> env + ENV_SEGS + SEGMENT_SIZE
+    return code_limited(env) and <uint32_t> (linear - u64(cs, SEGMENT_BASE)[0]) > u32(cs, SEGMENT_LIMIT)[0]
+
+
+cdef bint near_code_limit(void *env, void *tcg, uint64_t linear) noexcept nogil:
+    """An instruction begins here. Close to the limit of CS it must be alone in its block, so that its #GP is exact."""
+    if code_limited(env) and beyond_code_limit(env, linear + 2 * LONGEST):
+        u32(<char *> tcg, TCG_NB_OPS)[0] = OPS_FULL
+        return True
+    return False
+
+
+cdef void segments_changed(void *env) noexcept nogil:
+    """Segment registers were loaded by something else than translated code."""
+    hp_segments_changed(env)
+
+
+cdef void registers_loaded(void *env) noexcept nogil:
+    """All registers were loaded from outside."""
+    hp_mxcsr_loaded(env)
+
+
+cdef bint one_by_one(void *env) noexcept nogil:
+    """Must the elements of a string be looked at one by one?"""
+    return u32(<char *> env, ENV_HFLAGS)[0] & (HFLAG_IOBPT | HFLAG_SEGMENTS | HFLAG_FS | HFLAG_GS) != 0
+
+
+cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil:
+    return hp_allowed(env, segment, offset, size, store) != 0
+
+
+cdef int segment_vector(int segment) noexcept nogil:
+    return hp_segment_vector(segment)
+
+
+cdef uint32_t port_hits(void *env, uint32_t port, uint32_t size) noexcept nogil:
+    """Bits of DR6 for the I/O breakpoints that an access hits."""
+    if not u32(<char *> env, ENV_HFLAGS)[0] & HFLAG_IOBPT:
+        return 0
+    return hp_port_hits(env, port, size)
+
+
+cdef void doorbell_accessed(uint32_t port, uint32_t size) noexcept nogil:
+    """For the breakpoint check that translated code makes behind a doorbell."""
+    hp_set_called(port, size)
+
+
+cdef void raise_trap(void *env, uint32_t hits) noexcept nogil:
+    """#DB after an instruction that is done: hits of breakpoints, and a single step if TF is set. Does not return."""
+    cdef char *cpu = <char *> env - X86CPU_ENV
+    if at(cpu, CPU_WATCHPOINT_HIT) != NULL:
+        hits |= hp_data_hits(cpu)
+    if u64(<char *> env, ENV_EFLAGS)[0] & EFLAGS_TF:
+        hits |= DR6_BS
+    hp_dr6_hit(env, hits)
+    hp_raise_now(env, VECTOR_DB)
+
+
+cdef void exception_begins(void *env, uint32_t vector) noexcept nogil:
+    """An exception, not an INT n, is about to be delivered."""
+    cdef char *cpu = <char *> env - X86CPU_ENV
+    if vector == VECTOR_DB:
+        u64(<char *> env, ENV_DR)[7] &= ~<uint64_t> DR7_GD
+    elif vector < 32 and FAULTS >> vector & 1:
+        u64(<char *> env, ENV_EFLAGS)[0] |= EFLAGS_RF
+    if at(cpu, CPU_WATCHPOINT_HIT) != NULL and not u32(cpu, CPU_INTERRUPT_REQUEST)[0] & INTERRUPT_DEBUG:
+        hp_data_hits(cpu)       # the instruction did not come to its end

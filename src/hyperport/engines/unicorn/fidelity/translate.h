@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Changes to what the translator emits. It calls a handful of functions of the library for that, by import slots; those
+ * lead here while a guest of ours runs on the thread, and then on.
+ *
+ * Helpers.  tcg_gen_callN() emits the call of a helper. What is to be called for it stands in `swaps`: another function, or
+ *     one before it with the same arguments, or one after it with env alone. The op is emitted for the core's own helper,
+ *     since the core looks its signature up by address, and its function changed in the op.
+ * Segments. The base of a segment is added by tcg_gen_op3(); the temporary that gets the sum is an address in that
+ *     segment, until it is written again by that or tcg_gen_op2(). A load, store or helper that takes it gets a check before it: see segments.h.
+ * Alignment.  The first load or store of 8 bytes of an instruction whose operand must be aligned asks the core to check
+ *     for 16.
+ */
+#ifndef HYPERPORT_FIDELITY_TRANSLATE_H
+#define HYPERPORT_FIDELITY_TRANSLATE_H
+
+#include "core.h"
+#include "segments.h"
+#include "sse.h"
+#include "system.h"
+#include "x87.h"
+
+typedef void hp_temp;
+typedef void hp_context;
+
+/* What is known of the instruction that is being translated. */
+static __thread struct {
+    char *env;                  /* NULL while no guest of ours runs here */
+    hp_temp *address[2];        /* temporaries that hold an address in a segment that is to be checked, */
+    int segment[2];             /* and which */
+    int aligned;                /* its operand must be aligned */
+    int small;                  /* 16-bit operands */
+} hp_instruction;
+
+typedef struct {
+    void *core, *before, *instead, *after;
+    uint8_t address, write;     /* index of the argument that is an address, 0 for none */
+    uint16_t size, small_size;  /* of what is there */
+} hp_swap;
+
+enum { SWAPS = 512 };           /* a power of two, twice as many as there are helpers to swap */
+static hp_swap hp_swaps[SWAPS];
+
+static hp_swap *hp_swap_of(void *core)
+{
+    size_t i = ((uintptr_t)core >> 4) * 0x9E3779B1u >> 7 & (SWAPS - 1);
+
+    while (hp_swaps[i].core && hp_swaps[i].core != core)
+        i = (i + 1) & (SWAPS - 1);
+    return &hp_swaps[i];
+}
+
+static hp_swap *hp_swap_for(const char *helper)
+{
+    char name[64] = "helper_";
+    void *core = hp_symbol(strcat(name, helper));
+    hp_swap *swap = hp_swap_of(core);
+
+    swap->core = core;
+    return swap;
+}
+
+/* What the translator calls. */
+static void (*plain_callN)(hp_context *tcg, void *function, hp_temp *result, int count, hp_temp **arguments);
+static void (*plain_op3)(hp_context *tcg, int op, uintptr_t to, uintptr_t a, uintptr_t b);
+static void (*plain_op2)(hp_context *tcg, int op, uintptr_t to, uintptr_t from);
+static uint32_t (*plain_code16)(void *env, uint64_t address);
+static uint32_t (*plain_code32)(void *env, uint64_t address);
+static void (*plain_ld32)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
+static void (*plain_ld64)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
+static void (*plain_st32)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
+static void (*plain_st64)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
+static void *hp_takes_address, *hp_takes_env;       /* helpers with the signatures of checks and of what comes after */
+
+static inline hp_temp *hp_temp_of(hp_context *tcg, uintptr_t handle) { return (char *)tcg + handle; }
+
+/* Make the call that was emitted last one of another function. */
+static void hp_change_call(hp_context *tcg, void *from, void *to)
+{
+    char *last = HP_AT(tcg, TCG_OPS + 8, char *);       /* the link of the last op */
+    char *op = HP_AT(HP_AT(last, 8, char *), 0, char *);
+    int i;
+
+    for (i = 0; i < 12; i++)
+        if (HP_AT(op, OP_ARGS + 8 * i, void *) == from) {
+            HP_AT(op, OP_ARGS + 8 * i, void *) = to;
+            return;
+        }
+}
+
+static void hp_emit_call(hp_context *tcg, void *core, void *function, hp_temp *result, int count, hp_temp **arguments)
+{
+    hp_temp *copy[8];
+
+    memcpy(copy, arguments, (size_t)count * sizeof *copy);      /* the core changes them */
+    plain_callN(tcg, core, result, count, copy);
+    if (function != core)
+        hp_change_call(tcg, core, function);
+}
+
+static void hp_emit_check(hp_context *tcg, hp_temp *address, uint32_t size, int write)
+{
+    hp_temp *arguments[2] = {hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t)), address};
+    int i;
+
+    for (i = 0; i < 2; i++)
+        if (hp_instruction.address[i] == address)
+            hp_emit_call(tcg, hp_takes_address, hp_check_of(hp_instruction.segment[i], size, write), NULL, 2, arguments);
+}
+
+static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count, hp_temp **arguments)
+{
+    const hp_swap *swap;
+    hp_temp *env;
+
+    if (!hp_instruction.env || !(swap = hp_swap_of(function))->core) {
+        plain_callN(tcg, function, result, count, arguments);
+        return;
+    }
+    env = arguments[0];
+    if (swap->address && hp_instruction.address[0])
+        hp_emit_check(tcg, arguments[swap->address], hp_instruction.small ? swap->small_size : swap->size, swap->write);
+    if (swap->before)
+        hp_emit_call(tcg, function, swap->before, NULL, count, arguments);
+    hp_emit_call(tcg, function, swap->instead ? swap->instead : function, result, count, arguments);
+    if (swap->after) {
+        hp_emit_call(tcg, hp_takes_env, swap->after, NULL, 1, &env);
+        HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;     /* hidden flags may have changed: the block ends here */
+    }
+}
+
+/* Is a check wanted for addresses in this segment now? */
+static int hp_wants_check(int segment)
+{
+    uint32_t hflags = HP_AT(hp_instruction.env, ENV_HFLAGS, uint32_t);
+
+    switch (segment) {
+    case CS: return 1;                                  /* never writable */
+    case FS: return (hflags & HFLAG_FS) != 0;
+    case GS: return hflags & HFLAG_GS || (hflags & HFLAG_CPL) != 3;
+    default: return (hflags & HFLAG_SEGMENTS) != 0;
+    }
+}
+
+static int hp_segment_of_base(hp_context *tcg, uintptr_t temp)
+{
+    int segment;
+
+    for (segment = 0; segment < 6; segment++)
+        if (temp == (uintptr_t)hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_SEG_BASE + 8 * segment, uintptr_t)))
+            return segment;
+    return -1;
+}
+
+static void hp_op3(hp_context *tcg, int op, uintptr_t to, uintptr_t a, uintptr_t b)
+{
+    uintptr_t address = (uintptr_t)hp_instruction.address[0];
+    int segment;
+
+    plain_op3(tcg, op, to, a, b);
+    if (!hp_instruction.env)
+        return;
+    if (op == OP_ADD_I64 && (segment = hp_segment_of_base(tcg, b)) >= 0) {
+        hp_instruction.address[0] = hp_wants_check(segment) ? (hp_temp *)to : NULL;
+        hp_instruction.segment[0] = segment;
+        hp_instruction.address[1] = NULL;
+    } else if (address && to == address && a != to && b != to) {
+        hp_instruction.address[0] = NULL;       /* something else is in it now */
+    } else if (address && op == OP_ADD_I64 && a == address && to != a) {
+        hp_instruction.address[1] = (hp_temp *)to;      /* the second half of an operand of 16 bytes */
+        hp_instruction.segment[1] = hp_instruction.segment[0];
+    }
+}
+
+static void hp_op2(hp_context *tcg, int op, uintptr_t to, uintptr_t from)
+{
+    if (to != from && to == (uintptr_t)hp_instruction.address[0])
+        hp_instruction.address[0] = NULL;
+    plain_op2(tcg, op, to, from);
+}
+
+static inline void hp_access(hp_context *tcg, uintptr_t address, int memop, int write)
+{
+    if (hp_instruction.env && hp_instruction.address[0])
+        hp_emit_check(tcg, hp_temp_of(tcg, address), 1u << (memop & MEMOP_SIZE), write);
+}
+
+static inline int hp_aligned(int memop)
+{
+    if (!hp_instruction.aligned || (memop & MEMOP_SIZE) != MEMOP_SIZE)
+        return memop;
+    hp_instruction.aligned = 0;
+    return (memop & ~MEMOP_ALIGN) | MEMOP_ALIGN_16;
+}
+
+static void hp_ld32(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
+{
+    hp_access(tcg, address, memop, 0);
+    plain_ld32(tcg, value, address, mmu, memop);
+}
+
+static void hp_ld64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
+{
+    hp_access(tcg, address, memop, 0);
+    plain_ld64(tcg, value, address, mmu, hp_aligned(memop));
+}
+
+static void hp_st32(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
+{
+    hp_access(tcg, address, memop, 1);
+    plain_st32(tcg, value, address, mmu, memop);
+}
+
+static void hp_st64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
+{
+    hp_access(tcg, address, memop, 1);
+    plain_st64(tcg, value, address, mmu, hp_aligned(memop));
+}
+
+/* The translator begins with an instruction. */
+static void hp_begin_instruction(void *tcg, int aligned, int small)
+{
+    hp_instruction.address[0] = hp_instruction.address[1] = NULL;
+    hp_instruction.aligned = aligned;
+    hp_instruction.small = small;
+    if (HP_AT(hp_instruction.env, ENV_EFLAGS, uint64_t) & EFLAGS_RF     /* RF is for one instruction */
+        || HP_AT(hp_instruction.env, ENV_HFLAGS, uint32_t) & HFLAG_IOBPT)   /* and so is what breakpoints note */
+        HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
+}
+
+/* Operands of 16 and 32 bits in the code; bytes pass code_filter.pyx. Close to the limit of CS, the instruction is alone in
+   its block, so EIP is its address. */
+
+static inline void hp_check_code(void *env, uint64_t last)
+{
+    if (hp_instruction.env && HP_AT(env, ENV_HFLAGS, uint32_t) & HFLAG_SEGMENTS
+        && (uint32_t)(last - HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t)) > HP_SEGMENT(env, CS, SEGMENT_LIMIT, uint32_t))
+        hp_core.raise_now(env, VECTOR_GP, 0);
+}
+
+static uint32_t hp_code16(void *env, uint64_t address)
+{
+    hp_check_code(env, address + 1);
+    return plain_code16(env, address);
+}
+
+static uint32_t hp_code32(void *env, uint64_t address)
+{
+    hp_check_code(env, address + 3);
+    return plain_code32(env, address);
+}
+
+static const struct { const char *name; void **plain; void *ours; } hp_redirections[] = {
+    {"tcg_gen_callN_x86_64", (void **)&plain_callN, (void *)hp_callN},
+    {"tcg_gen_op3_x86_64", (void **)&plain_op3, (void *)hp_op3},
+    {"tcg_gen_op2_x86_64", (void **)&plain_op2, (void *)hp_op2},
+    {"cpu_lduw_code_x86_64", (void **)&plain_code16, (void *)hp_code16},
+    {"cpu_ldl_code_x86_64", (void **)&plain_code32, (void *)hp_code32},
+    {"tcg_gen_qemu_ld_i32_x86_64", (void **)&plain_ld32, (void *)hp_ld32},
+    {"tcg_gen_qemu_ld_i64_x86_64", (void **)&plain_ld64, (void *)hp_ld64},
+    {"tcg_gen_qemu_st_i32_x86_64", (void **)&plain_st32, (void *)hp_st32},
+    {"tcg_gen_qemu_st_i64_x86_64", (void **)&plain_st64, (void *)hp_st64},
+    {"cpu_watchpoint_address_matches_x86_64", NULL, (void *)hp_watched_page},
+    {"cpu_check_watchpoint_x86_64", NULL, (void *)hp_check_watchpoint},
+};
+enum { REDIRECTIONS = sizeof hp_redirections / sizeof *hp_redirections };
+
+static void hp_swap_instead(const char *helper, void **core, void *ours)
+{
+    hp_swap *swap = hp_swap_for(helper);
+
+    if (core)
+        *core = swap->core;
+    swap->instead = ours;
+}
+
+static void hp_memory_operand(const char *helper, int address, int write, int size, int small_size)
+{
+    hp_swap *swap = hp_swap_for(helper);
+
+    swap->address = (uint8_t)address;
+    swap->write = (uint8_t)write;
+    swap->size = (uint16_t)size;
+    swap->small_size = (uint16_t)small_size;
+}
+
+/* Look everything up and fill `hp_swaps`. Returns the name of a symbol that is not there, or NULL. */
+static const char *hp_prepare(void *library)
+{
+    size_t i;
+    static const char *const loads_segments[] = {
+        "load_seg", "ljmp_protected", "lcall_real", "lcall_protected", "lret_protected", "sysexit", "lmsw",
+    };
+
+    hp_library = library;
+    hp_find_core();
+    for (i = 0; i < REDIRECTIONS; i++) {
+        void *found = dlsym(library, hp_redirections[i].name);
+        if (!found)
+            return hp_redirections[i].name;
+        if (hp_redirections[i].plain)
+            *hp_redirections[i].plain = found;
+    }
+    hp_takes_address = hp_symbol("helper_fxrstor");
+    hp_takes_env = hp_symbol("helper_clts");
+#define SWAP(helper, ...) hp_swap_instead(#helper, (void **)&core_##helper, (void *)hp_##helper);
+    SSE_ALL(SWAP, SWAP, SWAP, SWAP, SWAP, SWAP)
+    X87_ALL(SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP)
+    SWAP(flds_ST0) SWAP(fldl_ST0) SWAP(fildl_ST0) SWAP(fildll_ST0) SWAP(fxam_ST0)
+    SWAP(ldmxcsr) SWAP(write_crN) SWAP(rdmsr) SWAP(wrmsr) SWAP(read_eflags) SWAP(set_dr)
+#undef SWAP
+#define REPLACE(helper) hp_swap_instead(#helper, NULL, (void *)hp_##helper);
+    REPLACE(fpush) REPLACE(fmov_ST0_STN) REPLACE(fmov_FT0_STN) REPLACE(fmov_STN_ST0) REPLACE(fxchg_ST0_STN)
+    REPLACE(rdpmc) REPLACE(get_dr) REPLACE(bpt_io) REPLACE(single_step)
+#undef REPLACE
+    hp_swap_for("fldt_ST0")->before = hp_swap_for("fbld_ST0")->before = (void *)hp_before_load;
+    hp_swap_for("fldt_ST0")->after = hp_swap_for("fbld_ST0")->after = (void *)hp_after_load;
+    hp_swap_for("fstt_ST0")->before = hp_swap_for("fbst_ST0")->before = (void *)hp_before_store;
+    hp_swap_for("fxrstor")->before = (void *)hp_check_fxrstor;
+    hp_swap_for("fxrstor")->after = (void *)hp_mxcsr_loaded;
+    for (i = 0; i < sizeof loads_segments / sizeof *loads_segments; i++)
+        hp_swap_for(loads_segments[i])->after = (void *)hp_segments_changed;
+    hp_swap_for("iret_real")->after = hp_swap_for("iret_protected")->after = (void *)hp_after_iret;
+    hp_memory_operand("fldt_ST0", 1, 0, 10, 10);
+    hp_memory_operand("fstt_ST0", 1, 1, 10, 10);
+    hp_memory_operand("fbld_ST0", 1, 0, 10, 10);
+    hp_memory_operand("fbst_ST0", 1, 1, 10, 10);
+    hp_memory_operand("fldenv", 1, 0, 28, 14);
+    hp_memory_operand("fstenv", 1, 1, 28, 14);
+    hp_memory_operand("frstor", 1, 0, 108, 94);
+    hp_memory_operand("fsave", 1, 1, 108, 94);
+    hp_memory_operand("fxrstor", 1, 0, 512, 512);
+    hp_memory_operand("fxsave", 1, 1, 512, 512);
+    hp_memory_operand("cmpxchg8b", 1, 1, 8, 8);
+    hp_memory_operand("cmpxchg8b_unlocked", 1, 1, 8, 8);
+    hp_memory_operand("boundw", 1, 0, 4, 4);
+    hp_memory_operand("boundl", 1, 0, 8, 8);
+    return hp_missing;
+}
+
+#endif

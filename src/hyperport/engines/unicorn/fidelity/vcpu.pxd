@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+from libc.stdint cimport uint32_t
+
+from hyperport.cpu.decode cimport PortInstruction
+from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
+
+cdef class MendedVcpu(UnicornVcpu):
+    cdef bint did_undefined(self) noexcept nogil
+    cdef int string_fault(self, const PortInstruction *instruction) noexcept nogil
+    cdef void note_hits(self, const PortInstruction *instruction) noexcept nogil
+    cdef void deliver(self, uint32_t vector, uint32_t error_code) noexcept nogil

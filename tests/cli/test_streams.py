@@ -11,9 +11,7 @@ from typing import Final
 import pytest
 
 HANGS_S: Final = 60
-SAYS_A: Final = bytes.fromhex(
-    "baf803 b041 ee b00a ee  baf400 b003 ee ebfe"
-)  # "A\n" to COM1, then exit with 3: status 7
+SAYS_A: Final = bytes.fromhex("baf803 b041 ee b00a ee  baf400 b003 ee ebfe")  # "A\n" to COM1, exit with 3: status 7
 PORTS: Final = bytes.fromhex("b91027 e680 e2fc  baf400 b003 ee ebfe")  # 10,000 times out %al, $0x80
 TO_E9: Final = bytes.fromhex("b91027 e6e9 e2fc  baf400 b003 ee ebfe")
 WRITES: Final = bytes.fromhex("ba0003 b005 ee ebfe")  # out %al, $0x300

@@ -10,7 +10,7 @@ import pytest
 from hyperport.cli.fetch import fetch as fetch_verb
 from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import apt, registry
-from hyperport.guests.apt import Apt, Progress
+from hyperport.guests.apt import Packages, Progress
 from hyperport.guests.recipes import Plan
 from hyperport.host.cache import cache_directory
 
@@ -33,7 +33,7 @@ class Recipe:
         self.made = 0
         self.error: Exception | None = None
 
-    def __call__(self, apt: Apt) -> Plan:
+    def __call__(self, apt: Packages) -> Plan:
         return Plan({"package": self.version}, self.make)
 
     def make(self, directory: Path, progress: Progress) -> None:
@@ -47,7 +47,7 @@ class Recipe:
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(apt, "Apt", FakeApt)
+    monkeypatch.setattr(apt, "Packages", FakeApt)
     recipe = Recipe()
     monkeypatch.setitem(registry.GUESTS, "debian", replace(registry.GUESTS["debian"], recipe=recipe, stamp=None))
     return recipe

@@ -47,7 +47,7 @@ class Recipe:
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(apt, "Packages", FakeApt)
+    monkeypatch.setattr(apt, "Apt", FakeApt)
     recipe = Recipe()
     monkeypatch.setitem(registry.GUESTS, "debian", replace(registry.GUESTS["debian"], recipe=recipe, stamp=None))
     return recipe

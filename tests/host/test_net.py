@@ -186,7 +186,8 @@ def test_passt_that_dies_in_the_middle_of_a_frame(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One whole frame, half of the next, and then it is gone, as by kill -9: the half never arrives."""
-    send = "import os, sys; os.write(int(sys.argv[1]), bytes(3) + b'<' + b'a' * 60 + bytes(3) + b'<' + b'b' * 30)"  # < is 60
+    # "<" is 60, the length of a frame
+    send = "import os, sys; os.write(int(sys.argv[1]), bytes(3) + b'<' + b'a' * 60 + bytes(3) + b'<' + b'b' * 30)"
     fake_passt(tmp_path, f'exec {sys.executable} -c "{send}" $5')
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with WatcherThread() as watcher, open_link(NetSpec(kind="user")) as link:

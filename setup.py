@@ -340,9 +340,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
         options = cython_options() | {"force": True, "quiet": True, "nthreads": threads, "build_dir": str(CORE_C)}
         for ext, made in zip(stale, cythonize(stale, **options), strict=True):  # type: ignore[no-untyped-call]
             ext.sources = made.sources
-        for header in CORE_C.rglob(
-            "*.h"
-        ):  # Cython's copies; the compiler is to read, and to name in its list, the originals
+        for header in CORE_C.rglob("*.h"):  # copies by Cython: the compiler is to read, and to list, the originals
             header.unlink()
         self.extensions = stale
         super().run()

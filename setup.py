@@ -7,6 +7,7 @@ What each one was made of is noted in build/. So a module is compiled once for a
 docs/decisions/0018-build-backend.md.
 """
 
+import copy
 import filecmp
 import functools
 import hashlib
@@ -22,6 +23,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import Any
 
 from Cython.Build import cythonize
 from Cython.Build.Dependencies import create_dependency_tree
@@ -202,6 +204,11 @@ def source_of(name: str) -> Path:
     return Path("src", *name.split(".")).with_suffix(".pyx" if name != SHARED else ".c")
 
 
+def cython_options() -> dict[str, Any]:
+    """CYTHON_OPTIONS, for Cython to write into."""
+    return copy.deepcopy(CYTHON_OPTIONS)
+
+
 def names_of(*kinds: str) -> list[str]:
     """The names of all files of the package that end so."""
     return sorted(str(path) for kind in kinds for path in PACKAGE.rglob(f"*.{kind}"))
@@ -211,7 +218,7 @@ def cython_depends(name: str) -> list[str]:
     """The files of this tree that Cython reads for a module."""
     if name == SHARED:
         return []
-    context = Context.from_options(CompilationOptions(**CYTHON_OPTIONS))  # type: ignore[no-untyped-call]
+    context = Context.from_options(CompilationOptions(**cython_options()))  # type: ignore[no-untyped-call]
     tree = create_dependency_tree(context, quiet=True)  # type: ignore[no-untyped-call]
     found = {Path(os.path.relpath(path)) for path in tree.all_dependencies(str(source_of(name)))}
     return sorted(str(path) for path in found if path.is_relative_to("src"))
@@ -330,11 +337,11 @@ class BuildExt(build_ext):  # type: ignore[misc]
             self.notes[ext.name].path.unlink(missing_ok=True)
             self.notes[ext.name].library.unlink(missing_ok=True)
         threads = JOBS if len(stale) > 4 else 0  # a process of Cython starts in the time that it needs for four modules
-        options = CYTHON_OPTIONS | {"force": True, "quiet": True, "nthreads": threads, "build_dir": str(CORE_C)}
+        options = cython_options() | {"force": True, "quiet": True, "nthreads": threads, "build_dir": str(CORE_C)}
         for ext, made in zip(stale, cythonize(stale, **options), strict=True):  # type: ignore[no-untyped-call]
             ext.sources = made.sources
-        for copy in CORE_C.rglob("*.h"):  # Cython's; the compiler is to read, and to name in its list, the originals
-            copy.unlink()
+        for header in CORE_C.rglob("*.h"):  # copies by Cython: the compiler is to read, and to list, the originals
+            header.unlink()
         self.extensions = stale
         super().run()
 

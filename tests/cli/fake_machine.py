@@ -180,7 +180,7 @@ class FakeEngineEntry:
         return list(cls.checks)
 
 
-def fetch(*names: str) -> None:
+def fetch(*names: str, folder: Path | None = None) -> None:
     """Fetch nothing."""
 
 

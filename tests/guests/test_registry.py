@@ -10,7 +10,7 @@ import pytest
 from hyperport.cli.fetch import fetch as fetch_verb
 from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import apt, registry
-from hyperport.guests.apt import Apt, Progress
+from hyperport.guests.apt import Packages, Progress
 from hyperport.guests.recipes import Plan
 from hyperport.host.cache import cache_directory
 
@@ -33,7 +33,7 @@ class Recipe:
         self.made = 0
         self.error: Exception | None = None
 
-    def __call__(self, apt: Apt) -> Plan:
+    def __call__(self, apt: Packages) -> Plan:
         return Plan({"package": self.version}, self.make)
 
     def make(self, directory: Path, progress: Progress) -> None:

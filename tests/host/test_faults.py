@@ -20,6 +20,15 @@ MADE: Final = {
     "disk-overlay-new": {"open", "write", "pwrite", "ftruncate", "fsync", "link", "unlink", "calloc"},
     "disk-snapshot": {"ftruncate", "pread", "pwrite", "calloc"},
     "cdrom": {"open", "pread"},
+    "line-file": {"open", "poll", "write", "close"},
+    "line-pipe": {"poll", "write"},
+    "line-pty": {"poll", "write", "read", "ioctl"},
+    "line-unix": {"socket", "bind", "listen", "accept", "open", "fcntl", "poll", "write", "read", "unlink"},
+    "net-listen": {"socket", "bind", "listen", "accept", "send", "recv", "open", "write", "unlink"},
+    "net-socket": {"socket", "connect", "send", "recv", "open", "write"},
+    "pcap": {"open", "write", "close"},
+    "trace": {"write", "close"},
+    "stats-and-screenshot": {"open", "write", "rename", "close"},
 }
 
 

@@ -9,6 +9,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,3 +180,23 @@ def test_a_tap_is_an_interface_of_the_host() -> None:
         assert link.backend.emit(FRAME)
         assert link.backend.lost_out == 1, "it is down"
     assert not [name for _, name in socket.if_nameindex() if name.startswith("hptest")]
+
+
+def test_passt_that_dies_in_the_middle_of_a_frame(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One whole frame, half of the next, and then it is gone, as by kill -9: the half never arrives."""
+    # "<" is 60, the length of a frame
+    send = "import os, sys; os.write(int(sys.argv[1]), bytes(3) + b'<' + b'a' * 60 + bytes(3) + b'<' + b'b' * 30)"
+    fake_passt(tmp_path, f'exec {sys.executable} -c "{send}" $5')
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with WatcherThread() as watcher, open_link(NetSpec(kind="user")) as link:
+        link.start(watcher)
+        backend: Any = link.backend
+        assert eventually(lambda: not backend.plugged)
+        assert link.backend.take() == b"a" * 60
+        assert link.backend.take() is None
+        assert link.backend.emit(b"c" * 60), "the guest's card is not held up"
+        assert link.backend.lost_out == 1
+        link.stop()
+    assert capsys.readouterr().err == "hyperport: network user: the other end has gone; the cable is unplugged\n"

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 
 from hyperport.guests import registry
+from hyperport.host.notes import tell
 
 
-def fetch(*names: str) -> None:
-    """Fetch known guests from the Debian archive into the cache."""
+def fetch(*names: str, folder: Path | None = None) -> None:
+    """Fetch known guests from the Debian archive, or from a folder with its packages, into the cache."""
     for name in names:
         registry.find(name)  # a wrong name is told before anything is downloaded
     for name in names:
-        registry.fetch(name, lambda message: print(message, file=sys.stderr, flush=True))
+        registry.fetch(name, tell, folder)

@@ -108,6 +108,16 @@ CC: Final = (
 )  # fmt: skip
 
 
+FROM: Final = Option(
+    "from",
+    "a folder with the Debian packages (.deb, i386) instead of the archive, for hosts without apt; dpkg-deb is needed",
+    FILE,
+    metavar="FOLDER",
+    word="folder",
+    values=FILES,
+)
+
+
 class Verb:
     """A verb. where: "module:function", imported when it is called with the words and each option by its word.
 
@@ -231,9 +241,9 @@ VERBS: Final[dict[str, Verb]] = {
         least=1,
         most=MANY,
         values=_fetchable,
-        sections={},
+        sections={"options": (FROM,)},
         says="From the Debian archive, with the host's apt-get; no root is needed, and the system's apt does not "
-        "change. A guest that is there in its newest version is left as it is.",
+        "change. With --from nothing is downloaded. A guest that is there in its newest version is left as it is.",
         examples=("hyperport fetch debian", "hyperport fetch debian-pae memtest"),
     ),
     "doctor": Verb(

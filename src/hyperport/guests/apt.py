@@ -17,7 +17,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from hyperport.errors import FetchError
@@ -201,6 +201,22 @@ def configuration(root: Path, *, user: str = "") -> str:
     lines = [f"#clear {name};" for name in (*cleared, "APT::Update::Post-Invoke-Success")]
     lines += [f'{name} "{value}";' for name, value in settings.items()]
     return "\n".join(lines) + "\n"
+
+
+class Packages(Protocol):
+    """Where recipes get packages: Apt, or a DebFolder."""
+
+    def update(self) -> str:
+        """Read what there is. Returns "", or what went wrong where something can still be used."""
+
+    def show(self, package: str) -> Mapping[str, str]:
+        """The newest version's control fields, by lower-case name."""
+
+    def dependencies(self, package: str) -> list[str]:
+        """Names of the packages that it depends on."""
+
+    def download(self, package: str, directory: Path) -> Path:
+        """The package's newest .deb, put in directory."""
 
 
 class Apt:

@@ -13,7 +13,7 @@ from typing import Final
 
 from hyperport.errors import FetchError
 from hyperport.guests import initramfs
-from hyperport.guests.apt import Apt, Progress, dependency_names, members, read_member
+from hyperport.guests.apt import Packages, Progress, dependency_names, members, read_member
 from hyperport.guests.names import INITRAMFS, KERNEL, MEMTEST, STAMP
 
 FORMAT: Final = "2"  # raise it when a recipe puts other files together from the same packages
@@ -69,7 +69,7 @@ class Plan:
     make: Callable[[Path, Progress], None]
 
 
-Recipe = Callable[[Apt], Plan]
+Recipe = Callable[[Packages], Plan]
 
 
 def stamp(sets: Mapping[str, Sequence[str]] = MODULE_SETS, tools: Sequence[Tool] = TOOLS) -> str:
@@ -81,7 +81,7 @@ def stamp(sets: Mapping[str, Sequence[str]] = MODULE_SETS, tools: Sequence[Tool]
 def debian(flavour: str, sets: Mapping[str, Sequence[str]] = MODULE_SETS, tools: Sequence[Tool] = TOOLS) -> Recipe:
     """Debian's kernel of a flavour (686, 686-pae) with busybox, its modules and a few programs in an initramfs."""
 
-    def plan(apt: Apt) -> Plan:
+    def plan(apt: Packages) -> Plan:
         image = real_image(apt.dependencies(f"linux-image-{flavour}"), flavour)
         names = (image, "busybox-static", *tool_packages(apt, tools))
         versions = {name: apt.show(name)["version"] for name in names}
@@ -103,7 +103,7 @@ def debian(flavour: str, sets: Mapping[str, Sequence[str]] = MODULE_SETS, tools:
     return plan
 
 
-def memtest(apt: Apt) -> Plan:
+def memtest(apt: Packages) -> Plan:
     """Memtest86+ for i386, in the form that the Linux boot protocol loads."""
     versions = {"memtest86+": apt.show("memtest86+")["version"]}
 
@@ -123,7 +123,7 @@ def real_image(dependencies: Sequence[str], flavour: str) -> str:
     raise FetchError(f"linux-image-{flavour}: depends on no kernel of that flavour; a newer hyperport is needed")
 
 
-def download(apt: Apt, package: str, directory: Path, progress: Progress) -> Path:
+def download(apt: Packages, package: str, directory: Path, progress: Progress) -> Path:
     """One package by apt, announced with its size."""
     fields = apt.show(package)
     size = int(fields.get("size", "0"))
@@ -138,7 +138,7 @@ def read_busybox(package: Path) -> bytes:
     raise FetchError(f"{package.name}: has no busybox in /bin or /usr/bin; a newer hyperport is needed")
 
 
-def tool_packages(apt: Apt, tools: Sequence[Tool]) -> list[str]:
+def tool_packages(apt: Packages, tools: Sequence[Tool]) -> list[str]:
     """The packages of the tools by their names in this release of Debian, each once, in the table's order."""
     names = []
     needed: list[str] = []

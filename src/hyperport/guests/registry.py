@@ -21,7 +21,7 @@ from hyperport.host.cache import cache_directory
 from hyperport.options import MIB
 
 if TYPE_CHECKING:
-    from hyperport.guests.apt import Apt, Progress
+    from hyperport.guests.apt import Packages, Progress
     from hyperport.guests.recipes import Plan
 
 MANIFEST: Final = "manifest.json"
@@ -42,7 +42,7 @@ class Guest:
     name: str
     description: str
     kernel: str
-    recipe: Callable[[Apt], Plan] | None = None
+    recipe: Callable[[Packages], Plan] | None = None
     initrd: str | None = None
     append: str = ""
     memory: int = 128 * MIB  # bytes
@@ -50,8 +50,8 @@ class Guest:
     stamp: Callable[[], str] | None = None  # a fetched guest with another one is out of date
 
 
-def _debian(flavour: str) -> Callable[[Apt], Plan]:
-    def recipe(apt: Apt) -> Plan:
+def _debian(flavour: str) -> Callable[[Packages], Plan]:
+    def recipe(apt: Packages) -> Plan:
         from hyperport.guests import recipes
 
         return recipes.debian(flavour)(apt)
@@ -59,7 +59,7 @@ def _debian(flavour: str) -> Callable[[Apt], Plan]:
     return recipe
 
 
-def _memtest(apt: Apt) -> Plan:
+def _memtest(apt: Packages) -> Plan:
     from hyperport.guests import recipes
 
     return recipes.memtest(apt)
@@ -178,12 +178,15 @@ def locate(name: str) -> FetchedGuest:
     return _fetched(guest, folder, manifest.versions)
 
 
-def fetch(name: str, progress: Progress = lambda _: None) -> FetchedGuest:
+def fetch(name: str, progress: Progress = lambda _: None, debs: Path | None = None) -> FetchedGuest:
     """Fetch a guest's newest version, if it is not there already, and locate it.
 
-    progress is called with one line of text at each step. Raises FetchError, ConfigError for an unknown name.
+    progress is called with one line of text at each step.
+    debs: a folder with .deb files, instead of the archive.
+    Raises FetchError, ConfigError for an unknown name.
     """
     from hyperport.guests.apt import Apt
+    from hyperport.guests.deb_folder import DebFolder
 
     guest = find(name)
     if guest.recipe is None:
@@ -191,8 +194,8 @@ def fetch(name: str, progress: Progress = lambda _: None) -> FetchedGuest:
         return locate(name)
     cache = cache_directory()
     with _alone(cache):
-        apt = Apt(cache / "apt")
-        progress("reading Debian's package lists for i386")
+        apt: Packages = Apt(cache / "apt") if debs is None else DebFolder(debs)
+        progress("reading Debian's package lists for i386" if debs is None else f"reading the packages in {debs}")
         if trouble := apt.update():
             progress(f"an archive was left out: {trouble}")
         plan = guest.recipe(apt)

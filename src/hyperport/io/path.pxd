@@ -5,7 +5,7 @@ from libc.stdint cimport uint32_t
 from hyperport.bus.access cimport Access
 from hyperport.bus.port_bus cimport PortBus
 from hyperport.cpu.decode cimport PortInstruction
-from hyperport.cpu.vcpu cimport Vcpu
+from hyperport.cpu.vcpu cimport EDX, Vcpu
 
 cdef class PortPath:
     cdef readonly PortBus bus
@@ -23,5 +23,8 @@ cdef inline void carry(PortPath path, Access *access) noexcept nogil:
     path.bus.carry(access)
 
 
-cdef uint32_t port_of(Vcpu vcpu, const PortInstruction *instruction) noexcept nogil
-cdef void perform(PortBus bus, Vcpu vcpu, const PortInstruction *instruction, int path) noexcept nogil
+cdef inline uint32_t port_of(Vcpu vcpu, const PortInstruction *instruction) noexcept nogil:
+    return instruction.port if instruction.immediate else vcpu.get(EDX) & 0xFFFF
+
+
+cdef void perform(PortPath path, Vcpu vcpu, const PortInstruction *instruction, uint32_t port) noexcept nogil

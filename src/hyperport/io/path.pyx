@@ -14,7 +14,7 @@ from hyperport.bus.access cimport Access, describe
 from hyperport.bus.port_bus cimport DIRECTION_IN, EXIT, PortBus
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.vcpu cimport EAX, EDX, Vcpu
+from hyperport.cpu.vcpu cimport EAX, Vcpu
 from hyperport.io.crossing cimport enter_from_python
 from hyperport.io.strings cimport StringAccess, run_string, string_of
 
@@ -45,32 +45,42 @@ cdef class PortPath:
     cdef bint simulate(self, Vcpu vcpu) noexcept nogil:
         """Do what stands at CS:EIP if it is a port access that the guest may make. False: it is not. May fault."""
         cdef PortInstruction instruction
+        cdef uint32_t port
         if fetch_and_decode(vcpu, &instruction) <= 0:
             return False
-        if not vcpu.port_allowed(port_of(vcpu, &instruction), instruction.size):
+        port = port_of(vcpu, &instruction)
+        if not vcpu.port_allowed(port, instruction.size):
             return False
-        perform(self.bus, vcpu, &instruction, self.number)
+        perform(self, vcpu, &instruction, port)
         return True
 
 
-cdef uint32_t port_of(Vcpu vcpu, const PortInstruction *instruction) noexcept nogil:
-    return instruction.port if instruction.immediate else vcpu.get(EDX) & 0xFFFF
-
-
-cdef void perform(PortBus bus, Vcpu vcpu, const PortInstruction *instruction, int path) noexcept nogil:
+cdef void perform(PortPath path, Vcpu vcpu, const PortInstruction *instruction, uint32_t port) noexcept nogil:
     """A decoded port instruction with all its effects; permission is checked. May fault."""
-    cdef uint32_t mask = <uint32_t> 0xFFFFFFFF >> (32 - 8 * instruction.size)
     cdef Access access
-    cdef StringAccess string
     if instruction.string:
-        string_of(vcpu, instruction, path, &string)
-        vcpu.retire(instruction.length if run_string(vcpu, bus, &string) else 0)
+        perform_string(path, vcpu, instruction)
         return
-    describe(&access, instruction.direction, port_of(vcpu, instruction), instruction.size, path, <void *> vcpu, 0)
+    describe(&access, instruction.direction, port, instruction.size, path.number, <void *> vcpu, 0)
     if instruction.direction == DIRECTION_IN:
-        bus.carry(&access)
-        vcpu.put(EAX, (vcpu.get(EAX) & ~mask) | (access.value & mask))
+        path.bus.carry(&access)
+        if instruction.size == 4:
+            vcpu.put(EAX, access.value)
+        else:
+            vcpu.put(EAX, merged(vcpu.get(EAX), access.value, instruction.size))
     else:
-        access.value = vcpu.get(EAX) & mask
-        bus.carry(&access)
+        access.value = merged(0, vcpu.get(EAX), instruction.size)
+        path.bus.carry(&access)
     vcpu.retire(instruction.length)
+
+
+cdef inline uint32_t merged(uint32_t old, uint32_t new, uint32_t size) noexcept nogil:
+    """old with its lowest size bytes from new."""
+    cdef uint32_t mask = <uint32_t> 0xFFFFFFFF >> (32 - 8 * size)
+    return (old & ~mask) | (new & mask)
+
+
+cdef void perform_string(PortPath path, Vcpu vcpu, const PortInstruction *instruction) noexcept nogil:
+    cdef StringAccess string
+    string_of(vcpu, instruction, path.number, &string)
+    vcpu.retire(instruction.length if run_string(vcpu, path.bus, &string) else 0)

@@ -2,6 +2,7 @@
 # cython: language_level=3
 from libc.stdint cimport uint64_t
 
+from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.io.crossing cimport CrossingHook
 from hyperport.io.path cimport PortPath
 
@@ -15,3 +16,5 @@ cdef class TrapPath(PortPath):
     cdef readonly uint64_t fault_ticks
     cdef readonly uint64_t decode_ticks
     cdef readonly uint64_t simulate_ticks
+
+    cdef bint simulate_timed(self, Vcpu vcpu) noexcept nogil

@@ -79,21 +79,27 @@ cdef class TrapPath(PortPath):
         self.profiled = on
 
     cdef bint simulate(self, Vcpu vcpu) noexcept nogil:
+        if self.clock.began:            # not profiled: a device may turn that on or off in the middle
+            return self.simulate_timed(vcpu)
+        return PortPath.simulate(self, vcpu)
+
+    cdef bint simulate_timed(self, Vcpu vcpu) noexcept nogil:
+        """PortPath.simulate() with a clock beside each of its steps."""
         cdef PortInstruction instruction
-        cdef bint profile = self.clock.began != 0       # a device may turn it on or off in the middle
         cdef uint64_t fault_began = self.clock.began
-        cdef uint64_t began = hp_ticks() if profile else 0
+        cdef uint64_t began = hp_ticks()
         cdef uint64_t decoded
+        cdef uint32_t port
         self.clock.began = 0
         if fetch_and_decode(vcpu, &instruction) <= 0:
             return False
-        decoded = hp_ticks() if profile else 0
-        if not vcpu.port_allowed(port_of(vcpu, &instruction), instruction.size):
+        decoded = hp_ticks()
+        port = port_of(vcpu, &instruction)
+        if not vcpu.port_allowed(port, instruction.size):
             return False
-        perform(self.bus, vcpu, &instruction, TRAP)
-        if profile:
-            self.traps_profiled += 1
-            self.fault_ticks += began - fault_began
-            self.decode_ticks += decoded - began
-            self.simulate_ticks += hp_ticks() - decoded
+        perform(self, vcpu, &instruction, port)
+        self.traps_profiled += 1
+        self.fault_ticks += began - fault_began
+        self.decode_ticks += decoded - began
+        self.simulate_ticks += hp_ticks() - decoded
         return True

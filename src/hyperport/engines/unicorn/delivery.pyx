@@ -19,7 +19,6 @@ cdef extern from "execinfo.h":
     int backtrace(void **frames, int size) nogil
 
 cdef enum:
-    VECTOR_TS = 10
     VECTOR_SS = 12
     VECTOR_GP = 13
     EXT = 1                         # of an error code: an external event, or one inside the CPU
@@ -82,8 +81,8 @@ cdef bint new_stack_absent(char *env, uint32_t selector) noexcept nogil:
     return load_long(env, u64(env, ENV_TR + SEGMENT_BASE)[0] + slot) & 0xFFFF == (selector | ring)
 
 
-cdef uint32_t fault_of_delivery(char *cpu, uint32_t vector, bint external) noexcept nogil:
-    """Mend vector and error code of a fault; external: an event other than INT n was being delivered."""
+cdef uint32_t mended_fault(char *cpu, uint32_t vector, bint external) noexcept nogil:
+    """What fault_of_delivery() says, where there may be something to mend."""
     cdef char *env = <char *> at(cpu, CPU_ENV_PTR)
     cdef uint32_t *error_code = u32(env, ENV_ERROR_CODE)
     if vector == VECTOR_TS and error_code[0] & SELECTOR and new_stack_absent(env, error_code[0] & SELECTOR):

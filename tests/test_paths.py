@@ -19,8 +19,9 @@ from hyperport import DeviceSpec, DiskSpec, GuestMemory, Machine, MachineConfig,
 from hyperport.boot import flat, layout, linux, loader, multiboot
 from hyperport.cli.machine_file import load_machine_file
 from hyperport.cli.options import VERBS
+from hyperport.errors import FetchError
 from hyperport.guests import toolchain
-from hyperport.guests.registry import locate, read_manifest
+from hyperport.guests.registry import fetch, locate, read_manifest
 from hyperport.host import channel, disk_image, pcap, unix_channel, unix_socket
 from hyperport.host.specs import SerialSpec
 from hyperport.machine.drives import Drives
@@ -72,6 +73,12 @@ def listening(give: Name) -> tuple[int, bool]:
     return found
 
 
+def refused(call: Callable[[], object]) -> str:
+    with pytest.raises(FetchError) as caught:
+        call()
+    return str(caught.value)
+
+
 def memory() -> GuestMemory:
     return GuestMemory(16 << 20)
 
@@ -113,11 +120,12 @@ CALLS: dict[str, Callable[[Name], Any]] = {
     "write_whole": lambda give: written(lambda: stats.write_whole(give("out"), b"x")),
     "write_statistics": lambda give: written(lambda: stats.write_statistics(give("out"), {"a": 1})),
     "check_destination": lambda give: stats.check_destination(give("out")),
+    "fetch": lambda give: refused(lambda: fetch("memtest", debs=give("guest"))),
     "read_manifest": lambda give: read_manifest(give("guest")),
     "link_program": lambda give: toolchain.link_program([give("main.c")], give("out.elf"), include=[give(".")]).name,
 }
 # Not for users: an option's own callbacks, which always get a Path, and what a fetched guest is told as.
-INTERNAL = {"beside", "class_names", "FetchedGuest", "Option"}
+INTERNAL = {"beside", "class_names", "FetchedGuest", "Option", "remove"}
 
 
 @pytest.fixture(autouse=True)
@@ -141,7 +149,14 @@ def test_a_str_and_a_path_are_the_same(name: str) -> None:
     assert as_path == as_text
 
 
-FETCHING = ("__main__", "guests.apt", "guests.recipes", "guests.initramfs")  # these have no API
+FETCHING = (
+    "__main__",
+    "cli.fetch",
+    "guests.apt",
+    "guests.deb_folder",
+    "guests.recipes",
+    "guests.initramfs",
+)  # these have no API
 
 
 def functions() -> Iterator[tuple[str, inspect.Parameter]]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from hyperport import EngineError, GuestExit, MemoryBackend, Quit, StopKind, Timeout
+from hyperport.errors import ThreadError
 
 from ..conftest import LIMIT_S, built_in, command
 
@@ -86,7 +87,7 @@ def test_run_is_refused_while_the_guest_runs() -> None:
             for action in (machine.engine.run, machine.close, lambda: machine.engine.set_state(state)):
                 try:
                     action()
-                except EngineError as error:
+                except (EngineError, ThreadError) as error:
                     refused.append(error)
             machine.request_stop(StopKind.QUIT)
 

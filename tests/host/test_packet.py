@@ -127,9 +127,9 @@ def test_pcap(tmp_path: Path) -> None:
 def test_pcap_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="pcap file"):
         PcapWriter(tmp_path / "nowhere" / "a.pcap")
-    if Path("/dev/full").exists():
-        with pytest.raises(ConfigError, match="No space left"):
-            PcapWriter(Path("/dev/full"))
+    failure = PcapWriter("/dev/full").close()  # what is open is told of at the end, and the guest runs on
+    assert failure is not None
+    assert "No space left" in failure
 
 
 def test_a_disk_that_fills_ends_the_recording_only(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def locate(name: str) -> FetchedGuest:
     return _fetched(guest, folder, manifest.versions)
 
 
-def fetch(name: str, progress: Progress = lambda _: None, debs: Path | None = None) -> FetchedGuest:
+def fetch(name: str, progress: Progress = lambda _: None, debs: Path | str | None = None) -> FetchedGuest:
     """Fetch a guest's newest version, if it is not there already, and locate it.
 
     progress is called with one line of text at each step.
@@ -194,7 +194,7 @@ def fetch(name: str, progress: Progress = lambda _: None, debs: Path | None = No
         return locate(name)
     cache = cache_directory()
     with _alone(cache):
-        apt: Packages = Apt(cache / "apt") if debs is None else DebFolder(debs)
+        apt: Packages = Apt(cache / "apt") if debs is None else DebFolder(Path(debs))
         progress("reading Debian's package lists for i386" if debs is None else f"reading the packages in {debs}")
         if trouble := apt.update():
             progress(f"an archive was left out: {trouble}")

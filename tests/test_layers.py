@@ -18,6 +18,7 @@ ROOT = Path(hyperport.__file__).parent
 ORDER = (
     *(
         "renamed",
+        "supported_host",
         "errors",
         "options",
         "memory",

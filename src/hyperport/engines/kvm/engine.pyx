@@ -306,7 +306,7 @@ cdef class KvmEngine(KvmVcpu):
     def look_up(self):
         """Fire timers and move host input while the vCPU sits in HLT; a stop request stays."""
         with nogil:
-            self.runs.looks.everything()
+            self.runs.looks.in_halt()
 
     cdef void offer_interrupt(self) noexcept nogil:
         cdef kvm_run *run = self.vcpu.run
@@ -363,6 +363,9 @@ cdef class KvmEngine(KvmVcpu):
         call = &self.calls.calls[doorbell.call]
         enter(self, Crossing.DOORBELL, 0)
         action = self.guarded_answer(self.calls, call) if call.string else self.calls.answer(self, call)
+        if action == FAULTED and self.calls.in_string:      # not the guest's fault: it is told what is left
+            self.calls.end_string(self)
+            action = ACTION_NOTHING
         self.failed = self.store_registers()
         if self.failed or action == ACTION_NOTHING:
             return True

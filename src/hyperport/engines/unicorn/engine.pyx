@@ -477,7 +477,7 @@ cdef class UnicornEngine(MendedVcpu):
         """What service() does, for a vCPU that waits in HLT: fire timers, move input. Delivers nothing."""
         self._require_open()
         with nogil:
-            self.runs.looks.everything()
+            self.runs.looks.in_halt()
 
     # What the guest does.
 

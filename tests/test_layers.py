@@ -19,6 +19,7 @@ ORDER = (
     *(
         "supported_host",
         "renamed",
+        "supported_host",
         "errors",
         "options",
         "memory",

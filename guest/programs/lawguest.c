@@ -4,10 +4,11 @@
  * tests/io/law/ writes. Each is some code with the registers, segments, pages, I/O map and mode that it starts with.
  * Unit of work: one case. Its end (INT 81h, or any exception) and each event before it (a page fault that was repaired, a
  * single step) is a struct report, by REP OUTSB to RESULTS. It ends the guest with value 0.
- * Command line: vmi: the case's calls go to the VMI ROM, not to the instructions that they stand for.
+ * Command line: vmi: the case's calls go to the VMI ROM, not to the instructions that they stand for. stubs: they go to the code
+ * of module 1, struct law_stubs, which tests/io/law/stubs.py makes for any other convention.
  *
  * Linear addresses: BIG, 80 pages on 4 frames; WINDOW, 16 pages on 8 frames, each as the case wants it; CODE, two pages;
- * STACK; CALLS, twelve jumps to the calls. Nothing else below 1 MiB; the program itself, for ring 0 to 2, from 1 MiB on. The ROM
+ * STACK; CALLS, twelve jumps to the calls, with the stubs and the page where they save registers. Nothing else below 1 MiB; the program itself, for ring 0 to 2, from 1 MiB on. The ROM
  * is far away, at DIRECT_MAP.
  * Between two cases all of that, the devices and the position in the stream are put back. */
 #include <hyperport/vmi.h>
@@ -36,6 +37,11 @@
 #define CALL_MARK 0xCA110000u /* in place of an EIP: at the call's first instruction */
 #define CALL_RETURNS 0x100u   /* and with this, at its RET */
 #define DOORBELL_BYTES 4u     /* with the RET */
+#define STUBS_MAGIC 0x3153414Cu /* "LAS1" */
+#define STUBS (CALLS + 0x100u)
+#define STUB_BYTES 0x140u
+#define CALL_PAGES 2u /* the second one is SAVED, and writable */
+#define AS_SAVED 0xFFu
 #define KERNEL 0x100000u
 #define DIRECT_MAP 0x20000000u /* physical addresses from 0 to 4 MiB once more, read-only */
 #define LARGE_PAGES 16u /* of 4 MiB: kernel and module */
@@ -89,6 +95,21 @@ struct law_case {
     uint8_t code[240];
 } __attribute__((packed));
 
+/* Convention by convention: code that calls by it and leaves what the instruction leaves. */
+struct law_stubs {
+    uint32_t magic, highest_cpl; /* above that, calls are made by the instructions */
+    struct {
+        uint32_t fault_at; /* EIP of the call; where it faults, show these registers: their numbers, or AS_SAVED */
+        uint8_t shown[8];
+        uint16_t pushed, length; /* bytes on the stack there; of the code */
+        uint8_t code[STUB_BYTES];
+    } call[CALLS_COUNT];
+} __attribute__((packed));
+
+struct saved { /* what stubs keep, at SAVED */
+    uint32_t registers[8], base_es, base_ds, own[3];
+};
+
 struct report {
     uint32_t index, event; /* event: 0 for the end, else its number from 1 */
     uint32_t vector, error, cr2, dr6;
@@ -105,7 +126,7 @@ static struct {
 } frames __attribute__((aligned(4096))), pristine __attribute__((aligned(4096)));
 static uint8_t code_frames[CODE_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t stack_frame[PAGE_SIZE] __attribute__((aligned(4096)));
-static uint8_t calls_frame[PAGE_SIZE] __attribute__((aligned(4096)));
+static uint8_t calls_frame[CALL_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t ring0_case_stack[2 * PAGE_SIZE] __attribute__((aligned(4096)));
 
 static struct context suite;
@@ -114,6 +135,8 @@ static struct report report;
 static uint32_t pristine_sum;
 static uint16_t stream_key;
 static uint32_t call_entry[CALLS_COUNT];
+static const struct law_stubs *stubs;
+static struct saved *const saved = (struct saved *)(calls_frame + PAGE_SIZE);
 
 /* The calls as instructions, in the order of their numbers. */
 __asm__(".pushsection .text\n"
@@ -175,6 +198,7 @@ static void fill_tables(void)
         page_table[CODE / PAGE_SIZE + page] = (uint32_t)(code_frames + page * PAGE_SIZE) | open;
     page_table[STACK / PAGE_SIZE] = (uint32_t)stack_frame | open;
     page_table[CALLS / PAGE_SIZE] = (uint32_t)calls_frame | PAGE_PRESENT;
+    page_table[CALLS / PAGE_SIZE + 1] = (uint32_t)saved | PAGE_PRESENT | PAGE_WRITABLE;
     for (uint32_t at = KERNEL; at < 1024 * PAGE_SIZE; at += PAGE_SIZE)
         page_table[at / PAGE_SIZE] = at | PAGE_PRESENT | PAGE_WRITABLE;
     page_directory[0] = (uint32_t)page_table | open;
@@ -252,6 +276,23 @@ static void report_devices(void)
 
 /* Calls. */
 
+static void calls_lead(bool by_stubs)
+{
+    for (uint32_t i = 0; i < CALLS_COUNT; i++) {
+        uint8_t *slot = calls_frame + i * CALL_BYTES;
+        uint32_t entry = by_stubs ? STUBS + i * STUB_BYTES : call_entry[i];
+        uint32_t relative = entry - (CALLS + i * CALL_BYTES + 5);
+        slot[0] = 0xE9; /* JMP rel32 */
+        memcpy(slot + 1, &relative, 4);
+    }
+}
+
+static void stubs_init(void)
+{
+    for (uint32_t i = 0; i < CALLS_COUNT; i++)
+        memcpy(calls_frame + (STUBS - CALLS) + i * STUB_BYTES, stubs->call[i].code, stubs->call[i].length);
+}
+
 static void calls_init(bool by_rom)
 {
     const char *reason = NULL;
@@ -262,14 +303,25 @@ static void calls_init(bool by_rom)
         guest_exit(4);
     }
     for (uint32_t i = 0; i < CALLS_COUNT; i++) {
-        uint8_t *slot = calls_frame + i * CALL_BYTES;
         call_entry[i] = (uint32_t)native_calls + i * 16;
         if (rom)
             call_entry[i] = hyperport_vmi_relocation(rom, HYPERPORT_VMI_INL + i).eip;
-        uint32_t relative = call_entry[i] - (CALLS + i * CALL_BYTES + 5);
-        slot[0] = 0xE9; /* JMP rel32 */
-        memcpy(slot + 1, &relative, 4);
     }
+    calls_lead(false);
+}
+
+static uint32_t base_of(uint16_t selector)
+{
+    return selector == DATA_WINDOW ? WINDOW : selector == DATA_ODD ? WINDOW - 5 : selector == DATA_BIG ? BIG : 0;
+}
+
+static void arrange_calls(void)
+{
+    if (!stubs)
+        return;
+    saved->base_es = base_of(current->es);
+    saved->base_ds = base_of(current->ds);
+    calls_lead(stubs->highest_cpl >= (current->mode == RING1));
 }
 
 static uint32_t place_of(uint32_t eip)
@@ -277,7 +329,26 @@ static uint32_t place_of(uint32_t eip)
     for (uint32_t i = 0; i < CALLS_COUNT; i++)
         if (eip - call_entry[i] < DOORBELL_BYTES)
             return CALL_MARK + (eip == call_entry[i] ? 0 : CALL_RETURNS) + i;
+    for (uint32_t i = 0; stubs && i < CALLS_COUNT; i++)
+        if (eip - (STUBS + i * STUB_BYTES) < STUB_BYTES || eip == stubs->call[i].fault_at)
+            return CALL_MARK + i;
     return eip;
+}
+
+/* A call has faulted in a stub: what would the instruction show? */
+static void show_as_instruction(const struct frame *frame)
+{
+    uint32_t *const field[] = {&report.eax, &report.ecx, &report.edx, &report.ebx,
+                               NULL,        &report.ebp, &report.esi, &report.edi};
+    const uint32_t now[] = {frame->eax, frame->ecx, frame->edx, frame->ebx, 0, frame->ebp, frame->esi, frame->edi};
+
+    for (uint32_t i = 0; stubs && i < CALLS_COUNT; i++)
+        if (frame->eip == stubs->call[i].fault_at) {
+            for (uint32_t r = 0; r < 8; r++)
+                if (field[r])
+                    *field[r] = stubs->call[i].shown[r] == AS_SAVED ? saved->registers[r] : now[stubs->call[i].shown[r]];
+            report.esp += stubs->call[i].pushed;
+        }
 }
 
 /* Events. */
@@ -330,6 +401,7 @@ static bool repaired(void)
 static void on_event(struct frame *frame)
 {
     report_frame(frame);
+    show_as_instruction(frame);
     if (frame->vector == VECTOR_DB)
         __asm__ volatile("mov %0, %%dr6" : : "r"(0));
     if (!repaired())
@@ -418,6 +490,7 @@ static void run(const struct law_case *c, uint32_t index)
     memcpy(code_frames + c->code_offset, c->code, c->code_length);
     arrange_pages();
     arrange_devices();
+    arrange_calls();
     allow_ports(true);
     tss.iomap_base = c->iomap_base;
     tss_load(c->tss_limit);
@@ -457,7 +530,8 @@ static void descriptors_init(void)
 
 int main(const char *command_line)
 {
-    bool by_rom = option_given(command_line, "vmi"); /* read now: the loader's text lies below 1 MiB */
+    /* Read now, with the modules: what the loader says lies below 1 MiB. */
+    bool by_rom = option_given(command_line, "vmi"), by_stubs = option_given(command_line, "stubs");
     size_t size = 0;
     const struct batch *batch = module_find(0, &size);
 
@@ -465,6 +539,13 @@ int main(const char *command_line)
         (size - sizeof *batch) / sizeof(struct law_case) < batch->count) {
         print("lawguest: module 0 is no batch of cases\n");
         return 2;
+    }
+    if (by_stubs) {
+        stubs = module_find(1, &size);
+        if (!stubs || size < sizeof *stubs || stubs->magic != STUBS_MAGIC) {
+            print("lawguest: module 1 is no stubs\n");
+            return 5;
+        }
     }
     gdt_init();
     descriptors_init();
@@ -482,6 +563,8 @@ int main(const char *command_line)
     cr3_write((uint32_t)page_directory);
     cr0_write(cr0_read() | CR0_PG | CR0_NE);
     calls_init(by_rom);
+    if (stubs)
+        stubs_init();
     stream_find();
     const struct law_case *c = (const struct law_case *)(batch + 1);
     for (uint32_t i = 0; i < batch->count; i++)

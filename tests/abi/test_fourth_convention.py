@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import hyperport.abi
 from hyperport import ConfigError, GuestKilled, HaltedForever, Machine
 from hyperport.abi import CONVENTIONS
 from hyperport.abi.convention import Convention, Entry, doorbell
@@ -20,63 +18,18 @@ from hyperport.cpu.state import CpuState, protected_flat
 from hyperport.engines import ENGINES
 from hyperport.observe.compare import known_ways
 
+from .made import FILES, offered
+
 MIB = 1 << 20
 CODE, BUFFER, PORT = 0x10_0000, 0x20_0000, 0x340
 HLT = b"\xf4"
 IMAGE_AT = 0xD_0000
 
-HEAD = """
-from hyperport.abi.convention import Action, Answer, Convention, Entry, Image, doorbell
-from hyperport.abi.numbers import PORT_CALLS, PortRegisters
-"""
-FILES = {
-    "belled": """
-NUMBERS = {0x90 + place: call for place, call in enumerate(PORT_CALLS)}
-
-def image(calls):
-    code = b"".join(doorbell(number) + bytes([0xC3]) for number in NUMBERS)
-    return Image(0xD0000, code, {3 * place: number for place, number in enumerate(NUMBERS)})
-
-CONVENTION = Convention(
-    name="belled", summary="doorbells of our own", found_by="knowing it", kind=Entry.DOORBELL,
-    instructions=tuple(doorbell(n) for n in NUMBERS), image=image,
-    registers=PortRegisters("ebx", "ecx", "ecx", "esi", "edi", "eax"),
-    ports=NUMBERS, calls={}, unknown=None, highest_cpl=0,
-)
-""",
-    "opcode": """
-CONVENTION = Convention(
-    name="opcode", summary="0F 0A", found_by="knowing it", kind=Entry.INSTRUCTION,
-    instructions=(bytes.fromhex("0f0a"),), number="ebp", as_native=True,
-    registers=PortRegisters("edx", "eax", "ecx", "esi", "edi", "eax"),
-    ports={0xFFFFFFF0 + place: call for place, call in enumerate(PORT_CALLS)},
-    calls={0x80000000: Answer(Action.NOTHING, -7), 5: Answer(Action.KILL, reason="call 5 is deadly")},
-    unknown=Answer(Action.NOTHING, -1), highest_cpl=2,
-)
-""",
-    "vectored": """
-CONVENTION = Convention(
-    name="vectored", summary="INT 2Eh", found_by="knowing it", kind=Entry.VECTOR,
-    instructions=(bytes((0xCD, 0x2E)),), number="esi",
-    registers=PortRegisters("edx", "ecx", "ecx", "edi", "edi", "ebx"),
-    ports={1000 * place: call for place, call in enumerate(PORT_CALLS)},
-    calls={7: Answer(Action.SHUTDOWN)}, unknown=Answer(Action.KILL, reason="unknown call"), highest_cpl=0,
-)
-""",
-}
-
 
 @pytest.fixture
-def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Convention]]:
-    """The three files, in a folder that counts as abi/."""
-    for name, text in FILES.items():
-        (tmp_path / f"{name}.py").write_text(HEAD + text)
-    monkeypatch.setattr(hyperport.abi, "__path__", [*hyperport.abi.__path__, str(tmp_path)])
-    for name, convention in hyperport.abi.find().items():
-        monkeypatch.setitem(CONVENTIONS, name, convention)
-    yield CONVENTIONS
-    for name in FILES:
-        sys.modules.pop(f"hyperport.abi.{name}", None)
+def added(tmp_path: Path) -> Iterator[dict[str, Convention]]:
+    with offered(tmp_path) as conventions:
+        yield conventions
 
 
 def number(name: str, call: str) -> int:

@@ -16,14 +16,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ..abi.made import offered
 from .law.differences import AT, differences, listing
-from .law.machines import PATHS, QEMU, Seen, run_everywhere, run_on_path
+from .law.machines import PATHS, QEMU, Seen, run_by_stubs, run_everywhere, run_on_path
 from .law.programs import (
     BIT_6,
+    CALL_MARK,
     CODE,
     EDX,
     OURS,
     REPAIR,
+    SHARED,
     TEST_DEVICE_PORT,
     TF,
     WINDOW,
@@ -66,6 +69,22 @@ def test_the_guest_sees_what_it_sees_under_qemu(tmp_path: Path) -> None:
 def test_the_paths_agree_about_devices_that_take_all_widths(tmp_path: Path) -> None:
     programs = [program(RandomSource(f"{SEED}, ours/{number}"), OURS) for number in range(500)]
     assert told(programs, run_everywhere(programs, tmp_path, qemu=False)) == ""
+
+
+@pytest.mark.parametrize("ports", [OURS, SHARED], ids=["ours", "shared"])
+def test_calls_by_every_convention_leave_what_the_instruction_leaves(ports: Ports, tmp_path: Path) -> None:
+    programs = [program(RandomSource(f"{SEED}, calls/{number}"), ports) for number in range(1200)]
+    reference = run_on_path(programs, "trap", tmp_path)
+    with offered(tmp_path) as conventions:
+        names = [name for name in conventions if name != "vmi"]
+        assert {"kvm", "lguest", "belled", "opcode", "vectored"} <= set(names)
+        by_calls = {f"hypercall-{name}": run_by_stubs(programs, name, tmp_path) for name in names}
+    for name, seen in by_calls.items():
+        assert told(programs, {"trap": reference, name: seen}) == "", name
+        assert seen.ran is not None
+        assert len(seen.ran) > 60
+        faults = [report for index in seen.ran for report in seen.reports[index] if report[AT["vector"]] == VECTOR_PF]
+        assert sum(report[AT["eip"]] >> 16 == CALL_MARK >> 16 for report in faults) > 4, name
 
 
 class Drawn:

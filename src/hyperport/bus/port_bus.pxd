@@ -46,7 +46,6 @@ cdef class PortBus:
     cdef public object guard    # see machine/guard.py; None: whoever comes
     cdef gate_function gate     # what every access from Python passes first: see io/crossing.pyx
     cdef void *gate_context
-    cdef Tally *tally_of(self, uint32_t port, int direction, uint32_t size, int path) noexcept nogil
     cdef void touch(self, uint32_t port) noexcept nogil
     cdef void carry(self, Access *access) noexcept nogil
     cdef void carry_block(self, Access *access) noexcept nogil

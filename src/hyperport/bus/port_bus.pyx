@@ -109,11 +109,6 @@ cdef class PortBus:
         free(self.touched)
         free(self.observers)
 
-    cdef inline Tally *tally_of(self, uint32_t port, int direction, uint32_t size, int path) noexcept nogil:
-        if not self.slots[port].touched:
-            self.touch(port)
-        return &self.tallies[tally_index(port, direction, size, path)]
-
     cdef void touch(self, uint32_t port) noexcept nogil:
         """Note the first access of a port, so that counts() need not look at all."""
         self.slots[port].touched = 1

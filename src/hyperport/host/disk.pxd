@@ -17,7 +17,7 @@ cdef class Disk:
     cdef int do_read(self, uint64_t first, uint32_t count, uint8_t *data) noexcept nogil
     cdef int do_write(self, uint64_t first, uint32_t count, const uint8_t *data) noexcept nogil
     cdef int do_flush(self) noexcept nogil
-    cdef int told(self, int error) noexcept nogil
+    cdef int counted(self, int error) noexcept nogil
 
 cdef class MemoryDisk(Disk):
     cdef uint8_t *data

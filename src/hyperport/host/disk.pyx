@@ -90,7 +90,7 @@ cdef class Disk:
         """Read count sectors from first on into data: 0 or an errno."""
         if first > self.sectors or count > self.sectors - first:
             return EIO
-        return self.told(self.do_read(first, count, data))
+        return self.counted(self.do_read(first, count, data))
 
     cdef int write(self, uint64_t first, uint32_t count, const uint8_t *data) noexcept nogil:
         """Write count sectors from first on: 0 or an errno."""
@@ -98,13 +98,14 @@ cdef class Disk:
             return EROFS
         if first > self.sectors or count > self.sectors - first:
             return EIO
-        return self.told(self.do_write(first, count, data))
+        return self.counted(self.do_write(first, count, data))
 
     cdef int flush(self) noexcept nogil:
         """All that was written survives a crash of the host from now on: 0 or an errno."""
-        return self.told(self.do_flush()) if self.writable else 0
+        return self.counted(self.do_flush()) if self.writable else 0
 
-    cdef int told(self, int error) noexcept nogil:
+    cdef int counted(self, int error) noexcept nogil:
+        """error, which counts as a failure if it is one."""
         if error:
             self.failures += 1
             self.last_errno = error

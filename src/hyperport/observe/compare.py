@@ -226,7 +226,10 @@ def measure(job: Job) -> Measurement:
         outcome = machine.run(timeout=LIMIT_S)
         said = console.output().decode("ascii", "replace").rstrip().rpartition("\n")[2]
         if isinstance(outcome, GuestExit) and outcome.value and said.startswith("workload "):
-            raise ConfigError(f"{job}: {said.partition(': ')[2]}")
+            reason = said.partition(": ")[2]
+            if reason.startswith("ops= is one of"):
+                reason = f"the guest SDK in it does not know ops={job.way.ops} ({reason})"
+            raise ConfigError(f"{job}: {reason}")
         found = re.search(r"accesses (\d+) checksum (\w+) ns (\d+) tsc_khz (\d+)", said)
         if outcome != GuestExit(0) or found is None:
             raise GuestError(f"{job}: {outcome}; its last line: {said[:80]!r}")

@@ -46,6 +46,8 @@ def differences(programs: Sequence[Program], named: dict[str, Seen]) -> Iterator
     (reference, expected), *others = named.items()
     for index in range(len(programs)):
         for name, seen in others:
+            if seen.ran is not None and index not in seen.ran:
+                continue
             what = list(disagreements(expected, seen, index))
             if what:
                 yield Difference(index, reference, name, tuple(what))

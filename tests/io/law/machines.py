@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hyperport import GuestExit, Machine, MemoryBackend
+from hyperport.abi import CONVENTIONS
 from hyperport.bus.access import PortAccess
 from hyperport.devices.debugcon import Debugcon
 from hyperport.devices.testdev import TestDevice
@@ -24,7 +25,8 @@ from hyperport.engines.kvm import host
 from hyperport.errors import EngineError
 
 from ...guest.board import BIN
-from .programs import LOG_PORT, TEST_DEVICE_PORT, Program, encode_batch
+from .programs import LOG_PORT, TEST_DEVICE_PORT, TF, Program, encode_batch
+from .stubs import encode_stubs
 
 QEMU: Final = shutil.which("qemu-system-i386")
 PATHS: Final = ("trap", "exit", "hypercall")
@@ -67,6 +69,8 @@ FIELDS: Final = (
     ),
 )
 MARK: Final = b"\n#case "
+MARK_BYTES: Final = len(MARK) + 8 + 1  # the program's number, a newline
+LOG_KEY: Final = (1, LOG_PORT, 1)
 
 Report = tuple[int, ...]
 
@@ -85,12 +89,16 @@ STREAM: Final = stream()
 
 @dataclass(slots=True)
 class Seen:
-    """What one machine showed of each program: its reports, what the log consoles got, and (ours) the devices' log."""
+    """What one machine showed of each program: its reports, what the log consoles got, and (ours) the devices' log.
+
+    ran: the programs that it was given; None for all.
+    """
 
     reports: list[list[Report]] = field(default_factory=list)
     log: list[bytes] = field(default_factory=list)
     accesses: list[list[tuple[int, int, int, bytes]]] = field(default_factory=list)
     ended: str = ""
+    ran: frozenset[int] | None = None
 
     def take(self, results: bytes, log: bytes, count: int) -> None:
         """Sort reports and log by program."""
@@ -129,35 +137,88 @@ class FirmwareConfiguration:
 
 
 class AccessLog:
-    """What the devices saw, program by program: runs of elements with one direction, port and size."""
+    """What the devices saw, program by program: runs of elements with one direction, port and size.
 
-    def __init__(self, count: int) -> None:
+    A mark, which the guest writes before each program, may come in one access or in sixteen. A program's last report
+    ends its log: what follows prepares the next one. device: to be as new for each program.
+    """
+
+    def __init__(self, count: int, device: TestDevice) -> None:
+        self.device = device
         self.programs: list[list[tuple[int, int, int, bytes]]] = [[] for _ in range(count)]
         self.current: list[tuple[int, int, int, bytes]] = []
         self.next = 0
+        self.end = (0, 0)  # as of the last report: runs, and bytes of the last one
+        self.held = b""  # sent to LOG_PORT, and perhaps the beginning of a mark
 
     def __call__(self, access: PortAccess) -> None:
-        if access.port == LOG_PORT and access.size == 1 and access.data.startswith(MARK):
-            self.current = self.programs[self.next]
-            self.next += 1
         if access.port == RESULTS:
+            self.end = (len(self.current), len(self.current[-1][3]) if self.current else 0)
             return
         key = (int(access.direction), access.port, access.size)
+        if key == LOG_KEY:
+            self.held += access.data
+            self.look_for_mark()
+            return
+        if self.held:
+            self.note(LOG_KEY, self.held)
+            self.held = b""
+        self.note(key, access.data)
+
+    def look_for_mark(self) -> None:
+        while self.held and not MARK.startswith(self.held[: len(MARK)]):
+            end = self.held.find(MARK[:1], 1)
+            end = len(self.held) if end < 0 else end
+            self.note(LOG_KEY, self.held[:end])
+            self.held = self.held[end:]
+        if len(self.held) >= MARK_BYTES:
+            self.held = self.held[MARK_BYTES:]
+            self.cut()
+            self.current = self.programs[self.next]
+            self.next += 1
+            self.device.reset()
+
+    def cut(self) -> None:
+        """Forget what came after the last report."""
+        runs, length = self.end
+        del self.current[runs:]
+        if runs:
+            self.current[-1] = (*self.current[-1][:3], self.current[-1][3][:length])
+        self.end = (0, 0)
+
+    def note(self, key: tuple[int, int, int], data: bytes) -> None:
         if self.current and self.current[-1][:3] == key:
-            self.current[-1] = (*key, self.current[-1][3] + access.data)
+            self.current[-1] = (*key, self.current[-1][3] + data)
         else:
-            self.current.append((*key, access.data))
+            self.current.append((*key, data))
 
 
 def run_everywhere(programs: Sequence[Program], directory: Path, *, qemu: bool) -> dict[str, Seen]:
     """What each machine shows of these programs, qemu's first if it takes part.
 
     Unicorn on all its paths, wherever this runs; KVM on its own besides, under "PATH on kvm", where that is hardware.
+    And what makes calls, by every other convention that there is, under "hypercall-NAME".
     """
     seen = {"qemu": run_on_qemu(programs, directory)} if qemu else {}
     seen |= {io: run_on_path(programs, io, directory) for io in PATHS}
     for io in KVM_PATHS:
         seen[f"{io} on kvm"] = run_on_path(programs, io, directory, engine="kvm")
+    for name in CONVENTIONS:
+        if name != "vmi":
+            seen[f"hypercall-{name}"] = run_by_stubs(programs, name, directory)
+    return seen
+
+
+def run_by_stubs(programs: Sequence[Program], abi: str, directory: Path, *, engine: str = "unicorn") -> Seen:
+    """The programs with calls, by that convention. A stub has more steps than the instruction: no TF, no breakpoint."""
+    ran = [
+        index for index, made in enumerate(programs) if made.calls and not made.eflags & TF and made.breakpoint is None
+    ]
+    some = run_on_path([programs[index] for index in ran], "hypercall", directory, engine=engine, abi=abi)
+    seen = Seen([[] for _ in programs], [b"" for _ in programs], [[] for _ in programs], some.ended, frozenset(ran))
+    for place, index in enumerate(ran):
+        seen.reports[index] = [(index, *report[1:]) for report in some.reports[place]]
+        seen.log[index], seen.accesses[index] = some.log[place], some.accesses[place]
     return seen
 
 
@@ -193,24 +254,36 @@ def run_on_qemu(programs: Sequence[Program], directory: Path) -> Seen:
 
 
 def run_on_path(
-    programs: Sequence[Program], io: str, directory: Path, *, accesses: bool = True, engine: str = "unicorn"
+    programs: Sequence[Program],
+    io: str,
+    directory: Path,
+    *,
+    accesses: bool = True,
+    engine: str = "unicorn",
+    abi: str = "vmi",
 ) -> Seen:
-    """On one of our paths. On `hypercall` the programs' calls go to the ROM, elsewhere to their instructions."""
+    """On one of our paths. On `hypercall` the programs' calls go by abi, elsewhere to their instructions."""
     batch = directory / f"batch-{io}"
     batch.write_bytes(encode_batch(programs))
     serial, log, results = (MemoryBackend(limit=1 << 31) for _ in range(3))
-    observer = AccessLog(len(programs))
+    test_device = TestDevice()
+    observer = AccessLog(len(programs), test_device)
     machine_arguments: dict[str, Any] = {"memory": 64 * MIB, "engine": engine, "io": io, "modules": ((batch, ""),)}
     append = "vmi" if io == "hypercall" else ""
+    if abi != "vmi":
+        append, stubs = "stubs", directory / f"stubs-{abi}"
+        stubs.write_bytes(encode_stubs(CONVENTIONS[abi]))
+        machine_arguments |= {"abi": (abi,), "modules": ((batch, ""), (stubs, ""))}
     with Machine(kernel=BIN / "lawguest.elf", append=append, serial=serial, **machine_arguments) as machine:
         for port in range(LOG_PORT, LOG_PORT + 4):
             machine.attach(Debugcon(log), port)
         machine.attach(Debugcon(results), RESULTS)
         machine.attach(FirmwareConfiguration(), FW_CFG)
-        machine.attach(TestDevice(), TEST_DEVICE_PORT)
+        machine.attach(test_device, TEST_DEVICE_PORT)
         if accesses:
             machine.bus.observe(observer)
         outcome = machine.run(timeout=LIMIT_S)
+    observer.cut()
     for backend in (log, results):
         backend.drain()
     seen = Seen(accesses=observer.programs, ended=f"{outcome} {serial.output().decode(errors='replace')}".strip())

@@ -27,6 +27,7 @@ WINDOW: Final = 0x60000
 CODE: Final = 0x72000
 CODE_SIZE: Final = 0x2000
 CALLS: Final = 0xF0000  # beyond what a string of any segment reaches: its jumps differ from machine to machine
+CALL_MARK: Final = 0xCA110000  # in place of an EIP in a call
 CODE_BYTES: Final = 240
 CASE: Final = struct.Struct(f"<4B4H8H8I6H8s{CODE_BYTES}s")
 BATCH: Final = struct.Struct("<3I")
@@ -146,6 +147,7 @@ class Program:
     body: list[Instruction] = field(default_factory=list)
     breakpoint: tuple[int, int] | None = None  # port and LEN of an I/O breakpoint
     looped: bool = False
+    calls: bool = False
 
     @property
     def wide(self) -> bool:
@@ -370,6 +372,7 @@ class Generator:
 
     def call(self) -> None:
         """A call of the twelve. 32-bit code at CPL 0 or 1, where the instruction is allowed, too."""
+        self.made.calls = True
         number = self.source.integer(0, len(CALL_SHAPES) - 1)
         size, string, out = CALL_SHAPES[number]
         port, group = self.port(size, out, self.made.ports)

@@ -308,7 +308,7 @@ cdef class KvmEngine(KvmVcpu):
         if self.guard is not None:
             self.guard.check("look_up")
         with nogil:
-            self.runs.looks.everything()
+            self.runs.looks.in_halt()
 
     cdef void offer_interrupt(self) noexcept nogil:
         cdef kvm_run *run = self.vcpu.run
@@ -365,6 +365,9 @@ cdef class KvmEngine(KvmVcpu):
         call = &self.calls.calls[doorbell.call]
         enter(self, Crossing.DOORBELL, 0)
         action = self.guarded_answer(self.calls, call) if call.string else self.calls.answer(self, call)
+        if action == FAULTED and self.calls.in_string:      # not the guest's fault: it is told what is left
+            self.calls.end_string(self)
+            action = ACTION_NOTHING
         self.failed = self.store_registers()
         if self.failed or action == ACTION_NOTHING:
             return True

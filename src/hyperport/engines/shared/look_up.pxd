@@ -13,4 +13,4 @@ cdef class LookUp:
 
     cdef listen(self, Listener listener)
     cdef bint now(self) noexcept nogil
-    cdef void everything(self) noexcept nogil
+    cdef void in_halt(self) noexcept nogil

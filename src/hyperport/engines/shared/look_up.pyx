@@ -46,7 +46,7 @@ cdef class LookUp:
                 (<Listener> self.listeners[i]).on_input()
         return (self.attention.pending() & ATTENTION_STOP) != 0
 
-    cdef void everything(self) noexcept nogil:
+    cdef void in_halt(self) noexcept nogil:
         """Asked for or not, for a vCPU that waits in HLT; a stop request stays."""
         cdef Py_ssize_t i
         self.attention.clear_flags(ATTENTION_TIMER | ATTENTION_INPUT)

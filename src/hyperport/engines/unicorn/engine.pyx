@@ -479,7 +479,7 @@ cdef class UnicornEngine(MendedVcpu):
         if self.guard is not None:
             self.guard.check("look_up")
         with nogil:
-            self.runs.looks.everything()
+            self.runs.looks.in_halt()
 
     # What the guest does.
 

@@ -78,6 +78,8 @@ cdef class Hypercalls:
         cdef int action
         if not call.is_port or call.string:
             vcpu.lib.restore_state(vcpu.cpu, caller, False)     # a page fault must find EIP at the doorbell
+            self.length = self.table.doorbells[doorbell].length
+            self.cr2 = u64(vcpu.env, ENV_CR)[2]
         action = self.table.answer(vcpu, call)
         if action == ACTION_NOTHING:
             if hits:

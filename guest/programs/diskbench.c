@@ -128,7 +128,7 @@ int main(const char *command_line)
     outb(0x02, CONTROL_PORT); /* nIEN */
     outb(0xE0, BASE + DEVICE);
     if ((settled() & (DRDY | DRQ)) != DRDY) {
-        print("diskbench: no drive at %x: give --disk\n", BASE);
+        print("diskbench: no drive at %x\n", BASE);
         return 1;
     }
     command(SET_MULTIPLE, 0, BLOCK);

@@ -122,7 +122,7 @@ int main(const char *command_line)
     units = option_number(command_line, "n", 1000);
     outb(inb(RESET_PORT), RESET_PORT);
     if (inb(BASE + CR) == 0xFF || !wait_for(RST)) {
-        print("netbench: no NE2000 at %x: give --net none\n", BASE);
+        print("netbench: no NE2000 at %x\n", BASE);
         return 1;
     }
     outb(STOP, BASE + CR);

@@ -109,7 +109,7 @@ class Option:
         return tuple(self.values() if callable(self.values) else () if self.values == FILES else self.values)
 
     def from_words(self, given: Any) -> Any:
-        """The value of what the command line gave: True, a text, or a list of texts."""
+        """The value of what the command line gave: a truth, a text, or a list of texts."""
         if self.is_switch:
             return given
         return tuple(self.kind.text(text) for text in given) if self.many else self.kind.text(given)

@@ -152,6 +152,9 @@ class FakeGuest:
     initrd: Path | None = None
     append: str = "exit=0"
     memory: int = 8 << 20
+    screen: str = ""
+    testdev: bool = False
+    need: Any = None
 
 
 GUESTS = {guest.name: guest for guest in (FakeGuest("tiny", "small"), FakeGuest("far", "to be fetched"))}

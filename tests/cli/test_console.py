@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -264,3 +265,18 @@ def test_reader_that_goes_away_ends_the_run() -> None:
     _, errors = running.communicate(b"abc!", timeout=20)
     assert running.returncode == 74
     assert b"hyperport: stdout: Broken pipe: the guest's output is lost\n" in errors
+
+
+def test_commands_are_seen_while_the_guest_takes_no_input() -> None:
+    console = Console(guest="hang")
+    with contextlib.suppress(OSError):
+        os.set_blocking(console.shell.child_fd, False)
+    typed, stream = 0, b"0123456789abcdef" * 256
+    while typed < 3 * (64 << 10):
+        assert eventually(lambda: bool(select.select([], [console.shell.child_fd], [], 0)[1]))
+        typed += os.write(console.shell.child_fd, stream)
+    os.set_blocking(console.shell.child_fd, True)
+    console.shell.send("\x01h")
+    console.shell.expect_exact("end the guest and leave")
+    console.shell.send("\x01x")
+    console.ended(0)

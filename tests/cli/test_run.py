@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hyperport.guests.registry import Need
+
 from ..conftest import run_command
+from . import fake_machine
 from .conftest import Cli
 from .fake_machine import Machine
 
@@ -67,6 +70,31 @@ def test_known_guest_brings_its_own_settings_and_options_are_stronger(cli: Cli) 
     assert (config.kernel, config.memory, config.append) == (Path("/vmlinuz"), 8 << 20, "exit=0")
     assert cli("run", "tiny", "--serial", "null", "--append", "exit=1", "-m", "64")[0] == 3
     assert Machine.built[-1].config.memory == 64 << 20
+
+
+def test_a_guest_that_drives_the_test_device_has_it_unless_the_user_says_otherwise(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(fake_machine.GUESTS["tiny"], "testdev", True)
+    cli("run", "tiny", "--serial", "null")
+    assert Machine.built[-1].config.testdev
+    cli("run", "--kernel", "/vmlinuz", "--append", "exit=0", "--serial", "null")
+    assert not Machine.built[-1].config.testdev
+    file = tmp_path / "machine.toml"
+    file.write_text('guest = "tiny"\ntestdev = false\n')
+    cli("run", "--config", str(file), "--serial", "null")
+    assert not Machine.built[-1].config.testdev
+
+
+def test_what_a_guest_needs_is_said_in_one_line_if_it_is_not_there(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(512))
+    monkeypatch.setattr(fake_machine.GUESTS["tiny"], "need", Need("disks", "--disk FILE", "it reads a disk"))
+    line = "hyperport: guest tiny: it reads a disk: add --disk FILE\n"
+    assert cli("run", "tiny", "--serial", "null")[2].count(line) == 1
+    assert line not in cli("run", "tiny", "--serial", "null", "--disk", str(disk))[2]
 
 
 def test_machine_file_is_weaker_than_the_command_line_and_devices_add_up(cli: Cli, tmp_path: Path) -> None:

@@ -207,6 +207,19 @@ def test_set_keeps_the_phase_of_the_second(rig: Rig) -> None:
     assert rig[0] == 0x31
 
 
+@pytest.mark.parametrize("wait_ns", [SECOND // 10, SECOND * 9 // 10])
+def test_a_chain_that_goes_back_while_time_is_set_is_loaded_as_it_was_saved(rig: Rig, wait_ns: int) -> None:
+    rig[B] = SET | H24
+    for _ in range(4):  # each start of the divider moves the chain, forth or back
+        rig[A] = 0x76
+        rig.clock.advance(wait_ns)
+        rig[A] = 0x26
+        saved = rig.rtc.save()
+        rig.rtc.reset()
+        rig.rtc.load(saved)
+        assert rig.rtc.save() == saved
+
+
 def test_divider_reset_delays_the_first_update_by_half_a_second(rig: Rig) -> None:
     rig.clock.advance(SECOND // 5)
     rig[A] = 0x76

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from hyperport.cli.fetch import fetch as fetch_verb
+from hyperport.cli.options import VERBS
 from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import apt, registry
 from hyperport.guests.apt import Packages, Progress
 from hyperport.guests.recipes import Plan
 from hyperport.host.cache import cache_directory
+
+from ..conftest import run_command
 
 
 class FakeApt:
@@ -61,6 +64,32 @@ def test_known_guests_have_what_a_list_shows() -> None:
         assert "\n" not in guest.description
         assert guest.memory % 4096 == 0
     assert "console=ttyS0" in registry.GUESTS["debian"].append.split()
+
+
+def test_a_need_names_an_option_and_the_setting_that_it_makes() -> None:
+    rows = {row.flag: row.word for row in VERBS["run"].rows()}
+    needs = {guest.name: guest.need for guest in registry.GUESTS.values() if guest.need is not None}
+    assert set(needs) == {"diskbench", "netbench", "devtest", "vmiguest"}
+    for need in needs.values():
+        assert rows[need.option.split()[0]] == need.word
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "line"),
+    [
+        (("strings", "--append", "n=1"), 1, "the guest exited with value 0"),
+        (("strings", "--append", "n=1", "--testdev=off"), 5, "the guest exited with value 2"),
+        (("diskbench",), 3, "guest diskbench: it reads a disk, and there is none: add --disk FILE"),
+        (("netbench",), 3, "guest netbench: it drives a network card, and there is none: add --net none"),
+        (("devtest",), 3, "guest devtest: the device that it drives is not there: add --device docs/examples/doorbell"),
+    ],
+)
+def test_a_built_in_guest_has_what_it_needs_or_says_the_option(
+    arguments: tuple[str, ...], status: int, line: str
+) -> None:
+    done = run_command(*arguments)
+    assert done.returncode == status
+    assert done.stderr.count(f"hyperport: {line}") == 1
 
 
 def test_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

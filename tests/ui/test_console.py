@@ -18,7 +18,8 @@ from hyperport.host.char import FdBackend
 from hyperport.host.unix_channel import UnixChannel
 from hyperport.lines.attention import Attention, StopKind
 from hyperport.time.clock import VirtualClock
-from hyperport.ui.console import open_channel
+from hyperport.ui import console
+from hyperport.ui.console import StdioChannel, open_channel
 
 from ..host.watching import WatcherThread, eventually
 
@@ -241,6 +242,50 @@ def test_unix_socket_of_a_living_process_is_left(tmp_path: Path) -> None:
 def test_unix_name_too_long_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="AF_UNIX path too long; give another path"):
         open_channel(f"unix:{tmp_path}/{'x' * 120}")
+
+
+@pytest.fixture
+def typist(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The master's end of a terminal that is stdin and stdout."""
+    master, slave = os.openpty()
+    monkeypatch.setattr(console, "STDIN", slave)
+    monkeypatch.setattr(console, "STDOUT", slave)
+    yield master
+    os.close(slave)
+    os.close(master)
+
+
+def test_all_that_was_typed_arrives_in_order_when_the_guest_reads_late(typist: int, events: WatcherThread) -> None:
+    typed = b"".join(b"%06d\r" % number for number in range(RING // 7 * 3))
+    stops = Stops()
+    with open_channel("stdio") as channel:
+        channel.start(events, stops)
+        for at in range(0, len(typed), 1024):
+            os.write(typist, typed[at : at + 1024])
+        os.write(typist, b"\x01x")
+        assert eventually(lambda: stops == [StopKind.QUIT])
+        assert channel.backend.room() == 0
+        assert hears(channel, typed)
+        channel.stop()
+
+
+def test_beyond_the_bound_typed_bytes_stay_in_the_terminal(
+    typist: int, events: WatcherThread, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "MOST_WAITING", 2000)
+    typed = bytes(range(32, 127)) * ((RING + 4000) // 95)
+    stops = Stops()
+    with open_channel("stdio") as channel:
+        channel.start(events, stops)
+        for at in range(0, len(typed), 500):
+            os.write(typist, typed[at : at + 500])
+        os.write(typist, b"\x01x")
+        assert eventually(lambda: isinstance(channel, StdioChannel) and channel.told)
+        assert stops == []
+        assert hears(channel, typed)
+        assert eventually(lambda: stops == [StopKind.QUIT])
+        channel.stop()
+    assert capfd.readouterr().err.count("the guest takes no input") == 1
 
 
 def test_pty_mode_is_raw(pty: PtyChannel) -> None:

@@ -72,7 +72,7 @@ def parse(verb: Verb, tokens: Sequence[str]) -> tuple[list[str], dict[str, Any]]
     if len(words) > verb.most:
         raise UsageError(f"Unused words: {' '.join(words[verb.most :])}. See --help.")
     given = {row: getattr(found, row.word) for row in verb.rows()}
-    values = {row.word: _value(row, value) for row, value in given.items() if value not in (None, False)}
+    values = {row.word: _value(row, value) for row, value in given.items() if value is not None}
     return words, {row.word: row.default for row in verb.rows()} | values if verb.fills else values
 
 
@@ -88,7 +88,8 @@ def _value(row: Option, given: Any) -> Any:
 def _add(parser: Parser, row: Option) -> None:
     names = [*([f"-{row.short}"] if row.short else []), row.flag]
     if row.is_switch:
-        parser.add_argument(*names, dest=row.word, action="store_true")
+        for option, value in {**dict.fromkeys(names, True), f"{row.flag}=on": True, f"{row.flag}=off": False}.items():
+            parser.add_argument(option, dest=row.word, action="store_const", const=value)
     else:
         parser.add_argument(*names, dest=row.word, action="append" if row.many else Once, metavar=row.metavar)
 

@@ -91,7 +91,15 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
 
     known = locate(name)
     append = f"{known.append} {known.screen}".strip() if chosen.get("display") == "term" else known.append
-    own = {"kernel": known.kernel, "initrd": known.initrd, "append": append, "memory": known.memory}
+    if known.need is not None and not chosen.get(known.need.word):
+        note(known.need.line(name))
+    own = {
+        "kernel": known.kernel,
+        "initrd": known.initrd,
+        "append": append,
+        "memory": known.memory,
+        "testdev": known.testdev or None,
+    }
     return {key: value for key, value in own.items() if value is not None} | chosen
 
 

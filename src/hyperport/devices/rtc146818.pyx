@@ -238,6 +238,7 @@ cdef class Rtc146818(PortDevice):
         self.cmos[A] = value
         if was_held and self.divider_runs():
             self.phase_ns = (SECOND_NS + SECOND_NS // 2 - self.clock.wall() % SECOND_NS) % SECOND_NS
+            self.last_update = self.chain() // SECOND_NS    # the chain may have gone back, also while SET is set
         self.last_edge = self.edge_number(self.chain())
         self.thaw(was_frozen)
         self.settle()

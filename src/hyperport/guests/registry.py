@@ -36,6 +36,22 @@ DEBIAN_APPEND: Final = "console=ttyS0 panic=-1 acpi=off nokaslr mitigations=off"
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """What a guest cannot do its work without, and only the user can choose.
+
+    word: the setting that must be there. option: how it is given on the command line. why: for people, in a clause.
+    """
+
+    word: str
+    option: str
+    why: str
+
+    def line(self, name: str) -> str:
+        """What to tell a user who has not given it."""
+        return f"guest {name}: {self.why}: add {self.option}"
+
+
+@dataclass(frozen=True, slots=True)
 class Guest:
     """A row of the table. Without a recipe the kernel is a program in the package's guests/bin."""
 
@@ -47,6 +63,8 @@ class Guest:
     append: str = ""
     memory: int = 128 * MIB  # bytes
     screen: str = ""  # what append needs besides when the console is to be on the screen
+    testdev: bool = False  # it gets the test device, unless the user says otherwise
+    need: Need | None = None
     stamp: Callable[[], str] | None = None  # a fetched guest with another one is out of date
 
 
@@ -69,6 +87,11 @@ def _stamp() -> str:
     from hyperport.guests import recipes
 
     return recipes.stamp()
+
+
+def _built_in(name: str, description: str, *, testdev: bool = False, need: Need | None = None) -> Guest:
+    text = f"built in: {description}{f'; needs {need.option}' if need else ''}"
+    return Guest(name, text, f"{name}.elf", memory=32 * MIB, testdev=testdev, need=need)
 
 
 GUESTS: Final[dict[str, Guest]] = {
@@ -102,28 +125,44 @@ GUESTS: Final[dict[str, Guest]] = {
             append="console=ttyS0,115200",
             memory=8 * MIB,
         ),
-        *(
-            Guest(name, f"built in: {description}", f"{name}.elf", memory=32 * MIB)
-            for name, description in (
-                ("demo", "drives the chips of the PC and ends by itself"),
-                ("stress", "checks itself under interrupts at arbitrary points; irqs=N"),
-                ("faults", "user-mode faults, one line each"),
-                ("diskbench", "times reads of hda by REP INS; n=N, needs --disk"),
-                ("netbench", "times blocks through the data port of an NE2000; n=N, needs --net none"),
-                ("portbench", "times port accesses, int 80h and page faults; n=N"),
-                ("outcome", "ends in the way its command line names: reset8042, triple, halt, exit N, ..."),
-                ("echo", "echoes the console in capitals until Ctrl-D, then its count and checksum"),
-                ("devtest", "drives the example device of docs/devices.md at 0x300, irq 5"),
-                ("vmiguest", "uses the VMI ROM as Linux does and checks every call; vmi=disable_io_ops"),
-                ("console", "workload: polled text on COM1; n=N, ops=vmi|kvm|lguest|native"),
-                ("cmos", "workload: CMOS reads"),
-                ("ticks", "workload: timer interrupts; hz=N"),
-                ("pci", "workload: a scan of configuration space"),
-                ("delay", "workload: paused writes to port 0x80"),
-                ("strings", "workload: blocks of 512 bytes by REP INS and OUTS; width=1|2|4, in, out"),
-                ("mix", "workload: computing with port I/O in between; ratio=N"),
-            )
+        _built_in("demo", "drives the chips of the PC and ends by itself"),
+        _built_in("stress", "checks itself under interrupts at arbitrary points; irqs=N"),
+        _built_in("faults", "user-mode faults, one line each"),
+        _built_in(
+            "diskbench",
+            "times reads of hda by REP INS; n=N",
+            need=Need("disks", "--disk FILE", "it reads a disk, and there is none"),
         ),
+        _built_in(
+            "netbench",
+            "times blocks through the data port of an NE2000; n=N",
+            need=Need("net", "--net none", "it drives a network card, and there is none"),
+        ),
+        _built_in("portbench", "times port accesses, int 80h and page faults; n=N"),
+        _built_in("outcome", "ends in the way its command line names: reset8042, triple, halt, exit N, ..."),
+        _built_in("echo", "echoes the console in capitals until Ctrl-D, then its count and checksum"),
+        _built_in(
+            "devtest",
+            "drives the example device of docs/devices.md at 0x300, irq 5",
+            need=Need(
+                "devices",
+                "--device docs/examples/doorbell.py:Doorbell,base=0x300,irq=5",
+                "the device that it drives is not there",
+            ),
+        ),
+        _built_in(
+            "vmiguest",
+            "uses the VMI ROM as Linux does and checks every call; vmi=disable_io_ops",
+            testdev=True,
+            need=Need("io", "--io hypercall", "without calls it checks the native instructions only"),
+        ),
+        _built_in("console", "workload: polled text on COM1; n=N, ops=vmi|kvm|lguest|native"),
+        _built_in("cmos", "workload: CMOS reads"),
+        _built_in("ticks", "workload: timer interrupts; hz=N"),
+        _built_in("pci", "workload: a scan of configuration space"),
+        _built_in("delay", "workload: paused writes to port 0x80"),
+        _built_in("strings", "workload: blocks of 512 bytes by REP INS and OUTS; width=1|2|4, in, out", testdev=True),
+        _built_in("mix", "workload: computing with port I/O in between; ratio=N"),
     )
 }
 
@@ -140,6 +179,8 @@ class FetchedGuest:
     memory: int
     versions: dict[str, str]
     screen: str = ""
+    testdev: bool = False
+    need: Need | None = None
 
 
 @dataclass(slots=True)
@@ -233,7 +274,16 @@ def _complete(guest: Guest, folder: Path) -> bool:
 def _fetched(guest: Guest, folder: Path, versions: dict[str, str]) -> FetchedGuest:
     initrd = folder / guest.initrd if guest.initrd else None
     return FetchedGuest(
-        guest.name, guest.description, folder / guest.kernel, initrd, guest.append, guest.memory, versions, guest.screen
+        guest.name,
+        guest.description,
+        folder / guest.kernel,
+        initrd,
+        guest.append,
+        guest.memory,
+        versions,
+        guest.screen,
+        guest.testdev,
+        guest.need,
     )
 
 

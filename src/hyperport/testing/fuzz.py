@@ -97,12 +97,13 @@ class FuzzResult:
     answers: int
     python_growth: int
     host_growth: int
+    resident: int  # bytes of the process at the end
 
     def __str__(self) -> str:
         return (
             f"{self.name}: {self.accesses} accesses ({self.elements} elements), {self.loads} save/load,"
             f" seed {self.seed}, answers {self.answers:016x}, growth {self.python_growth >> 10} KiB in Python,"
-            f" {self.host_growth >> 10} KiB in the process"
+            f" {self.host_growth >> 10} KiB in the process (of {self.resident >> 10} KiB)"
         )
 
 
@@ -236,7 +237,9 @@ def fuzz(target: Subject, accesses: int, seed: int, *, save_load: bool = True, p
     python, host = growth.since() if growth is not None else (0, 0)
     if python > PYTHON_GROWTH or host > HOST_GROWTH:
         raise FuzzError(f"{target.name} grew by {python} bytes in Python, {host} in the process", guest.steps)
-    return FuzzResult(target.name, seed, guest.accesses, guest.elements, loads, guest.answers, python, host)
+    return FuzzResult(
+        target.name, seed, guest.accesses, guest.elements, loads, guest.answers, python, host, _resident()
+    )
 
 
 def _save_and_load(target: Subject, step: int) -> None:

@@ -248,6 +248,9 @@ class ScreenChannel(StdioChannel):
         self.painter.message = []
         return super()._readable()
 
+    def _say(self, text: str) -> None:
+        self.painter.message = [text]
+
     def _help(self, key: int) -> None:
         self.painter.message = help_text(key).splitlines()
 

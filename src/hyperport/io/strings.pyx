@@ -45,8 +45,9 @@ cdef void string_of(Vcpu vcpu, const PortInstruction *instruction, int path, Str
     access.count_register = ECX
 
 
-cdef inline uint32_t merged(uint32_t old, uint32_t new, uint32_t mask) noexcept nogil:
-    return (old & ~mask) | (new & mask)
+cdef inline void put_part(Vcpu vcpu, int register, uint32_t value, uint32_t mask) noexcept nogil:
+    """The bits of mask; the others of the register stay."""
+    vcpu.put(register, value if mask == <uint32_t> 0xFFFFFFFF else (vcpu.get(register) & ~mask) | (value & mask))
 
 
 cdef bint run_string(Vcpu vcpu, PortBus bus, StringAccess *access) noexcept nogil:
@@ -70,9 +71,9 @@ cdef bint run_string(Vcpu vcpu, PortBus bus, StringAccess *access) noexcept nogi
         count -= done
         budget -= done
         index += -(done * access.size) if down else done * access.size
-        vcpu.put(access.index_register, merged(vcpu.get(access.index_register), index, access.mask))
+        put_part(vcpu, access.index_register, index, access.mask)
         if access.repeated:
-            vcpu.put(access.count_register, merged(vcpu.get(access.count_register), count, access.mask))
+            put_part(vcpu, access.count_register, count, access.mask)
     return True
 
 
@@ -105,9 +106,17 @@ cdef uint32_t move_chunk(Vcpu vcpu, PortBus bus, StringAccess *access, uint32_t 
         return 0
     describe(&record, access.direction, access.port, access.size, access.path, <void *> vcpu, 0)
     record.crossings = <uint8_t> crossings
+    if count == 1:              # as one element: the bus has a shorter way for it
+        if access.direction == DIRECTION_IN:
+            bus.carry(&record)
+            memcpy(host, &record.value, access.size)
+        else:
+            memcpy(&record.value, host, access.size)
+            bus.carry(&record)
+        return 1
     record.count = count
     record.data = host
-    if not down or count == 1:
+    if not down:
         bus.carry(&record)
         return count
     record.data = scratch

@@ -64,6 +64,7 @@ class Stub:
     """One call by one convention."""
 
     def __init__(self, convention: Convention, call: VmiCall, place: int) -> None:
+        assert call.port is not None
         self.convention, self.port = convention, call.port
         self.start = STUBS + place * STUB_BYTES
         self.code = b""

@@ -20,7 +20,6 @@ from hyperport.outcome import STATUS_INTERNAL, STATUS_OK
 EMBEDDED_ENGINE: Final = "unicorn"
 PROGRAMS: Final = (
     ("apt-get", "hyperport fetch needs it"),
-    ("dpkg-deb", "hyperport fetch needs it"),
     ("gcc", "to build hyperport from source needs it"),
     ("qemu-system-i386", "the benchmarks compare with it"),
 )

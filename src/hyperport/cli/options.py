@@ -110,7 +110,7 @@ CC: Final = (
 
 FROM: Final = Option(
     "from",
-    "a folder with the Debian packages (.deb, i386) instead of the archive, for hosts without apt; dpkg-deb is needed",
+    "a folder with the Debian packages (.deb, i386) instead of the archive, for hosts without apt",
     FILE,
     metavar="FOLDER",
     word="folder",

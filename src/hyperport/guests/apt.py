@@ -5,6 +5,8 @@ apt-get reads the system's configuration first (a proxy set there stays in force
 The Debian archives among the system's sources are kept with their mirrors and keys; other archives are left out,
 since they may fail or have nothing for i386. Debian 12 is the last release with i386 kernels, so entries for
 other releases are read as if they named it.
+
+Control fields and packages are read by python-debian. It has no reader for sources.list, so that is here.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
 from hyperport.errors import FetchError
+
+if TYPE_CHECKING:
+    from debian.debfile import DebFile
 
 ARCHITECTURE: Final = "i386"
 RELEASES: Final = ("bookworm", "bullseye")  # Debian releases that have i386 kernels, the one to prefer first
@@ -29,7 +35,7 @@ KEYRINGS: Final = (
     Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
 )
 SYSTEM_SOURCES: Final = Path("/etc/apt")
-TIMEOUT: Final = 1800  # seconds for one run of apt-get or dpkg-deb
+TIMEOUT: Final = 1800  # seconds for one run of apt-get
 
 DEBIAN_URI: Final = re.compile(r"/debian(-security)?(\.list|/\d{8}T\d{6}Z)?/?$")
 DEBIAN_HOST: Final = re.compile(r"(^|\.)debian\.org$")
@@ -85,10 +91,11 @@ def parse_one_line(text: str) -> list[Source]:
 
 def parse_deb822(text: str) -> list[Source]:
     """Sources of a .sources file; stanzas that are disabled, incomplete or not of type deb are left out."""
+    from debian.deb822 import Deb822
+
     found = []
-    text = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    for stanza in re.split(r"\n[ \t]*\n", text):
-        fields = parse_stanza(stanza)
+    for stanza in Deb822.iter_paragraphs(text, use_apt_pkg=False):
+        fields = {name.lower(): value for name, value in stanza.items()}
         uris, suites = fields.get("uris", "").split(), fields.get("suites", "").split()
         enabled = fields.get("enabled", "yes").lower() not in ("no", "false", "0", "off")
         if enabled and uris and suites and "deb" in fields.get("types", "").split():
@@ -106,17 +113,9 @@ def parse_deb822(text: str) -> list[Source]:
 
 def parse_stanza(stanza: str) -> dict[str, str]:
     """Fields of one deb822 paragraph by lower-case name; continuation lines keep their indentation."""
-    fields: dict[str, str] = {}
-    name = ""
-    for line in stanza.splitlines():
-        if line[:1] in (" ", "\t"):
-            if name:
-                fields[name] += "\n" + line
-        elif ":" in line:
-            name, _, value = line.partition(":")
-            name = name.strip().lower()
-            fields[name] = value.strip()
-    return fields
+    from debian.deb822 import Deb822
+
+    return {name.lower(): value for name, value in Deb822(stanza).items()}
 
 
 def is_debian(source: Source) -> bool:
@@ -223,7 +222,7 @@ class Apt:
     """apt-get with its state under root, for i386. Every failure is a FetchError."""
 
     def __init__(self, root: Path, sources: Sequence[Source] | None = None) -> None:
-        for tool in ("apt-get", "apt-cache", "dpkg-deb"):
+        for tool in ("apt-get", "apt-cache"):
             if shutil.which(tool) is None:
                 raise FetchError(f"{tool}: not found; fetching Debian guests needs a host with apt (Debian, Ubuntu)")
         if re.search(r'["\\\n]', str(root)):
@@ -331,23 +330,31 @@ class Member:
     data: bytes
 
 
+@contextmanager
+def opened(package: Path) -> Iterator[DebFile]:
+    """A .deb, read by python-debian. Raises FetchError for one that is damaged, also while it is used."""
+    import lzma
+
+    from debian.arfile import ArError
+    from debian.debfile import DebError, DebFile
+
+    try:
+        with package.open("rb") as file:
+            yield DebFile(fileobj=file)
+    except (ArError, DebError, tarfile.TarError, lzma.LZMAError, OSError, EOFError, ValueError, KeyError) as error:
+        raise FetchError(f"{package}: not a whole Debian package ({error}); fetch it again") from None
+
+
 def members(package: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
     """The regular files of a .deb whose path is wanted, in the package's order; nothing is written to disk."""
-    with subprocess.Popen(
-        ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as unpack:
-        try:
-            with tarfile.open(fileobj=unpack.stdout, mode="r|") as archive:
-                for entry in archive:
-                    path = entry.name.removeprefix("./").lstrip("/")
-                    if entry.isreg() and wanted(path):
-                        content = archive.extractfile(entry)
-                        if content is not None:
-                            yield Member(path, entry.mode & 0o777, content.read())
-        except tarfile.TarError as error:
-            raise FetchError(f"{package}: not a whole Debian package ({error}); fetch it again") from None
-        finally:
-            unpack.kill()
+    with opened(package) as deb:
+        archive = deb.data.tgz()
+        for entry in archive:
+            path = entry.name.removeprefix("./").lstrip("/")
+            if entry.isreg() and wanted(path):
+                content = archive.extractfile(entry)
+                if content is not None:
+                    yield Member(path, entry.mode & 0o777, content.read())
 
 
 def read_member(package: Path, path: str) -> Member:

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A folder with .deb files in the place of an archive, for hosts without apt. Only dpkg-deb is needed."""
+"""A folder with .deb files in the place of an archive, for hosts without apt: python-debian reads them."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from hyperport.errors import FetchError
-from hyperport.guests.apt import ARCHITECTURE, TIMEOUT, dependency_names, parse_stanza, reason
+from hyperport.guests.apt import ARCHITECTURE, dependency_names, opened
 
 
 class DebFolder:
@@ -21,16 +20,18 @@ class DebFolder:
     trouble = ""
 
     def __init__(self, folder: Path) -> None:
-        if shutil.which("dpkg-deb") is None:
-            raise FetchError("dpkg-deb: not found; install the package dpkg, which other distributions have as well")
+        from debian.debian_support import NativeVersion
+
         if not folder.is_dir():
             raise FetchError(f"{folder}: no such folder; give one with .deb files")
         self.folder = folder
         self.files: dict[str, Path] = {}
+        newest: dict[str, NativeVersion] = {}
         for path in sorted(folder.glob("*.deb")):
             fields = self._fields(path)
-            if fields.get("architecture") in (ARCHITECTURE, "all"):
-                self.files[fields["package"]] = path  # of several versions the last by name
+            name, version = fields["package"], NativeVersion(fields["version"])
+            if fields.get("architecture") in (ARCHITECTURE, "all") and version >= newest.get(name, version):
+                self.files[name], newest[name] = path, version
         if not self.files:
             raise FetchError(f"{folder}: no .deb files for {ARCHITECTURE} are in it")
 
@@ -60,18 +61,8 @@ class DebFolder:
         return self.files[package]
 
     def _fields(self, path: Path) -> dict[str, str]:
-        try:
-            done = subprocess.run(
-                ["dpkg-deb", "-f", str(path)],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=TIMEOUT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise FetchError(f"{path}: dpkg-deb has no end after {TIMEOUT} s") from None
-        fields = parse_stanza(done.stdout)
-        if done.returncode or "package" not in fields or "version" not in fields:
-            raise FetchError(f"{path}: no Debian package: {reason(done.stderr)}")
+        with opened(path) as deb:
+            fields = {name.lower(): value for name, value in deb.debcontrol().items()}
+        if "package" not in fields or "version" not in fields:
+            raise FetchError(f"{path}: not a whole Debian package (no name or version); fetch it again")
         return fields

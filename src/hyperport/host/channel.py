@@ -93,7 +93,10 @@ class FileChannel(Channel):
         except OSError as error:
             raise ConfigError(f"serial line: {path}: {error.strerror}; give a file that can be written") from error
         self.path = path
-        super().__init__(FdBackend(self.fd, where=f"serial line: {path}"))
+        with contextlib.ExitStack() as undo:
+            undo.callback(close_unwritten, self.fd)
+            super().__init__(FdBackend(self.fd, where=f"serial line: {path}"))
+            undo.pop_all()
 
     def close(self) -> None:
         """Close the file. Raises OutputError where the host only now says that it has not kept all."""
@@ -127,11 +130,11 @@ class PtyChannel(Channel):
                 finally:
                     close_unwritten(slave)
                 os.set_blocking(self.fd, False)
+                super().__init__(FdBackend(self.fd, reconnects=True, where=f"serial line: {self.name}"))
                 undo.pop_all()
         except (OSError, termios.error) as error:
             why = error.args[-1]
             raise ConfigError(f"serial line: no pseudo-terminal: {why}; use unix:PATH") from error
-        super().__init__(FdBackend(self.fd, reconnects=True, where=f"serial line: {self.name}"))
 
     def start(self, events: Events, request_stop: RequestStop) -> None:
         """Tell the name and listen."""

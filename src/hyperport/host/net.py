@@ -243,7 +243,12 @@ LINKS: Final[dict[str, Callable[[NetSpec], Link]]] = {
 
 def open_link(spec: NetSpec) -> Link:
     """The link that spec asks for, opened. Raises ConfigError if the host does not let us have it."""
-    return LINKS[spec.kind](spec)
+    try:
+        return LINKS[spec.kind](spec)
+    except OSError as error:
+        raise ConfigError(f"network {spec.kind}: the host refuses what it needs: {error.strerror}") from error
+    except MemoryError as error:
+        raise ConfigError(f"network {spec.kind}: no memory for it") from error
 
 
 def _reason(log: bytes) -> str:

@@ -18,6 +18,7 @@ from posix.unistd cimport close, read, write
 from hyperport.time.clock cimport Clock
 from hyperport.lines.attention cimport ATTENTION_INPUT, Attention
 
+import contextlib
 import os
 
 from hyperport.errors import ConfigError
@@ -233,13 +234,19 @@ cdef class FdPackets(PacketBackend):
         self.plugged = True
 
     def unplug(self):
-        """Let go of the descriptor. A stream's peer sees its end at once, even if another thread polls it just now."""
+        """Let go of the descriptor. A stream's peer sees its end at once, even if another thread polls it just now.
+
+        Where the host has no descriptor left for /dev/null, the old one stays, shut down, until the backend is freed.
+        """
         self.plugged = False
-        c_shutdown(self.fd, SHUT_RDWR)
-        nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        os.dup2(nowhere, self.fd, inheritable=False)
-        os.close(nowhere)
         self.generation += 1
+        c_shutdown(self.fd, SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                os.dup2(nowhere, self.fd, inheritable=False)
+            finally:
+                os.close(nowhere)
 
 
 cdef class StreamPackets(FdPackets):

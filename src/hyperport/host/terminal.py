@@ -10,6 +10,7 @@ import termios
 import threading
 from typing import Any, Final
 
+from hyperport.errors import HostError
 from hyperport.host import last_resort
 
 IFLAG, OFLAG, CFLAG, LFLAG, CC = 0, 1, 2, 3, 6  # indices of what tcgetattr() gives
@@ -25,6 +26,7 @@ RAW_IFLAG: Final = (
     | termios.IXON
 )
 RAW_LFLAG: Final = termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN
+TRIES: Final = 3
 
 
 def raw_input_mode(mode: list[Any]) -> list[Any]:
@@ -58,10 +60,13 @@ class Terminal:
         return self._found is not None
 
     def enter(self) -> None:
-        """Take raw mode."""
+        """Take raw mode. Raises HostError if the terminal does not tell the mode to go back to."""
         with self._lock:
             if self._found is None:
-                self._found = termios.tcgetattr(self.fd)
+                try:
+                    self._found = termios.tcgetattr(self.fd)
+                except termios.error as error:
+                    raise HostError(f"terminal: {error.args[-1]}; use --serial pty, or a pipe") from error
                 atexit.register(self.leave)
                 last_resort.arm(self.fd, self.farewell)
                 self._set(raw_input_mode(self._found))
@@ -94,5 +99,7 @@ class Terminal:
         return False
 
     def _set(self, mode: list[Any]) -> None:
-        with contextlib.suppress(termios.error):  # the terminal has gone, and its mode with it
-            termios.tcsetattr(self.fd, termios.TCSANOW, mode)
+        for _ in range(TRIES):
+            with contextlib.suppress(termios.error):  # interrupted; or the terminal has gone, and its mode with it
+                termios.tcsetattr(self.fd, termios.TCSANOW, mode)
+                return

@@ -33,13 +33,15 @@ class UnixChannel(Channel):
         self._since: int | None = 0  # what the backend had sent when the last client left; None: one is here
         self.listener = listen(path, "serial line")
         self.identity = identity(path)
-        try:
-            self.nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            self.sink = os.dup(self.nowhere)
-        except OSError as error:
-            self.close()
-            raise ConfigError(f"serial line: {path}: {error.strerror}; close other files or use pty") from error
-        super().__init__(FdBackend(self.sink, reconnects=True, where=f"serial line: {path}"))
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
+            try:
+                self.nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+                self.sink = os.dup(self.nowhere)
+            except OSError as error:
+                raise ConfigError(f"serial line: {path}: {error.strerror}; close other files or use pty") from error
+            super().__init__(FdBackend(self.sink, reconnects=True, where=f"serial line: {path}"))
+            undo.pop_all()
 
     def start(self, events: Events, request_stop: RequestStop) -> None:
         """Wait for a client."""

@@ -16,6 +16,8 @@ from posix.unistd cimport close, read, write
 
 from hyperport.lines.listener cimport Listener
 
+from hyperport.errors import ConfigError
+
 cdef extern from *:
     """
     #include <poll.h>
@@ -54,7 +56,7 @@ cdef class Attention:
         self.kick = no_kick
         self.event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
         if self.event_fd < 0:
-            raise OSError("no eventfd for the vCPU: the process has too many open files")
+            raise ConfigError("no eventfd for the vCPU: the process has too many open files")
 
     def __dealloc__(self):
         if self.event_fd >= 0:

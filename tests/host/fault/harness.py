@@ -54,7 +54,8 @@ WAYS: Final[dict[str, tuple[int, ...]]] = {
     **dict.fromkeys(("socket", "connect", "bind", "listen", "accept"), _SOCKET),
     "poll": (errno.EINTR, errno.ENOMEM),
     "ioctl": (errno.EIO, errno.EINTR, errno.ENOTTY),
-    "pipe": (errno.EMFILE, errno.ENOMEM),
+    **dict.fromkeys(("pipe", "eventfd", "socketpair"), (errno.EMFILE, errno.ENOMEM)),
+    **dict.fromkeys(("tcgetattr", "tcsetattr"), (errno.EIO, errno.EINTR)),
     **dict.fromkeys(("malloc", "calloc", "realloc"), (errno.ENOMEM,)),
 }
 

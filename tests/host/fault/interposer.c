@@ -31,7 +31,8 @@ enum { SHORT = -1, END = -2 }; /* in place of an errno */
 #define NAMES(X)                                                                                                      \
     X(open) X(read) X(write) X(pread) X(pwrite) X(readv) X(writev) X(fdatasync) X(fsync) X(lseek) X(ftruncate)        \
     X(flock) X(fstat) X(fcntl) X(close) X(link) X(unlink) X(rename) X(socket) X(connect) X(bind) X(listen) X(accept)  \
-    X(send) X(sendmsg) X(recv) X(recvmsg) X(poll) X(ioctl) X(pipe) X(malloc) X(calloc) X(realloc)
+    X(send) X(sendmsg) X(recv) X(recvmsg) X(poll) X(ioctl) X(pipe) X(malloc) X(calloc) X(realloc)   \
+    X(tcgetattr) X(tcsetattr) X(eventfd) X(socketpair)
 
 #define INDEX(name) I_##name,
 enum function { NAMES(INDEX) FUNCTIONS };
@@ -234,6 +235,11 @@ CALL(int, listen, listen, 0, (int fd, int backlog), fd, backlog)
 CALL(int, accept, accept, 0, (int fd, struct sockaddr *from, socklen_t *size), fd, from, size)
 CALL(int, accept, accept4, 0, (int fd, struct sockaddr *from, socklen_t *size, int flags), fd, from, size, flags)
 CALL(int, poll, poll, 0, (struct pollfd *set, nfds_t count, int timeout), set, count, timeout)
+struct termios;
+CALL(int, tcgetattr, tcgetattr, 0, (int fd, struct termios *mode), fd, mode)
+CALL(int, tcsetattr, tcsetattr, 0, (int fd, int when, const struct termios *mode), fd, when, mode)
+CALL(int, eventfd, eventfd, 0, (unsigned value, int flags), value, flags)
+CALL(int, socketpair, socketpair, 0, (int domain, int type, int protocol, int ends[2]), domain, type, protocol, ends)
 CALL(int, pipe, pipe, 0, (int ends[2]), ends)
 CALL(int, pipe, pipe2, 0, (int ends[2], int flags), ends, flags)
 

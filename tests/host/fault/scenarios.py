@@ -7,6 +7,7 @@ from typing import Final
 
 from .disks import CdromScenario, DiskScenario
 from .harness import Backends
+from .kernel import PasstScenario, TapScenario, TtyScenario
 from .streams import (
     CableScenario,
     OwnEnd,
@@ -28,6 +29,9 @@ BACKENDS: Final[Backends] = {
     "line-pipe": PipeScenario,
     "line-pty": lambda: OwnEnd("pty"),
     "line-unix": lambda: OwnEnd("unix"),
+    "line-tty": TtyScenario,
+    "net-tap": TapScenario,
+    "net-user": PasstScenario,
     "net-listen": lambda: CableScenario("listen"),
     "net-socket": lambda: CableScenario("socket"),
     "pcap": PcapScenario,

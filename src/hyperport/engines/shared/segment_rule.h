@@ -14,7 +14,10 @@ enum {
     SEGMENT_BIG = 1 << 22,
 };
 
-/* May `size` bytes at `offset` be read or written? limit: in bytes. kinds: in protected mode, without virtual-8086 mode. */
+/*
+ * May `size` bytes at `offset` be read or written? limit: in bytes. kinds: in protected mode, without virtual-8086 mode.
+ * An access that wraps in a segment of 4 GiB may fault or not (5.3); here it does not, whether or not checks are made.
+ */
 static inline int hp_segment_allows(uint32_t limit, uint32_t flags, int kinds, uint32_t offset, uint32_t size, int write)
 {
     uint32_t last;
@@ -29,7 +32,7 @@ static inline int hp_segment_allows(uint32_t limit, uint32_t flags, int kinds, u
             return offset > limit && offset <= last && size - 1 <= last - offset;
         }
     }
-    return offset <= limit && size - 1 <= limit - offset;
+    return offset <= limit && (size - 1 <= limit - offset || limit == 0xFFFFFFFF);
 }
 
 #endif

@@ -501,6 +501,7 @@ static void run(const struct law_case *c, uint32_t index)
     if (!context_save(&suite))
         start();
     dr7_write(0);
+    dr0_write(0); /* no EIP of a program: B0 may be set where nothing is enabled (SDM vol. 3, 17.2.3) */
     allow_ports(false);
     report.event = 0;
     report.touched = touched(WINDOW, WINDOW_PAGES);

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from hyperport import AccessPath, GuestKilled, HaltedForever, Machine, PowerOff, Reset, Timeout, TripleFault
 from hyperport.abi.numbers import HYPERPORT_CALL_BASE, VMI_BY_NAME, LguestCall
 from hyperport.abi.rom import ROM_BASE, build_rom
-from hyperport.cpu.state import CpuState, Segment, protected_flat, real_mode
+from hyperport.cpu.state import CpuState, Segment, Table, protected_flat, real_mode
 from hyperport.errors import ConfigError
 
 MIB = 1 << 20
 CODE, BUFFER, TABLES, TSS = 0x10_0000, 0x20_0000, 0x30_0000, 0x30_4000
+GDT, IDT, HANDLER, STACK = 0x30_5000, 0x30_5800, 0x30_6000, 0x30_8000
+GP_VECTOR = 13
 TSS_MAP_BASE = 0x66
 PORT = 0x340  # the test device
 HLT, CLI = b"\xf4", b"\xfa"
@@ -26,6 +28,7 @@ VMCALL, VMMCALL, INT_1F = bytes.fromhex("0f01c1"), bytes.fromhex("0f01d9"), b"\x
 PRIVATE = {"kvm": VMCALL, "lguest": INT_1F}
 MINUS_ONE = 0xFFFFFFFF
 PAGE = 4096
+DF = 1 << 10
 LARGEST_STRING = 16 * 4096  # elements of one private call
 CR0_PG = 1 << 31
 
@@ -86,6 +89,15 @@ class Hand:
             setattr(
                 self.start, name, replace(old, selector=old.selector | level, attributes=old.attributes | level << 13)
             )
+
+    def catch(self, vector: int) -> None:
+        """Halt at HANDLER, in ring 0, where this exception comes."""
+        for selector, access in ((0x08, 0x9B), (0x20, 0x93)):
+            self.machine.memory.write(GDT + selector, struct.pack("<HHBBBB", 0xFFFF, 0, 0, access, 0xCF, 0))
+        self.machine.memory.write(TSS + 4, struct.pack("<2I", STACK, 0x20))  # ESP0, SS0
+        self.machine.memory.write(IDT + 8 * vector, struct.pack("<HHHH", HANDLER & 0xFFFF, 0x08, 0x8E00, HANDLER >> 16))
+        self.machine.memory.write(HANDLER, HLT)
+        self.start.gdtr, self.start.idtr = Table(GDT, 0x27), Table(IDT, 0xFF)
 
     def run(self, timeout: float = 20) -> tuple[Any, CpuState]:
         self.machine.engine.set_state(self.start)
@@ -366,6 +378,65 @@ def test_a_page_fault_in_a_vmi_string_is_the_guests() -> None:
         assert isinstance(outcome, TripleFault)  # there is no IDT
         assert (state.cr2, state.ecx, state.edi, state.eip) == (hole, 30, hole, doorbell("INSW"))
         assert len(hand.seen[0][3]) == 20
+
+
+WRITABLE, READ_ONLY, EXPAND_DOWN, NULL = 0x409300, 0x409100, 0x409700, 0
+STRINGS = {  # call: the instruction with REP, its size, and whether it writes memory
+    "INSB": (b"\xf3\x6c", 1, True),
+    "INSW": (b"\xf3\x66\x6d", 2, True),
+    "INSL": (b"\xf3\x6d", 4, True),
+    "OUTSB": (b"\xf3\x6e", 1, False),
+    "OUTSW": (b"\xf3\x66\x6f", 2, False),
+    "OUTSL": (b"\xf3\x6f", 4, False),
+}
+
+
+def in_segment(offset: int, size: int, limit: int, attributes: int, into: bool) -> bool:
+    """Whether the SDM (vol. 3, 5.3 to 5.5) allows this element."""
+    if attributes == NULL or (attributes == READ_ONLY and into):
+        return False
+    if attributes == EXPAND_DOWN:
+        return limit < offset and offset + size - 1 <= MINUS_ONE
+    return offset + size - 1 <= limit
+
+
+@pytest.mark.parametrize(
+    ("attributes", "start", "step"),
+    [
+        *((WRITABLE, 0, 1), (WRITABLE, 5, -1), (WRITABLE, 12, -1), (WRITABLE, MINUS_ONE, 1)),
+        *((READ_ONLY, 0, 1), (EXPAND_DOWN, 0, 1), (EXPAND_DOWN, 12, -1), (NULL, 0, 1)),
+    ],
+)
+@pytest.mark.parametrize("name", STRINGS)
+@pytest.mark.parametrize("ring", [0, 1])
+def test_a_vmi_string_stays_in_its_segment(name: str, ring: int, attributes: int, start: int, step: int) -> None:
+    instruction, size, into = STRINGS[name]
+    index, segment = ("edi", "es") if into else ("esi", "ds")
+    limit = 8 * size - 1
+    first = start * size & MINUS_ONE
+    done = 0
+    while done < 10 and in_segment(first + done * step * size & MINUS_ONE, size, limit, attributes, into):
+        done += 1
+    seen = []
+    for code in (call_rom(name), instruction):
+        with Hand(code, edx=PORT, ecx=10, **{index: first}) as hand:
+            hand.ring(ring)
+            hand.catch(GP_VECTOR)
+            flat = getattr(hand.start, segment)
+            setattr(hand.start, segment, Segment(flat.selector, BUFFER + PAGE, limit, attributes and attributes | ring << 13))
+            hand.start.eflags |= 3 << 12 | (DF if step < 0 else 0)
+            state = hand.halts()
+            elements = b"".join(data for *_, data in hand.seen)
+            memory = hand.machine.memory.read(BUFFER + PAGE - 64, 256)
+            if done < 10 or ring:  # HLT is #GP, too
+                error, eip = struct.unpack("<2I", hand.machine.memory.read(state.esp, 8))
+                at = CODE if code == instruction else doorbell(name)
+                assert (state.eip, error) == (HANDLER + 1, 0)
+                assert eip == (at if done < 10 else CODE + len(code))
+            assert (state.ecx, getattr(state, index)) == (10 - done, first + done * step * size & MINUS_ONE)
+            assert len(elements) == done * size
+            seen.append((elements, memory))
+    assert seen[0] == seen[1]
 
 
 def test_a_device_that_calls_back_into_the_machine() -> None:

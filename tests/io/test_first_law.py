@@ -22,8 +22,10 @@ from .law.machines import PATHS, QEMU, Seen, run_by_stubs, run_everywhere, run_o
 from .law.programs import (
     BIT_6,
     CALL_MARK,
+    CALLS,
     CODE,
     EDX,
+    MASK,
     OURS,
     REPAIR,
     SHARED,
@@ -181,6 +183,24 @@ def test_single_steps_see_every_element(io: str, mode: Mode, tmp_path: Path) -> 
         (VECTOR_DB, AT_START + 2, 0, WINDOW + 3),
     ]
     assert reports[-1][AT["vector"]] == DONE
+
+
+@pytest.mark.parametrize("watched", range(0x30, 0x3E, 2))
+def test_the_port_of_a_doorbell_is_none_that_the_guest_accesses(watched: int, tmp_path: Path) -> None:
+    """A breakpoint on two of the ports that the ROM's own OUTs name, or on what the calls access."""
+    made = []
+    for call in range(12):
+        moves = [Instruction(b"\xb9\x02\0\0\0")]  # mov ecx, 2
+        here = CODE + 0x10 + 5 + 5
+        body = [*moves, Instruction(b"\xe8" + (CALLS + 16 * call - here & MASK).to_bytes(4, "little"))]
+        start = Program(Mode.RING0, OURS, calls=True, breakpoint=(watched, 1), body=body)
+        for port in (TEST_DEVICE_PORT, watched):
+            made.append(replace(start, registers=[BIT_6, 0, port, 0, 0, 1, WINDOW, WINDOW]))
+    seen = run_everywhere(made, tmp_path, qemu=False)
+    assert told(made, seen) == ""
+    hits = [sum(report[AT["vector"]] == VECTOR_DB for report in reports) for reports in seen["hypercall"].reports]
+    assert all(hit == 0 for hit in hits[::2])
+    assert all(hit > 0 for hit in hits[1::2])
 
 
 @pytest.mark.parametrize("io", PATHS)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperport.abi import CONVENTIONS
+from hyperport.abi.numbers import PORT_CALLS
 from hyperport.bus.port_bus import PortBus
 from hyperport.devices.testdev import TestDevice
 from hyperport.engines.shared.scripted_vcpu import GuestFaultError, ScriptedVcpu
@@ -18,6 +19,7 @@ from hyperport.memory.ram import GuestMemory
 MIB = 1 << 20
 CODE, BUFFER, PORT, PAGE = 0x10_0000, 0x11_0000, 0x340, 4096
 DF, TF = 1 << 10, 1 << 8
+INSW = next(call.number for call in PORT_CALLS if call.name == "INSW")
 
 
 class Bench:
@@ -71,6 +73,27 @@ def test_a_fault_in_the_middle_leaves_what_is_done_done() -> None:
     assert (fault.value.vector, fault.value.address) == (14, BUFFER + PAGE)
     assert (bench.vcpu["ecx"], bench.vcpu["edi"], bench.vcpu.eip) == (2, BUFFER + PAGE - 1, CODE)
     assert [count for _, _, count, _ in bench.seen] == [3]
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_limit_stops_a_string_before_the_element(down: bool) -> None:
+    bench = Bench(abis=("vmi",))
+    bench.vcpu.limits = {0: BUFFER + 15}  # ES
+    bench.vcpu.eflags |= DF if down else 0
+    start = BUFFER + 9 + (4 if down else 0)
+    for do in (lambda: bench.run(b"\xf3\x66\x6d"), lambda: bench.vcpu.call(0, INSW)):
+        bench.seen.clear()
+        bench.vcpu["edi"], bench.vcpu["ecx"], bench.vcpu.eip = start, 4, CODE
+        vector = 0
+        try:
+            while bench.vcpu["ecx"]:
+                do()
+        except GuestFaultError as fault:
+            vector = fault.vector
+        done = 4 if down else 3
+        assert (vector, bench.vcpu["ecx"]) == (0 if down else 13, 4 - done)
+        assert bench.vcpu["edi"] == (start - 8 if down else start + 6)
+        assert [count for _, _, count, _ in bench.seen] == [1] * done
 
 
 def test_a_string_stops_for_its_window_and_for_a_single_step() -> None:

@@ -71,6 +71,14 @@ cdef class Vcpu:
         """Whether the guest may access these ports now (CPL, IOPL, the TSS's I/O map); if not, #GP(0). May fault."""
         return True
 
+    cdef bint segment_checked(self, int segment) noexcept nogil:
+        """Whether segment_fault() is to be asked about each access in this segment; never, where it is flat."""
+        return False
+
+    cdef int segment_fault(self, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil:
+        """The vector that limit or rights of a segment raise for size bytes at offset; 0 for none. Does not fault."""
+        return 0
+
     cdef bint steps(self) noexcept nogil:
         """Whether something may happen after each element of a string, so that it is not done whole."""
         return (self.flags() & EFLAGS_TF) != 0

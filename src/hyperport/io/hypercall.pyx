@@ -274,7 +274,10 @@ cdef class CallTable:
         cdef StringAccess access
         cdef bint into = call.direction == DIRECTION_IN
         describe_string(vcpu, rules, call, &access)
-        access.base = vcpu.segment_base(SEGMENT_ES if into else SEGMENT_DS)
+        access.segment = SEGMENT_ES if into else SEGMENT_DS
+        access.base = vcpu.segment_base(access.segment)
+        access.checked = vcpu.segment_checked(access.segment)
+        access.stepped = access.checked or vcpu.steps()
         return ACTION_NOTHING if run_string(vcpu, self.bus, &access) else ACTION_AGAIN
 
     cdef void counted_string(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:
@@ -305,10 +308,11 @@ cdef void describe_string(Vcpu vcpu, Rules *rules, Call *call, StringAccess *acc
     access.port = vcpu.get(rules.port) & 0xFFFF
     access.size = call.size
     access.path = HYPERCALL
+    access.segment = SEGMENT_DS
     access.base = 0
     access.mask = 0xFFFFFFFF
     access.repeated = True
-    access.stepped = rules.as_native and vcpu.steps()
+    access.checked = access.stepped = False
     access.index_register = rules.destination if call.direction == DIRECTION_IN else rules.source
     access.count_register = rules.count
 

@@ -10,9 +10,11 @@ cdef struct StringAccess:
     uint32_t direction      # DIRECTION_IN: INS, DIRECTION_OUT: OUTS
     uint32_t port
     uint32_t size           # of an element, in bytes
-    uint32_t base           # linear base of the operand's segment
+    int segment             # of the operand
+    uint32_t base           # its linear base
     uint32_t mask           # of index and count: 0xFFFF or 0xFFFFFFFF
     bint repeated           # count in the counting register, else one element
+    bint checked            # segment_fault() is asked first; then also stepped
     bint stepped            # single step: one element, then back
     int path                # in tallies
     int index_register      # EDI or ESI for the instructions; an ABI may choose

@@ -13,6 +13,8 @@ order in which the device was accessed. A chunk (elements within one page, in RA
 Elements that straddle two pages, or lie outside RAM, go one by one; both pages are probed first. With DF set the
 elements of a chunk lie downward in memory; the device still sees them in order.
 
+Where the segment is not flat, its limit and rights are looked at before each element, which then goes alone.
+
 A string is left after MOST_ELEMENTS so that interrupts get their window, and an instruction under TF after each
 element: run_string() says that it is not over, and the caller leaves EIP where it is, as the CPU does between two
 elements.
@@ -37,10 +39,12 @@ cdef void string_of(Vcpu vcpu, const PortInstruction *instruction, int path, Str
     access.direction = instruction.direction
     access.port = vcpu.get(EDX) & 0xFFFF
     access.size = instruction.size
+    access.segment = instruction.segment
     access.base = vcpu.segment_base(instruction.segment)
     access.mask = 0xFFFF if instruction.address_size == 2 else <uint32_t> 0xFFFFFFFF
     access.repeated = instruction.rep != 0
-    access.stepped = vcpu.steps()
+    access.checked = vcpu.segment_checked(instruction.segment)
+    access.stepped = access.checked or vcpu.steps()
     access.index_register = EDI if instruction.direction == DIRECTION_IN else ESI
     access.count_register = ECX
 
@@ -57,10 +61,15 @@ cdef bint run_string(Vcpu vcpu, PortBus bus, StringAccess *access) noexcept nogi
     cdef uint32_t budget = 1 if access.stepped else MOST_ELEMENTS
     cdef uint32_t crossings = 1
     cdef uint32_t index, done
+    cdef int vector
     while count:
         if budget == 0:
             return False
         index = vcpu.get(access.index_register) & access.mask
+        if access.checked:
+            vector = vcpu.segment_fault(access.segment, index, access.size, access.direction == DIRECTION_IN)
+            if vector:
+                vcpu.fault(vector, 0)
         done = chunk_size(access.base + index, index, access, down, min(count, budget))
         if done:
             done = move_chunk(vcpu, bus, access, access.base + index, done, down, crossings)

@@ -140,6 +140,15 @@ def test_a_string_stops_at_the_limit(on_path: CpuGuest) -> None:
     assert on_path.vector(load("es", 0) + "f3 6c", registers={"ecx": 0}) is None
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_outs_by_a_null_gs(on_path: CpuGuest, count: int) -> None:
+    start = load("gs", 0)
+    end = on_path.run(start + "65 f3 6e ; rep gs outsb", registers={"esi": 0x6000, "ecx": count, "edx": 0x99})
+    assert (end.vector, end.error, end.offset) == (GP, 0, len(machine_code(start)))
+    assert (end.state.ecx, end.state.esi) == (count, 0x6000)
+    assert not list(on_path.bus.counts())
+
+
 def test_movs_is_checked_in_both_segments(cpu: CpuGuest) -> None:
     registers = {"esi": 0x7000, "edi": 14, "ecx": 8}
     end = cpu.run(load("es", SPARE) + "f3 a4 ; rep movsb", segments=LIMIT_15, registers=registers)

@@ -14,6 +14,7 @@ Known differences, and who is right (Intel SDM):
 | an I/O breakpoint on a repeated string | the count is not moved | after each element | after each element |
 | arithmetic flags at an I/O breakpoint | of some instruction before | as they are | as they are |
 | BS in DR6 beside an I/O breakpoint | 0 | 1 | 1 |
+| B0 in DR6 at a single step, DR0 as EIP, nothing enabled | 1 | 0 | either (vol. 3, 17.2.3) |
 
 In what qemu runs UD2 stands for an instruction with LOCK. The others are not generated, or (RF) not compared.
 """

@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from hyperport.io.hypercall cimport Call, CallTable
-from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_VM, Place, Vcpu
+from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_VM, VECTOR_GP, Place, Vcpu
 from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_LOAD, WALK_OK, WALK_STORE, WALK_USER, Paging, ram_at, walk
 from hyperport.engines.kvm.structs cimport (
     KVM_GET_MP_STATE,
@@ -48,8 +48,16 @@ import struct
 from hyperport.cpu.state import REGISTERS, CpuState, FpuState, Segment, Table
 from hyperport.errors import EngineError
 
+cdef extern from "segment_rule.h":
+    int hp_segment_allows(uint32_t limit, uint32_t flags, int kinds, uint32_t offset, uint32_t size, int write) nogil
+    enum:
+        FLAT "(SEGMENT_PRESENT | SEGMENT_NOT_SYSTEM | SEGMENT_WRITABLE)"
+        FLAT_MASK "(SEGMENT_PRESENT | SEGMENT_NOT_SYSTEM | SEGMENT_WRITABLE | SEGMENT_CODE | SEGMENT_DOWN)"
+
 cdef enum:
     CR0_PE = 1
+    SEGMENT_SS = 2
+    VECTOR_SS = 12
     EFER_NXE_SHIFT = 11
     VECTOR_PF = 14
     MSR_SYSENTER_CS = 0x174
@@ -82,6 +90,12 @@ cdef struct Answering:
 cdef int answer_it(void *context, uint32_t unused) noexcept nogil:
     cdef Answering *what = <Answering *> context
     return (<CallTable> what.calls).answer(<Vcpu> what.vcpu, what.call)
+
+
+cdef uint32_t descriptor_flags(kvm_segment *segment) noexcept nogil:
+    """As in the second word of a descriptor: what segment_rule.h looks at."""
+    return (<uint32_t> segment.type << 8 | <uint32_t> segment.s << 12 | <uint32_t> segment.db << 22
+            | <uint32_t> (segment.present and not segment.unusable) << 15)
 
 
 cdef class KvmVcpu(Vcpu):
@@ -184,6 +198,19 @@ cdef class KvmVcpu(Vcpu):
         self.fault_vector = vector
         self.fault_error = <uint32_t> error_code
         hp_leave()
+
+    cdef bint segment_checked(self, int segment) noexcept nogil:
+        """Unless it is present, writable, from 0 to 4 GiB."""
+        cdef uint32_t limit = self.segment(segment).limit
+        cdef uint32_t flags = descriptor_flags(self.segment(segment)) & FLAT_MASK
+        return limit != <uint32_t> 0xFFFFFFFF or flags != FLAT
+
+    cdef int segment_fault(self, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil:
+        cdef kvm_segment *found = self.segment(segment)
+        if hp_segment_allows(found.limit, descriptor_flags(found),
+                             self.sregs.cr0 & CR0_PE and not self.regs.rflags & EFLAGS_VM, offset, size, store):
+            return 0
+        return VECTOR_SS if segment == SEGMENT_SS else VECTOR_GP
 
     cdef kvm_segment *segment(self, int number) noexcept nogil:
         """ES, CS, SS, DS, FS, GS by their number in encodings."""

@@ -17,6 +17,7 @@ cdef class ScriptedVcpu(Vcpu):
     cdef public uint32_t cpl
     cdef public bint code32
     cdef public set absent          # numbers of pages that are not there
+    cdef public dict limits         # number of a segment: the last offset in it; others are flat
     cdef public object allowed      # ports that may be accessed; None: all
     cdef public uint32_t retired    # bytes of the last instruction that was completed
     cdef int fault_vector

@@ -17,6 +17,7 @@ class ScriptedVcpu:
     cpl: int
     code32: bool
     absent: set[int]
+    limits: dict[int, int]
     allowed: Container[int] | None
     retired: int
     def __init__(self, path: PortPath, memory: GuestMemory, table: CallTable | None = None) -> None: ...

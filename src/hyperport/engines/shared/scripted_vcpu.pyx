@@ -13,7 +13,7 @@ from hyperport.bus.access cimport Access, describe
 from hyperport.bus.port_bus cimport DIRECTION_IN
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.vcpu cimport VECTOR_PF, Vcpu
+from hyperport.cpu.vcpu cimport VECTOR_GP, VECTOR_PF, Vcpu
 from hyperport.io.crossing cimport Crossing, enter, leave
 from hyperport.io.hypercall cimport Call, CallTable
 from hyperport.io.path cimport PortPath, carry
@@ -71,6 +71,7 @@ cdef class ScriptedVcpu(Vcpu):
         self.eflags = 2
         self.code32 = True
         self.absent = set()
+        self.limits = {}
         path.connect(self)
 
     def __dealloc__(self):
@@ -188,6 +189,14 @@ cdef class ScriptedVcpu(Vcpu):
     cdef bint port_allowed(self, uint32_t port, uint32_t size) noexcept nogil:
         with gil:
             return self.allowed is None or all(number in self.allowed for number in range(port, port + size))
+
+    cdef bint segment_checked(self, int segment) noexcept nogil:
+        with gil:
+            return segment in self.limits
+
+    cdef int segment_fault(self, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil:
+        with gil:
+            return 0 if <uint64_t> offset + size - 1 <= self.limits[segment] else VECTOR_GP
 
     cdef void retire(self, uint32_t length) noexcept nogil:
         self.eip += length

@@ -570,18 +570,11 @@ cdef class UnicornEngine(MendedVcpu):
     cdef bint did_port_instruction(self, uint32_t vector) noexcept nogil:
         """While breakpoints are enabled or segments are not flat: a port instruction, or an element of one, by the path.
 
-        vector: of the exception that brought us here. True if it was done, or its own exception was delivered.
+        vector: of the exception that brought us here. True if it was done.
         """
         cdef PortInstruction instruction
-        cdef int fault
         if fetch_and_decode(self, &instruction) <= 0 or (vector == VECTOR_UD and not instruction.string):
             return False
-        if instruction.string and self.port_allowed(self.get(EDX) & 0xFFFF, instruction.size):
-            fault = self.string_fault(&instruction)
-            if fault:
-                count_exception(self.runs.counters, fault)
-                self.deliver(fault, 0)
-                return True
         (<int32_t *> (self.env + ENV_OLD_EXCEPTION))[0] = -1
         self.note_hits(&instruction)
         if self.path.simulate(self):
@@ -594,7 +587,8 @@ cdef class UnicornEngine(MendedVcpu):
         cdef uint64_t next_eip, cs_base
         cdef uint32_t length = 2
         cdef bint external = self.delivering        # still set: this is a fault of that delivery
-        self.delivering = False
+        cdef bint decided = self.decided
+        self.delivering = self.decided = False
         if u32(env, ENV_EXCEPTION_IS_INT)[0] and vector != VECTOR_UD:
             # The core has already moved EIP past the INT; a fault during delivery must point at it.
             next_eip = u64(env, ENV_EXCEPTION_NEXT_EIP)[0]
@@ -615,7 +609,7 @@ cdef class UnicornEngine(MendedVcpu):
             self.hits = 0               # what was to hit them was not done
             vector = fault_of_delivery(self.cpu, vector, external)
             count_exception(self.runs.counters, vector)
-            if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0]:
+            if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0] and not decided:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
                 if self.did_port_instruction(vector) if one_by_one(env) else self.path.simulate(self):

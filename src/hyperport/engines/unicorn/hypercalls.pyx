@@ -73,7 +73,6 @@ cdef class Hypercalls:
     cdef bint ring(self, UnicornVcpu vcpu, uint32_t doorbell, uintptr_t caller) noexcept nogil:
         """A doorbell was rung: do the call. False where CPL or the offered set make it an ordinary OUT."""
         cdef Call *call = &self.table.calls[self.table.doorbells[doorbell].call]
-        cdef uint32_t port = vcpu.get(self.table.rules[call.rules].port) & 0xFFFF
         cdef uint32_t hits = self.hits_of(vcpu, call)
         cdef int action
         if not call.is_port or call.string:
@@ -82,8 +81,7 @@ cdef class Hypercalls:
             self.cr2 = u64(vcpu.env, ENV_CR)[2]
         action = self.table.answer(vcpu, call)
         if action == ACTION_NOTHING:
-            if hits:
-                doorbell_accessed(port, call.size)      # translated code is about to look at the doorbell's own port
+            doorbell_accessed(vcpu.env, hits)       # translated code is about to look at the doorbell's own port
             return True
         if action == ACTION_NOT_OURS:
             return False

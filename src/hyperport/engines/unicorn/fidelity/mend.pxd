@@ -17,6 +17,6 @@ cdef bint one_by_one(void *env) noexcept nogil
 cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil
 cdef int segment_vector(int segment) noexcept nogil
 cdef uint32_t port_hits(void *env, uint32_t port, uint32_t size) noexcept nogil
-cdef void doorbell_accessed(uint32_t port, uint32_t size) noexcept nogil
+cdef void doorbell_accessed(void *env, uint32_t hits) noexcept nogil
 cdef void raise_trap(void *env, uint32_t hits) noexcept nogil
 cdef void exception_begins(void *env, uint32_t vector) noexcept nogil

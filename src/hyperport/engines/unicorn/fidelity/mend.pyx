@@ -66,14 +66,14 @@ cdef extern from *:
     """
     #define hp_set_env(e) (hp_instruction.env = (char *)(e))
     #define hp_set_ram(b, s, h, e) (hp_ram.base = (b), hp_ram.size = (s), hp_ram.hole = (h), hp_ram.hole_end = (e))
-    #define hp_set_called(p, s) (hp_called.valid = 1, hp_called.port = (p), hp_called.size = (s))
+    #define hp_set_called(h) (hp_called.valid = 1, hp_called.hits = (h))
     #define hp_forget_limits() memset(hp_code_limit, 0, sizeof hp_code_limit)
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
     #define hp_raise_now(e, v) hp_core.raise_now((e), (v), 0)
     """
     void hp_set_env(void *env) nogil
     void hp_set_ram(const uint8_t *base, uint64_t size, uint64_t hole, uint64_t hole_end) nogil
-    void hp_set_called(uint32_t port, uint32_t size) nogil
+    void hp_set_called(uint32_t hits) nogil
     void hp_forget_limits() nogil
     void hp_set_flush(void *flush_code) nogil
     void hp_raise_now(void *env, int vector) nogil
@@ -205,9 +205,10 @@ cdef uint32_t port_hits(void *env, uint32_t port, uint32_t size) noexcept nogil:
     return hp_port_hits(env, port, size)
 
 
-cdef void doorbell_accessed(uint32_t port, uint32_t size) noexcept nogil:
-    """For the breakpoint check that translated code makes behind a doorbell."""
-    hp_set_called(port, size)
+cdef void doorbell_accessed(void *env, uint32_t hits) noexcept nogil:
+    """For the breakpoint check that translated code makes behind a doorbell: what its call has hit."""
+    if u32(<char *> env, ENV_HFLAGS)[0] & HFLAG_IOBPT:
+        hp_set_called(hits)
 
 
 cdef void raise_trap(void *env, uint32_t hits) noexcept nogil:

@@ -11,14 +11,9 @@
 #define HYPERPORT_FIDELITY_SEGMENTS_H
 
 #include "core.h"
+#include "segment_rule.h"
 
 enum {
-    SEGMENT_WRITABLE = 1 << 9,          /* data; readable for code */
-    SEGMENT_DOWN = 1 << 10,             /* data: expand-down */
-    SEGMENT_CODE = 1 << 11,
-    SEGMENT_NOT_SYSTEM = 1 << 12,
-    SEGMENT_PRESENT = 1 << 15,
-    SEGMENT_BIG = 1 << 22,
     SEGMENT_KIND = SEGMENT_PRESENT | SEGMENT_NOT_SYSTEM | SEGMENT_CODE | SEGMENT_DOWN | SEGMENT_WRITABLE,
     FLAT_KIND = SEGMENT_PRESENT | SEGMENT_NOT_SYSTEM | SEGMENT_WRITABLE,
 };
@@ -65,20 +60,10 @@ static void hp_segments_changed(void *env)
 /* May `size` bytes at `offset` of segment n be read or written? */
 static int hp_allowed(void *env, int n, uint32_t offset, uint32_t size, int write)
 {
-    uint32_t limit = HP_SEGMENT(env, n, SEGMENT_LIMIT, uint32_t);
-    uint32_t flags = HP_SEGMENT(env, n, SEGMENT_FLAGS, uint32_t), last;
+    int kinds = HP_AT(env, ENV_CR, uint64_t) & CR0_PE && !(HP_AT(env, ENV_EFLAGS, uint64_t) & EFLAGS_VM);
 
-    if (HP_AT(env, ENV_CR, uint64_t) & CR0_PE && !(HP_AT(env, ENV_EFLAGS, uint64_t) & EFLAGS_VM)) {
-        if (!(flags & SEGMENT_NOT_SYSTEM) || !(flags & SEGMENT_PRESENT))
-            return 0;                   /* null */
-        if (flags & SEGMENT_CODE ? write || !(flags & SEGMENT_WRITABLE) : write && !(flags & SEGMENT_WRITABLE))
-            return 0;
-        if (!(flags & SEGMENT_CODE) && flags & SEGMENT_DOWN) {
-            last = flags & SEGMENT_BIG ? 0xFFFFFFFF : 0xFFFF;
-            return offset > limit && offset <= last && size - 1 <= last - offset;
-        }
-    }
-    return offset <= limit && size - 1 <= limit - offset;
+    return hp_segment_allows(HP_SEGMENT(env, n, SEGMENT_LIMIT, uint32_t), HP_SEGMENT(env, n, SEGMENT_FLAGS, uint32_t), kinds,
+                             offset, size, write);
 }
 
 static inline int hp_segment_vector(int n) { return n == SS ? VECTOR_SS : VECTOR_GP; }

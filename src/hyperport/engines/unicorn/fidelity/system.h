@@ -247,20 +247,15 @@ static uint32_t hp_port_hits(void *env, uint32_t port, uint32_t size)
     return hits;
 }
 
-/* What the doorbell that has just been answered accessed in place of its own port. */
-static __thread struct { uint32_t valid, port, size; } hp_called;
+/* What the doorbell that has just been answered hit: its own port is none that the guest accesses. */
+static __thread struct { uint32_t valid, hits; } hp_called;
 
 /* Called by translated code after an IN or OUT while any breakpoint is enabled. */
 static void hp_bpt_io(void *env, uint32_t port, uint32_t size, uint64_t next_eip)
 {
-    uint32_t hits;
+    uint32_t hits = hp_called.valid ? hp_called.hits : hp_port_hits(env, port, size);
 
-    if (hp_called.valid) {
-        hp_called.valid = 0;
-        port = hp_called.port;
-        size = hp_called.size;
-    }
-    hits = hp_port_hits(env, port, size);
+    hp_called.valid = 0;
     if (!hits)
         return;
     hp_core.restore_state(hp_cpu(env), HP_CALLER, 1);

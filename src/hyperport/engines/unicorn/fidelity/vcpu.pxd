@@ -6,7 +6,8 @@ from hyperport.cpu.decode cimport PortInstruction
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 
 cdef class MendedVcpu(UnicornVcpu):
+    cdef bint decided           # the exception that comes next is none of a port access
+
     cdef bint did_undefined(self) noexcept nogil
-    cdef int string_fault(self, const PortInstruction *instruction) noexcept nogil
     cdef void note_hits(self, const PortInstruction *instruction) noexcept nogil
     cdef void deliver(self, uint32_t vector, uint32_t error_code) noexcept nogil

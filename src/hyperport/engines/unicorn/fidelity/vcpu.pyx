@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.undefined cimport ICEBP, NEED_MORE, SMSW_LONG, judge_instruction
-from hyperport.cpu.vcpu cimport ECX, EDI, EDX, EFLAGS_RF, EFLAGS_VM, ESI, VECTOR_DB
+from hyperport.cpu.vcpu cimport ECX, EDX, EFLAGS_RF, EFLAGS_VM, VECTOR_DB
 from hyperport.engines.unicorn.fidelity.mend cimport (
     exception_begins,
     one_by_one,
@@ -25,6 +25,7 @@ cdef enum:
     LONGEST = 15
     CR0_PE = 1
     SEGMENT_CS = 1
+    SEGMENT_GS = 5
     MODRM_RM = 7
 
 
@@ -58,15 +59,17 @@ cdef class MendedVcpu(UnicornVcpu):
             return True
         return False
 
-    cdef int string_fault(self, const PortInstruction *instruction) noexcept nogil:
-        """The vector that an element of INS or OUTS raises for its segment; 0 for none."""
-        cdef uint32_t mask = 0xFFFF if instruction.address_size == 2 else <uint32_t> 0xFFFFFFFF
-        cdef uint32_t index = self.get(ESI if instruction.direction else EDI) & mask
-        if not one_by_one(self.env) or (instruction.rep and not self.get(ECX) & mask):
-            return 0
-        if segment_allows(self.env, instruction.segment, index, instruction.size, not instruction.direction):
-            return 0
-        return segment_vector(instruction.segment)
+    cdef bint segment_checked(self, int segment) noexcept nogil:
+        """As translated code does, see segments.h: GS always, the others where something is not flat or is watched."""
+        return segment == SEGMENT_GS or one_by_one(self.env)
+
+    cdef int segment_fault(self, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil:
+        return 0 if segment_allows(self.env, segment, offset, size, store) else segment_vector(segment)
+
+    cdef void fault(self, int vector, int error_code) noexcept nogil:
+        """What a path or a call has decided; so a #GP is not looked at for a port access."""
+        self.decided = True
+        UnicornVcpu.fault(self, vector, error_code)
 
     cdef void note_hits(self, const PortInstruction *instruction) noexcept nogil:
         """A path is about to do this instruction."""

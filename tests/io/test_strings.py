@@ -81,13 +81,13 @@ def test_a_limit_stops_a_string_before_the_element(down: bool) -> None:
     bench.vcpu.limits = {0: BUFFER + 15}  # ES
     bench.vcpu.eflags |= DF if down else 0
     start = BUFFER + 9 + (4 if down else 0)
-    for do in (lambda: bench.run(b"\xf3\x66\x6d"), lambda: bench.vcpu.call(0, INSW)):
+    for called in (False, True):
         bench.seen.clear()
         bench.vcpu["edi"], bench.vcpu["ecx"], bench.vcpu.eip = start, 4, CODE
         vector = 0
         try:
             while bench.vcpu["ecx"]:
-                do()
+                bench.vcpu.call(0, INSW) if called else bench.run(b"\xf3\x66\x6d")
         except GuestFaultError as fault:
             vector = fault.vector
         done = 4 if down else 3

@@ -407,7 +407,7 @@ IN_SEGMENTS = pytest.mark.parametrize(
     ("attributes", "start", "step"),
     [
         *((WRITABLE, 0, 1), (WRITABLE, 5, -1), (WRITABLE, 12, -1), (WRITABLE, MINUS_ONE, 1)),
-        *((READ_ONLY, 0, 1), (EXPAND_DOWN, 0, 1), (EXPAND_DOWN, 12, -1), (NULL, 0, 1)),
+        *((READ_ONLY, 0, 1), (EXPAND_DOWN, 0, 1), (EXPAND_DOWN, 12, -1), (EXPAND_DOWN, 12, 1), (NULL, 0, 1)),
     ],
 )
 Shown = tuple[bytes, bytes]

@@ -17,7 +17,8 @@ from hyperport import Device, EngineError, Machine, MemoryBackend, Quit, StopKin
 
 from ..conftest import MIB
 
-SPINS: Final = bytes.fromhex("ebfe")
+MARK: Final = 0x7D00
+SPINS: Final = bytes.fromhex("2e c606007d01 ebfe")  # movb $1, %cs:MARK; jmp .
 READS_PORT: Final = bytes.fromhex("ba0003 ec f4")  # mov $0x300, %dx; in (%dx), %al; hlt
 
 WORKS: Final[dict[str, Callable[[Machine], object]]] = {
@@ -60,7 +61,7 @@ def running(tmp_path: Path) -> Iterator[Machine]:
     outcomes: list[Any] = []
     thread = threading.Thread(target=lambda: outcomes.append(machine.run(timeout=60)))
     thread.start()
-    while machine.guard.runner is None:
+    while machine.memory.read(MARK, 1) != b"\x01":
         pass
     yield machine
     machine.request_stop(StopKind.QUIT)

@@ -86,10 +86,6 @@ SYMBOLS = (
     ("out_long", b"cpu_outl_x86_64"),
     ("fetch_byte", b"cpu_ldub_code_x86_64"),
 )
-REDIRECTED = (
-    *(name for field, name in SYMBOLS if field.startswith(("in_", "out_"))), b"tb_flush_x86_64", b"cpu_ldub_code_x86_64"
-)
-
 cdef Library the_library
 cdef bint loaded = False
 cdef void *handle = NULL
@@ -145,12 +141,9 @@ cdef int redirect(bytes name, void *function) except -1:
     return 0
 
 
-cdef int redirect_calls(void **functions) except -1:
-    """Let the core call these instead of its own, process-wide: in byte, word, long, out byte, word, long, flush,
-    fetch."""
-    for index, name in enumerate(REDIRECTED):
-        redirect(name, functions[<int> index])
-    return 0
+cdef int redirect_call(str field, void *function) except -1:
+    """Let the core call this in place of what a field of Library names, process-wide."""
+    return redirect(dict(SYMBOLS)[field], function)
 
 
 cdef int replace_helper(const char *name, void *function) except -1:

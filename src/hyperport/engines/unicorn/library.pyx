@@ -85,6 +85,9 @@ SYMBOLS = (
     ("out_word", b"cpu_outw_x86_64"),
     ("out_long", b"cpu_outl_x86_64"),
     ("fetch_byte", b"cpu_ldub_code_x86_64"),
+    ("emit_call", b"tcg_gen_callN_x86_64"),
+    ("emit_exit", b"tcg_gen_exit_tb_x86_64"),
+    ("check_exit_request", b"helper_check_exit_request_x86_64"),
 )
 cdef Library the_library
 cdef bint loaded = False

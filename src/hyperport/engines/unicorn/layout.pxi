@@ -90,6 +90,7 @@ cdef enum:
     HFLAG_CS32 = 1 << 4
     HFLAG_SS32 = 1 << 5
     HFLAG_ADDSEG = 1 << 6
+    HFLAG_IOBPT = 1 << 24           # an I/O breakpoint is enabled
 
     # public constants of unicorn.h and x86.h
     UC_ARCH_X86 = 4

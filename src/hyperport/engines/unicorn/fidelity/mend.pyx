@@ -50,7 +50,6 @@ cdef extern from "translate.h":
         ENV_MXCSR
         ENV_FPUC
         CPU_WATCHPOINT_HIT
-        HFLAG_IOBPT
         HFLAG_SEGMENTS
         HFLAG_FS
         HFLAG_GS

@@ -82,3 +82,19 @@ cdef inline void carry_element(PortBus bus, Access *access) noexcept nogil:
         access.value = (<PortDevice> slot.device).io_read(slot.offset, access.size) & ones(access.size)
     else:
         (<PortDevice> slot.device).io_write(slot.offset, access.size, access.value & ones(access.size))
+
+
+cdef inline void carry_string(PortBus bus, Access *access) noexcept nogil:
+    """carry() for several elements in data, inline as far as the device likewise."""
+    cdef Slot *slot = &bus.slots[access.port]
+    cdef Tally *tally
+    if not slot.direct & access.size:
+        bus.carry(access)
+        return
+    tally = &bus.tallies[tally_index(access.port, access.direction, access.size, access.path)]
+    tally.accesses += access.count
+    tally.crossings += access.crossings
+    if access.direction == DIRECTION_IN:
+        (<PortDevice> slot.device).io_read_block(slot.offset, access.size, access.count, access.data)
+    else:
+        (<PortDevice> slot.device).io_write_block(slot.offset, access.size, access.count, access.data)

@@ -139,6 +139,8 @@ cdef class Ports:
     cdef inline uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
         cdef Access access
         if kind_at(site_of(&self.sites, caller), caller) != SITE_PLAIN:
+            if self.path.traps:
+                self.trap(Crossing.IN, caller)
             self.look_at(port & 0xFFFF, False, caller)
         enter(<MendedVcpu> self.vcpu, Crossing.IN, caller)
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
@@ -152,8 +154,11 @@ cdef class Ports:
         cdef Site *site = site_of(&self.sites, caller)
         cdef uint8_t kind = kind_at(site, caller)
         cdef Access access
-        if kind != SITE_PLAIN and ((kind == SITE_CALL and self.call_at(site)) or self.look_at(port & 0xFFFF, True, caller)):
-            return
+        if kind != SITE_PLAIN:
+            if self.path.traps:
+                self.trap(Crossing.OUT, caller)
+            if (kind == SITE_CALL and self.call_at(site)) or self.look_at(port & 0xFFFF, True, caller):
+                return
         enter(<MendedVcpu> self.vcpu, Crossing.OUT, caller)
         if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
             self.check(port & 0xFFFF, size, caller)
@@ -162,6 +167,11 @@ cdef class Ports:
         carry(self.path, &access)
         leave(<MendedVcpu> self.vcpu)
 
+    cdef void trap(self, Crossing why, uintptr_t caller) noexcept nogil:
+        """#GP(0), which the path wants at every access: so nothing is ever remembered of a place. Does not return."""
+        enter(<MendedVcpu> self.vcpu, why, caller)
+        self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
+
     cdef void check(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
         """#GP(0) where the guest may not."""
         self.lib.restore_state(self.cpu, caller, False)
@@ -169,10 +179,7 @@ cdef class Ports:
             (<MendedVcpu> self.vcpu).fault(VECTOR_GP, 0)
 
     cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil:
-        """What stands at this place? True for a doorbell, which is now answered; a string of several does not return.
-
-        Where the path wants every access to fault, nothing is remembered of a place, and here it does.
-        """
+        """What stands at this place? True for a doorbell, which is now answered; a string of several does not return."""
         cdef Site *site = site_of(&self.sites, caller)
         cdef int doorbell = -1
         if kind_at(site, caller) == SITE_CALL and self.call_at(site):
@@ -182,9 +189,6 @@ cdef class Ports:
         if kind_at(site, caller) == SITE_STRING:
             self.string_at(site)
             return False
-        if self.path.traps:
-            enter(<MendedVcpu> self.vcpu, Crossing.OUT if out else Crossing.IN, caller)
-            self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
         self.lib.restore_state(self.cpu, caller, False)
         site.caller = 0         # the next lines may leave by a page fault
         if out and self.calls is not None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from hyperport.cli import collect_from_here
 from hyperport.cli.options import STATUS_OF_GUEST, VERBS
 from hyperport.errors import ConfigError, UsageError
 from hyperport.host.channel import Channel
@@ -174,6 +175,7 @@ def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
         ]
         _tell_engine(machine, always=of_run["verbose"])
         dog.forget()
+        collect_from_here()
         if timeout is not None:
             dog.expect_end(STATUS_TIMEOUT, timeout)
         outcome = machine.run(timeout=timeout, monitor=_monitor(console, lambda: bool(signals.received)))

@@ -64,6 +64,7 @@ from hyperport.engines.unicorn.library cimport (
     redirect_calls,
     tlb_fill_function,
 )
+from hyperport.engines.unicorn.places cimport forget_places
 from hyperport.engines.unicorn.sites cimport (
     SITE_DOORBELL,
     SITE_PLAIN,
@@ -184,6 +185,7 @@ cdef void out_long(void *uc, uint32_t port, uint32_t value, uintptr_t caller) no
 cdef void flush_code(void *cpu) noexcept nogil:
     if hp_current() != NULL:
         forget_sites(&(<UnicornEngine> hp_current()).sites)
+        forget_places(&(<UnicornEngine> hp_current()).places)
     library.flush_code(cpu)
 
 

@@ -22,6 +22,7 @@ from hyperport.bus.port_bus cimport DIRECTION_IN, HYPERCALL, PortBus
 from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.io.path cimport PortPath
 from hyperport.io.strings cimport StringAccess, run_string
+from hyperport.lines.service cimport Service
 
 from hyperport.abi.convention import Action, Answer, Entry, doorbell, operand
 from hyperport.cpu.state import REGISTERS
@@ -61,10 +62,12 @@ cdef class CallTable:
     """What calls a machine offers, and their answers.
 
     offered: the Convention of each. images: name of each doorbell convention among them -> its Image in memory.
+    services: name of a convention -> the Service that answers its calls with Action.SERVICE.
     """
 
-    def __init__(self, PortBus bus not None, offered, images=None):
+    def __init__(self, PortBus bus not None, offered, images=None, services=None):
         self.bus = bus
+        self.services = dict(services or {})
         self.conventions = tuple(offered)
         self.reasons = []
         self.killed_by = -1
@@ -89,9 +92,12 @@ cdef class CallTable:
         """Rules, calls and the hash tables of their numbers."""
         cdef uint32_t used = 0, first_slot = 0, slot
         cdef Rules *rules
+        cdef Service service
         for index, (convention, table) in enumerate(zip(self.conventions, tables, strict=True)):
             rules = &self.rules[<int> index]
             rules[0] = rules_of(convention)
+            service = self.services.get(convention.name)
+            rules.service = <void *> service
             rules.first_slot = first_slot
             rules.slot_mask = slot_count(table) - 1
             first_slot += slot_count(table)
@@ -119,6 +125,7 @@ cdef class CallTable:
             call.action = what.action
             call.has_result = what.result is not None
             call.result = <int32_t> <uint32_t> ((what.result or 0) & 0xFFFFFFFF)
+            call.words = what.words
             if what.action == Action.KILL:
                 call.reason = <int32_t> len(self.reasons)
                 self.reasons.append((what.reason, what is self.conventions[rules].unknown))
@@ -244,9 +251,27 @@ cdef class CallTable:
         if call.action == ACTION_KILL:
             self.killed_by = call.reason
             self.killed_with = vcpu.get(rules.number)
+        elif call.action == ACTION_SERVICE:
+            return self.serve(vcpu, rules, call)
         if call.has_result:
             vcpu.put(rules.result, <uint32_t> call.result)
         return call.action
+
+    cdef int serve(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:
+        """Let the convention's service answer; without one the call is not ours."""
+        cdef uint32_t arguments[MAX_ARGUMENTS]
+        cdef uint64_t result
+        cdef uint32_t i
+        if <Service> rules.service is None:
+            return ACTION_NOT_OURS
+        for i in range(rules.argument_count):
+            arguments[i] = vcpu.get(rules.arguments[i])
+        result = (<Service> rules.service).serve(call.number, arguments)
+        if call.words:
+            vcpu.put(rules.result, <uint32_t> result)
+        if call.words > 1:
+            vcpu.put(rules.result_high, <uint32_t> (result >> 32))
+        return ACTION_NOTHING
 
     cdef int port_call(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:
         cdef uint32_t mask = <uint32_t> 0xFFFFFFFF >> (32 - 8 * call.size)
@@ -340,8 +365,8 @@ cdef Rules rules_of(convention) except *:
     rules.port, rules.value, rules.count, rules.source, rules.destination, rules.result = (
         register_of(convention, name)
         for name in (where.port, where.value, where.count, where.source, where.destination, where.result))
-    if len(convention.arguments) != MAX_ARGUMENTS:
-        raise ConfigError(f"ABI {convention.name}: give {MAX_ARGUMENTS} registers for arguments")
+    rules.result_high = register_of(convention, convention.result_high)
+    rules.argument_count = <uint32_t> len(convention.arguments)
     for index, name in enumerate(convention.arguments):
         rules.arguments[<int> index] = register_of(convention, name)
     return rules

@@ -119,7 +119,9 @@ def _select(text: str) -> set[int]:
     else:
         found = {number for number in offered if VMI_CALLS[number].name.lower() == text.lower()}
     if not found:
-        raise ConfigError(f"VMI call {text!r} is not there: choose from {', '.join((*SETS, *offered_calls()))}, 50, 49-60")
+        raise ConfigError(
+            f"VMI call {text!r} is not there: choose from {', '.join((*SETS, *offered_calls()))}, 50, 49-60"
+        )
     return found
 
 

@@ -3,7 +3,7 @@
 
 The doorbell is `out %al, $number` at its own place in the ROM. It is known by its physical address, so nothing is
 taken from the guest: the same instruction anywhere else, or at CPL 3, is an ordinary port access. The calls of the timer
-are answered by devices/vmi_timer.pyx. All other calls are either not offered or are code in the ROM that needs no VMM.
+are answered by io/vmi_timer.pyx. All other calls are either not offered or are code in the ROM that needs no VMM.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hyperport.abi.convention import Action, Answer, Convention, Entry, doorbell
 from hyperport.abi.numbers import PORT_CALLS, VMI_BY_NAME, VMI_REGISTERS
 from hyperport.abi.rom import build_rom
 
-# devices/vmi_timer.pyx says what they do with which arguments. guest/rom/vmi.S rings for them.
+# io/vmi_timer.pyx says what they do with which arguments. guest/rom/vmi.S rings for them.
 TIMER: Final = {
     VMI_BY_NAME[name].number: Answer(Action.SERVICE, words=words)
     for name, words in (

@@ -33,6 +33,7 @@ cdef struct Call:               # one number of one convention
     uint8_t string
     uint8_t has_result
     uint8_t words               # of a service's result
+    uint64_t served             # how often the service has answered it
     uint8_t alone               # a port call for one element: carry_call() is all there is to it
     uint8_t highest_cpl         # for carry_call(), as the rest: what Rules says
     uint8_t port_register

@@ -185,6 +185,20 @@ cdef class CallTable:
             self.rung_by[<int> number] = 1
         self.doorbell_count = <uint32_t> len(found)
 
+    def served(self):
+        """{number of a call that is no port access: how often a service has answered it}, by convention; no zeros."""
+        cdef Call *call
+        told = {}
+        for index, convention in enumerate(self.conventions):
+            numbers = {}
+            for number in sorted(convention.calls):
+                call = self.numbered(index, number)
+                if call.served:
+                    numbers[number] = call.served
+            if numbers:
+                told[convention.name] = numbers
+        return told
+
     def reason(self):
         """Why the guest was killed, in words."""
         if self.killed_by < 0:
@@ -276,6 +290,7 @@ cdef class CallTable:
             return ACTION_NOT_OURS
         for i in range(rules.argument_count):
             arguments[i] = vcpu.get(rules.arguments[i])
+        call.served += 1
         result = (<Service> rules.service).serve(call.number, arguments)
         if call.words:
             vcpu.put(rules.result, <uint32_t> result)

@@ -2,7 +2,7 @@
 # cython: language_level=3
 from libc.stdint cimport uint32_t, uint64_t
 
-from hyperport.lines.listener cimport Listener
+from hyperport.lines.saved cimport Saved
 
-cdef class Service(Listener):
+cdef class Service(Saved):
     cdef uint64_t serve(self, uint32_t number, const uint32_t *arguments) noexcept nogil

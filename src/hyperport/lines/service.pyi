@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from hyperport.lines.listener import Listener
+from hyperport.lines.saved import Saved
 
-class Service(Listener): ...
+class Service(Saved): ...

@@ -19,15 +19,15 @@ port 43h. A periodic one that is late comes once for all that was missed, and go
 Not modelled: the wiring to a local APIC's timer (bit 16 of the flags), for there is none: such an alarm is not set.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 from hyperport.lines.service cimport Service
 from hyperport.time.clock cimport Clock, RealClock, Timer
 
 from hyperport.abi.numbers import VMI_BY_NAME
-from hyperport.bus.record import check_record
-from hyperport.errors import StateError
+from hyperport.errors import ConfigError, StateError
 
 cdef extern from *:
     """
@@ -69,8 +69,8 @@ cdef enum:
     FLAGS_LVTT = 1 << 16        # the local APIC's timer entry instead of IRQ 0
     NS = 1000000000
 
-cdef uint64_t NEVER = <uint64_t> -1
-cdef uint64_t MOST = <uint64_t> 1 << 62         # ns; an alarm beyond that does not come
+cdef uint64_t MOST = <uint64_t> 1 << 61         # ns; an alarm beyond that does not come
+cdef int64_t NS_BITS = (<int64_t> 1 << 62) - 1  # of a time in a saved record
 cdef uint64_t SHORTEST = 20000                  # ns of a period: a shorter one would leave the guest no time
 cdef uint32_t FREQUENCY = VMI_BY_NAME["GetCycleFrequency"].number
 cdef uint32_t COUNTER = VMI_BY_NAME["GetCycleCounter"].number
@@ -78,19 +78,19 @@ cdef uint32_t SET_ALARM = VMI_BY_NAME["SetAlarm"].number
 cdef uint32_t CANCEL_ALARM = VMI_BY_NAME["CancelAlarm"].number
 cdef uint32_t WALLCLOCK = VMI_BY_NAME["GetWallclockTime"].number
 
-FIELDS = {"deadlines": (63, ALARMS), "periods": (63, ALARMS), "armed": (1, ALARMS), "stolen": 62}
-
 
 cdef class VmiTimer(Service):
     """line: IRQ 0. hertz: the TSC's frequency. Times in ns since power-on."""
 
     name = "vmi-timer"
+    abi = "vmi"
 
     cdef Clock clock
     cdef IrqLine line
     cdef uint64_t hertz
     cdef Timer timer_of_real, timer_of_available
-    cdef uint64_t deadlines[ALARMS]     # in ns of their counter; NEVER: not set
+    cdef uint8_t armed[ALARMS]
+    cdef uint64_t deadlines[ALARMS]     # in ns of their counter
     cdef uint64_t periods[ALARMS]       # ns; 0: once
     cdef uint64_t stolen                # ns
     cdef bint measured                  # stolen time is the host's; else there is none
@@ -98,6 +98,8 @@ cdef class VmiTimer(Service):
     cdef uint64_t waited
 
     def __init__(self, Clock clock not None, IrqLine line not None, hertz):
+        if not hertz:
+            raise ConfigError("VMI calls 66 to 71: this host's TSC has no steady speed that a guest could be told; leave them out")
         self.clock, self.line, self.hertz = clock, line, hertz
         self.measured = isinstance(clock, RealClock)
         self.timer_of_real = Timer(clock, self, REAL)
@@ -150,12 +152,13 @@ cdef class VmiTimer(Service):
         self.periods[which] = 0
         if flags & FLAGS_PERIODIC:
             self.periods[which] = min(max(hp_scale(period, NS, self.hertz), SHORTEST), MOST)
+        self.armed[which] = True
         self.deadlines[which] = self.clock.now() + min(away, MOST)      # for available: what is stolen is in distance already
         self.arm(which)
 
     cdef bint cancel(self, uint32_t flags) noexcept nogil:
         cdef uint32_t which = flags & FLAGS_COUNTER
-        cdef bint found = which < ALARMS and self.deadlines[which] != NEVER
+        cdef bint found = which < ALARMS and self.armed[which]
         if which < ALARMS:
             self.clear(which)
         return found
@@ -172,7 +175,7 @@ cdef class VmiTimer(Service):
             self.timer_of_available.arm(deadline)
 
     cdef void clear(self, int which) noexcept nogil:
-        self.deadlines[which] = NEVER
+        self.armed[which] = False
         if which == REAL:
             self.timer_of_real.disarm()
         else:
@@ -190,32 +193,28 @@ cdef class VmiTimer(Service):
             self.deadlines[number] += (missed + 1) * self.periods[number]
             self.arm(number)
         else:
-            self.deadlines[number] = NEVER
+            self.armed[number] = False
         self.line.drive(0)
         self.line.drive(1)
 
-    def save(self):
-        return {
-            "deadlines": [0 if deadline == NEVER else deadline for deadline in self.deadlines],
-            "periods": list(self.periods),
-            "armed": [int(deadline != NEVER) for deadline in self.deadlines],
-            "stolen": self.stolen,
-        }
+    cdef declare(self, Fields fields):
+        fields.u8s("armed", self.armed, ALARMS, 1)
+        fields.i64s("deadlines", <int64_t *> self.deadlines, ALARMS, NS_BITS)
+        fields.i64s("periods", <int64_t *> self.periods, ALARMS, NS_BITS)
+        fields.u64("stolen", &self.stolen, NS_BITS)
 
-    def load(self, record):
-        cdef int which
-        check_record(self.name, record, FIELDS)
-        if not all(len(record[field]) == ALARMS for field in ("deadlines", "periods", "armed")):
-            raise StateError(f"{self.name}: there are {ALARMS} alarms")
+    cdef consistent(self, dict record):
         if any(0 < period < SHORTEST for period in record["periods"]):
             raise StateError(f"{self.name}: field periods holds less than {SHORTEST} ns")
-        self.stolen, self.thread = record["stolen"], 0
+
+    cdef after_load(self, dict record):
+        cdef int which
+        self.thread = 0
         for which in range(ALARMS):
-            self.clear(which)
-            self.periods[which] = record["periods"][which]
-            if record["armed"][which]:
-                self.deadlines[which] = record["deadlines"][which]
+            if self.armed[which]:
                 self.arm(which)
+            else:
+                self.clear(which)
 
 
 cdef inline uint64_t pair(uint32_t low, uint32_t high) noexcept nogil:

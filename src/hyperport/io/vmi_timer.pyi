@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from typing import Any, Final
+from typing import Final
 
 from hyperport.lines.irq import IrqLine
 from hyperport.lines.service import Service
@@ -7,7 +7,6 @@ from hyperport.time.clock import Clock
 
 class VmiTimer(Service):
     name: Final[str]
+    abi: Final[str]
     def __init__(self, clock: Clock, line: IrqLine, hertz: int) -> None: ...
     def reset(self) -> None: ...
-    def save(self) -> dict[str, Any]: ...
-    def load(self, record: dict[str, Any]) -> None: ...

@@ -36,6 +36,7 @@ cdef enum:
     PAGE_MASK = 4095
     MOST_WINDOWS = 16           # of 4,096 elements in one counted string, so that its time is bounded
     ROOM = 4                    # slots of a hash table for each call: there is always an empty one
+    LOWEST_PRIVILEGE = 3
     HASH = 0x9E3779B1           # odd: neighbours go to different slots (Knuth, TAOCP vol. 3, 6.4)
 
 
@@ -126,6 +127,14 @@ cdef class CallTable:
         else:
             call.is_port, call.direction, call.size, call.string = (
                 True, what.port.direction, what.port.size, what.port.string)
+            call.alone = not call.string
+            call.highest_cpl = <uint8_t> min(self.rules[<int> rules].highest_cpl, <uint32_t> LOWEST_PRIVILEGE)
+            call.port_register = <uint8_t> self.rules[<int> rules].port
+            call.value_register = <uint8_t> self.rules[<int> rules].value
+            call.result_register = <uint8_t> self.rules[<int> rules].result
+            call.has_result = call.direction == DIRECTION_IN or not self.rules[<int> rules].as_native
+            if self.rules[<int> rules].as_native and call.size < 4:
+                call.kept = <uint32_t> 0xFFFFFFFF << (8 * call.size)
 
     def compile_entries(self):
         """The code of instructions, and the vectors. Raises ConfigError where two conventions want the same."""
@@ -250,25 +259,18 @@ cdef class CallTable:
         return call.action
 
     cdef int port_call(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:
-        cdef uint32_t mask = <uint32_t> 0xFFFFFFFF >> (32 - 8 * call.size)
         cdef Access access
+        cdef uint32_t result
         if call.string:
             if rules.as_native:
                 return self.native_string(vcpu, rules, call)
             self.counted_string(vcpu, rules, call)
             return ACTION_NOTHING
-        describe(&access, call.direction, vcpu.get(rules.port) & 0xFFFF, call.size, HYPERCALL, <void *> vcpu, vcpu.token)
-        if call.direction == DIRECTION_IN:
-            self.bus.carry(&access)
-            mask &= access.value
-            if rules.as_native and call.size < 4:
-                mask |= vcpu.get(rules.result) & <uint32_t> 0xFFFFFFFF << (8 * call.size)
-            vcpu.put(rules.result, mask)
-        else:
-            access.value = vcpu.get(rules.value) & mask
-            self.bus.carry(&access)
-            if not rules.as_native:
-                vcpu.put(rules.result, 0)
+        describe(&access, call.direction, vcpu.get(call.port_register) & 0xFFFF, call.size, HYPERCALL, <void *> vcpu, vcpu.token)
+        access.value = vcpu.get(call.value_register)
+        result = carry_call(self.bus, call, &access, vcpu.get(call.result_register))
+        if call.has_result:
+            vcpu.put(call.result_register, result)
         return ACTION_NOTHING
 
     cdef int native_string(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:

@@ -75,6 +75,7 @@ class Machine:
         self.interrupter: Interrupter | None = None
         self.timeout: float | None = None
         self._told: list[BaseException] = []  # losses of output that an outcome has told of
+        self.when_idle: list[Callable[[], object]] = []  # called while the guest waits, and when a run ends
         self.wall_s = 0.0
         self.cpu_s = 0.0
         for spec in self.config.devices:
@@ -214,6 +215,8 @@ class Machine:
         """Send what waits for a newline."""
         for backend in self.streams:
             backend.drain()
+        for call in self.when_idle:
+            call()
 
     def panic_line(self) -> str | None:
         """The first line of a kernel panic seen on a console or on the screen, or None."""

@@ -84,11 +84,10 @@ SYMBOLS = (
     ("out_word", b"cpu_outw_x86_64"),
     ("out_long", b"cpu_outl_x86_64"),
     ("fetch_byte", b"cpu_ldub_code_x86_64"),
+    ("emit_call", b"tcg_gen_callN_x86_64"),
+    ("emit_exit", b"tcg_gen_exit_tb_x86_64"),
+    ("check_exit_request", b"helper_check_exit_request_x86_64"),
 )
-REDIRECTED = (
-    *(name for field, name in SYMBOLS if field.startswith(("in_", "out_"))), b"tb_flush_x86_64", b"cpu_ldub_code_x86_64"
-)
-
 cdef Library the_library
 cdef bint loaded = False
 cdef void *handle = NULL
@@ -148,12 +147,9 @@ cdef int redirect(bytes name, void *function) except -1:
     return 0
 
 
-cdef int redirect_calls(void **functions) except -1:
-    """Let the core call these instead of its own, process-wide: in byte, word, long, out byte, word, long, flush,
-    fetch."""
-    for index, name in enumerate(REDIRECTED):
-        redirect(name, functions[<int> index])
-    return 0
+cdef int redirect_call(str field, void *function) except -1:
+    """Let the core call this in place of what a field of Library names, process-wide."""
+    return redirect(dict(SYMBOLS)[field], function)
 
 
 cdef int replace_helper(const char *name, void *function) except -1:

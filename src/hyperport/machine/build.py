@@ -31,6 +31,7 @@ from hyperport.machine.board import Board, HostSide, InterruptLines
 from hyperport.machine.config import OWN_OPTIONS, MachineConfig
 from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
+from hyperport.time.insn_clock import InsnClock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,8 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
     for backend in host.streams():
         backend.connect(attention, clock)
     entry = _engine_entry(config)
+    if isinstance(clock, InsnClock) and not entry.counts:
+        raise ConfigError(f"the engine {entry.name} counts no instructions: give it another clock or add --engine unicorn")
     module = import_module(entry.module)
     kernels = module.interrupt_controller(config) if hasattr(module, "interrupt_controller") else None
     controller = kernels or Pic8259(attention).pins()

@@ -127,7 +127,31 @@ cdef class UnicornVcpu(Vcpu):
                 return not self.lib.load_word(env, base + offset, MMU_KERNEL, 0) >> (port & 7) & ((1 << size) - 1)
         return False
 
+    # What is counted where instructions are, outside of translated code.
+
+    cdef void begin(self) noexcept nogil:
+        """The VMM does the instruction at hand: it is counted before, as those are that translated code does."""
+        if self.left != NULL:
+            self.left[0] -= 1
+            self.begun = True
+
+    cdef void undo_begin(self) noexcept nogil:
+        """The instruction at hand is not complete."""
+        if self.begun:
+            self.left[0] += 1
+            self.begun = False
+
+    cdef void moved(self, uint32_t elements) noexcept nogil:
+        if self.left != NULL:
+            self.left[0] -= <int32_t> elements
+
     cdef void retire(self, uint32_t length) noexcept nogil:
+        if length == 0:
+            self.undo_begin()
+        elif self.begun:
+            self.begun = False
+        elif self.left != NULL:
+            self.left[0] -= 1
         u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + length)
         u64(self.env, ENV_EFLAGS)[0] &= ~<uint64_t> EFLAGS_RF
         u32(self.env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ

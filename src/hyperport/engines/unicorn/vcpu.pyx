@@ -24,7 +24,6 @@ from hyperport.engines.unicorn.places cimport KnownPlace, known_place
 from hyperport.cpu import cpuid
 from hyperport.cpu.state import REGISTERS, SEGMENTS, CpuState, FpuState, Segment, Table
 from hyperport.errors import EngineError
-from hyperport.time.tsc import tsc_khz
 
 include "layout.pxi"
 
@@ -139,7 +138,31 @@ cdef class UnicornVcpu(Vcpu):
                 return not self.lib.load_word(env, base + offset, MMU_KERNEL, 0) >> (port & 7) & ((1 << size) - 1)
         return False
 
+    # What is counted where instructions are, outside of translated code.
+
+    cdef void begin(self) noexcept nogil:
+        """The VMM does the instruction at hand: it is counted before, as those are that translated code does."""
+        if self.left != NULL:
+            self.left[0] -= 1
+            self.begun = True
+
+    cdef void undo_begin(self) noexcept nogil:
+        """The instruction at hand is not complete."""
+        if self.begun:
+            self.left[0] += 1
+            self.begun = False
+
+    cdef void moved(self, uint32_t elements) noexcept nogil:
+        if self.left != NULL:
+            self.left[0] -= <int32_t> elements
+
     cdef void retire(self, uint32_t length) noexcept nogil:
+        if length == 0:
+            self.undo_begin()
+        elif self.begun:
+            self.begun = False
+        elif self.left != NULL:
+            self.left[0] -= 1
         u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + length)
         u64(self.env, ENV_EFLAGS)[0] &= ~<uint64_t> EFLAGS_RF
         u32(self.env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
@@ -156,9 +179,9 @@ cdef class UnicornVcpu(Vcpu):
 
     # CPUID.
 
-    cdef identify(self, more_leaves):
-        """Answer CPUID from our table and more_leaves, and let the core decode just what it promises."""
-        table = cpuid.leaves(more_leaves, tsc_khz())
+    cdef identify(self, more_leaves, khz):
+        """Answer CPUID from our table and more_leaves, with khz as the TSC's frequency, and let the core decode just what it promises."""
+        table = cpuid.leaves(more_leaves, khz)
         for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
             self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)
         self.leaf_count = len(table)

@@ -11,10 +11,7 @@ from libc.string cimport memset
 
 from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
-
-from hyperport.bus.record import check_record
-
-FIELDS = {"last": 8}
+from hyperport.lines.saved cimport Fields
 
 
 cdef class PostCode(PortDevice):
@@ -44,9 +41,5 @@ cdef class PostCode(PortDevice):
         if count:
             self.last = data[count - 1]
 
-    def save(self):
-        return {"last": self.last}
-
-    def load(self, record):
-        check_record(self.name, record, FIELDS)
-        self.last = record["last"]
+    cdef declare(self, Fields fields):
+        fields.u8("last", &self.last)

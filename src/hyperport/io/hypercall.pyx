@@ -23,11 +23,11 @@ from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.io.path cimport PortPath
 from hyperport.io.strings cimport StringAccess, run_string
 
-from hyperport.abi.convention import Action, Answer, Entry, doorbell, operand
 from hyperport.cpu.state import REGISTERS
 from hyperport.errors import ConfigError
 
-cdef uint64_t DOORBELL_BYTES = len(doorbell(0))
+cdef uint64_t DOORBELL_BYTES = 0    # of the OUT that rings, once there is a CallTable
+cdef object convention_module = None    # abi/convention.py, imported with the first CallTable: few machines have one
 
 cdef enum:
     CODE_SEGMENT = 1
@@ -71,6 +71,7 @@ cdef class CallTable:
         self.killed_by = -1
         if self.calls != NULL:
             raise ConfigError("a CallTable is made once")
+        import_conventions()
         tables = [table_of(convention) for convention in self.conventions]
         self.rules = <Rules *> array(len(tables), sizeof(Rules))
         self.calls = <Call *> array(sum(len(table) + 2 for table in tables), sizeof(Call))
@@ -116,11 +117,11 @@ cdef class CallTable:
         call.number, call.rules, call.reason = number, rules, -1
         if what is None:
             call.action = ACTION_NOT_OURS
-        elif isinstance(what, Answer):
+        elif isinstance(what, convention_module.Answer):
             call.action = what.action
             call.has_result = what.result is not None
             call.result = <int32_t> <uint32_t> ((what.result or 0) & 0xFFFFFFFF)
-            if what.action == Action.KILL:
+            if what.action == convention_module.Action.KILL:
                 call.reason = <int32_t> len(self.reasons)
                 self.reasons.append((what.reason, what is self.conventions[rules].unknown))
         else:
@@ -140,14 +141,14 @@ cdef class CallTable:
         memset(self.vectors, 0xFF, sizeof(self.vectors))
         taken = {}
         for index, convention in enumerate(self.conventions):
-            for code in () if convention.kind == Entry.DOORBELL else convention.instructions:
+            for code in () if convention.kind == convention_module.Entry.DOORBELL else convention.instructions:
                 if code in taken:
                     raise ConfigError(f"ABI {convention.name}: {code.hex(' ')} belongs to {taken[code]}; offer one of them")
                 taken[code] = convention.name
-                if convention.kind == Entry.VECTOR:
-                    self.vectors[<int> operand(code)] = index
+                if convention.kind == convention_module.Entry.VECTOR:
+                    self.vectors[<int> convention_module.operand(code)] = index
         entries = [(index, code) for index, convention in enumerate(self.conventions)
-                   if convention.kind == Entry.INSTRUCTION for code in convention.instructions]
+                   if convention.kind == convention_module.Entry.INSTRUCTION for code in convention.instructions]
         self.instructions = <Instruction *> array(len(entries), sizeof(Instruction))
         for place, (index, code) in enumerate(entries):
             self.instructions[<int> place].rules = index
@@ -161,9 +162,9 @@ cdef class CallTable:
         cdef Call *call
         found = {}
         for index, convention in enumerate(self.conventions):
-            if convention.kind != Entry.DOORBELL or convention.name not in images:
+            if convention.kind != convention_module.Entry.DOORBELL or convention.name not in images:
                 continue
-            lengths = {operand(code): len(code) for code in convention.instructions}
+            lengths = {convention_module.operand(code): len(code) for code in convention.instructions}
             image = images[convention.name]
             for offset, number in image.doorbells.items():
                 call = self.numbered(index, number)
@@ -317,6 +318,15 @@ cdef void describe_string(Vcpu vcpu, Rules *rules, Call *call, StringAccess *acc
     access.checked = access.stepped = False
     access.index_register = rules.destination if call.direction == DIRECTION_IN else rules.source
     access.count_register = rules.count
+
+
+def import_conventions():
+    """Only now: a machine without calls starts sooner."""
+    global convention_module, DOORBELL_BYTES
+    from hyperport.abi import convention
+
+    convention_module = convention
+    DOORBELL_BYTES = len(convention.doorbell(0))
 
 
 def table_of(convention):

@@ -62,6 +62,10 @@ cdef struct Library:
     void (*out_word)(void *uc, uint32_t port, uint16_t value, uintptr_t return_address) noexcept nogil
     void (*out_long)(void *uc, uint32_t port, uint32_t value, uintptr_t return_address) noexcept nogil
     uint32_t (*fetch_byte)(void *env, uint64_t address) noexcept nogil
+    # what the translator calls for a call of a helper, and for a way out of a block
+    void (*emit_call)(void *tcg, void *function, void *result, int count, void **arguments) noexcept nogil
+    void (*emit_exit)(void *tcg, void *block, unsigned reason) noexcept nogil
+    void *check_exit_request
 
 cdef Library *load_library() except NULL
 cdef void *library_handle() noexcept

@@ -26,6 +26,7 @@ from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.hypercalls cimport Hypercalls
 from hyperport.engines.unicorn.library cimport Library, redirect_call
+from hyperport.engines.unicorn.places cimport forget_places
 from hyperport.engines.unicorn.sites cimport (
     SITE_CALL,
     SITE_DOORBELL,
@@ -95,6 +96,7 @@ cdef void out_long(void *uc, uint32_t port, uint32_t value, uintptr_t caller) no
 cdef void flush_code(void *cpu) noexcept nogil:
     if hp_current() != NULL:
         forget_sites(&(<Ports> hp_current()).sites)
+        forget_places(&(<MendedVcpu> (<Ports> hp_current()).vcpu).places)
     library.flush_code(cpu)
 
 

@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 
 from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.engines.unicorn.library cimport Library
+from hyperport.engines.unicorn.places cimport KnownPlaces
 from hyperport.lines.irq cimport IrqLine
 
 cdef enum:
@@ -20,6 +21,7 @@ cdef class UnicornVcpu(Vcpu):
     cdef char *env
     cdef IrqLine ferr           # the pin FERR#: see fpu_error.pyx
     cdef bint running
+    cdef KnownPlaces places
     cdef uint32_t hits          # I/O breakpoints that the instruction at hand hits: retire() raises them
     cdef CpuidLeaf leaves[MAX_LEAVES]
     cdef int leaf_count

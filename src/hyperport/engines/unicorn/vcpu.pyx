@@ -19,6 +19,7 @@ from hyperport.cpu.vcpu cimport (
 )
 from hyperport.engines.unicorn.fidelity.mend cimport one_by_one, raise_trap, registers_loaded
 from hyperport.engines.unicorn.fields cimport u32, u64
+from hyperport.engines.unicorn.places cimport KnownPlace, known_place
 
 from hyperport.cpu import cpuid
 from hyperport.cpu.state import REGISTERS, SEGMENTS, CpuState, FpuState, Segment, Table
@@ -55,11 +56,19 @@ cdef class UnicornVcpu(Vcpu):
     # Vcpu.
 
     cdef void place(self, uintptr_t token, Place *place) noexcept nogil:
-        """token: a return address into translated code, 0 (EIP is written back), or INEXACT."""
-        if token > INEXACT:
-            self.lib.restore_state(self.cpu, token, False)
+        """token: a return address into translated code, 0 (EIP is written back), or INEXACT. The registers may stay
+        as they were."""
+        cdef KnownPlace *known
         place.cs = u32(self.env, ENV_SEGS + SEGMENT_SIZE)[0] & 0xFFFF
-        place.eip = self.instruction_pointer()
+        if token > INEXACT:
+            known = known_place(&self.places, token)
+            if known.caller != token:
+                self.lib.restore_state(self.cpu, token, False)
+                known.caller = token
+                known.eip = self.instruction_pointer()
+            place.eip = known.eip
+        else:
+            place.eip = self.instruction_pointer()
         place.cpl = self.privilege()
         place.exact = token != INEXACT
 

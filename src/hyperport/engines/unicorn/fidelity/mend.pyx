@@ -3,6 +3,7 @@
 """Puts into the core what it lacks of the CPU that CPUID describes, and is the rest of the engine's way to it.
 
 translate.h     which of the core's helpers are swapped, and how checks get into translated code
+blocks.h        how each block of translated code begins and ends
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
 sse.h, x87.h    exceptions of floating point
@@ -32,6 +33,7 @@ cdef extern from "translate.h":
     int hp_allowed(void *env, int segment, uint32_t offset, uint32_t size, int write) nogil
     int hp_segment_vector(int segment) nogil
     void hp_mxcsr_loaded(void *env) nogil
+    bint hp_opcodes_fit(void *tcg)
     uint32_t hp_port_hits(void *env, uint32_t port, uint32_t size) nogil
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
@@ -118,6 +120,7 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
     library.reg_write(uc, UC_X86_REG_FPCW, &control)
     for name, holds in (
         ("tcg->uc", tcg != NULL and at(tcg, TCG_UC) == uc),
+        ("opcodes", hp_opcodes_fit(tcg)),
         ("tcg->cpu_env", is_global(tcg, TCG_CPU_ENV)),
         ("tcg->cpu_seg_base", all([is_global(tcg, TCG_CPU_SEG_BASE + 8 * i) for i in range(6)])),
         ("MXCSR", u32(env, ENV_MXCSR)[0] == mxcsr),

@@ -67,6 +67,7 @@ class Machine:
         self.memory, self.bus, self.path = parts.memory, parts.bus, parts.path
         self.controller, self.lines, self.board = parts.controller, parts.lines, parts.board
         self.engine: Engine = parts.engine
+        self.services, self.calls = parts.services, parts.calls
         self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
         self.consoles, self.streams = parts.host.consoles(), parts.host.streams()
         self.guard = Guard()
@@ -238,6 +239,7 @@ class Machine:
             irqs={str(vector): count for vector, count in counters.interrupts.items()},
             hlts=counters.hlts,
             counts=self.bus.counts(),
+            calls={} if self.calls is None else self.calls.served(),
         )
 
     def save_devices(self) -> dict[str, Any]:
@@ -253,10 +255,10 @@ class Machine:
             device.load(records[name])
 
     def named_devices(self) -> list[tuple[str, Any]]:
-        """The devices on the bus, by the names that save_devices() gives them."""
+        """The devices on the bus and what else has a state, by the names that save_devices() gives them."""
         names: dict[str, int] = {}
         named = []
-        for device in self.bus.devices():
+        for device in (*self.bus.devices(), *self.services):
             number = names[device.name] = names.get(device.name, 0) + 1
             named.append((device.name if number == 1 else f"{device.name}.{number}", device))
         return named

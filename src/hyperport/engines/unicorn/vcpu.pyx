@@ -24,10 +24,12 @@ from hyperport.engines.unicorn.places cimport KnownPlace, known_place
 from hyperport.cpu import cpuid
 from hyperport.cpu.state import REGISTERS, SEGMENTS, CpuState, FpuState, Segment, Table
 from hyperport.errors import EngineError
+from hyperport.time.tsc import tsc_khz
 
 include "layout.pxi"
 
 cdef enum:
+    LEAF_STRUCTURED = 7
     CR0_PE = 1
     EFLAGS_ARITHMETIC = 0x8D5       # CF PF AF ZF SF OF
     DESCRIPTOR_DPL_SHIFT = 13
@@ -156,7 +158,7 @@ cdef class UnicornVcpu(Vcpu):
 
     cdef identify(self, more_leaves):
         """Answer CPUID from our table and more_leaves, and let the core decode just what it promises."""
-        table = cpuid.leaves(more_leaves)
+        table = cpuid.leaves(more_leaves, tsc_khz())
         for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
             self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)
         self.leaf_count = len(table)
@@ -168,8 +170,11 @@ cdef class UnicornVcpu(Vcpu):
     cdef void guest_cpuid(self) noexcept nogil:
         cdef uint64_t *registers = u64(self.env, ENV_REGS)
         cdef uint32_t leaf = <uint32_t> registers[0]
+        cdef bint sub_leaf = <uint32_t> registers[1] != 0
         cdef int i
         registers[0] = registers[1] = registers[2] = registers[3] = 0
+        if leaf == LEAF_STRUCTURED and sub_leaf:
+            return
         for i in range(self.leaf_count):
             if self.leaves[i].leaf == leaf:
                 registers[0] = self.leaves[i].eax

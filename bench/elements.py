@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What one element of a REP string of 256 costs at each chip, and one access of a device in plain Python: ns of CPU time.
+"""What an element of a REP string of 256 costs at each chip, and an access of a device in plain Python: ns of CPU time.
 
     python bench/elements.py [--rounds 30] [--turns 400] [--ports]
 
 A loop of REP INS or OUTS in flat protected mode, path exit, on Unicorn; the loop, and what the chip needs to have data
 (a command of a disk, the address registers of a network card), is in the figure. Each round runs every row once. Of the
-other chips the slowest port is shown, with --ports all. Ports at which an OUTS ends the run are left out: the debug exits,
-power off, and the byte at CF9h.
-A figure is the median of the rounds with its 95 % interval.
+other chips the slowest port is shown, with --ports all. Ports at which an OUTS ends the run are left out: the debug
+exits, power off, and the byte at CF9h. A figure is the median of the rounds with its 95 % interval.
 """
 
 from __future__ import annotations

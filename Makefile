@@ -52,6 +52,7 @@ bench: build ## hyperport beside qemu TCG, alternating, in one run
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/stats.py
 	$(BIN)/python bench/port.py
+	$(BIN)/python bench/elements.py
 	$(BIN)/python bench/devices.py
 	$(BIN)/python bench/strings.py
 	$(BIN)/python bench/workloads.py

@@ -34,7 +34,7 @@ def parse_clock(text: str) -> ClockSpec:
 OPTIONS: Final = (
     Option(
         "clock",
-        "what time is: `real`, the host's, by default; `insns`, what the guest has executed, at 4 ns or NS an instruction",
+        "what time is: `real`, the host's, by default; `insns`, the guest's instructions, at 4 ns or NS each",
         Kind(parse_clock),
         metavar="real|insns[=NS]",
         default=REAL,

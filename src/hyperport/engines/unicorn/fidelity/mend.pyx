@@ -42,7 +42,8 @@ cdef extern from "translate.h":
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
     void hp_debug(void *cpu) nogil
-    void hp_count_instructions(void *counter, void *uc, uint64_t *target, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock)
+    void hp_count_instructions(void *counter, void *uc, uint64_t *target,
+                               uint64_t (*tsc)(void *clock) noexcept nogil, void *clock)
     void hp_withhold(void *counter) nogil
     void hp_set_counting(void *counter) nogil
     void hp_limit_block(void *counter, bint exact) nogil

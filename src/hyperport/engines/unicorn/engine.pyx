@@ -45,6 +45,7 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     one_by_one,
     segments_changed,
     set_counting,
+    withhold,
 )
 from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.engines.unicorn.fields cimport at, u32, u64
@@ -111,6 +112,8 @@ cdef void kick(void *context) noexcept nogil:
     if hp_current() == NULL:
         hp_barrier_everywhere()
     hp_store_half(<uint16_t *> (<char *> at(cpu, CPU_ICOUNT_DECR_PTR) + 2), 0xFFFF)
+    if hp_current() != NULL and (<UnicornEngine> hp_current()).counter != NULL:
+        withhold((<UnicornEngine> hp_current()).counter)
 
 
 cdef Library *library = NULL
@@ -324,7 +327,7 @@ cdef class UnicornEngine(MendedVcpu):
         cdef int32_t *left = instructions_left(self.cpu)
         self.insns.drive(left)
         self.left = left
-        self.counter = count_instructions(self.uc, tsc_of, <void *> self.insns)
+        self.counter = count_instructions(self.uc, &self.insns.target, tsc_of, <void *> self.insns)
 
     def offer(self, CallTable calls not None, cpuid_leaves=None):
         """Answer these calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""
@@ -419,7 +422,7 @@ cdef class UnicornEngine(MendedVcpu):
         enter(self, Crossing.DELIVERY, 0)
         if self.counter != NULL:
             self.insns.look_up()
-            limit_block(self.counter)
+            limit_block(self.counter, self.insns.exact)
         if self.runs.looks.now():
             self.lib.emu_stop(self.uc)
             return False
@@ -547,6 +550,7 @@ cdef class UnicornEngine(MendedVcpu):
 
     cdef void switch_a20(self, int level) noexcept nogil:
         self.lib.set_a20(self.cpu, level)
+        kick(self.cpu)          # what is chained to the block at hand may be elsewhere now
 
     def counters(self):
         """What was counted since power-on, as EngineCounters."""

@@ -23,7 +23,7 @@ enum {
     CPU_ICOUNT_EXTRA = 48,              /* int64_t, which the core does not use */
     CPU_ICOUNT_DECR_PTR = 304,
     CPU_WATCHPOINT_HIT = 33128,         /* CPUWatchpoint *, which the core only compares with NULL */
-    CPU_CAN_DO_IO = 33180,              /* uint32_t: device memory may be accessed here */
+    CPU_MEM_IO_PC = 33144,              /* uintptr_t: where in translated code device memory is accessed */
     CPU_EXCEPTION_INDEX = 33184,
     CPU_CLASS = 33200,
     /* CPUClass */
@@ -88,7 +88,6 @@ enum {
     OP_LD_I32 = 13,
     OP_ST_I32 = 16,
     OP_SUB_I32 = 18,
-    OP_OR_I32 = 27,
     OP_ADD_I64 = 78,
     CONDITION_LT = 2,                   /* TCG_COND_LT */
     EXIT_REQUESTED = 3,                 /* TB_EXIT_REQUESTED */
@@ -147,6 +146,7 @@ static struct {
     uint32_t (*load_byte)(void *env, uint64_t address, int mmu, uintptr_t caller);
     uint32_t (*load_long)(void *env, uint64_t address, int mmu, uintptr_t caller);
     void *(*block_at)(void *tcg, uintptr_t code);
+    void (*io_recompile)(void *cpu, uintptr_t caller);      /* does not return */
 } hp_core;
 
 static void *hp_library;
@@ -184,6 +184,7 @@ static void hp_find_core(void)
     FIND(load_byte, "cpu_ldub_mmuidx_ra");
     FIND(load_long, "cpu_ldl_mmuidx_ra");
     FIND(block_at, "tcg_tb_lookup");
+    FIND(io_recompile, "cpu_io_recompile");
 #undef FIND
 }
 

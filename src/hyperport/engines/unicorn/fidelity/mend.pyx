@@ -40,9 +40,11 @@ cdef extern from "translate.h":
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
     void hp_debug(void *cpu) nogil
-    void hp_count_instructions(void *counter, void *uc, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock)
+    void hp_count_instructions(void *counter, void *uc, uint64_t *target,
+                               uint64_t (*tsc)(void *clock) noexcept nogil, void *clock)
+    void hp_withhold(void *counter) nogil
     void hp_set_counting(void *counter) nogil
-    void hp_limit_block(void *counter) nogil
+    void hp_limit_block(void *counter, bint exact) nogil
     int32_t *hp_left(void *cpu) nogil
     char *hp_between_blocks() nogil
     void hp_inside_block(char *inside) nogil
@@ -61,7 +63,6 @@ cdef extern from "translate.h":
         CPU_WATCHPOINT_HIT
         CPU_CFLAGS_NEXT_TB
         CPU_ICOUNT_EXTRA
-        CPU_CAN_DO_IO
         TCG_CODE_PROLOGUE
         NO_CFLAGS
         DR6_BS
@@ -166,12 +167,15 @@ cdef void leave_guest() noexcept nogil:
     hp_set_env(NULL)
 
 
-cdef void *count_instructions(void *uc, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL:
-    """Let a new CPU count what it executes. tsc(clock): what RDTSC shows. Gives the counter, which is the caller's to free()."""
+cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL:
+    """Let a new CPU count what it executes; gives the counter, which is the caller's to free().
+
+    target: the count at which no instructions are left. tsc(clock): what RDTSC shows.
+    """
     cdef void *counter = calloc(1, HP_COUNTER_SIZE)
     if counter == NULL:
         raise MemoryError("no memory for a counter of instructions")
-    hp_count_instructions(counter, uc, tsc, clock)
+    hp_count_instructions(counter, uc, target, tsc, clock)
     return counter
 
 
@@ -185,9 +189,14 @@ cdef void set_counting(void *counter) noexcept nogil:
     hp_set_counting(counter)
 
 
-cdef void limit_block(void *counter) noexcept nogil:
-    """The vCPU has looked up and goes on: the next block has no more instructions than are left."""
-    hp_limit_block(counter)
+cdef void limit_block(void *counter, bint exact) noexcept nogil:
+    """The vCPU has looked up and goes on. exact: the next block must have no more instructions than are left."""
+    hp_limit_block(counter, exact)
+
+
+cdef void withhold(void *counter) noexcept nogil:
+    """No block is begun until the vCPU has looked up. On its own thread only."""
+    hp_withhold(counter)
 
 
 cdef void *between_blocks() noexcept nogil:

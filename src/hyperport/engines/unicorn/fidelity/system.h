@@ -309,6 +309,8 @@ static void hp_check_watchpoint(void *cpu, uint64_t address, uint64_t length, ui
         return;
     __atomic_fetch_or(&HP_AT(cpu, CPU_INTERRUPT_REQUEST, uint32_t), INTERRUPT_DEBUG, __ATOMIC_SEQ_CST);
     __atomic_store_n((uint16_t *)((char *)HP_AT(cpu, CPU_ICOUNT_DECR_PTR, void *) + 2), 0xFFFF, __ATOMIC_SEQ_CST);
+    if (hp_counting)
+        hp_withhold(hp_counting);
 }
 
 /* The bits of the data breakpoints that were hit since, which are then forgotten. */

@@ -82,7 +82,7 @@ def _raise_in(thread: int, kind: type[BaseException]) -> None:
 def _let_arrive(thread: int) -> None:
     """Take what may be on its way to this thread.
 
-    Setting NULL would leave CPython 3.11 looking for it for ever, and it hangs where a profiler or a debugger traces it.
+    Setting NULL would leave CPython 3.11 looking for it for ever, and it hangs where a profiler traces it.
     """
     try:
         _raise_in(thread, Unresponsive)

@@ -36,6 +36,7 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     leave_guest,
     mend_core,
     mend_cpu,
+    new_jumps,
     one_by_one,
     segments_changed,
 )
@@ -294,6 +295,7 @@ cdef class UnicornEngine(MendedVcpu):
         install_fpu_error(current_engine)
         mend_core(<void *> flush_code)
         mend_cpu(self.lib, self.uc)
+        self.jumps = new_jumps(self.uc)
         self.ports.connect(self)
         self.pages.connect(self.lib, self.uc, self.cpu, self.env)
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
@@ -355,7 +357,7 @@ cdef class UnicornEngine(MendedVcpu):
             hp_set_current(<void *> self)
             self.ports.enter_guest()
             leave(self)
-            enter_guest(self.env, self.memory.base, self.memory.size)
+            enter_guest(self.env, self.jumps, self.memory.base, self.memory.size)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
             leave_guest()

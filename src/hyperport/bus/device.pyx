@@ -9,21 +9,21 @@ python_device.pyx.
 """
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from hyperport.bus.attributes cimport PortAttributes
-from hyperport.lines.listener cimport Listener
+from hyperport.lines.saved cimport Saved
 
-from hyperport.errors import AccessError, StateError
+from hyperport.errors import AccessError
 
 
 cdef inline uint32_t ones(uint32_t size) noexcept nogil:
     return (<uint32_t> 0xFFFFFFFF) >> (32 - 8 * size)
 
 
-cdef class PortDevice(Listener):
+cdef class PortDevice(Saved):
     """Base of all compiled chips with ports. Subclasses override the io_ methods, what they hear as a Listener, and the
     class attributes.
 
@@ -52,17 +52,34 @@ cdef class PortDevice(Listener):
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
         """count elements of a string IN, packed little-endian into data."""
         cdef uint32_t i, value
-        for i in range(count):
-            value = self.io_read(offset, size)
-            memcpy(data + i * size, &value, size)
+        cdef uint16_t word
+        if size == 1:
+            for i in range(count):
+                data[i] = <uint8_t> self.io_read(offset, 1)
+        elif size == 2:
+            for i in range(count):
+                word = <uint16_t> self.io_read(offset, 2)
+                memcpy(data + 2 * i, &word, 2)
+        else:
+            for i in range(count):
+                value = self.io_read(offset, 4)
+                memcpy(data + 4 * i, &value, 4)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
         """count elements of a string OUT, packed little-endian in data."""
         cdef uint32_t i, value
-        for i in range(count):
-            value = 0
-            memcpy(&value, data + i * size, size)
-            self.io_write(offset, size, value)
+        cdef uint16_t word
+        if size == 1:
+            for i in range(count):
+                self.io_write(offset, 1, data[i])
+        elif size == 2:
+            for i in range(count):
+                memcpy(&word, data + 2 * i, 2)
+                self.io_write(offset, 2, word)
+        else:
+            for i in range(count):
+                memcpy(&value, data + 4 * i, 4)
+                self.io_write(offset, 4, value)
 
     # Attributes: what the guest cannot tell about an access. attributes() is asked when the device is attached and at
     # each publish().
@@ -111,15 +128,6 @@ cdef class PortDevice(Listener):
 
     def reset(self):
         """Bring the chip to its power-on state."""
-
-    def save(self):
-        """The chip's state as a small named record: dict of str to int, bytes or list of int."""
-        return {}
-
-    def load(self, record):
-        """Take back what save() gave. Raises StateError for a record this chip cannot have made."""
-        if record:
-            raise StateError(f"{self.name}: unknown fields {sorted(record)}")
 
     # The same accesses from Python, split as the bus does: for tests, the monitor and devices that wrap another device.
 

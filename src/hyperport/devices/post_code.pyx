@@ -7,13 +7,11 @@ it reads back what was written. Kernels write it to wait a microsecond; here tha
 """
 
 from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
 
 from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
-
-from hyperport.bus.record import check_record
-
-FIELDS = {"last": 8}
+from hyperport.lines.saved cimport Fields
 
 
 cdef class PostCode(PortDevice):
@@ -36,9 +34,12 @@ cdef class PostCode(PortDevice):
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         self.last = <uint8_t> value
 
-    def save(self):
-        return {"last": self.last}
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        memset(data, self.last, count)
 
-    def load(self, record):
-        check_record(self.name, record, FIELDS)
-        self.last = record["last"]
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        if count:
+            self.last = data[count - 1]
+
+    cdef declare(self, Fields fields):
+        fields.u8("last", &self.last)

@@ -8,9 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from hyperport.abi.rom import RomImage
 from hyperport.bus.device import PortDevice
 from hyperport.bus.python_device import PythonDevice
 from hyperport.engines.base import Engine, Stop
@@ -29,6 +28,9 @@ from hyperport.machine.statistics import run_statistics
 from hyperport.memory.dma import DmaView
 from hyperport.outcome import Outcome, OutputLost
 from hyperport.time.clock import Clock, RealClock, Timer
+
+if TYPE_CHECKING:
+    from hyperport.abi.rom import RomImage
 
 PANIC = "Kernel panic - not syncing"
 
@@ -73,6 +75,7 @@ class Machine:
         self.interrupter: Interrupter | None = None
         self.timeout: float | None = None
         self._told: list[BaseException] = []  # losses of output that an outcome has told of
+        self.when_idle: list[Callable[[], object]] = []  # called while the guest waits, and when a run ends
         self.wall_s = 0.0
         self.cpu_s = 0.0
         for spec in self.config.devices:
@@ -212,6 +215,8 @@ class Machine:
         """Send what waits for a newline."""
         for backend in self.streams:
             backend.drain()
+        for call in self.when_idle:
+            call()
 
     def panic_line(self) -> str | None:
         """The first line of a kernel panic seen on a console or on the screen, or None."""

@@ -50,9 +50,7 @@ def paged(board: Board) -> Board:
     """Tables for PAGING: 2 MiB are mapped to themselves, but ALIAS to CODE; functions that return 1 and 2."""
     board.memory.write(TABLES, struct.pack("<4Q", TABLES + 0x1000 | PRESENT, 0, 0, 0))
     board.memory.write(TABLES + 0x1000, struct.pack("<Q", TABLES + 0x2000 | PRESENT | WRITABLE))
-    board.memory.write(
-        TABLES + 0x2000, struct.pack("<512Q", *(page << 12 | PRESENT | WRITABLE for page in range(512)))
-    )
+    board.memory.write(TABLES + 0x2000, struct.pack("<512Q", *(page << 12 | PRESENT | WRITABLE for page in range(512))))
     map_alias(board, CODE | PRESENT | WRITABLE)
     board.memory.write(CODE, FUNCTION)
     board.memory.write(CODE + SECOND, FUNCTION)

@@ -38,6 +38,7 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     mend_cpu,
     new_jumps,
     one_by_one,
+    remember_blocks,
     segments_changed,
 )
 from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
@@ -358,7 +359,8 @@ cdef class UnicornEngine(MendedVcpu):
             hp_set_current(<void *> self)
             self.ports.enter_guest()
             leave(self)
-            enter_guest(self.env, self.jumps, self.memory.base, self.memory.size)
+            enter_guest(self.env, self.memory.base, self.memory.size)
+            remember_blocks(self.jumps)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
             leave_guest()

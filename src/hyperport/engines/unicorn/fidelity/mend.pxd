@@ -11,7 +11,8 @@ cdef int mend_core(void *flush_code) except -1
 cdef int mend_cpu(Library *library, void *uc) except -1
 cdef void *new_jumps(void *uc) except NULL
 cdef void mark_code_page(void *cpu, void *page) noexcept nogil
-cdef void enter_guest(void *env, void *jumps, const uint8_t *ram, uint64_t size) noexcept nogil
+cdef void remember_blocks(void *jumps) noexcept nogil
+cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil
 cdef void leave_guest() noexcept nogil
 cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil
 cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil

@@ -153,13 +153,17 @@ cdef void *new_jumps(void *uc) except NULL:
     return table
 
 
-cdef void enter_guest(void *env, void *jumps, const uint8_t *ram, uint64_t size) noexcept nogil:
+cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil:
     """A guest begins to run on this thread."""
     hp_set_env(env)
-    hp_set_jumps(<hp_jump_table *> jumps)
     hp_set_ram(ram, size, HOLE, HOLE_END)
     hp_forget_limits()
     hp_segments_changed(env)
+
+
+cdef void remember_blocks(void *jumps) noexcept nogil:
+    """Behind enter_guest(): of new_jumps() for this CPU."""
+    hp_set_jumps(<hp_jump_table *> jumps)
 
 
 cdef void leave_guest() noexcept nogil:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import comb
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -92,12 +93,29 @@ def alternate(
     return mine, peer
 
 
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Where the median lies, with 95 % confidence or more, from the order of the values alone; of less than 6, their range."""
+    count = len(values)
+    outside, below = 0.0, 0  # values below the interval, and how probable it is that the median is among them
+    while below < count // 2 and outside + comb(count, below) / 2**count <= 0.025:
+        outside += comb(count, below) / 2**count
+        below += 1
+    ordered = sorted(values)
+    below = max(below, 1)
+    return ordered[below - 1], ordered[count - below]
+
+
 def report(title: str, unit: str, ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Print one row: median (smallest to largest) of both, and the ratio of medians, which is returned."""
+    """Print one row: median (smallest to largest) of both, and the median of the pairs' ratios with its 95 % interval.
+
+    The median of ratios is returned.
+    """
 
     def column(values: Sequence[float]) -> str:
         return f"{median(values):9.3f} ({min(values):.3f} to {max(values):.3f})"
 
-    ratio = median(ours) / median(theirs)
-    print(f"{title:<28} {unit:<6} hyperport {column(ours):<32} qemu {column(theirs):<32} ratio {ratio:.3f}")
-    return ratio
+    ratios = [mine / peer for mine, peer in zip(ours, theirs, strict=True)]
+    low, high = interval(ratios)
+    sides = f"hyperport {column(ours):<32} qemu {column(theirs):<32}"
+    print(f"{title:<28} {unit:<6} {sides} ratio {median(ratios):.3f} ({low:.3f} to {high:.3f})", flush=True)
+    return median(ratios)

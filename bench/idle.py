@@ -33,7 +33,7 @@ def main() -> None:
         return finished.cpu_s * 1e6
 
     def each(command: list[str]) -> float:
-        return (microseconds(command, options.ticks) - microseconds(command, FEW)) / (options.ticks - FEW)
+        return float((microseconds(command, options.ticks) - microseconds(command, FEW)) / (options.ticks - FEW))
 
     ours, theirs = alternate(
         options.pairs,

@@ -94,7 +94,7 @@ def alternate(
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Where the median lies, with 95 % confidence or more, from the order of the values alone; of less than 6, their range."""
+    """Where the median lies with 95 % confidence, from the order of the values alone; of less than 6, their range."""
     count = len(values)
     outside, below = 0.0, 0  # values below the interval, and how probable it is that the median is among them
     while below < count // 2 and outside + comb(count, below) / 2**count <= 0.025:

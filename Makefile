@@ -58,6 +58,7 @@ bench: build ## hyperport beside qemu TCG, alternating, in one run
 	$(BIN)/python bench/workloads.py
 	$(BIN)/python bench/kvm.py || true # says why where the host has no KVM
 	$(BIN)/python bench/boot.py
+	$(BIN)/python bench/idle.py
 	$(BIN)/python bench/disk.py
 	$(BIN)/python bench/net.py
 

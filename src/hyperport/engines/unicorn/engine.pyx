@@ -42,7 +42,9 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     limit_block,
     mend_core,
     mend_cpu,
+    new_jumps,
     one_by_one,
+    remember_blocks,
     segments_changed,
     set_counting,
     withhold,
@@ -316,6 +318,7 @@ cdef class UnicornEngine(MendedVcpu):
         install_fpu_error(current_engine)
         mend_core(<void *> flush_code)
         mend_cpu(self.lib, self.uc)
+        self.jumps = new_jumps(self.uc)
         self.ports.connect(self)
         self.pages.connect(self.lib, self.uc, self.cpu, self.env)
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
@@ -393,6 +396,7 @@ cdef class UnicornEngine(MendedVcpu):
             leave(self)
             enter_guest(self.env, self.memory.base, self.memory.size)
             set_counting(self.counter)
+            remember_blocks(self.jumps)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
             set_counting(NULL)

@@ -5,6 +5,7 @@
 translate.h     which of the core's helpers are swapped, and how checks get into translated code
 blocks.h        how each block of translated code begins and ends
 counting.h      the guest's instructions, counted
+jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with code: what the core does slowly
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
 sse.h, x87.h    exceptions of floating point
@@ -36,6 +37,12 @@ cdef extern from "translate.h":
     int hp_segment_vector(int segment) nogil
     void hp_mxcsr_loaded(void *env) nogil
     bint hp_opcodes_fit(void *tcg)
+    bint hp_tlb_fits(void *cpu)
+    void hp_mark_code_page(void *cpu, void *page) nogil
+    ctypedef struct hp_jump_table:
+        pass
+    hp_jump_table *hp_new_jumps(void *tcg)
+    void hp_set_jumps(hp_jump_table *table) nogil
     uint32_t hp_port_hits(void *env, uint32_t port, uint32_t size) nogil
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
@@ -135,6 +142,7 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
     library.reg_write(uc, UC_X86_REG_FPCW, &control)
     for name, holds in (
         ("tcg->uc", tcg != NULL and at(tcg, TCG_UC) == uc),
+        ("TLB", hp_tlb_fits(cpu)),
         ("opcodes", hp_opcodes_fit(tcg)),
         ("tcg->cpu_env", is_global(tcg, TCG_CPU_ENV)),
         ("tcg->cpu_seg_base", all([is_global(tcg, TCG_CPU_SEG_BASE + 8 * i) for i in range(6)])),
@@ -155,6 +163,14 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
     return 0
 
 
+cdef void *new_jumps(void *uc) except NULL:
+    """What remembers the blocks of this CPU, see jumps.h; for free()."""
+    cdef hp_jump_table *table = hp_new_jumps(at(<char *> uc, UC_TCG))
+    if table == NULL:
+        raise MemoryError("no memory for a table of blocks")
+    return table
+
+
 cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil:
     """A guest begins to run on this thread."""
     hp_set_env(env)
@@ -163,8 +179,20 @@ cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nog
     hp_segments_changed(env)
 
 
+cdef void remember_blocks(void *jumps) noexcept nogil:
+    """Behind enter_guest(): of new_jumps() for this CPU."""
+    hp_set_jumps(<hp_jump_table *> jumps)
+
+
 cdef void leave_guest() noexcept nogil:
     hp_set_env(NULL)
+    hp_set_jumps(NULL)
+    hp_set_ram(NULL, 0, 0, 0)
+
+
+cdef void mark_code_page(void *cpu, void *page) noexcept nogil:
+    """Stores to this page of the host become slow: translated code was made from it."""
+    hp_mark_code_page(cpu, page)
 
 
 cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL:

@@ -32,7 +32,7 @@ enum {
 #define PDPTE_RESERVED (0x1E6ull | ~((1ull << 36) - 1))     /* CPUID 8000_0008h: 36 bits */
 
 /* The guest's RAM, for the one thing that is read by physical address. Set while a guest runs. */
-static __thread struct { const uint8_t *base; uint64_t size, hole, hole_end; } hp_ram;
+static __thread struct { const uint8_t *base; uint64_t size, hole, hole_end; } hp_ram __attribute__((tls_model("initial-exec")));
 
 static inline uint64_t hp_cr(void *env, int n) { return HP_AT(env, ENV_CR + 8 * n, uint64_t); }
 

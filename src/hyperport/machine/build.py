@@ -29,7 +29,7 @@ from hyperport.lines.attention import Attention
 from hyperport.lines.irq import IrqLine
 from hyperport.machine.board import Board, HostSide, InterruptLines
 from hyperport.machine.config import OWN_OPTIONS, MachineConfig
-from hyperport.memory.ram import GuestMemory
+from hyperport.memory.ram import PAGE, GuestMemory
 from hyperport.time.clock import Clock
 
 
@@ -152,6 +152,7 @@ def _offer_calls(
             mine = rom if convention is vmi.CONVENTION else None
             images[convention.name] = image = mine or convention.image(config.vmi_calls)
             memory.write(image.base, image.data)
+            memory.map.rom_in_ram(f"{convention.name}-rom", image.base, -(-len(image.data) // PAGE) * PAGE)
         if convention.cpuid is not None:
             leaves |= convention.cpuid()
     engine.offer(CallTable(bus, offered, images), leaves)

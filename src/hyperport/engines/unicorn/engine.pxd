@@ -23,6 +23,7 @@ cdef class UnicornEngine(MendedVcpu):
     cdef CodeFilter filter
     cdef readonly str dead
     cdef public object guard    # see machine/guard.py; None: whoever comes
+    cdef bint unmappable        # the core had no room for a block of the map
     cdef bint delivering        # an event other than INT n
 
     cdef _ok(self, int error, str doing)
@@ -31,7 +32,9 @@ cdef class UnicornEngine(MendedVcpu):
     cdef _hook(self)
     cdef void release(self) noexcept
     cdef bint service(self) noexcept nogil
-    cdef void guest_misses_memory(self) noexcept nogil
+    cdef uint64_t guest_loads(self, uint64_t address, uint32_t size) noexcept nogil
+    cdef void guest_stores(self, uint64_t address, uint32_t size, uint64_t value) noexcept nogil
+    cdef void map_changed(self) noexcept nogil
     cdef void guest_invalid_instruction(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
     cdef void guest_sysenter(self) noexcept nogil

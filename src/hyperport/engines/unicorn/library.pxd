@@ -62,6 +62,11 @@ cdef struct Library:
     void (*out_word)(void *uc, uint32_t port, uint16_t value, uintptr_t return_address) noexcept nogil
     void (*out_long)(void *uc, uint32_t port, uint32_t value, uintptr_t return_address) noexcept nogil
     uint32_t (*fetch_byte)(void *env, uint64_t address) noexcept nogil
+    void (*set_page)(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int protection, int mmu,
+                     uint64_t size) noexcept nogil
+    uint32_t (*load_table_long)(void *cpu, uint64_t address) noexcept nogil
+    uint64_t (*load_table_quad)(void *cpu, uint64_t address) noexcept nogil
+    void (*store_table_long)(void *cpu, uint64_t address, uint32_t value) noexcept nogil
 
 cdef Library *load_library() except NULL
 cdef void *library_handle() noexcept

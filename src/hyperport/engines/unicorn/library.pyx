@@ -85,6 +85,10 @@ SYMBOLS = (
     ("out_word", b"cpu_outw_x86_64"),
     ("out_long", b"cpu_outl_x86_64"),
     ("fetch_byte", b"cpu_ldub_code_x86_64"),
+    ("set_page", b"tlb_set_page_with_attrs_x86_64"),
+    ("load_table_long", b"x86_ldl_phys_x86_64"),
+    ("load_table_quad", b"x86_ldq_phys_x86_64"),
+    ("store_table_long", b"x86_stl_phys_notdirty_x86_64"),
 )
 cdef Library the_library
 cdef bint loaded = False

@@ -4,12 +4,13 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from hyperport.engines.unicorn.fields cimport u32
 from hyperport.engines.unicorn.library cimport Library
+from hyperport.memory.map cimport hp_map
 
 include "../layout.pxi"
 
 cdef int mend_core(void *flush_code) except -1
 cdef int mend_cpu(Library *library, void *uc) except -1
-cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil
+cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil
 cdef void leave_guest() noexcept nogil
 cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil
 cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil

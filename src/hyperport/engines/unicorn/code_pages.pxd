@@ -29,6 +29,7 @@ cdef class CodePages:
     cdef char *cpu
     cdef char *env
     cdef void *ram              # the core's MemoryRegion of the RAM
+    cdef void *devices          # and of all that is no memory
     cdef bint first_blocks      # of a run: the core does not tell of the first that it translates
 
     cdef void connect(self, Library *lib, void *uc, char *cpu, char *env) noexcept

@@ -48,9 +48,10 @@ cdef class CodePages:
             free(self.blocks[number].pages)
 
     cdef void connect(self, Library *lib, void *uc, char *cpu, char *env) noexcept:
-        """Whose code it is. The core's RAM is mapped by now: ask for its region."""
+        """Whose code it is. The core's RAM is mapped by now: ask for its region, and of device memory's."""
         self.lib, self.uc, self.cpu, self.env = lib, uc, cpu, env
         self.ram = lib.memory_mapping(uc, 0)
+        self.devices = lib.memory_mapping(uc, DEVICES_AT)
 
     cdef bint add_blocks(self) noexcept nogil:
         """Give the core the blocks of the map that it does not have yet. False where there is no memory for that."""
@@ -117,9 +118,11 @@ cdef class CodePages:
             self.mark_code(host)
 
     cdef void *region_of(self, uint64_t address) noexcept nogil:
-        """The core's MemoryRegion at its address; RAM, which never moves, without its table walk."""
+        """The core's MemoryRegion at its address; RAM and device memory, which never move, without its table walk."""
         if address < self.blocks[0].size:
             return self.ram
+        if DEVICES_AT <= address < BLOCKS_AT:
+            return self.devices
         return self.lib.memory_mapping(self.uc, address)
 
     cdef void tlb_filled(self, uint64_t address, int access, int mmu) noexcept nogil:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a load and a store of device memory cost on Unicorn, beside an OUT and an IN: ns each, CPU time, median of rounds.
+"""What a load and a store of device memory cost on Unicorn, beside an OUT and an IN: ns of CPU time, medians.
 
 .venv/bin/python bench/mmio.py [--rounds 7] [--count 1000000]
 """
@@ -31,7 +31,7 @@ class Card(Device):
 
     memory_span = 4096
 
-    def read(self, offset: int, size: int) -> int:
+    def read(self, offset: int, size: int) -> int:  # noqa: ARG002
         return 0
 
     memory_read = read

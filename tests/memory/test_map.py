@@ -24,12 +24,12 @@ SWITCHING = st.tuples(st.sampled_from(["map", "unmap"]), st.integers(0, 7), PLAC
 
 
 def make(memory: GuestMemory, kind: str, base: int, size: int) -> Any:
-    map = memory.map
+    regions = memory.map
     if kind == "device":
-        return map.device("device", base, size, 0)
+        return regions.device("device", base, size, 0)
     if kind == "alias":
-        return map.alias("alias", base, size, None, 0x8000)
-    return getattr(map, kind)(kind, base, size)
+        return regions.alias("alias", base, size, None, 0x8000)
+    return getattr(regions, kind)(kind, base, size)
 
 
 @given(st.lists(MAKING | SWITCHING, max_size=12))

@@ -29,6 +29,7 @@ int main(void)
     ROW("CPU_INTERRUPT_REQUEST", offsetof(CPUState, interrupt_request));
     ROW("CPU_ENV_PTR", offsetof(CPUState, env_ptr));
     ROW("CPU_ICOUNT_DECR_PTR", offsetof(CPUState, icount_decr_ptr));
+    ROW("CPU_MEM_IO_PC", offsetof(CPUState, mem_io_pc));
     ROW("CPU_HALTED", offsetof(CPUState, halted));
     ROW("CPU_EXCEPTION_INDEX", offsetof(CPUState, exception_index));
     ROW("CPU_UC", offsetof(CPUState, uc));

@@ -12,6 +12,7 @@ from hyperport.lines.irq import IrqLine
 
 if TYPE_CHECKING:
     from hyperport.memory.dma import DmaView
+    from hyperport.memory.map import Region
     from hyperport.time.clock import Clock, Timer
 
 
@@ -22,12 +23,14 @@ class Device:
         span: number of consecutive ports. widths: access sizes in bytes that are taken whole, others are split;
             widths_at: the same for offsets where they differ.
         stateless: it keeps nothing that a guest can tell, so that it needs no save() and load().
+        memory_span: bytes of device memory, a multiple of 4,096; memory_widths: as widths, for it.
         name: what port tables show; by default the class name in lower case.
     The constructor gets the settings of `--device FILE.py:Class,...,key=value` as keyword arguments, all str.
     Wires, set by the machine before reset():
         irq:    IrqLine: set(level), pulse(). Ends in the air if no irq was given.
         clock:  now_ns(): ns since power-on.
         timer:  arm_at(ns since power-on) -> on_timer(0); cancel().
+        window: Region of its device memory, if it has any: base, mapped, map(), unmap().
         memory: DmaView: read(address, length), write(address, data), is_ram(address, length); guest-physical, checked.
     All methods run on the vCPU's thread. An exception ends the run and comes out of Machine.run().
     """
@@ -39,7 +42,10 @@ class Device:
     irq: IrqLine
     clock: Clock
     timer: Timer
+    memory_span: int = 0
+    memory_widths: tuple[int, ...] = (1, 2, 4)
     memory: DmaView
+    window: Region
 
     def read(self, offset: int, size: int) -> int:
         """One IN of size bytes at offset; the answer's bits above size are ignored."""
@@ -47,6 +53,13 @@ class Device:
 
     def write(self, offset: int, size: int, value: int) -> None:
         """One OUT of size bytes at offset."""
+
+    def memory_read(self, offset: int, size: int) -> int:
+        """One load of size bytes at offset of the device's memory."""
+        return (1 << 8 * size) - 1
+
+    def memory_write(self, offset: int, size: int, value: int) -> None:
+        """One store of size bytes at offset of the device's memory."""
 
     def on_timer(self, number: int) -> None:
         """The timer has reached its deadline."""

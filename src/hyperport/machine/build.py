@@ -26,7 +26,7 @@ from hyperport.lines.attention import Attention
 from hyperport.lines.irq import IrqLine
 from hyperport.machine.board import Board, HostSide, InterruptLines
 from hyperport.machine.config import OWN_OPTIONS, MachineConfig
-from hyperport.memory.ram import GuestMemory
+from hyperport.memory.ram import PAGE, GuestMemory
 from hyperport.time.clock import Clock
 from hyperport.time.insn_clock import InsnClock
 from hyperport.time.tsc import khz_of
@@ -190,6 +190,7 @@ def _offer_calls(
             mine = rom if convention is vmi.CONVENTION else None
             images[convention.name] = image = mine or convention.image(config.vmi_calls)
             memory.write(image.base, image.data)
+            memory.map.rom_in_ram(f"{convention.name}-rom", image.base, -(-len(image.data) // PAGE) * PAGE)
             if convention is vmi.CONVENTION and vmi.TIMER.keys() & set(image.doorbells.values()):
                 timers.append(VmiTimer(clock, timer_line, 1000 * khz_of(clock)))
         if convention.cpuid is not None:

@@ -92,24 +92,40 @@ class Machine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
         return self.lines.take(number, owner)
 
-    def attach(self, device: Any, base: int, irq: int | None = None) -> Any:
-        """Put a device, plain Python or compiled, at port base and on line irq; returns it.
+    def attach(self, device: Any, base: int | None = None, irq: int | None = None, memory: int | None = None) -> Any:
+        """Put a device, plain Python or compiled, at port base and on line irq, its memory at address memory; returns it.
 
-        A plain Python device is given irq, clock, timer and memory as attributes and is then reset.
+        Without base it has no ports. A plain Python device is given irq, clock, timer, memory and, if it has device
+        memory, window as attributes and is then reset.
         """
         self.guard.check("attach")
         name = str(getattr(device, "name", None) or type(device).__name__.lower())
         if irq is not None and isinstance(device, PortDevice):
             raise ConfigError(f"{name}: a compiled chip is given its IrqLine when it is made: machine.irq_line()")
+        span = getattr(device, "memory_span", 0)
+        if base is None and memory is None:
+            raise ConfigError(f"{name}: give it ports by base, or an address for its memory")
+        if (memory is None) != (not span):
+            said = f"memory of {span:#x} bytes: give it an address" if span else "no memory: leave the address out"
+            raise ConfigError(f"{name} has {said} (memory=)")
+        if memory is not None and not self.memory.map.is_free(memory, span):
+            # What a line or ports would be given back for: told first.
+            self.bus.attach_memory(self.memory.map, device, memory)
         line = IrqLine() if irq is None else self.irq_line(irq, name)
         try:
-            attached = self.bus.attach(device, base)
+            if base is not None:
+                attached = self.bus.attach(device, base)
         except ConfigError:
             if irq is not None:
                 del self.lines.owners[irq]
             raise
+        window = None
+        if memory is not None:
+            window, attached = self.bus.attach_memory(self.memory.map, device, memory), self.bus.adapter(device)
         if isinstance(attached, PythonDevice):
-            attached.connect(self.attention, base, self.engine)
+            attached.connect(self.attention, base, self.engine, window)
+            if window is not None:
+                device.window = window
             device.irq = line
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
@@ -119,7 +135,7 @@ class Machine:
 
     def attach_python(self, spec: DeviceSpec) -> Any:
         """Load the class that spec names from its file, make a device of it and attach it."""
-        return self.attach(make_device(spec), spec.base, spec.irq)
+        return self.attach(make_device(spec), spec.base, spec.irq, spec.memory)
 
     def load(self) -> None:
         """Put the configured kernel into memory and the vCPU at its entry."""

@@ -2,8 +2,8 @@
 # cython: language_level=3
 """The guest's RAM: one anonymous host mapping, reached from Python only through checked reads and writes.
 
-Guest-physical address 0 is byte 0. The bytes from HOLE up to HOLE_END belong to the mapping but not to the guest: no
-engine maps them, reads there float high. Text memory of the VGA is RAM like all else (docs/decisions/0015). A write
+Guest-physical address 0 is byte 0. The bytes from HOLE up to HOLE_END belong to the mapping but not to the guest: they
+are not in the map, which says what else is where (map.pyx). Text memory of the VGA is RAM like all else (docs/decisions/0015). A write
 from the host also tells the engine which bytes changed, so that it drops code it has translated from them.
 """
 
@@ -12,6 +12,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 
+from hyperport.memory.map cimport MemoryMap
+
 from hyperport.errors import AccessError, ConfigError
 
 PAGE = 4096
@@ -19,10 +21,6 @@ SMALLEST = 1 << 20
 LARGEST = 3 << 30       # the rest of 4 GiB is for devices and firmware, as on a PC
 TEXT_ADDRESS = TEXT
 TEXT_SIZE = 32 << 10
-
-
-cdef void no_engine(void *context, uint64_t address, uint64_t length) noexcept nogil:
-    pass
 
 
 cdef class GuestMemory:
@@ -36,7 +34,8 @@ cdef class GuestMemory:
             raise ConfigError(f"guest memory of {size >> 20} MiB: the host has no room for it; ask for less")
         self.base = <uint8_t *> base
         self.size = size
-        self.invalidate = no_engine
+        self.map = MemoryMap()
+        self.map.ground(<uint64_t> base, size)
 
     def __dealloc__(self):
         if self.base != NULL:
@@ -52,7 +51,7 @@ cdef class GuestMemory:
             self.guard.check(what)
 
     def regions(self):
-        """What every engine maps as RAM: (first byte, first byte behind it), guest-physical, by address."""
+        """The ground of the map, RAM: (first byte, first byte behind it), guest-physical, by address."""
         return ((0, HOLE), (HOLE_END, self.size))
 
     def read(self, address, length):
@@ -66,10 +65,10 @@ cdef class GuestMemory:
         self._ask("write of memory")
         self._check(address, len(source))
         memcpy(self.base + <uint64_t> address, PyBytes_AsString(source), len(source))
-        self.invalidate(self.invalidate_context, <uint64_t> address, <uint64_t> len(source))
+        self.map.invalidate(self.map.invalidate_context, self.base + <uint64_t> address, <uint64_t> len(source))
 
     def clear(self):
         """All zeros, as at power-on."""
         self._ask("clear of memory")
         memset(self.base, 0, self.size)
-        self.invalidate(self.invalidate_context, 0, self.size)
+        self.map.invalidate(self.map.invalidate_context, self.base, self.size)

@@ -12,7 +12,9 @@ from libc.string cimport memcpy, memset
 
 from hyperport.io.hypercall cimport Call, CallTable
 from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_VM, VECTOR_GP, Place, Vcpu
-from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_LOAD, WALK_OK, WALK_STORE, WALK_USER, Paging, ram_at, walk
+from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_LOAD, WALK_OK, WALK_STORE, WALK_USER, Paging, walk
+from hyperport.io.memory cimport load_at, store_at
+from hyperport.memory.map cimport hp_host_at
 from hyperport.engines.kvm.structs cimport (
     KVM_GET_MP_STATE,
     KVM_GET_MSRS,
@@ -171,28 +173,22 @@ cdef class KvmVcpu(Vcpu):
         return <uint32_t> self.segment(segment).base
 
     cdef const uint8_t *code_at(self, uint32_t linear) noexcept nogil:
-        return ram_at(&self.ram, self.translate(linear, WALK_FETCH), 1)
+        return hp_host_at(&self.memory.map.flat, self.translate(linear, WALK_FETCH), 1, False)
 
     cdef uint8_t *probe(self, uint32_t linear, uint32_t length, bint store) noexcept nogil:
-        return ram_at(&self.ram, self.translate(linear, WALK_STORE if store else WALK_LOAD), length)
+        return hp_host_at(&self.memory.map.flat, self.translate(linear, WALK_STORE if store else WALK_LOAD), length, store)
 
     cdef uint32_t load(self, uint32_t linear, uint32_t size) noexcept nogil:
-        cdef uint32_t value = 0, i
-        cdef uint8_t *host
-        for i in range(size):
-            host = self.probe(linear + i, 1, False)
-            value |= (<uint32_t> host[0] if host != NULL else 0xFF) << (8 * i)
-        return value
+        cdef uint64_t first = self.translate(linear, WALK_LOAD)
+        cdef uint64_t last = self.translate(linear + size - 1, WALK_LOAD)
+        return load_at(self, self.path.bus, self.memory.map, first, last, size, 0)
 
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil:
         cdef uint32_t i
         cdef uint8_t *host
-        self.probe(linear, 1, True)
-        self.probe(linear + size - 1, 1, True)      # a fault leaves nothing half stored
-        for i in range(size):
-            host = self.probe(linear + i, 1, True)
-            if host != NULL:
-                host[0] = <uint8_t> (value >> (8 * i))
+        cdef uint64_t first = self.translate(linear, WALK_STORE)    # a fault leaves nothing half stored
+        cdef uint64_t last = self.translate(linear + size - 1, WALK_STORE)
+        store_at(self, self.path.bus, self.memory.map, first, last, size, value, 0)
 
     cdef void fault(self, int vector, int error_code) noexcept nogil:
         self.fault_vector = vector
@@ -229,7 +225,7 @@ cdef class KvmVcpu(Vcpu):
         cdef Paging paging = Paging(<uint32_t> self.sregs.cr0, <uint32_t> self.sregs.cr3, <uint32_t> self.sregs.cr4,
                                     (self.sregs.efer >> EFER_NXE_SHIFT) & 1)
         cdef uint64_t physical = NOWHERE
-        cdef int error = walk(&self.ram, &paging, linear, access | (WALK_USER if self.privilege() == 3 else 0), &physical)
+        cdef int error = walk(&self.memory.map.flat, &paging, linear, access | (WALK_USER if self.privilege() == 3 else 0), &physical)
         if error != WALK_OK:
             self.page_fault(linear, error)
         return physical
@@ -242,7 +238,7 @@ cdef class KvmVcpu(Vcpu):
         """Physical address of CS:EIP, NOWHERE if there is none. Does not fault."""
         cdef Paging paging = Paging(<uint32_t> self.sregs.cr0, <uint32_t> self.sregs.cr3, <uint32_t> self.sregs.cr4, False)
         cdef uint64_t physical = NOWHERE
-        if walk(&self.ram, &paging, <uint32_t> (self.sregs.cs.base + self.regs.rip), WALK_LOAD, &physical) != WALK_OK:
+        if walk(&self.memory.map.flat, &paging, <uint32_t> (self.sregs.cs.base + self.regs.rip), WALK_LOAD, &physical) != WALK_OK:
             return NOWHERE
         return physical
 

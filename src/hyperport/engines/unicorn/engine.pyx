@@ -17,7 +17,7 @@ Ports, strings and doorbells.  See ports.pyx, which comes first on the way of an
 Crossings.  Every function that the core calls because of what the guest does passes enter(). on_new_code(), tlb_fill(),
     memory_mapping(), fetch_byte() and flush_code() are the core's own housekeeping, CPUID and SYSENTER its own
     instructions; none of them can reach a device.
-Stores and slow loads.  See code_pages.pyx.
+Memory map, stores and slow loads.  See code_pages.pyx. Device memory: io/memory.pyx.
 What the core gets wrong of the CPU.  See fidelity/mend.pyx and docs/cpu.md.
 """
 
@@ -29,7 +29,7 @@ from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECT
 from hyperport.engines.shared.counters cimport count_exception, count_software
 from hyperport.engines.shared.run cimport Runs
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
-from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, CodePages
+from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, PAGE_MASK, CodePages
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
     between_blocks,
@@ -65,15 +65,16 @@ from hyperport.engines.unicorn.library cimport (
 )
 from hyperport.engines.unicorn.ports cimport Ports, flush_code, redirect_ports
 from hyperport.engines.unicorn.translator_check cimport check_translator
-from hyperport.engines.unicorn.vcpu cimport INEXACT
 from hyperport.io.crossing cimport Crossing, enter, leave
 from hyperport.io.hypercall cimport CallTable
+from hyperport.io.memory cimport memory_in, memory_out
 from hyperport.io.path cimport PortPath
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.listener cimport Listener
-from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
+from hyperport.memory.map cimport hp_host_at
+from hyperport.memory.ram cimport GuestMemory
 from hyperport.time.clock cimport Clock
 from hyperport.time.insn_clock cimport InsnClock
 
@@ -100,7 +101,6 @@ cdef enum:
     FLAT_DATA = 0x00C09300           # present, DPL 0, 4 GiB, 32-bit, data, written
     DESCRIPTOR_CODE = 1 << 11
 
-cdef uint64_t TOP_OF_PHYSICAL = <uint64_t> 1 << 40      # all that page tables of this core can point to
 
 
 cdef void kick(void *context) noexcept nogil:
@@ -156,12 +156,34 @@ cdef void on_sysenter(void *uc, void *user) noexcept nogil:
 
 
 cdef uint64_t on_mmio_read(void *uc, uint64_t offset, unsigned size, void *user) noexcept nogil:
-    (<UnicornEngine> user).guest_misses_memory()
-    return <uint64_t> -1            # no memory there: the bus floats high
+    return (<UnicornEngine> user).guest_loads(offset, size)
 
 
 cdef void on_mmio_write(void *uc, uint64_t offset, unsigned size, uint64_t value, void *user) noexcept nogil:
-    (<UnicornEngine> user).guest_misses_memory()
+    (<UnicornEngine> user).guest_stores(offset, size, value)
+
+
+# The map: see code_pages.pyx. Page tables are read (fidelity/tlb.h) and marked by guest-physical address.
+
+cdef void set_page(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int protection, int mmu,
+                   uint64_t size) noexcept nogil:
+    if hp_current() == NULL:
+        library.set_page(cpu, address, physical, attributes, protection, mmu, size)
+    else:
+        (<UnicornEngine> hp_current()).pages.set_page(cpu, address, physical, attributes, protection, mmu, size)
+
+
+cdef void store_table_long(void *cpu, uint64_t address, uint32_t value) noexcept nogil:
+    if hp_current() == NULL:
+        library.store_table_long(cpu, address, value)
+        return
+    cdef uint8_t *host = hp_host_at(&(<UnicornEngine> hp_current()).memory.map.flat, address, 4, True)
+    if host != NULL:
+        (<uint32_t *> host)[0] = value
+
+
+cdef void on_map_change(void *context) noexcept nogil:
+    (<UnicornEngine> context).map_changed()
 
 
 cdef struct BlockRecord:            # uc_tb of unicorn.h
@@ -207,8 +229,8 @@ cdef uint64_t tsc_of(void *clock) noexcept nogil:
     return (<InsnClock> clock).tsc()
 
 
-cdef void on_host_write(void *context, uint64_t address, uint64_t length) noexcept nogil:
-    (<UnicornEngine> context).pages.written(address, length)
+cdef void on_host_write(void *context, const uint8_t *host, uint64_t length) noexcept nogil:
+    (<UnicornEngine> context).pages.written(<uint64_t> host, length)
 
 
 cdef class A20Pin(Listener):
@@ -242,7 +264,7 @@ cdef class UnicornEngine(MendedVcpu):
         self.pin = A20Pin()
         self.ferr = IrqLine()
         self.lib = load_library()
-        self.pages = CodePages(memory)
+        self.pages = CodePages(memory.map)
         forget_position(&self.filter)
         self._open()
         self._map()
@@ -252,9 +274,11 @@ cdef class UnicornEngine(MendedVcpu):
             self.insns = clock
             self._count()
         self.identify({}, self.khz)
-        memory.invalidate_context = <void *> self
-        memory.invalidate = on_host_write
+        memory.map.invalidate_context = memory.map.changed_context = <void *> self
+        memory.map.invalidate = on_host_write
+        memory.map.changed = on_map_change
         hp_register_barrier()
+        self.map_changed()
         attention.kick_context = self.cpu
         attention.kick = kick
         (<A20Pin> self.pin).engine = <void *> self
@@ -271,20 +295,12 @@ cdef class UnicornEngine(MendedVcpu):
         self._ok(self.lib.ctl(self.uc, UC_CTL_USE_EXITS, 1), "switching stop addresses off")
 
     cdef _map(self):
-        cdef uint64_t size = self.memory.size
-        cdef uint8_t *base = self.memory.base
-        cdef void *read = <void *> on_mmio_read
-        cdef void *write = <void *> on_mmio_write
-        self._ok(self.lib.mem_map_ptr(self.uc, 0, HOLE, UC_PROT_ALL, base), "mapping low RAM")
-        self._ok(self.lib.mem_map_ptr(self.uc, HOLE_END, size - HOLE_END, UC_PROT_ALL, base + HOLE_END),
-                 "mapping RAM")
-        self._ok(self.lib.mmio_map(self.uc, HOLE, HOLE_END - HOLE, read, <void *> self, write,
-                                   <void *> self), "mapping the hole")
-        self._ok(self.lib.mmio_map(self.uc, size, TOP_OF_PHYSICAL - size, read, <void *> self, write,
-                                   <void *> self), "mapping the space above RAM")
+        """What the core has at addresses of its own, for as long as it lives: see code_pages.pyx."""
+        self._ok(self.lib.mem_map_ptr(self.uc, 0, self.memory.size, UC_PROT_ALL, self.memory.base), "mapping RAM")
+        self._ok(self.lib.mmio_map(self.uc, DEVICES_AT, DEVICES_AT, <void *> on_mmio_read, <void *> self,
+                                   <void *> on_mmio_write, <void *> self), "mapping device memory")
         # Fetches float high too (FFh FFh is #UD); MMIO of the core cannot be executed by itself.
-        self._ok(self.lib.mem_protect(self.uc, HOLE, HOLE_END - HOLE, UC_PROT_ALL), "mapping the hole")
-        self._ok(self.lib.mem_protect(self.uc, size, TOP_OF_PHYSICAL - size, UC_PROT_ALL), "mapping the space above RAM")
+        self._ok(self.lib.mem_protect(self.uc, DEVICES_AT, DEVICES_AT, UC_PROT_ALL), "mapping device memory")
 
     cdef _hook(self):
         global plain_tlb_fill, library
@@ -314,6 +330,8 @@ cdef class UnicornEngine(MendedVcpu):
         check_translator(self.lib)
         redirect_ports(self.lib)
         redirect_call("fetch_byte", <void *> fetch_byte)
+        redirect_call("set_page", <void *> set_page)
+        redirect_call("store_table_long", <void *> store_table_long)
         mend_delivery(self.lib)
         install_fpu_error(current_engine)
         mend_core(<void *> flush_code)
@@ -345,8 +363,9 @@ cdef class UnicornEngine(MendedVcpu):
         """Let go of whoever could still call us, then of the CPU."""
         if self.uc == NULL:
             return
-        if self.memory.invalidate_context == <void *> self:
-            self.memory.invalidate = ignore_host_write
+        if self.memory.map.invalidate_context == <void *> self:
+            self.memory.map.invalidate = ignore_host_write
+            self.memory.map.changed = ignore_map_change
         self.runs.let_go(self.cpu)
         self.path.disconnect(self)
         (<A20Pin> self.pin).engine = NULL
@@ -379,6 +398,8 @@ cdef class UnicornEngine(MendedVcpu):
         cdef int error
         cdef uint64_t begin
         self.runs.begin(hp_current() != NULL)
+        if self.unmappable:
+            raise EngineError("unicorn: the host has no room for the tables of a memory region; ask for less")
         if self.dead is not None:
             return Stop(StopKind.ENGINE_ABORT, text=self.dead)
         stop = self.runs.asked()
@@ -394,7 +415,7 @@ cdef class UnicornEngine(MendedVcpu):
             hp_set_current(<void *> self)
             self.ports.enter_guest()
             leave(self)
-            enter_guest(self.env, self.memory.base, self.memory.size)
+            enter_guest(self.env, &self.memory.map.flat)
             set_counting(self.counter)
             remember_blocks(self.jumps)
             kick(self.cpu)
@@ -453,10 +474,23 @@ cdef class UnicornEngine(MendedVcpu):
 
     # What the guest does.
 
-    cdef void guest_misses_memory(self) noexcept nogil:
-        enter(self, Crossing.MMIO, INEXACT)
+    cdef uint64_t guest_loads(self, uint64_t address, uint32_t size) noexcept nogil:
+        """A load where no memory is. The core gives at most 4 bytes, aligned; of a fetch its place is 0."""
         self.runs.counters.mmio += 1
-        leave(self)
+        return memory_in(self, self.path.bus, self.memory.map, address, size, u64(self.cpu, CPU_MEM_IO_PC)[0])
+
+    cdef void guest_stores(self, uint64_t address, uint32_t size, uint64_t value) noexcept nogil:
+        self.runs.counters.mmio += 1
+        memory_out(self, self.path.bus, self.memory.map, address, size, <uint32_t> value, u64(self.cpu, CPU_MEM_IO_PC)[0])
+
+    cdef void map_changed(self) noexcept nogil:
+        """Let the guest find the map as it is now: at the next access, and for code at the next block."""
+        if self.uc == NULL:
+            return
+        if not self.pages.add_blocks():
+            self.unmappable = True
+        self.lib.flush_tlb(self.cpu)
+        kick(self.cpu)
 
     cdef void guest_invalid_instruction(self) noexcept nogil:
         enter(self, Crossing.INSTRUCTION, 0)
@@ -561,5 +595,9 @@ cdef class UnicornEngine(MendedVcpu):
         return self.runs.counters.record()
 
 
-cdef void ignore_host_write(void *context, uint64_t address, uint64_t length) noexcept nogil:
+cdef void ignore_host_write(void *context, const uint8_t *host, uint64_t length) noexcept nogil:
+    pass
+
+
+cdef void ignore_map_change(void *context) noexcept nogil:
     pass

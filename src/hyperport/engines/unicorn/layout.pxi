@@ -13,6 +13,7 @@ cdef enum:
     CPU_INTERRUPT_REQUEST = 28      # uint32_t
     CPU_ENV_PTR = 296               # CPUX86State *
     CPU_ICOUNT_DECR_PTR = 304       # IcountDecr *; its upper half ends the current chain of blocks
+    CPU_MEM_IO_PC = 33144           # uintptr_t: the place in translated code whose load or store is a device's
     CPU_HALTED = 33176              # uint32_t
     CPU_EXCEPTION_INDEX = 33184     # int32_t
     CPU_UC = 33192                  # struct uc_struct *
@@ -91,6 +92,7 @@ cdef enum:
     CC_OP_EFLAGS = 1                # the flags are in cc_src as they are
     TLB_INVALID = 1 << 11
     TLB_NOT_DIRTY = 1 << 10
+    TLB_DISCARD_WRITE = 1 << 6
     MMU_USER = 1                    # MMU_USER_IDX
     MMU_KERNEL = 2                  # MMU_KNOSMAP_IDX
     ACCESS_LOAD = 0                 # MMU_DATA_LOAD

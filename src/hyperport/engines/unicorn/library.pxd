@@ -65,6 +65,9 @@ cdef struct Library:
     void (*emit_call)(void *tcg, void *function, void *result, int count, void **arguments) noexcept nogil
     void (*emit_exit)(void *tcg, void *block, unsigned reason) noexcept nogil
     void *check_exit_request
+    void (*set_page)(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int protection, int mmu,
+                     uint64_t size) noexcept nogil
+    void (*store_table_long)(void *cpu, uint64_t address, uint32_t value) noexcept nogil
 
 cdef Library *load_library() except NULL
 cdef void *library_handle() noexcept

@@ -86,6 +86,8 @@ SYMBOLS = (
     ("emit_call", b"tcg_gen_callN_x86_64"),
     ("emit_exit", b"tcg_gen_exit_tb_x86_64"),
     ("check_exit_request", b"helper_check_exit_request_x86_64"),
+    ("set_page", b"tlb_set_page_with_attrs_x86_64"),
+    ("store_table_long", b"x86_stl_phys_notdirty_x86_64"),
 )
 cdef Library the_library
 cdef bint loaded = False

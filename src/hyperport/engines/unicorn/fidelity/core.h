@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include "map.h"
 
 enum {
     /* struct uc_struct */

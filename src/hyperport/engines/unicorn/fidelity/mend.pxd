@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from hyperport.engines.unicorn.fields cimport u32
 from hyperport.engines.unicorn.library cimport Library
+from hyperport.memory.map cimport hp_map
 
 include "../layout.pxi"
 
@@ -12,7 +13,7 @@ cdef int mend_cpu(Library *library, void *uc) except -1
 cdef void *new_jumps(void *uc) except NULL
 cdef void mark_code_page(void *cpu, void *page) noexcept nogil
 cdef void remember_blocks(void *jumps) noexcept nogil
-cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil
+cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil
 cdef void leave_guest() noexcept nogil
 cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL
 cdef int32_t *instructions_left(void *cpu) noexcept nogil

@@ -20,7 +20,7 @@ from libc.stdlib cimport calloc
 
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport Library, library_handle, redirect
-from hyperport.memory.ram cimport HOLE, HOLE_END
+from hyperport.memory.map cimport hp_map
 
 from hyperport.errors import EngineError
 
@@ -83,14 +83,14 @@ cdef extern from "translate.h":
 cdef extern from *:
     """
     #define hp_set_env(e) (hp_instruction.env = (char *)(e))
-    #define hp_set_ram(b, s, h, e) (hp_ram.base = (b), hp_ram.size = (s), hp_ram.hole = (h), hp_ram.hole_end = (e))
+    #define hp_set_memory(m) (hp_memory = (m))
     #define hp_set_called(h) (hp_called.valid = 1, hp_called.hits = (h))
     #define hp_forget_limits() memset(hp_code_limit, 0, sizeof hp_code_limit)
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
     #define hp_raise_now(e, v) hp_core.raise_now((e), (v), 0)
     """
     void hp_set_env(void *env) nogil
-    void hp_set_ram(const uint8_t *base, uint64_t size, uint64_t hole, uint64_t hole_end) nogil
+    void hp_set_memory(const hp_map *memory) nogil
     void hp_set_called(uint32_t hits) nogil
     void hp_forget_limits() nogil
     void hp_set_flush(void *flush_code) nogil
@@ -171,10 +171,10 @@ cdef void *new_jumps(void *uc) except NULL:
     return table
 
 
-cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil:
+cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil:
     """A guest begins to run on this thread."""
     hp_set_env(env)
-    hp_set_ram(ram, size, HOLE, HOLE_END)
+    hp_set_memory(memory)
     hp_forget_limits()
     hp_segments_changed(env)
 
@@ -187,7 +187,7 @@ cdef void remember_blocks(void *jumps) noexcept nogil:
 cdef void leave_guest() noexcept nogil:
     hp_set_env(NULL)
     hp_set_jumps(NULL)
-    hp_set_ram(NULL, 0, 0, 0)
+    hp_set_memory(NULL)
 
 
 cdef void mark_code_page(void *cpu, void *page) noexcept nogil:

@@ -31,8 +31,8 @@ enum {
 #define MSR_EFER 0xC0000080u
 #define PDPTE_RESERVED (0x1E6ull | ~((1ull << 36) - 1))     /* CPUID 8000_0008h: 36 bits */
 
-/* The guest's RAM, for the one thing that is read by physical address. Set while a guest runs. */
-static __thread struct { const uint8_t *base; uint64_t size, hole, hole_end; } hp_ram __attribute__((tls_model("initial-exec")));
+/* The guest's memory, for what is read by physical address. Set while a guest of ours runs. */
+static __thread const struct hp_map *hp_memory __attribute__((tls_model("initial-exec")));
 
 static inline uint64_t hp_cr(void *env, int n) { return HP_AT(env, ENV_CR + 8 * n, uint64_t); }
 
@@ -43,9 +43,10 @@ static int hp_bad_pdpte(uint32_t cr3)
     int i;
 
     for (i = 0; i < 4; i++, address += 8) {
-        if (address + 8 > hp_ram.size || (address >= hp_ram.hole && address < hp_ram.hole_end))
-            return 1;                   /* nobody there: all ones */
-        memcpy(&entry, hp_ram.base + address, sizeof entry);
+        const uint8_t *host = hp_memory ? hp_host_at(hp_memory, address, sizeof entry, 0) : NULL;
+        if (!host)
+            return 1;                   /* no memory: all ones */
+        memcpy(&entry, host, sizeof entry);
         if (entry & 1 && entry & PDPTE_RESERVED)
             return 1;
     }

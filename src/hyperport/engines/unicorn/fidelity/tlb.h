@@ -19,7 +19,7 @@
 #include "system.h"
 
 /* Does a guest of ours run on this thread? Others in the process have hooks and other modes. */
-static inline int hp_ours(void) { return hp_ram.base != NULL; }
+static inline int hp_ours(void) { return hp_memory != NULL; }
 
 #define HP_PAGE(address) ((uint64_t)(address) & ~(uint64_t)0xFFF)
 
@@ -99,34 +99,22 @@ HP_STORE_DATA(stq, uint64_t)
 static uint32_t (*plain_ldl_phys)(void *cpu, uint64_t address);
 static uint64_t (*plain_ldq_phys)(void *cpu, uint64_t address);
 
-static inline const uint8_t *hp_in_ram(uint64_t address, uint32_t size)
-{
-    int whole = address + size <= hp_ram.size && (address + size <= hp_ram.hole || address >= hp_ram.hole_end);
+/* By guest-physical address, as the map of regions is now; where no memory is, all ones. */
+#define HP_LOAD_TABLE(name, type) \
+    static type hp_##name##_phys(void *cpu, uint64_t address) \
+    { \
+        const uint8_t *host; \
+        type value = (type)-1; \
+        if (!hp_ours()) \
+            return plain_##name##_phys(cpu, address); \
+        host = hp_host_at(hp_memory, address, sizeof value, 0); \
+        if (host) \
+            memcpy(&value, host, sizeof value); \
+        return value; \
+    }
 
-    return whole && address + size > address ? hp_ram.base + address : NULL;
-}
-
-static uint32_t hp_ldl_phys(void *cpu, uint64_t address)
-{
-    const uint8_t *host = hp_in_ram(address, 4);
-    uint32_t value;
-
-    if (!host)
-        return plain_ldl_phys(cpu, address);
-    memcpy(&value, host, 4);
-    return value;
-}
-
-static uint64_t hp_ldq_phys(void *cpu, uint64_t address)
-{
-    const uint8_t *host = hp_in_ram(address, 8);
-    uint64_t value;
-
-    if (!host)
-        return plain_ldq_phys(cpu, address);
-    memcpy(&value, host, 8);
-    return value;
-}
+HP_LOAD_TABLE(ldl, uint32_t)
+HP_LOAD_TABLE(ldq, uint64_t)
 
 /* Let stores by this entry be slow if it is for this page of the host and now is for stores that are fast, or soon are. */
 static inline void hp_mark_entry(char *entry, uintptr_t host)

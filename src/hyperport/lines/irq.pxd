@@ -4,6 +4,7 @@ cimport cython
 
 from hyperport.lines.listener cimport Listener
 
+
 @cython.final
 cdef class IrqLine:
     cdef Listener sink

@@ -103,12 +103,11 @@ def accesses_of(seed: int | None) -> tuple[list[tuple[int, PortAccess]], int]:
     """The demo guest's, each with its count. seed: stop it at random moments, and have its code translated again."""
     clock, seen, chance = InsnClock(), [], random.Random(seed)
     with built_in("demo", clock=clock) as machine:
-        code = machine.memory.read(1 << 20, 1 << 16)
 
         def look(access: PortAccess) -> None:
             seen.append((clock.instructions, access))
             if seed is not None and chance.random() < 0.05:  # the same bytes: the core forgets what it made of them
-                machine.memory.write(1 << 20, code)
+                machine.memory.write(1 << 20, machine.memory.read(1 << 20, 1 << 16))
 
         machine.bus.observe(look)
         over = threading.Event()

@@ -114,16 +114,17 @@ def accesses_of(seed: int | None) -> tuple[list[tuple[int, PortAccess]], int]:
 
         def pester() -> None:
             while not over.wait(chance.random() * 0.002):
-                machine.attention.stop(StopKind.TIMEOUT)
+                machine.attention.stop(StopKind.PAUSE)  # gives way to the guest's own end, and the run goes on
 
         thread = threading.Thread(target=pester)
         if seed is not None:
             thread.start()
-        while isinstance(outcome := machine.run(), Timeout):
-            pass
-        over.set()
-        if seed is not None:
-            thread.join()
+        try:
+            outcome = machine.run()
+        finally:
+            over.set()
+            if seed is not None:
+                thread.join()
         assert outcome == GuestExit(0)
         return seen, clock.instructions
 

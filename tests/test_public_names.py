@@ -84,6 +84,7 @@ MACHINE_FIELDS = [
     "abi",
     "append",
     "cdroms",
+    "clock",
     "devices",
     "disks",
     "engine",

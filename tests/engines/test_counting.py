@@ -103,28 +103,28 @@ def accesses_of(seed: int | None) -> tuple[list[tuple[int, PortAccess]], int]:
     """The demo guest's, each with its count. seed: stop it at random moments, and have its code translated again."""
     clock, seen, chance = InsnClock(), [], random.Random(seed)
     with built_in("demo", clock=clock) as machine:
-        code = machine.memory.read(1 << 20, 1 << 16)
 
         def look(access: PortAccess) -> None:
             seen.append((clock.instructions, access))
             if seed is not None and chance.random() < 0.05:  # the same bytes: the core forgets what it made of them
-                machine.memory.write(1 << 20, code)
+                machine.memory.write(1 << 20, machine.memory.read(1 << 20, 1 << 16))
 
         machine.bus.observe(look)
         over = threading.Event()
 
         def pester() -> None:
             while not over.wait(chance.random() * 0.002):
-                machine.attention.stop(StopKind.TIMEOUT)
+                machine.attention.stop(StopKind.PAUSE)  # gives way to the guest's own end, and the run goes on
 
         thread = threading.Thread(target=pester)
         if seed is not None:
             thread.start()
-        while isinstance(outcome := machine.run(), Timeout):
-            pass
-        over.set()
-        if seed is not None:
-            thread.join()
+        try:
+            outcome = machine.run()
+        finally:
+            over.set()
+            if seed is not None:
+                thread.join()
         assert outcome == GuestExit(0)
         return seen, clock.instructions
 

@@ -38,7 +38,7 @@ OPTIONS: Final = (
         Kind(parse_clock),
         metavar="real|insns[=NS]",
         default=REAL,
-        values=("real", "insns", "insns="),
+        values=("real", "insns"),
         engine="unicorn",
         see="A clock of instructions",
     ),

@@ -49,6 +49,7 @@ cdef class Vcpu:
     cdef const uint8_t *code_at(self, uint32_t linear) noexcept nogil
     cdef uint8_t *probe(self, uint32_t linear, uint32_t length, bint store) noexcept nogil
     cdef uint32_t load(self, uint32_t linear, uint32_t size) noexcept nogil
+    cdef bint peek(self, uint32_t linear, uint32_t *value) noexcept nogil
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil
     cdef bint port_allowed(self, uint32_t port, uint32_t size) noexcept nogil
     cdef bint segment_checked(self, int segment) noexcept nogil

@@ -249,6 +249,7 @@ cdef class UnicornEngine(MendedVcpu):
     cdef _map(self):
         cdef uint64_t size = self.memory.size
         cdef uint8_t *base = self.memory.base
+        self.ram.base, self.ram.size, self.ram.hole, self.ram.hole_end = base, size, HOLE, HOLE_END
         cdef void *read = <void *> on_mmio_read
         cdef void *write = <void *> on_mmio_write
         self._ok(self.lib.mem_map_ptr(self.uc, 0, HOLE, UC_PROT_ALL, base), "mapping low RAM")

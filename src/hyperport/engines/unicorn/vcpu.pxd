@@ -2,6 +2,7 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 
+from hyperport.cpu.page_walk cimport Ram
 from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.engines.unicorn.library cimport Library
 from hyperport.engines.unicorn.places cimport KnownPlaces
@@ -22,6 +23,7 @@ cdef class UnicornVcpu(Vcpu):
     cdef IrqLine ferr           # the pin FERR#: see fpu_error.pyx
     cdef bint running
     cdef KnownPlaces places
+    cdef Ram ram
     cdef uint32_t hits          # I/O breakpoints that the instruction at hand hits: retire() raises them
     cdef CpuidLeaf leaves[MAX_LEAVES]
     cdef int leaf_count

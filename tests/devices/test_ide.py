@@ -252,7 +252,7 @@ def test_saved_transfer_goes_on_in_another_channel() -> None:
     assert other.line.level
     assert head + other.take(200 * 512 - 700) == disk.read_sectors(3, 200)
     assert other.status() == READY
-    with pytest.raises(StateError, match="a drive more"):
+    with pytest.raises(StateError, match="adds the fields first_"):
         Host().channel.load(host.channel.save())
 
 

@@ -71,7 +71,7 @@ def test_example_attached_from_python() -> None:
         assert machine.run(timeout=LIMIT_S) == GuestExit(0)
         assert doorbell.registers[0] == 0x41
         saved = machine.save_devices()
-        assert saved["doorbell"]["registers"][4] == 0xDEADBEEF
+        assert saved["doorbell"]["own"]["registers"][4] == 0xDEADBEEF
         machine.load_devices(saved)
         assert machine.save_devices()["doorbell"] == saved["doorbell"]
 

@@ -38,7 +38,7 @@ def test_places(images: list[Path], disks: int, cdroms: int, places: list[str]) 
     made = Drives([DiskSpec(path=path) for path in images[:disks]], images[disks : disks + cdroms])
     assert list(made.images) == places
     drives = (*made.primary, *made.secondary)
-    assert [drive.kind if drive else "" for drive in drives].count("CD-ROM drive") == cdroms
+    assert [drive.name if drive else "" for drive in drives].count("CD-ROM drive") == cdroms
     assert made.trouble() == []
     made.close()
 

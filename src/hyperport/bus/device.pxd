@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.bus.attributes cimport PortAttributes
-from hyperport.lines.listener cimport Listener
+from hyperport.lines.saved cimport Saved
 
 cdef struct Attachment:     # one window of one bus, for publish()
     void *attributes        # the bus's PortAttributes
@@ -11,7 +11,7 @@ cdef struct Attachment:     # one window of one bus, for publish()
     uint32_t offset         # the device's offset there
     uint32_t span
 
-cdef class PortDevice(Listener):
+cdef class PortDevice(Saved):
     cdef Attachment *attachments
     cdef Py_ssize_t attachment_count
     cdef list _kept         # what the attachments point to

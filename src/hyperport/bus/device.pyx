@@ -14,16 +14,16 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from hyperport.bus.attributes cimport PortAttributes
-from hyperport.lines.listener cimport Listener
+from hyperport.lines.saved cimport Saved
 
-from hyperport.errors import AccessError, StateError
+from hyperport.errors import AccessError
 
 
 cdef inline uint32_t ones(uint32_t size) noexcept nogil:
     return (<uint32_t> 0xFFFFFFFF) >> (32 - 8 * size)
 
 
-cdef class PortDevice(Listener):
+cdef class PortDevice(Saved):
     """Base of all compiled chips with ports. Subclasses override the io_ methods, what they hear as a Listener, and the
     class attributes.
 
@@ -111,15 +111,6 @@ cdef class PortDevice(Listener):
 
     def reset(self):
         """Bring the chip to its power-on state."""
-
-    def save(self):
-        """The chip's state as a small named record: dict of str to int, bytes or list of int."""
-        return {}
-
-    def load(self, record):
-        """Take back what save() gave. Raises StateError for a record this chip cannot have made."""
-        if record:
-            raise StateError(f"{self.name}: unknown fields {sorted(record)}")
 
     # The same accesses from Python, split as the bus does: for tests, the monitor and devices that wrap another device.
 

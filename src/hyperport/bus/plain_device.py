@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from hyperport.errors import StateError
 from hyperport.lines.irq import IrqLine
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Device:
     Class attributes:
         span: number of consecutive ports. widths: access sizes in bytes that are taken whole, others are split;
             widths_at: the same for offsets where they differ.
+        stateless: it keeps nothing that a guest can tell, so that it needs no save() and load().
         name: what port tables show; by default the class name in lower case.
     The constructor gets the settings of `--device FILE.py:Class,...,key=value` as keyword arguments, all str.
     Wires, set by the machine before reset():
@@ -33,6 +35,7 @@ class Device:
     span: int = 1
     widths: tuple[int, ...] = (1,)
     widths_at: Mapping[int, tuple[int, ...]] = MappingProxyType({})
+    stateless: bool = False
     irq: IrqLine
     clock: Clock
     timer: Timer
@@ -52,8 +55,90 @@ class Device:
         """Power-on."""
 
     def save(self) -> dict[str, Any]:
-        """The state as a small named record."""
+        """The state as a small named record: numbers, texts, bytes, None, and lists and dicts of them."""
         return {}
 
     def load(self, record: dict[str, Any]) -> None:
-        """Take back what save() gave."""
+        """Take back what save() gave. Line and timer come back by themselves."""
+
+
+WIRES: Final = ("irq", "clock", "timer", "memory")
+DEEPEST: Final = 16  # lists and dicts within each other
+
+
+def saved(name: str, device: Any) -> dict[str, Any]:
+    """What the device's save() gives. Raises StateError where it has none, and keeps something."""
+    if not _saves(device):
+        if kept := _kept(device):
+            raise StateError(
+                f"{name}: it has no save() and load(), and keeps {', '.join(kept)}: add them, or say stateless = True "
+                "if no guest can tell"
+            )
+        return {}
+    record = _asked(name, "save", device.save)
+    if not isinstance(record, dict):
+        raise StateError(f"{name}: its save() gave a {type(record).__name__} and no dict")
+    _require_plain(name, record, 0)
+    return record
+
+
+def check(name: str, device: Any, record: Any) -> None:
+    """Raise StateError for a record that the device cannot take, as far as that can be told without changing it.
+
+    A device may have a check(record) of its own, which raises for a wrong one.
+    """
+    if not isinstance(record, dict):
+        raise StateError(f"{name}: field own is a {type(record).__name__} and no dict")
+    _require_plain(name, record, 0)
+    if not _saves(device):
+        if record:
+            raise StateError(f"{name}: the saved device kept {', '.join(map(str, record))}, and this one has no load()")
+    elif callable(own := getattr(device, "check", None)):
+        _asked(name, "check", own, record)
+
+
+def load(name: str, device: Any, record: dict[str, Any]) -> None:
+    """Give the device its record. Raises StateError, whatever it raised."""
+    if _saves(device):
+        _asked(name, "load", device.load, record)
+
+
+def _saves(device: Any) -> bool:
+    """Whether it has a save() and load() of its own."""
+    return all(
+        callable(getattr(device, word, None)) and getattr(type(device), word, None) is not getattr(Device, word)
+        for word in ("save", "load")
+    )
+
+
+def _kept(device: Any) -> list[str]:
+    """The attributes that a device without save() keeps besides its wires."""
+    if getattr(device, "stateless", False):
+        return []
+    slots = [word for kind in type(device).__mro__ for word in getattr(kind, "__slots__", ())]
+    return sorted({*getattr(device, "__dict__", ()), *(word for word in slots if hasattr(device, word))} - {*WIRES})
+
+
+def _asked(name: str, what: str, method: Any, *given: Any) -> Any:
+    try:
+        return method(*given)
+    except StateError:
+        raise
+    except Exception as error:
+        raise StateError(f"{name}: its {what}() raised {type(error).__name__}: {error}") from error
+
+
+def _require_plain(name: str, value: Any, depth: int) -> None:
+    """Raise StateError for what no file could hold."""
+    if depth > DEEPEST:
+        raise StateError(f"{name}: its record has lists and dicts more than {DEEPEST} deep")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise StateError(f"{name}: its record has the key {key!r}, which is no str")
+            _require_plain(name, item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _require_plain(name, item, depth + 1)
+    elif not isinstance(value, int | float | str | bytes | None):
+        raise StateError(f"{name}: its record holds a {type(value).__name__}: give numbers, texts, bytes, lists, dicts")

@@ -8,19 +8,23 @@ where the guest was.
 """
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from hyperport.cpu.vcpu cimport Place, Vcpu
 from hyperport.lines.attention cimport Attention
 from hyperport.bus.device cimport PortDevice
+from hyperport.lines.irq cimport IrqLine
+from hyperport.time.clock cimport Timer
 
 import traceback
 
+from hyperport.bus import plain_device
 from hyperport.lines.attention import StopKind
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, StateError
 
 NOTE = "hyperport: device "     # how the note that an exception is given begins
+cdef uint64_t NEVER = <uint64_t> -1
 cdef Py_ssize_t SHOWN = 16      # bytes of a block that the note shows
 
 
@@ -168,11 +172,39 @@ cdef class PythonDevice(PortDevice):
         if reset is not None:
             reset()
 
+    # Saved: the line and the deadline of the wires that the machine gave, and the target's own record.
+
     def save(self):
-        save = getattr(self.target, "save", None)
-        return {} if save is None else save()
+        """line: the level of its wire. deadline: of its timer, ns since power-on, or None. own: what its save() gave."""
+        return {"line": self.line(), "deadline": self.deadline(), "own": plain_device.saved(self.name, self.target)}
+
+    def check(self, record):
+        if not isinstance(record, dict) or set(record) != {"line", "deadline", "own"}:
+            raise StateError(f"{self.name}: the saved record is not one of a device in Python")
+        deadline = record["deadline"]
+        if record["line"] not in (0, 1) or not isinstance(record["line"], int):
+            raise StateError(f"{self.name}: field line is no level: 0 or 1")
+        if deadline is not None and (not isinstance(deadline, int) or not 0 <= deadline < NEVER):
+            raise StateError(f"{self.name}: field deadline is no time in ns")
+        plain_device.check(self.name, self.target, record["own"])
 
     def load(self, record):
-        load = getattr(self.target, "load", None)
-        if load is not None:
-            load(record)
+        self.check(record)
+        plain_device.load(self.name, self.target, record["own"])
+        irq, timer = getattr(self.target, "irq", None), getattr(self.target, "timer", None)
+        if isinstance(irq, IrqLine):
+            irq.set(record["line"])
+        if isinstance(timer, Timer):
+            timer.cancel()
+            if record["deadline"] is not None:
+                timer.arm_at(record["deadline"])
+
+    cdef int line(self):
+        irq = getattr(self.target, "irq", None)
+        return (<IrqLine> irq).level if isinstance(irq, IrqLine) else 0
+
+    cdef object deadline(self):
+        timer = getattr(self.target, "timer", None)
+        if not isinstance(timer, Timer) or (<Timer> timer).deadline == NEVER:
+            return None
+        return (<Timer> timer).deadline

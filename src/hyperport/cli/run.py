@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperport.cli import collect_from_here
 from hyperport.cli.options import STATUS_OF_GUEST, VERBS
 from hyperport.errors import UsageError
 from hyperport.host.channel import Channel
@@ -172,6 +173,7 @@ def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
         ]
         _tell_engine(machine, always=of_run["verbose"])
         dog.forget()
+        collect_from_here()
         if timeout is not None:
             dog.expect_end(STATUS_TIMEOUT, timeout)
         outcome = machine.run(timeout=timeout, monitor=_monitor(console, lambda: bool(signals.received)))

@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from collections.abc import Mapping
-from typing import Any
-
 from hyperport.lines.irq import IrqLine
-from hyperport.lines.listener import Listener
+from hyperport.lines.saved import Saved
 
-class A20Gate(Listener):
+class A20Gate(Saved):
     name: str
     def __init__(self, out: IrqLine | None = None) -> None: ...
     def read_back_by(self, controller: IrqLine, fast: IrqLine) -> None: ...
     def reset(self) -> None: ...
-    def save(self) -> dict[str, Any]: ...
-    def load(self, record: Mapping[str, Any]) -> None: ...

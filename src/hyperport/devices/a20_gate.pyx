@@ -11,14 +11,10 @@ Both switches read back what the gate does. So whoever wants another state than 
 """
 
 from hyperport.lines.irq cimport IrqLine
-from hyperport.lines.listener cimport Listener
-
-from hyperport.bus.record import check_record
-
-FIELDS = {"is_open": 1}
+from hyperport.lines.saved cimport Fields, Saved
 
 
-cdef class A20Gate(Listener):
+cdef class A20Gate(Saved):
     """out: high while address line 20 works. It has no ports; its inputs are wires from the switches, by on_line."""
 
     name = "a20-gate"
@@ -50,9 +46,8 @@ cdef class A20Gate(Listener):
         self.controller.drive(level)
         self.fast.drive(level)
 
-    def save(self):
-        return {"is_open": int(self.is_open)}
+    cdef declare(self, Fields fields):
+        fields.flag("is_open", &self.is_open)
 
-    def load(self, record):
-        check_record(self.name, record, FIELDS)
-        self.switch(record["is_open"])
+    cdef after_load(self, dict record):
+        self.switch(self.is_open)

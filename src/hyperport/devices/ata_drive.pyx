@@ -15,11 +15,11 @@ with the write cache off. Power modes are remembered, and cost nothing: only SLE
 has the table of all commands.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from hyperport.host.disk cimport SECTOR, Disk
+from hyperport.lines.saved cimport Fields
 from hyperport.devices.ide_drive cimport (
     ABRT, BUFFER, DATA_OUT, HEADS, IDNF, LBA, UNC, IdeDrive)
 
@@ -105,17 +105,11 @@ cdef enum Feature:                  # SET FEATURES (clause 8.46), in the feature
     LOOK_AHEAD_ON = 0xAA
     REVERT_SETTINGS = 0xCC
 
-FIELDS = IdeDrive.fields | {
-    "heads": 5, "track": 8, "multiple": 8, "write_cache": 1, "look_ahead": 1, "keep_settings": 1, "standby": 1,
-    "lba": 49, "left": 17, "block": 8, "running": 5, "wide": 1, "scratch": (8, SECTOR),
-}
-
 
 cdef class AtaDrive(IdeDrive):
     """A hard disk. disk: its sectors. serial: the serial number, at most 20 ASCII characters."""
 
-    kind = "hard disk"
-    fields = FIELDS
+    name = "hard disk"
 
     def __init__(self, Disk disk not None, serial="HP00000001"):
         self.serial = serial.encode("ascii")[:20]
@@ -434,44 +428,31 @@ cdef class AtaDrive(IdeDrive):
         self.filled = SECTOR
         self.offer(SECTOR)
 
-    def save(self):
-        return IdeDrive.save(self) | {
-            "heads": self.heads, "track": self.track, "multiple": self.multiple,
-            "write_cache": int(self.write_cache), "look_ahead": int(self.look_ahead),
-            "keep_settings": int(self.keep_settings), "standby": int(self.standby),
-            "lba": self.lba, "left": self.left, "block": self.block, "running": self.running, "wide": int(self.wide),
-            "scratch": PyBytes_FromStringAndSize(<const char *> self.scratch, SECTOR),
-        }
+    cdef declare(self, Fields fields):
+        IdeDrive.declare(self, fields)
+        fields.u32("heads", &self.heads)
+        fields.u32("track", &self.track, 0xFF)
+        fields.u32("multiple", &self.multiple)
+        fields.flag("write_cache", &self.write_cache)
+        fields.flag("look_ahead", &self.look_ahead)
+        fields.flag("keep_settings", &self.keep_settings)
+        fields.flag("standby", &self.standby)
+        fields.u64("lba", &self.lba)
+        fields.u32("left", &self.left)
+        fields.u32("block", &self.block)
+        fields.number("running", &self.running, LAST_ACTION)
+        fields.flag("wide", &self.wide)
+        fields.data("scratch", self.scratch, SECTOR)
 
-    def check(self, record):
-        IdeDrive.check(self, record)
+    cdef consistent(self, dict record):
+        IdeDrive.consistent(self, record)
         heads, track, multiple, block, left = (
             record[field] for field in ("heads", "track", "multiple", "block", "left"))
         if not 1 <= heads <= DEFAULT_HEADS or track == 0 or multiple > MOST or multiple & (multiple - 1):
-            raise StateError(f"{self.kind}: {heads} heads, {track} sectors a track, blocks of {multiple}: no such mode")
+            raise StateError(f"{self.name}: {heads} heads, {track} sectors a track, blocks of {multiple}: no such mode")
         if not 1 <= block <= MOST or left > 65536 or record["lba"] + left > self.disk.sectors:
-            raise StateError(f"{self.kind}: sectors {record['lba']} and {left} more are not all on the disk")
+            raise StateError(f"{self.name}: sectors {record['lba']} and {left} more are not all on the disk")
         out = SECTOR if record["running"] == WRITE_BUFFER else min(block, left) * SECTOR
-        if record["running"] > LAST_ACTION or len(record["scratch"]) != SECTOR:
-            raise StateError(f"{self.kind}: action {record['running']} is none of its own")
         if record["phase"] > DATA_OUT or record["filled"] % SECTOR or (
                 record["phase"] == DATA_OUT and not record["block_end"] == record["filled"] == out):
-            raise StateError(f"{self.kind}: a block of {record['filled']} bytes fits no command")
-
-    def load(self, record):
-        cdef bytes scratch
-        IdeDrive.load(self, record)
-        scratch = bytes(record["scratch"])
-        memcpy(self.scratch, <const uint8_t *> scratch, SECTOR)
-        self.running = record["running"]
-        self.wide = record["wide"]
-        self.heads = record["heads"]
-        self.track = record["track"]
-        self.multiple = record["multiple"]
-        self.write_cache = record["write_cache"]
-        self.look_ahead = record["look_ahead"]
-        self.keep_settings = record["keep_settings"]
-        self.standby = record["standby"]
-        self.lba = record["lba"]
-        self.left = record["left"]
-        self.block = record["block"]
+            raise StateError(f"{self.name}: a block of {record['filled']} bytes fits no command")

@@ -21,6 +21,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from hyperport.host.disk cimport SECTOR, Disk
+from hyperport.lines.saved cimport Fields
 from hyperport.devices cimport atapi_replies as replies
 from hyperport.devices.atapi_replies cimport number_of, put_number
 from hyperport.devices.cd_sector cimport (
@@ -62,18 +63,11 @@ cdef uint8_t needs[256]
 for _code, _need in PACKETS.items():
     needs[<int> _code] = KNOWN | _need
 
-FIELDS = IdeDrive.fields | {
-    "packet": (8, PACKET_SIZE), "limit": 16, "odd": 1, "lba": 32, "left": 32, "parts": 8,
-    "key": 4, "asc": 8, "ascq": 8, "located": 1, "place": 32, "attention": 2, "media_event": 2, "power_event": 1,
-    "power": 2, "locked": 2, "open_tray": 1, "retries": 8, "speed": 16,
-}
-
 
 cdef class AtapiCdrom(IdeDrive):
     """A CD-ROM drive with a disc in it. disk: the disc's image, as sectors of 512 bytes."""
 
-    kind = "CD-ROM drive"
-    fields = FIELDS
+    name = "CD-ROM drive"
 
     cdef uint32_t blocks(self) noexcept nogil:
         return <uint32_t> min(self.disk.sectors // RATIO, <uint64_t> 0xFFFFFFFF)
@@ -553,48 +547,37 @@ cdef class AtapiCdrom(IdeDrive):
         self.filled = SECTOR
         self.offer(SECTOR)
 
-    def save(self):
-        return IdeDrive.save(self) | {
-            "packet": [self.packet[i] for i in range(PACKET_SIZE)], "limit": self.limit, "odd": int(self.odd),
-            "lba": self.lba, "left": self.left, "parts": self.parts,
-            "key": self.key, "asc": self.asc, "ascq": self.ascq, "located": int(self.located), "place": self.place,
-            "attention": self.attention, "media_event": self.media_event, "power_event": int(self.power_event),
-            "power": self.power, "locked": self.locked, "open_tray": int(self.open_tray),
-            "retries": self.retries, "speed": self.speed,
-        }
+    cdef declare(self, Fields fields):
+        IdeDrive.declare(self, fields)
+        fields.u8s("packet", self.packet, PACKET_SIZE)
+        fields.u32("limit", &self.limit, 0xFFFF)
+        fields.flag("odd", &self.odd)
+        fields.u32("lba", &self.lba)
+        fields.u32("left", &self.left)
+        fields.u8("parts", &self.parts, PART_BITS)
+        fields.u8("key", &self.key, 0xF)
+        fields.u8("asc", &self.asc)
+        fields.u8("ascq", &self.ascq)
+        fields.flag("located", &self.located)
+        fields.u32("place", &self.place)
+        fields.u8("attention", &self.attention, AFTER_RESET | AFTER_CHANGE)
+        fields.u8("media_event", &self.media_event, 3)
+        fields.flag("power_event", &self.power_event)
+        fields.u8("power", &self.power, 3)
+        fields.u8("locked", &self.locked, PREVENTED | PERSISTENT)
+        fields.flag("open_tray", &self.open_tray)
+        fields.u8("retries", &self.retries)
+        fields.u16("speed", &self.speed)
 
-    def check(self, record):
-        IdeDrive.check(self, record)
+    cdef consistent(self, dict record):
+        IdeDrive.consistent(self, record)
         phase, filled, end = (record[field] for field in ("phase", "filled", "block_end"))
-        if record["lba"] + record["left"] > self.blocks() or len(record["packet"]) != PACKET_SIZE:
-            raise StateError(f"{self.kind}: blocks {record['lba']} and {record['left']} more are not all on the disc")
-        size = parts_size(record["parts"] & PART_BITS)
-        if record["parts"] & ~PART_BITS or size <= 0 or record["power"] == 0:
-            raise StateError(f"{self.kind}: parts {record['parts']:#x} or power {record['power']} cannot be")
+        if record["lba"] + record["left"] > self.blocks():
+            raise StateError(f"{self.name}: blocks {record['lba']} and {record['left']} more are not all on the disc")
+        size = parts_size(record["parts"])
+        if size <= 0 or record["power"] == 0:
+            raise StateError(f"{self.name}: parts {record['parts']:#x} or power {record['power']} cannot be")
         strange = {DATA_IN: record["left"] and filled % size, DATA_OUT: record["packet"][0] != MODE_SELECT_10,
                    PACKET_OUT: not filled == end == PACKET_SIZE}
         if strange.get(phase):
-            raise StateError(f"{self.kind}: a block of {filled} bytes fits no command")
-
-    def load(self, record):
-        IdeDrive.load(self, record)
-        for i in range(PACKET_SIZE):
-            self.packet[i] = record["packet"][i]
-        self.limit = record["limit"]
-        self.odd = record["odd"]
-        self.lba = record["lba"]
-        self.left = record["left"]
-        self.parts = record["parts"]
-        self.key = record["key"]
-        self.asc = record["asc"]
-        self.ascq = record["ascq"]
-        self.located = record["located"]
-        self.place = record["place"]
-        self.attention = record["attention"]
-        self.media_event = record["media_event"]
-        self.power_event = record["power_event"]
-        self.power = record["power"]
-        self.locked = record["locked"]
-        self.open_tray = record["open_tray"]
-        self.retries = record["retries"]
-        self.speed = record["speed"]
+            raise StateError(f"{self.name}: a block of {filled} bytes fits no command")

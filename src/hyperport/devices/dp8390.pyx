@@ -28,7 +28,7 @@ set; after 32 ms it is given up (ABT). In loopback no frame leaves or arrives; w
 Not modelled: FIFO thresholds and underruns, the test page, addresses of 32 bits (DCR.LAS). The backend pads short frames.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from hyperport.time.clock cimport Clock, Timer
@@ -36,25 +36,18 @@ from hyperport.host.ethernet cimport crc_of, filter_index, is_broadcast
 from hyperport.host.packet cimport DAMAGE_ALIGNMENT, DAMAGE_NONE, MOST_FRAME, QUEUE_FRAMES, Frame, PacketBackend
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
 from hyperport.errors import StateError
 
 cdef uint64_t NEVER = <uint64_t> -1
+cdef int64_t MOST = (<int64_t> 1 << 62) - 1 + (<int64_t> 1 << 62)     # of a time in ns
 cdef uint64_t RETRY_NS = 500_000
 cdef uint64_t ARRIVAL_NS = 50_000       # about what the shortest frame takes on the cable
 cdef uint64_t[2] OCTET_NS = [800, 80]   # unpaced, paced: the chip's own 10 Mbit/s, and ten times that
 cdef uint64_t[2] BURST_NS = [4_000_000, 1_000_000]      # what may come at once, counted in the cable's time
 cdef uint64_t[2] AROUND = [24, 0]       # octets before, between and after frames: preamble, gap, FCS (IEEE 802.3, 4.4)
 cdef uint8_t[4] LOOPBACK_TSR = [0, TSR_PTX | TSR_CRS | TSR_CDH, TSR_PTX | TSR_CDH, TSR_PTX]    # by mode (AN-937, 6.1)
-
-CHIP_FIELDS = {
-    "cr": 8, "running": 1, "isr": 8, "imr": 7, "dcr": 7, "tcr": 5, "rcr": 6, "tsr": 8, "rsr": 8,
-    "pstart": 8, "pstop": 8, "bnry": 8, "curr": 8, "tpsr": 8, "tbcr": 16, "clda": 16, "remote_address": 16,
-    "remote_count": 16, "remote": 6, "remote_next": 8, "overflowed": 1, "offers": 7, "retry_at": 64, "par": (8, 6),
-    "mar": (8, 8), "tallies": (8, 3), "fifo": (8, FIFO_SIZE), "fifo_at": 3,
-}
-LENGTHS = {"par": 6, "mar": 8, "tallies": 3, "fifo": FIFO_SIZE}
 
 
 cdef class Dp8390(PortDevice):
@@ -561,40 +554,47 @@ cdef class Dp8390(PortDevice):
 
     # Save and load.
 
-    def save(self):
-        return {
-            "cr": self.cr, "running": int(self.running), "isr": self.isr, "imr": self.imr, "dcr": self.dcr,
-            "tcr": self.tcr, "rcr": self.rcr, "tsr": self.tsr, "rsr": self.rsr, "pstart": self.pstart,
-            "pstop": self.pstop, "bnry": self.bnry, "curr": self.curr, "tpsr": self.tpsr, "tbcr": self.tbcr,
-            "clda": self.clda, "remote_address": self.remote_address, "remote_count": self.remote_count,
-            "remote": self.remote, "remote_next": self.remote_next, "overflowed": int(self.overflowed),
-            "offers": self.offers, "retry_at": self.retry.deadline if self.offers else 0,
-            "par": list(self.par[:6]), "mar": list(self.mar[:8]), "tallies": list(self.tallies[:3]),
-            "fifo": list(self.fifo[:FIFO_SIZE]), "fifo_at": self.fifo_at,
-        }
+    cdef declare(self, Fields fields):
+        fields.u8("cr", &self.cr, 0xFF & ~CR_TXP)
+        fields.flag("running", &self.running)
+        fields.u8("isr", &self.isr)
+        fields.u8("imr", &self.imr, 0x7F)
+        fields.u8("dcr", &self.dcr, DCR_BITS)
+        fields.u8("tcr", &self.tcr, TCR_BITS)
+        fields.u8("rcr", &self.rcr, RCR_BITS)
+        fields.u8("tsr", &self.tsr)
+        fields.u8("rsr", &self.rsr)
+        fields.u8("pstart", &self.pstart)
+        fields.u8("pstop", &self.pstop)
+        fields.u8("bnry", &self.bnry)
+        fields.u8("curr", &self.curr)
+        fields.u8("tpsr", &self.tpsr)
+        fields.u16("tbcr", &self.tbcr)
+        fields.u16("clda", &self.clda)
+        fields.u16("remote_address", &self.remote_address)
+        fields.u16("remote_count", &self.remote_count)
+        fields.u8("remote", &self.remote)
+        fields.u8("remote_next", &self.remote_next)
+        fields.flag("overflowed", &self.overflowed)
+        fields.u32("offers", &self.offers)
+        fields.derived("retry_at", MOST)
+        fields.u8s("par", self.par, 6)
+        fields.u8s("mar", self.mar, 8)
+        fields.u8s("tallies", self.tallies, 3)
+        fields.u8s("fifo", self.fifo, FIFO_SIZE)
+        fields.u32("fifo_at", &self.fifo_at, FIFO_SIZE - 1)
 
-    def load(self, record):
-        check_record(self.name, record, CHIP_FIELDS)
-        for field, length in LENGTHS.items():
-            if len(record[field]) != length:
-                raise StateError(f"{self.name}: field {field} must be a list of {length} numbers")
-        if record["remote"] not in (0, CR_READ, CR_WRITE, CR_SEND) or record["cr"] & CR_TXP:
-            raise StateError(f"{self.name}: field remote or cr holds what this chip does not keep")
+    cdef dict derived(self):
+        return {"retry_at": self.retry.deadline if self.offers else 0}
+
+    cdef consistent(self, dict record):
+        if record["remote"] not in (0, CR_READ, CR_WRITE, CR_SEND):
+            raise StateError(f"{self.name}: field remote holds what this chip does not keep")
         if record["offers"] >= OFFERS or bool(record["offers"]) != bool(record["retry_at"]):
             raise StateError(f"{self.name}: fields offers and retry_at do not fit each other")
-        self.cr, self.running, self.isr, self.imr = record["cr"], record["running"], record["isr"], record["imr"]
-        self.dcr, self.tcr, self.rcr = record["dcr"], record["tcr"], record["rcr"]
-        self.tsr, self.rsr = record["tsr"], record["rsr"]
-        self.pstart, self.pstop, self.bnry = record["pstart"], record["pstop"], record["bnry"]
-        self.curr, self.tpsr, self.tbcr, self.clda = record["curr"], record["tpsr"], record["tbcr"], record["clda"]
-        self.remote_address, self.remote_count = record["remote_address"], record["remote_count"]
-        self.remote, self.remote_next = record["remote"], record["remote_next"]
-        self.overflowed, self.offers, self.fifo_at = record["overflowed"], record["offers"], record["fifo_at"]
-        for i in range(6):
-            self.par[i] = record["par"][i]
-        for i in range(8):
-            self.mar[i], self.fifo[i] = record["mar"][i], record["fifo"][i]
-        self.tallies[0], self.tallies[1], self.tallies[2] = record["tallies"]
+
+    cdef after_load(self, dict record):
+        """What was on its way on the cable is lost, as where a cable is pulled."""
         self.retry.disarm()
         if self.offers:
             self.retry.arm(record["retry_at"])

@@ -12,10 +12,7 @@ from libc.stdint cimport uint32_t
 
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
-
-from hyperport.bus.record import check_record
-
-FIELDS = {"requested": 1}
+from hyperport.lines.saved cimport Fields
 
 
 cdef class FpuError(PortDevice):
@@ -43,9 +40,5 @@ cdef class FpuError(PortDevice):
         if level:
             self.irq.drive(1)
 
-    def save(self):
-        return {"requested": self.irq.level}
-
-    def load(self, record):
-        check_record(self.name, record, FIELDS)
-        self.irq.drive(record["requested"])
+    cdef declare(self, Fields fields):
+        fields.level("requested", self.irq)

@@ -17,17 +17,16 @@ Not modelled: a device on the second port, which is answered for as one that tim
 none is kept); the key lock; polling of the input port (C1h, C2h); a keyboard whose transmission fails (parity, time-out).
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from hyperport.host.char cimport CharBackend
 from hyperport.time.clock cimport Clock, Timer
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 from hyperport.devices.ps2_keyboard cimport QUEUE_SIZE, Ps2Keyboard, set2_to_set1
 
-from hyperport.bus.record import check_record
-from hyperport.devices.ps2_keyboard import FIELDS as KEYBOARD_FIELDS
 from hyperport.errors import AccessError, StateError
 
 cdef enum:
@@ -84,10 +83,8 @@ cdef enum:
     RAM_SIZE = 32
     BYTE_NS = 660000    # eleven bits on the cable at 16.7 kHz
 
-FIELDS = {
-    "ram": (8, RAM_SIZE), "status": 8, "data": 8, "output_port": 8, "awaiting": 8, "released": 1,
-    "answers": 1, "answer": 8, "answer_flags": 8,
-} | {f"keyboard_{field}": shape for field, shape in KEYBOARD_FIELDS.items()}
+cdef uint64_t NEVER = <uint64_t> -1
+cdef int64_t MOST = (<int64_t> 1 << 62) - 1 + (<int64_t> 1 << 62)     # of a time in ns
 
 
 cdef inline bint takes_data(uint8_t command) noexcept nogil:
@@ -310,32 +307,35 @@ cdef class I8042(PortDevice):
             return False
         return self.inject(stroke) == len(stroke)
 
-    def save(self):
-        return {
-            "ram": list(self.ram[:RAM_SIZE]), "status": self.status, "data": self.data, "output_port": self.output_port,
-            "awaiting": self.awaiting, "released": self.released,
-            "answers": int(self.answers), "answer": self.answer, "answer_flags": self.answer_flags,
-        } | {f"keyboard_{field}": value for field, value in self.keyboard.save().items()}
+    cdef declare(self, Fields fields):
+        fields.u8s("ram", self.ram, RAM_SIZE)
+        fields.u8("status", &self.status, OUTPUT_FULL | SYSTEM | LAST_COMMAND | NOT_INHIBITED | AUX_FULL | TIMED_OUT)
+        fields.u8("data", &self.data)
+        fields.u8("output_port", &self.output_port)
+        fields.u8("awaiting", &self.awaiting)
+        fields.u8("released", &self.released, 1)
+        fields.flag("answers", &self.answers)
+        fields.u8("answer", &self.answer)
+        fields.u8("answer_flags", &self.answer_flags, AUX_FULL | TIMED_OUT)
+        fields.u64("cable_free", &self.cable_free)
+        fields.derived("cable_at", MOST)
+        fields.part("keyboard_", self.keyboard)
 
-    def load(self, record):
-        cdef int i
-        check_record(self.name, record, FIELDS)
-        ram, status, flags, awaiting = record["ram"], record["status"], record["answer_flags"], record["awaiting"]
-        if len(ram) != RAM_SIZE:
-            raise StateError(f"{self.name}: field ram must hold {RAM_SIZE} bytes")
-        known = OUTPUT_FULL | SYSTEM | LAST_COMMAND | NOT_INHIBITED | AUX_FULL | TIMED_OUT
-        if (status & ~known or not status & NOT_INHIBITED or (status ^ ram[0]) & SYSTEM
-                or status & (OUTPUT_FULL | AUX_FULL) == AUX_FULL or flags & ~(AUX_FULL | TIMED_OUT)):
-            raise StateError(f"{self.name}: field status or answer_flags holds bits that cannot be set together")
-        if awaiting and not takes_data(awaiting):
-            raise StateError(f"{self.name}: field awaiting holds {awaiting:#x}, a command without data")
-        self.keyboard.load({field: record[f"keyboard_{field}"] for field in KEYBOARD_FIELDS})
-        for i in range(RAM_SIZE):
-            self.ram[i] = ram[i]
-        self.status, self.data, self.awaiting, self.released = status, record["data"], awaiting, record["released"]
-        self.answers, self.answer, self.answer_flags = record["answers"], record["answer"], flags
-        self.drive_port(record["output_port"])
+    cdef dict derived(self):
+        return {"cable_at": 0 if self.cable.deadline == NEVER else self.cable.deadline}
+
+    cdef consistent(self, dict record):
+        cdef uint8_t status = record["status"]
+        if (not status & NOT_INHIBITED or (status ^ <uint8_t> record["ram"][0]) & SYSTEM
+                or status & (OUTPUT_FULL | AUX_FULL) == AUX_FULL):
+            raise StateError(f"{self.name}: field status holds bits that cannot be set together")
+        if record["awaiting"] and not takes_data(record["awaiting"]):
+            raise StateError(f"{self.name}: field awaiting holds {record['awaiting']:#x}, a command without data")
+
+    cdef after_load(self, dict record):
+        self.drive_port(self.output_port)
         self.update_irq()
-        self.cable_free = 0
         self.cable.disarm()
+        if record["cable_at"]:
+            self.cable.arm(record["cable_at"])
         self.fill()

@@ -23,10 +23,10 @@ from libc.string cimport memset
 
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 from hyperport.devices.ide_drive cimport (
     BSY, COMMAND, COUNT, DATA, DEVICE, ERROR, FEATURES, IDLE, LBA_HIGH, LBA_LOW, LBA_MID, SECOND, STATUS, IdeDrive)
 
-from hyperport.bus.record import check_record
 from hyperport.errors import StateError
 
 cdef enum:
@@ -238,30 +238,16 @@ cdef class IdeChannel(PortDevice):
 
     # Saved state: the channel's own, and each drive's fields with a prefix.
 
-    def save(self):
-        record = {"control": self.control, "chosen": self.chosen}
+    cdef declare(self, Fields fields):
+        fields.u8("control", &self.control, CONTROL_BITS)
+        fields.number("chosen", &self.chosen, 1)
         for prefix, drive in zip(PREFIXES, self.drives, strict=True):
             if drive is not None:
-                record |= {prefix + field: value for field, value in drive.save().items()}
-        return record
+                fields.part(prefix, drive)
 
-    def load(self, record):
-        own = {field: value for field, value in record.items() if not field.startswith(PREFIXES)}
-        check_record(self.name, own, {"control": 8, "chosen": 1})
-        if own["control"] & ~CONTROL_BITS:
-            raise StateError(f"{self.name}: field control holds {own['control']:#x}, bits that are not kept")
-        parts = []
-        for prefix, drive in zip(PREFIXES, self.drives, strict=True):
-            part = {field.removeprefix(prefix): value for field, value in record.items() if field.startswith(prefix)}
-            if drive is None and part:
-                raise StateError(f"{self.name}: the saved channel has a drive more; load it into its like")
-            if drive is not None:
-                drive.check(part)
-                if own["control"] & SRST and part["phase"] != IDLE:
-                    raise StateError(f"{self.name}: a drive in reset moves no data")
-                parts.append((drive, part))
-        for drive, part in parts:
-            drive.load(part)
-        self.control = own["control"]
-        self.chosen = own["chosen"]
+    cdef consistent(self, dict record):
+        if record["control"] & SRST and any(record.get(f"{prefix}phase", IDLE) != IDLE for prefix in PREFIXES):
+            raise StateError(f"{self.name}: a drive in reset moves no data")
+
+    cdef after_load(self, dict record):
         self.drive_line()

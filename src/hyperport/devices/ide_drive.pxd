@@ -2,6 +2,7 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from hyperport.host.disk cimport Disk
+from hyperport.lines.saved cimport Saved
 
 cdef enum:
     BUFFER = 65536      # bytes: 128 sectors, the most that one DRQ block may have
@@ -41,7 +42,7 @@ cdef enum Phase:
     DATA_OUT = 2        # the host writes a block
     PACKET_OUT = 3      # the host writes a command packet
 
-cdef class IdeDrive:
+cdef class IdeDrive(Saved):
     cdef readonly Disk disk          # of a CD-ROM drive: the disc that is in it
     cdef uint8_t error
     cdef uint8_t device

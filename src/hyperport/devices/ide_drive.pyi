@@ -1,16 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
-from hyperport.bus.record import Record, Shape
 from hyperport.host.disk import Disk
+from hyperport.lines.saved import Saved
 
-class IdeDrive:
-    kind: ClassVar[str]
-    fields: ClassVar[dict[str, Shape]]
+class IdeDrive(Saved):
     disk: Disk
     def __init__(self, disk: Disk) -> None: ...
     def reset(self) -> None: ...
-    def save(self) -> Record: ...
-    def check(self, record: Mapping[str, Any]) -> None: ...
-    def load(self, record: Mapping[str, Any]) -> None: ...

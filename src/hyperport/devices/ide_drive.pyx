@@ -28,8 +28,8 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from hyperport.host.disk cimport Disk
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
 from hyperport.errors import StateError
 
 cdef enum:
@@ -38,18 +38,11 @@ cdef enum:
     MODE_PIO_LAST = 0x0C
     INTEGRITY = 0xA5            # of word 255: its upper half is a checksum (clause 8.15.61)
 
-FIELDS = {
-    "error": 8, "device": 8, "features": 16, "count": 16, "low": 16, "mid": 16, "high": 16,
-    "failed": 1, "ready": 1, "interrupt": 1, "sleeping": 1,
-    "phase": 2, "position": 17, "block_end": 17, "filled": 17, "buffer": (8, BUFFER),
-}
-
 
 cdef class IdeDrive:
     """disk: where the sectors are. Base of AtaDrive and AtapiCdrom."""
 
-    kind = "drive"
-    fields = FIELDS         # of save(); a subclass adds its own
+    name = "drive"
 
     def __init__(self, Disk disk not None):
         self.disk = disk
@@ -185,44 +178,37 @@ cdef class IdeDrive:
             sum = <uint8_t> (sum + self.buffer[i])
         self.buffer[511] = <uint8_t> (0x100 - sum)
 
-    def save(self):
-        cdef uint32_t used = self.position if self.phase >= DATA_OUT else self.filled
-        return {
-            "error": self.error, "device": self.device, "features": self.features, "count": self.count,
-            "low": self.low, "mid": self.mid, "high": self.high, "failed": int(self.failed), "ready": int(self.ready),
-            "interrupt": int(self.interrupt), "sleeping": int(self.sleeping), "phase": self.phase,
-            "position": self.position, "block_end": self.block_end, "filled": self.filled,
-            "buffer": PyBytes_FromStringAndSize(<const char *> self.buffer, used),
-        }
+    cdef declare(self, Fields fields):
+        fields.u8("error", &self.error)
+        fields.u8("device", &self.device)
+        fields.u16("features", &self.features)
+        fields.u16("count", &self.count)
+        fields.u16("low", &self.low)
+        fields.u16("mid", &self.mid)
+        fields.u16("high", &self.high)
+        fields.flag("failed", &self.failed)
+        fields.flag("ready", &self.ready)
+        fields.flag("interrupt", &self.interrupt)
+        fields.flag("sleeping", &self.sleeping)
+        fields.number("phase", &self.phase, PACKET_OUT)
+        fields.u32("position", &self.position)
+        fields.u32("block_end", &self.block_end)
+        fields.u32("filled", &self.filled)
+        fields.derived_data("buffer", BUFFER)
 
-    def check(self, record):
-        """Raise StateError for a record that this drive cannot have made."""
-        check_record(self.kind, record, self.fields)
+    cdef dict derived(self):
+        cdef uint32_t used = self.position if self.phase >= DATA_OUT else self.filled
+        return {"buffer": PyBytes_FromStringAndSize(<const char *> self.buffer, used)}
+
+    cdef consistent(self, dict record):
         phase, at, end, filled = (record[field] for field in ("phase", "position", "block_end", "filled"))
         if phase == IDLE:
             possible = at == end == filled == 0
         else:
             possible = at < end <= filled <= BUFFER and at % 2 == end % 2 == filled % 2 == 0
         if not possible or len(record["buffer"]) != (at if phase >= DATA_OUT else filled):
-            raise StateError(f"{self.kind}: bytes {at} to {end} of {filled} are no block of phase {phase}")
+            raise StateError(f"{self.name}: bytes {at} to {end} of {filled} are no block of phase {phase}")
 
-    def load(self, record):
-        cdef bytes data
-        self.check(record)
-        data = bytes(record["buffer"])
+    cdef after_load(self, dict record):
+        cdef bytes data = record["buffer"]
         memcpy(self.buffer, <const uint8_t *> data, len(data))
-        self.error = record["error"]
-        self.device = record["device"]
-        self.features = record["features"]
-        self.count = record["count"]
-        self.low = record["low"]
-        self.mid = record["mid"]
-        self.high = record["high"]
-        self.failed = record["failed"]
-        self.ready = record["ready"]
-        self.interrupt = record["interrupt"]
-        self.sleeping = record["sleeping"]
-        self.phase = record["phase"]
-        self.position = record["position"]
-        self.block_end = record["block_end"]
-        self.filled = record["filled"]

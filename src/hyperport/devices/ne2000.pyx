@@ -21,9 +21,9 @@ from hyperport.time.clock cimport Clock
 from hyperport.host.packet cimport PacketBackend
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 from hyperport.devices.dp8390 cimport DCR_WTS, Dp8390
 
-from hyperport.bus.record import check_record
 from hyperport.errors import ConfigError
 
 cdef enum:
@@ -36,7 +36,6 @@ cdef enum:
 
 # Registers are bytes; the data port and the reset port, of eight ports each, take what lies inside.
 WIDTHS_AT = {at: tuple(size for size in (1, 2, 4) if at % 8 + size <= 8) for at in range(DATA_PORT, 2 * DATA_PORT)}
-MEMORY = {"memory": (8, RAM_SIZE)}      # without the zeros at its end
 
 
 cdef class Ne2000(Dp8390):
@@ -139,12 +138,10 @@ cdef class Ne2000(Dp8390):
 
     # Save and load.
 
-    def save(self):
-        return Dp8390.save(self) | {"memory": (<bytes> self.ram[:RAM_SIZE]).rstrip(b"\0")}
+    cdef declare(self, Fields fields):
+        Dp8390.declare(self, fields)
+        fields.data("memory", self.ram, RAM_SIZE)
 
-    def load(self, record):
-        check_record(self.name, {key: record[key] for key in MEMORY if key in record}, MEMORY)
-        Dp8390.load(self, {key: value for key, value in record.items() if key not in MEMORY})
-        memory = bytes(record["memory"]).ljust(RAM_SIZE, b"\0")
-        memcpy(self.ram, <const uint8_t *> memory, RAM_SIZE)
+    cdef after_load(self, dict record):
+        Dp8390.after_load(self, record)
         self.pull()

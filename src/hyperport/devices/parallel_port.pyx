@@ -14,8 +14,8 @@ from libc.stdint cimport uint8_t, uint32_t
 from hyperport.host.char cimport CharBackend
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
 
 cdef enum:
     DATA = 0
@@ -29,8 +29,6 @@ cdef enum:
     INTERRUPT_ON = 0x10     # nAck reaches the interrupt line
     CONTROL_BITS = 0x1F     # with autofeed 02h, initialize 04h and select 08h, which this printer has no use for
     CONTROL_FLOATING = 0xE0     # the other bits read as ones
-
-FIELDS = {"data": 8, "control": 5, "irq": 1}
 
 
 cdef class ParallelPort(PortDevice):
@@ -71,10 +69,7 @@ cdef class ParallelPort(PortDevice):
                 self.irq.drive(0)
                 self.irq.drive(1)
 
-    def save(self):
-        return {"data": self.data, "control": self.control, "irq": self.irq.level}
-
-    def load(self, record):
-        check_record(self.name, record, FIELDS)
-        self.data, self.control = record["data"], record["control"]
-        self.irq.drive(record["irq"])
+    cdef declare(self, Fields fields):
+        fields.u8("data", &self.data)
+        fields.u8("control", &self.control, CONTROL_BITS)
+        fields.level("irq", self.irq)

@@ -11,9 +11,8 @@ At CFCh to CFFh every configuration read ends in a master abort, so it gives all
 from libc.stdint cimport uint32_t
 
 from hyperport.bus.device cimport PortDevice
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
-from hyperport.errors import StateError
 
 cdef enum:
     ADDRESS = 0         # port CF8h: a doubleword
@@ -21,9 +20,6 @@ cdef enum:
     DATA = 4            # port CFCh: bytes, words and doublewords
 
     ADDRESS_BITS = 0x80FFFFFC   # enable, bus, device, function, register; the rest reads 0
-
-FIELDS = {"address": 32}
-PREFIX = "reset_control_"     # of the fields of the chip at CF9h
 
 
 cdef class PciHost(PortDevice):
@@ -57,14 +53,6 @@ cdef class PciHost(PortDevice):
         elif offset == RESET_CONTROL:
             self.reset_control.io_write(0, 1, value)
 
-    def save(self):
-        reset_control = {f"{PREFIX}{field}": value for field, value in self.reset_control.save().items()}
-        return {"address": self.address} | reset_control
-
-    def load(self, record):
-        inner = {field.removeprefix(PREFIX): value for field, value in record.items() if field.startswith(PREFIX)}
-        check_record(self.name, {f: value for f, value in record.items() if not f.startswith(PREFIX)}, FIELDS)
-        if record["address"] & ~ADDRESS_BITS:
-            raise StateError(f"{self.name}: field address holds reserved bits")
-        self.reset_control.load(inner)
-        self.address = record["address"]
+    cdef declare(self, Fields fields):
+        fields.u32("address", &self.address, ADDRESS_BITS)
+        fields.part("reset_control_", self.reset_control)

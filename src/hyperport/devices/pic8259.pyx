@@ -46,8 +46,8 @@ from hyperport.bus.device cimport PortDevice
 from hyperport.lines.attention cimport ATTENTION_INTR, Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
 from hyperport.errors import StateError
 
 cdef extern from *:
@@ -117,12 +117,6 @@ cdef struct Chip:
     uint8_t special_mask    # special mask mode
     uint8_t rotate_aeoi     # rotate in automatic EOI mode
     uint8_t winner          # the level that INT stands for, or NONE: follows from all above
-
-RECORD = {
-    "lines": (8, 2), "edge": (8, 2), "isr": (8, 2), "imr": (8, 2), "elcr": (8, 2),
-    "icw1": (8, 2), "vector_base": (8, 2), "icw3": (8, 2), "icw4": (8, 2), "next_icw": (3, 2), "lowest": (3, 2),
-    "read_isr": (1, 2), "poll": (1, 2), "special_mask": (1, 2), "rotate_aeoi": (1, 2),
-}
 
 
 cdef inline uint8_t requests(const Chip *chip) noexcept nogil:
@@ -298,26 +292,31 @@ cdef class Pic8259(PortDevice):
             else:
                 self.attention.clear_flags(ATTENTION_INTR)
 
-    def save(self):
-        """The registers, wires and latches: each field is a list of master and slave."""
-        cdef dict master = self.chips[MASTER]
-        cdef dict slave = self.chips[SLAVE]
-        return {field: [master[field], slave[field]] for field in RECORD}
+    cdef declare(self, Fields fields):
+        """Registers, wires and latches, each of master and slave."""
+        cdef Chip *chip = &self.chips[MASTER]
+        fields.u8s("lines", &chip.lines, 2, 0xFF, sizeof(Chip))
+        fields.u8s("edge", &chip.edge, 2, 0xFF, sizeof(Chip))
+        fields.u8s("isr", &chip.isr, 2, 0xFF, sizeof(Chip))
+        fields.u8s("imr", &chip.imr, 2, 0xFF, sizeof(Chip))
+        fields.u8s("elcr", &chip.elcr, 2, 0xFF, sizeof(Chip))
+        fields.u8s("icw1", &chip.icw1, 2, ICW1_KEPT, sizeof(Chip))
+        fields.u8s("vector_base", &chip.vector_base, 2, ICW2_BASE, sizeof(Chip))
+        fields.u8s("icw3", &chip.icw3, 2, 0xFF, sizeof(Chip))
+        fields.u8s("icw4", &chip.icw4, 2, 0xFF, sizeof(Chip))
+        fields.u8s("next_icw", &chip.next_icw, 2, 7, sizeof(Chip))
+        fields.u8s("lowest", &chip.lowest, 2, 7, sizeof(Chip))
+        fields.u8s("read_isr", &chip.read_isr, 2, 1, sizeof(Chip))
+        fields.u8s("poll", &chip.poll, 2, 1, sizeof(Chip))
+        fields.u8s("special_mask", &chip.special_mask, 2, 1, sizeof(Chip))
+        fields.u8s("rotate_aeoi", &chip.rotate_aeoi, 2, 1, sizeof(Chip))
 
-    def load(self, record):
-        """Take back what save() gave; drives INTR. Raises StateError."""
-        check_record(self.name, record, RECORD)
-        short = [field for field in RECORD if len(record[field]) != 2]
-        if short:
-            raise StateError(f"{self.name}: field {short[0]} must hold two numbers, master and slave")
-        chips = [{field: record[field][i] for field in RECORD} for i in range(2)]
-        for chip in chips:
-            if chip["next_icw"] not in (0, 2, 3, 4) or chip["edge"] & ~chip["lines"]:
-                raise StateError(f"{self.name}: no 8259A has ICW{chip['next_icw']} next, or an edge on a low wire")
-        for i in range(2):
-            self.chips[i] = dict(chips[i], winner=NONE)
-            self.chips[i].icw1 &= ICW1_KEPT
-            self.chips[i].vector_base &= ICW2_BASE
+    cdef consistent(self, dict record):
+        for next_icw, edge, lines in zip(record["next_icw"], record["edge"], record["lines"], strict=True):
+            if next_icw not in (0, 2, 3, 4) or edge & ~lines:
+                raise StateError(f"{self.name}: no 8259A has ICW{next_icw} next, or an edge on a low wire")
+
+    cdef after_load(self, dict record):
         self.chips[MASTER].elcr &= MASTER_ELCR_BITS
         self.chips[SLAVE].elcr &= SLAVE_ELCR_BITS
         self.update()

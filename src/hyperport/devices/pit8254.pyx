@@ -31,8 +31,8 @@ from libc.string cimport memset
 from hyperport.time.clock cimport Clock, Timer
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
 from hyperport.errors import StateError
 
 cdef enum:
@@ -78,6 +78,7 @@ cdef enum:
     LOAD_LOW = 3            # mode 3: end of the high half, OUT falls
 
 cdef int64_t NEVER = <int64_t> 1 << 62
+cdef int64_t LONGEST = (<int64_t> 1 << 60) - 1   # ticks that a record can hold
 
 cdef struct Channel:
     uint8_t control         # low six bits of the last control word
@@ -105,15 +106,6 @@ cdef struct Channel:
     int64_t load_at         # NEVER unless load_kind
 
 # relative to the tick of the save; see save()
-RECORD = {
-    "control": (6, 3), "gate": (1, 3), "written": (1, 3), "loaded": (1, 3), "running": (1, 3), "starts_low": (1, 3),
-    "rises": (1, 3), "null_count": (1, 3), "load_kind": (2, 3), "low_byte": (8, 3), "expect_high": (1, 3),
-    "read_high": (1, 3), "latched": (2, 3), "status_latched": (1, 3), "status": (8, 3), "latch": (16, 3),
-    "residue": (16, 3), "reload": (17, 3), "count": (17, 3), "held": (60, 3),
-    "age": (60, 3), "load_in": (32, 3), "late": 60, "service_in": 30, "irq": 1, "port_b": 4,
-}
-STORED = [field for field in RECORD if field not in ("age", "load_in", "late", "service_in", "irq", "port_b")]
-RELATIVE = ("age", "load_in")
 
 
 cdef inline int64_t ns_to_ticks(uint64_t ns) noexcept nogil:
@@ -426,47 +418,71 @@ cdef class Pit8254(PortDevice):
         if index == 0:
             self.reschedule(now, now_ns)
 
-    def save(self):
-        """All channels as lists of three; ticks relative to now, so that the record fits any clock."""
+    cdef declare(self, Fields fields):
+        """Each of three channels; ticks relative to the one of the save, so that the record fits any clock."""
+        cdef Channel *ch = &self.channels[0]
+        fields.u8s("control", &ch.control, 3, CONTROL_KEPT, sizeof(Channel))
+        fields.u8s("gate", &ch.gate, 3, 1, sizeof(Channel))
+        fields.u8s("written", &ch.written, 3, 1, sizeof(Channel))
+        fields.u8s("loaded", &ch.loaded, 3, 1, sizeof(Channel))
+        fields.u8s("running", &ch.running, 3, 1, sizeof(Channel))
+        fields.u8s("starts_low", &ch.starts_low, 3, 1, sizeof(Channel))
+        fields.u8s("rises", &ch.rises, 3, 1, sizeof(Channel))
+        fields.u8s("null_count", &ch.null_count, 3, 1, sizeof(Channel))
+        fields.u8s("load_kind", &ch.load_kind, 3, 3, sizeof(Channel))
+        fields.u8s("low_byte", &ch.low_byte, 3, 0xFF, sizeof(Channel))
+        fields.u8s("expect_high", &ch.expect_high, 3, 1, sizeof(Channel))
+        fields.u8s("read_high", &ch.read_high, 3, 1, sizeof(Channel))
+        fields.u8s("latched", &ch.latched, 3, 3, sizeof(Channel))
+        fields.u8s("status_latched", &ch.status_latched, 3, 1, sizeof(Channel))
+        fields.u8s("status", &ch.status, 3, 0xFF, sizeof(Channel))
+        fields.u32s("latch", &ch.latch, 3, 0xFFFF, sizeof(Channel))
+        fields.u32s("residue", &ch.residue, 3, 0xFFFF, sizeof(Channel))
+        fields.u32s("reload", &ch.reload, 3, 0x1FFFF, sizeof(Channel))
+        fields.u32s("count", &ch.count, 3, 0x1FFFF, sizeof(Channel))
+        fields.i64s("held", &ch.held, 3, LONGEST, sizeof(Channel))
+        fields.derived_list("age", 3, LONGEST)
+        fields.derived_list("load_in", 3, 0xFFFFFFFF)
+        fields.derived("late", LONGEST)
+        fields.derived("service_in", (1 << 30) - 1)
+        fields.level("irq", self.irq0)
+        fields.u32("port_b", &self.port_b, PORT_B_KEPT)
+
+    cdef before_save(self):
         cdef int64_t now = ns_to_ticks(self.clock.now())
-        cdef dict state
-        channels = []
+        cdef int i
         for i in range(3):
             self.settle(&self.channels[i], now)
-            state = self.channels[i]
-            state["age"] = now - self.channels[i].origin if self.channels[i].loaded else 0
-            state["load_in"] = self.channels[i].load_at - now if self.channels[i].load_kind else 0
-            channels.append(state)
-        record = {field: [state[field] for state in channels] for field in [*STORED, *RELATIVE]}
-        record["late"] = now - self.next_edge + 1 if self.next_edge <= now else 0
-        record["service_in"] = self.service_in(now)
-        record["irq"] = self.irq0.level
-        record["port_b"] = self.port_b
-        return record
 
-    def load(self, record):
-        """Take back what save() gave; drives irq0 and sets the timer. Raises StateError."""
+    cdef dict derived(self):
         cdef int64_t now = ns_to_ticks(self.clock.now())
-        check_record(self.name, record, RECORD)
-        short = [field for field, shape in RECORD.items() if isinstance(shape, tuple) and len(record[field]) != 3]
-        if short:
-            raise StateError(f"{self.name}: field {short[0]} must hold three numbers, one per channel")
-        states = [{field: record[field][i] for field in [*STORED, *RELATIVE]} for i in range(3)]
-        for i, state in enumerate(states):
-            gate = record["port_b"] & GATE2 if i == 2 else 1
-            if (state["gate"] != gate or not state["control"] >> ACCESS_SHIFT or state["latched"] > 2
-                    or not 1 <= state["count"] <= 65536 or not 1 <= state["reload"] <= 65536
-                    or (state["load_in"] > 0) != (state["load_kind"] > 0)):
-                raise StateError(f"{self.name}: the fields of channel {i} contradict each other")
-            state["mode"] = mode_of(state["control"])
-            state["origin"] = now - state.pop("age")
-            state["load_at"] = now + state["load_in"] if state["load_kind"] else NEVER
-            del state["load_in"]
+        cdef int i
+        return {
+            "age": [now - self.channels[i].origin if self.channels[i].loaded else 0 for i in range(3)],
+            "load_in": [self.channels[i].load_at - now if self.channels[i].load_kind else 0 for i in range(3)],
+            "late": now - self.next_edge + 1 if self.next_edge <= now else 0,
+            "service_in": self.service_in(now),
+        }
+
+    cdef consistent(self, dict record):
         for i in range(3):
-            self.channels[i] = states[i]
-        self.port_b = record["port_b"]
+            gate = record["port_b"] & GATE2 if i == 2 else 1
+            if (record["gate"][i] != gate or not record["control"][i] >> ACCESS_SHIFT or record["latched"][i] > 2
+                    or not 1 <= record["count"][i] <= 65536 or not 1 <= record["reload"][i] <= 65536
+                    or (record["load_in"][i] > 0) != (record["load_kind"][i] > 0)):
+                raise StateError(f"{self.name}: the fields of channel {i} contradict each other")
+
+    cdef after_load(self, dict record):
+        """Drive irq0 and set the timer."""
+        cdef int64_t now = ns_to_ticks(self.clock.now())
+        cdef Channel *ch
+        cdef int i
+        for i in range(3):
+            ch = &self.channels[i]
+            ch.mode = mode_of(ch.control)
+            ch.origin = now - <int64_t> record["age"][i]
+            ch.load_at = now + <int64_t> record["load_in"][i] if ch.load_kind else NEVER
         self.next_edge = next_rising(&self.channels[0], now - <int64_t> record["late"])
-        self.irq0.drive(record["irq"])
         self.arm(now, self.clock.now(), 0)
         if record["service_in"] and self.next_edge != NEVER:
             self.timer.arm(self.clock.now() + <uint64_t> record["service_in"])

@@ -11,15 +11,13 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
 
 cdef enum:
     FAST_RESET = 0x01   # going from 0 to 1 resets the CPU
     A20 = 0x02          # 1 opens address line 20
     BITS = FAST_RESET | A20
-
-FIELDS = {"control": 2}
 
 
 cdef class Port92(PortDevice):
@@ -56,10 +54,8 @@ cdef class Port92(PortDevice):
             self.reset_line.drive(1)
             self.reset_line.drive(0)
 
-    def save(self):
-        return {"control": self.control}
+    cdef declare(self, Fields fields):
+        fields.u8("control", &self.control, BITS)
 
-    def load(self, record):
-        check_record(self.name, record, FIELDS)
-        self.control = record["control"]
+    cdef after_load(self, dict record):
         self.a20_line.drive(self.control & A20)

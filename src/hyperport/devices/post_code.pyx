@@ -10,10 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
-
-from hyperport.bus.record import check_record
-
-FIELDS = {"last": 8}
+from hyperport.lines.saved cimport Fields
 
 
 cdef class PostCode(PortDevice):
@@ -36,9 +33,5 @@ cdef class PostCode(PortDevice):
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         self.last = <uint8_t> value
 
-    def save(self):
-        return {"last": self.last}
-
-    def load(self, record):
-        check_record(self.name, record, FIELDS)
-        self.last = record["last"]
+    cdef declare(self, Fields fields):
+        fields.u8("last", &self.last)

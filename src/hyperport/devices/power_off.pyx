@@ -10,14 +10,11 @@ from libc.stdint cimport uint16_t, uint32_t
 
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
-from hyperport.errors import StateError
 
 cdef enum:
     SLP_EN = 0x2000     # sleep now, as bits 10-12 (SLP_TYP) say
-
-FIELDS = {"control": 16}
 
 
 cdef class PowerOff(PortDevice):
@@ -48,11 +45,5 @@ cdef class PowerOff(PortDevice):
             self.power_line.drive(1)
             self.power_line.drive(0)
 
-    def save(self):
-        return {"control": self.control}
-
-    def load(self, record):
-        check_record(self.name, record, FIELDS)
-        if record["control"] & SLP_EN:
-            raise StateError(f"{self.name}: field control holds SLP_EN, which is never kept")
-        self.control = record["control"]
+    cdef declare(self, Fields fields):
+        fields.u16("control", &self.control, 0xFFFF & ~SLP_EN)

@@ -2,6 +2,8 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint32_t
 
+from hyperport.lines.saved cimport Saved
+
 cdef enum:
     QUEUE_SIZE = 16     # scan-code bytes that a keyboard holds back
     SET3_CODES = 0x90
@@ -9,7 +11,7 @@ cdef enum:
 
 cdef int set2_to_set1(uint8_t code, uint8_t *released) noexcept nogil
 
-cdef class Ps2Keyboard:
+cdef class Ps2Keyboard(Saved):
     cdef uint8_t queue[QUEUE_SIZE + 1]
     cdef uint32_t queue_head, queue_used
     cdef uint8_t replies[REPLY_SIZE]

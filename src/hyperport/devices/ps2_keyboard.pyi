@@ -1,11 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from collections.abc import Mapping
-from typing import Any
+from hyperport.lines.saved import Saved
 
-FIELDS: dict[str, int | tuple[int, int]]
-
-class Ps2Keyboard:
+class Ps2Keyboard(Saved):
     name: str
     def reset(self) -> None: ...
-    def save(self) -> dict[str, Any]: ...
-    def load(self, record: Mapping[str, Any]) -> None: ...

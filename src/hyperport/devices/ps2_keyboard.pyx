@@ -17,10 +17,11 @@ Not modelled: automatic repeat, so the rate and the type's repeat are only kept 
 set 3 the key between left shift and Z of a 102-key keyboard, and one code for backslash in both layouts.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
-from hyperport.bus.record import check_record
+from hyperport.lines.saved cimport Fields
+
 from hyperport.errors import StateError
 
 cdef enum:
@@ -102,11 +103,6 @@ cdef const uint8_t *MAKE_KEYS = (
     b"\x76\x6c\x6b\x69\x77\x75\x73\x72\x70\x7e\x7d\x74\x7a\x71\x84\x79\x8b\x8c\x8d\x00"
 )
 
-FIELDS = {
-    "queue": (8, QUEUE_SIZE + 1), "replies": (8, REPLY_SIZE), "scan_set": 2, "leds": 3, "typematic": 7,
-    "expecting": 8, "last_sent": 8, "released": 1, "extended": 1, "skipping": 3, "scanning": 1,
-    "types": (2, SET3_CODES),
-}
 PARAMETER_FOR = (0, SET_LEDS, SELECT_SET, SET_TYPEMATIC, *range(KEYS_TYPEMATIC, KEYS_LAST + 1))
 
 
@@ -291,33 +287,20 @@ cdef class Ps2Keyboard:
         self.queue_used += 1
         return True
 
-    def save(self):
-        """The keyboard's state as a record, with queues from the oldest byte on."""
-        return {
-            "queue": [self.queue[(self.queue_head + i) % (QUEUE_SIZE + 1)] for i in range(self.queue_used)],
-            "replies": [self.replies[self.reply_head + i] for i in range(self.reply_used)],
-            "scan_set": self.scan_set, "leds": self.leds, "typematic": self.typematic, "expecting": self.expecting,
-            "last_sent": self.last_sent, "released": self.released, "extended": self.extended,
-            "skipping": self.skipping, "scanning": int(self.scanning), "types": list(self.types[:SET3_CODES]),
-        }
+    cdef declare(self, Fields fields):
+        fields.ring("queue", self.queue, QUEUE_SIZE + 1, &self.queue_head, &self.queue_used)
+        fields.ring("replies", self.replies, REPLY_SIZE, &self.reply_head, &self.reply_used)
+        fields.u8("scan_set", &self.scan_set, 3)
+        fields.u8("leds", &self.leds, 7)
+        fields.u8("typematic", &self.typematic, 0x7F)
+        fields.u8("expecting", &self.expecting)
+        fields.u8("last_sent", &self.last_sent)
+        fields.u8("released", &self.released, 1)
+        fields.u8("extended", &self.extended, 1)
+        fields.u8("skipping", &self.skipping, 7)
+        fields.flag("scanning", &self.scanning)
+        fields.u8s("types", self.types, SET3_CODES, REPEATS | TELLS_BREAK)
 
-    def load(self, record):
-        """Take back what save() gave. Raises StateError for a record this keyboard cannot have made."""
-        cdef uint32_t i
-        check_record(self.name, record, FIELDS)
-        if record["scan_set"] not in (1, 2, 3) or record["expecting"] not in PARAMETER_FOR:
+    cdef consistent(self, dict record):
+        if record["scan_set"] == 0 or record["expecting"] not in PARAMETER_FOR:
             raise StateError(f"{self.name}: field scan_set or expecting holds what this keyboard does not know")
-        if len(record["types"]) != SET3_CODES:
-            raise StateError(f"{self.name}: field types must hold {SET3_CODES} numbers")
-        self.queue_head, self.queue_used = 0, len(record["queue"])
-        for i in range(self.queue_used):
-            self.queue[i] = record["queue"][i]
-        self.reply_head, self.reply_used = 0, len(record["replies"])
-        for i in range(self.reply_used):
-            self.replies[i] = record["replies"][i]
-        self.scan_set, self.leds, self.typematic = record["scan_set"], record["leds"], record["typematic"]
-        self.expecting, self.last_sent = record["expecting"], record["last_sent"]
-        self.released, self.extended = record["released"], record["extended"]
-        self.skipping, self.scanning = record["skipping"], record["scanning"]
-        for i in range(<uint32_t> SET3_CODES):
-            self.types[i] = record["types"][i]

@@ -6,16 +6,13 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
-from hyperport.errors import StateError
 
 cdef enum:
     SYSTEM_RESET = 0x02     # what RESET_CPU does: 1 hard reset, 0 soft reset; here they are one
     RESET_CPU = 0x04        # going from 0 to 1 resets
     BITS = SYSTEM_RESET | RESET_CPU
-
-FIELDS = {"control": 3}
 
 
 cdef class ResetCf9(PortDevice):
@@ -44,11 +41,5 @@ cdef class ResetCf9(PortDevice):
             self.reset_line.drive(1)
             self.reset_line.drive(0)
 
-    def save(self):
-        return {"control": self.control}
-
-    def load(self, record):
-        check_record(self.name, record, FIELDS)
-        if record["control"] & ~BITS:
-            raise StateError(f"{self.name}: field control holds {record['control']:#x}, bit 0 is not kept")
-        self.control = record["control"]
+    cdef declare(self, Fields fields):
+        fields.u8("control", &self.control, BITS)

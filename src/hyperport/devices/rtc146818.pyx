@@ -32,8 +32,8 @@ from libc.string cimport memset
 from hyperport.time.clock cimport Clock, Timer
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
 from hyperport.errors import ConfigError, StateError
 
 cdef enum:
@@ -95,10 +95,6 @@ cdef uint64_t SECOND_NS = 1_000_000_000
 cdef uint64_t NEVER = <uint64_t> -1
 cdef uint8_t[12] MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 cdef uint8_t[TIMES] TIME_BYTES = [SECONDS, MINUTES, HOURS, DAY, MONTH, YEAR, CENTURY]
-
-FIELDS = {
-    "index": 8, "cmos": (8, REGISTERS), "phase_ns": 30, "last_update": 64, "last_edge": 64,
-}
 
 
 cdef struct Date:
@@ -452,26 +448,23 @@ cdef class Rtc146818(PortDevice):
         self.sync()
         self.settle()
 
-    def save(self):
-        return {
-            "index": self.index, "cmos": list(self.cmos[:REGISTERS]), "phase_ns": self.phase_ns,
-            "last_update": self.last_update, "last_edge": self.last_edge,
-        }
+    cdef declare(self, Fields fields):
+        fields.u8("index", &self.index)
+        fields.u8s("cmos", self.cmos, REGISTERS)
+        fields.u64("phase_ns", &self.phase_ns)
+        fields.u64("last_update", &self.last_update)
+        fields.u64("last_edge", &self.last_edge)
 
-    def load(self, record):
-        cdef int i
-        check_record(self.name, record, FIELDS)
+    cdef consistent(self, dict record):
         cmos = record["cmos"]
-        if len(cmos) != REGISTERS or cmos[A] & A_UIP or cmos[C] & ~C_FLAGS or cmos[D]:
+        if cmos[A] & A_UIP or cmos[C] & ~C_FLAGS or cmos[D]:
             raise StateError(f"{self.name}: field cmos is no contents of {REGISTERS} registers")
         if record["phase_ns"] >= SECOND_NS:
             raise StateError(f"{self.name}: field phase_ns is a second or more")
         if record["last_update"] > NEVER // SECOND_NS - DAY_S * 2 or record["last_edge"] > NEVER // SECOND_NS << 15:
             raise StateError(f"{self.name}: field last_update or last_edge lies beyond the end of time")
-        for i in range(REGISTERS):
-            self.cmos[i] = cmos[i]
-        self.index, self.phase_ns = record["index"], record["phase_ns"]
-        self.last_update, self.last_edge = record["last_update"], record["last_edge"]
+
+    cdef after_load(self, dict record):
         if self.chain() // SECOND_NS < self.last_update:        # another host's clock is behind: go on from here
             self.last_update = self.chain() // SECOND_NS
         self.alarm_update = 0

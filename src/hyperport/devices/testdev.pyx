@@ -13,8 +13,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from hyperport.bus.device cimport PortDevice
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
 
 cdef enum:
     DATA = 0            # any width: read the stream, write into the checksum
@@ -24,8 +24,6 @@ cdef enum:
     LCG_STEP = 1013904223
     FNV_START = 2166136261
     FNV_PRIME = 16777619
-
-FIELDS = {"state": 32, "checksum": 32}
 
 
 cdef class TestDevice(PortDevice):
@@ -97,10 +95,6 @@ cdef class TestDevice(PortDevice):
             checksum = (checksum ^ value) * <uint32_t> FNV_PRIME
         self.checksum = checksum
 
-    def save(self):
-        return {"state": self.state, "checksum": self.checksum}
-
-    def load(self, record):
-        check_record(self.name, record, FIELDS)
-        self.state = record["state"]
-        self.checksum = record["checksum"]
+    cdef declare(self, Fields fields):
+        fields.u32("state", &self.state)
+        fields.u32("checksum", &self.checksum)

@@ -29,8 +29,8 @@ from libc.stdint cimport uint8_t, uint32_t
 from hyperport.host.char cimport CharBackend
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
 from hyperport.errors import StateError
 
 cdef enum:
@@ -90,11 +90,6 @@ cdef enum:
 
 cdef uint8_t[4] TRIGGERS = [1, 4, 8, 14]
 cdef uint8_t[4] CHARACTER = [0x1F, 0x3F, 0x7F, 0xFF]    # bits on the wire, by WLS
-
-FIELDS = {
-    "ier": 4, "fcr": 8, "lcr": 8, "mcr": 5, "scr": 8, "dll": 8, "dlm": 8, "rbr": 8,
-    "overrun": 1, "thre_pending": 1, "msr_deltas": 4, "received": (8, FIFO_SIZE),
-}
 
 
 cdef class Uart16550(PortDevice):
@@ -320,30 +315,33 @@ cdef class Uart16550(PortDevice):
         """Loopback turns the OUT2 pin off, and with it the interrupt line."""
         self.irq.drive(self.mcr & (MCR_OUT2 | MCR_LOOP) == MCR_OUT2 and self.cause() != IIR_NONE)
 
-    def save(self):
-        return {
-            "ier": self.ier, "fcr": self.fcr, "lcr": self.lcr, "mcr": self.mcr, "scr": self.scr,
-            "dll": self.dll, "dlm": self.dlm, "rbr": self.rbr, "overrun": self.lsr >> 1 & 1,
-            "thre_pending": int(self.thre_pending), "msr_deltas": self.deltas,
-            "received": [self.received[(self.head + i) % FIFO_SIZE] for i in range(self.used)],
-        }
+    cdef declare(self, Fields fields):
+        fields.u8("ier", &self.ier, IER_BITS)
+        fields.u8("fcr", &self.fcr, FCR_TRIGGER | FCR_ENABLE)
+        fields.u8("lcr", &self.lcr)
+        fields.u8("mcr", &self.mcr, MCR_BITS)
+        fields.u8("scr", &self.scr)
+        fields.u8("dll", &self.dll)
+        fields.u8("dlm", &self.dlm)
+        fields.u8("rbr", &self.rbr)
+        fields.derived("overrun", 1)
+        fields.flag("thre_pending", &self.thre_pending)
+        fields.u8("msr_deltas", &self.deltas, 0x0F)
+        fields.ring("received", self.received, FIFO_SIZE, &self.head, &self.used)
 
-    def load(self, record):
-        cdef uint32_t i
-        check_record(self.name, record, FIELDS)
-        fcr = record["fcr"]
-        if fcr & ~(FCR_TRIGGER | FCR_ENABLE) or fcr and not fcr & FCR_ENABLE:
+    cdef dict derived(self):
+        return {"overrun": 1 if self.lsr & LSR_OVERRUN else 0}
+
+    cdef consistent(self, dict record):
+        cdef uint8_t fcr = record["fcr"]
+        if fcr and not fcr & FCR_ENABLE:
             raise StateError(f"{self.name}: field fcr holds {fcr:#x}, which this chip does not keep")
         if len(record["received"]) > (FIFO_SIZE if fcr & FCR_ENABLE else 1):
             raise StateError(f"{self.name}: field received holds {len(record['received'])} bytes with the FIFOs off")
-        self.ier, self.lcr, self.mcr, self.scr = record["ier"], record["lcr"], record["mcr"], record["scr"]
-        self.dll, self.dlm, self.rbr = record["dll"], record["dlm"], record["rbr"]
-        self.set_fcr(fcr)
-        self.thre_pending, self.deltas = record["thre_pending"], record["msr_deltas"]
+
+    cdef after_load(self, dict record):
+        self.set_fcr(self.fcr)
         self.lines = self.modem_lines()
-        self.head, self.used = 0, len(record["received"])
-        for i in range(self.used):
-            self.received[i] = record["received"][i]
         self.lsr = LSR_EMPTY | (LSR_OVERRUN if record["overrun"] else 0) | (LSR_DATA if self.used else 0)
         self.pull()
         self.update_irq()

@@ -26,8 +26,8 @@ from libc.string cimport memcpy, memset
 
 from hyperport.time.clock cimport Clock
 from hyperport.bus.device cimport PortDevice
+from hyperport.lines.saved cimport Fields
 
-from hyperport.bus.record import check_record
 from hyperport.errors import StateError
 
 cdef enum:
@@ -104,21 +104,6 @@ cdef uint8_t[ATTRIBUTE_SIZE] ATTRIBUTE_BITS = [
     0xEF, 0xFF, 0x3F, 0x0F, 0x0F]
 cdef enum:
     MISC_MODE_3 = 0x67
-
-RECORD = {
-    "misc": 8, "enable": 8, "feature": 8, "crtc_index": 5, "crtc": (8, CRTC_SIZE), "sequencer_index": 3,
-    "sequencer": (8, SEQUENCER_SIZE), "graphics_index": 4, "graphics": (8, GRAPHICS_SIZE), "attribute_index": 6,
-    "attribute": (8, ATTRIBUTE_SIZE), "data_next": 1, "pel_mask": 8, "dac": (6, DAC_SIZE), "dac_index": 10,
-    "dac_write_index": 8, "dac_state": 2, "dac_latch": (6, 3), "beam_lead": 24, "just_polled": 1,
-}
-SIZES = {
-    "crtc": CRTC_SIZE, "sequencer": SEQUENCER_SIZE, "graphics": GRAPHICS_SIZE, "attribute": ATTRIBUTE_SIZE,
-    "dac": DAC_SIZE, "dac_latch": 3,
-}
-BITS = {
-    "crtc": CRTC_BITS[:CRTC_SIZE], "sequencer": SEQUENCER_BITS[:SEQUENCER_SIZE],
-    "graphics": GRAPHICS_BITS[:GRAPHICS_SIZE], "attribute": ATTRIBUTE_BITS[:ATTRIBUTE_SIZE],
-}
 
 
 cdef class Vga(PortDevice):
@@ -315,47 +300,35 @@ cdef class Vga(PortDevice):
             "attribute_index": self.attribute_index, "pel_mask": self.pel_mask, "dac": bytes(self.dac[:DAC_SIZE]),
         }
 
-    def save(self):
-        return {
-            "misc": self.misc, "enable": self.enable, "feature": self.feature, "crtc_index": self.crtc_index,
-            "crtc": list(self.crtc[:CRTC_SIZE]), "sequencer_index": self.sequencer_index,
-            "sequencer": list(self.sequencer[:SEQUENCER_SIZE]), "graphics_index": self.graphics_index,
-            "graphics": list(self.graphics[:GRAPHICS_SIZE]), "attribute_index": self.attribute_index,
-            "attribute": list(self.attribute[:ATTRIBUTE_SIZE]), "data_next": int(self.data_next),
-            "pel_mask": self.pel_mask, "dac": list(self.dac[:DAC_SIZE]), "dac_index": self.dac_index,
-            "dac_write_index": self.dac_write_index, "dac_state": self.dac_state,
-            "dac_latch": list(self.dac_latch[:3]), "beam_lead": self.beam_lead,
-            "just_polled": int(self.polled_at == self.clock.now()),
-        }
+    cdef declare(self, Fields fields):
+        fields.u8("misc", &self.misc)
+        fields.u8("enable", &self.enable)
+        fields.u8("feature", &self.feature, FEATURE_BITS)
+        fields.u8("crtc_index", &self.crtc_index, INDEX_BITS)
+        fields.masked("crtc", self.crtc, CRTC_SIZE, CRTC_BITS)
+        fields.u8("sequencer_index", &self.sequencer_index, 7)
+        fields.masked("sequencer", self.sequencer, SEQUENCER_SIZE, SEQUENCER_BITS)
+        fields.u8("graphics_index", &self.graphics_index, 0xF)
+        fields.masked("graphics", self.graphics, GRAPHICS_SIZE, GRAPHICS_BITS)
+        fields.u8("attribute_index", &self.attribute_index, INDEX_BITS | PALETTE_ON)
+        fields.masked("attribute", self.attribute, ATTRIBUTE_SIZE, ATTRIBUTE_BITS)
+        fields.flag("data_next", &self.data_next)
+        fields.u8("pel_mask", &self.pel_mask)
+        fields.u8s("dac", self.dac, DAC_SIZE, 0x3F)
+        fields.u32("dac_index", &self.dac_index)
+        fields.u8("dac_write_index", &self.dac_write_index)
+        fields.u8("dac_state", &self.dac_state, DAC_READING)
+        fields.u8s("dac_latch", self.dac_latch, 3, 0x3F)
+        fields.u64("beam_lead", &self.beam_lead)
+        fields.derived("just_polled", 1)
 
-    def load(self, record):
-        cdef int i
-        check_record(self.name, record, RECORD)
-        for field, size in SIZES.items():
-            if len(record[field]) != size:
-                raise StateError(f"{self.name}: field {field} must hold {size} numbers")
-        for field, bits in BITS.items():
-            if any(value & ~exist for value, exist in zip(record[field], bits, strict=True)):
-                raise StateError(f"{self.name}: field {field} holds a bit that its register does not have")
+    cdef dict derived(self):
+        return {"just_polled": int(self.polled_at == self.clock.now())}
+
+    cdef consistent(self, dict record):
         if (record["dac_index"] >= DAC_SIZE or record["dac_state"] not in (0, DAC_READING)
-                or record["feature"] & ~FEATURE_BITS or record["beam_lead"] >= FRAME_NS):
-            raise StateError(f"{self.name}: field dac_index, dac_state, feature or beam_lead is out of range")
-        self.misc, self.enable, self.feature = record["misc"], record["enable"], record["feature"]
-        self.crtc_index, self.sequencer_index = record["crtc_index"], record["sequencer_index"]
-        self.graphics_index, self.attribute_index = record["graphics_index"], record["attribute_index"]
-        for i in range(CRTC_SIZE):
-            self.crtc[i] = record["crtc"][i]
-        for i in range(SEQUENCER_SIZE):
-            self.sequencer[i] = record["sequencer"][i]
-        for i in range(GRAPHICS_SIZE):
-            self.graphics[i] = record["graphics"][i]
-        for i in range(ATTRIBUTE_SIZE):
-            self.attribute[i] = record["attribute"][i]
-        for i in range(DAC_SIZE):
-            self.dac[i] = record["dac"][i]
-        for i in range(3):
-            self.dac_latch[i] = record["dac_latch"][i]
-        self.data_next, self.pel_mask = record["data_next"], record["pel_mask"]
-        self.dac_index, self.dac_write_index = record["dac_index"], record["dac_write_index"]
-        self.dac_state, self.beam_lead = record["dac_state"], record["beam_lead"]
+                or record["beam_lead"] >= FRAME_NS):
+            raise StateError(f"{self.name}: field dac_index, dac_state or beam_lead is out of range")
+
+    cdef after_load(self, dict record):
         self.polled_at = self.clock.now() if record["just_polled"] else <uint64_t> -1

@@ -13,7 +13,6 @@ from hyperport.devices.atapi_cdrom import AtapiCdrom
 from hyperport.devices.ide_drive import IdeDrive
 from hyperport.errors import ConfigError, HostError
 from hyperport.host.disk import Disk
-from hyperport.host.disk_image import open_cdrom, open_disk
 from hyperport.host.specs import DiskSpec
 
 PLACES: Final = ("hda", "hdb", "hdc", "hdd")  # first and second drive of the primary channel, then of the secondary
@@ -28,6 +27,8 @@ class Drives:
             raise ConfigError(f"{len(disks)} disks and {len(cdroms)} CD-ROMs: there are {len(PLACES)} drives in all")
         self.images: dict[str, Disk] = {}
         drives: list[IdeDrive | None] = [None] * len(PLACES)
+        if disks or cdroms:
+            from hyperport.host.disk_image import open_cdrom, open_disk
         for place, spec in enumerate(disks):
             image = self.images[PLACES[place]] = open_disk(spec)
             drives[place] = AtaDrive(image, serial=f"HP{place + 1:08}")
@@ -46,6 +47,8 @@ class Drives:
         drive = dict(zip(PLACES, self.primary + self.secondary, strict=True)).get(place)
         if not isinstance(drive, AtapiCdrom):
             raise ConfigError(f"{place}: no CD-ROM drive is there; start with --cdrom FILE")
+        from hyperport.host.disk_image import open_cdrom
+
         image = open_cdrom(path) if path is not None else None
         if not drive.insert(image):
             if image is not None:

@@ -8,9 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from hyperport.abi.rom import RomImage
 from hyperport.bus.device import PortDevice
 from hyperport.bus.python_device import PythonDevice
 from hyperport.engines.base import Engine, Stop
@@ -29,6 +28,9 @@ from hyperport.machine.statistics import run_statistics
 from hyperport.memory.dma import DmaView
 from hyperport.outcome import Outcome, OutputLost
 from hyperport.time.clock import Clock, RealClock, Timer
+
+if TYPE_CHECKING:
+    from hyperport.abi.rom import RomImage
 
 PANIC = "Kernel panic - not syncing"
 

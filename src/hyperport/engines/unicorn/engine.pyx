@@ -66,7 +66,6 @@ from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
 from hyperport.time.clock cimport Clock
 
-from hyperport.abi.convention import Entry
 from hyperport.engines.base import Stop
 from hyperport.errors import EngineError
 from hyperport.lines.attention import StopKind
@@ -303,6 +302,8 @@ cdef class UnicornEngine(MendedVcpu):
 
     def offer(self, CallTable calls not None, cpuid_leaves=None):
         """Answer these calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""
+        from hyperport.abi.convention import Entry
+
         self.runs.take_calls(calls, tuple(Entry))
         self.calls = Hypercalls(self.runs, self.memory)
         self.ports.offer(self.calls)

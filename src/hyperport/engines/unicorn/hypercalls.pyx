@@ -63,6 +63,9 @@ cdef class Hypercalls:
             return -1
         return <int> (found - self.table.doorbells)
 
+    cdef const Call *call_of(self, uint32_t doorbell) noexcept nogil:
+        return &self.table.calls[self.table.doorbells[doorbell].call]
+
     cdef uint32_t hits_of(self, UnicornVcpu vcpu, Call *call) noexcept nogil:
         """I/O breakpoints that a call hits; it has not been done yet."""
         cdef Rules *rules = &self.table.rules[call.rules]

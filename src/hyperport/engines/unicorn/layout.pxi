@@ -91,6 +91,10 @@ cdef enum:
     HFLAG_CS32 = 1 << 4
     HFLAG_SS32 = 1 << 5
     HFLAG_ADDSEG = 1 << 6
+    HFLAG_IOBPT = 1 << 24           # an I/O breakpoint is enabled
+    HFLAG_SEGMENTS = 1 << 27        # ours, as the next two: see fidelity/core.h
+    HFLAG_FS = 1 << 28
+    HFLAG_GS = 1 << 29
 
     # public constants of unicorn.h and x86.h
     UC_ARCH_X86 = 4

@@ -8,7 +8,6 @@ compared with what a fresh CPU looks like. Anything unexpected is one EngineErro
 """
 
 import importlib.util
-from importlib import metadata
 from pathlib import Path
 
 from libc.stdint cimport uint64_t
@@ -99,10 +98,14 @@ def library_path():
     spec = importlib.util.find_spec("unicorn")
     if spec is None or not spec.submodule_search_locations:
         raise EngineError(f"the unicorn package is not installed; {ADVICE}")
-    found = metadata.version("unicorn")
-    if found != WANTED:
-        raise EngineError(f"unicorn {found} is installed; {ADVICE}")
-    path = Path(spec.submodule_search_locations[0]) / "lib" / "libunicorn.so.2"
+    package = Path(spec.submodule_search_locations[0])
+    if not package.with_name(f"unicorn-{WANTED}.dist-info").is_dir():
+        from importlib import metadata          # slow to import, and knows more kinds of installation
+
+        found = metadata.version("unicorn")
+        if found != WANTED:
+            raise EngineError(f"unicorn {found} is installed; {ADVICE}")
+    path = package / "lib" / "libunicorn.so.2"
     if not path.exists():
         raise EngineError(f"the unicorn package has no {path.name}; {ADVICE}")
     return path

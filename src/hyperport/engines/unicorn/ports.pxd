@@ -6,6 +6,7 @@ from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.engines.unicorn.hypercalls cimport Hypercalls
 from hyperport.engines.unicorn.library cimport Library
 from hyperport.engines.unicorn.sites cimport Site, Sites
+from hyperport.io.crossing cimport Crossing
 from hyperport.io.path cimport PortPath
 
 cdef class Ports:
@@ -21,10 +22,12 @@ cdef class Ports:
     cdef void offer(self, Hypercalls calls)
     cdef void enter_guest(self) noexcept nogil
     cdef void leave_guest(self) noexcept nogil
+    cdef inline uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
+    cdef inline void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil
+    cdef void trap(self, Crossing why, uintptr_t caller) noexcept nogil
     cdef void check(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
-    cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
-    cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil
     cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil
+    cdef bint call_at(self, Site *site) noexcept nogil
     cdef bint ring(self, Site *site) noexcept nogil
     cdef void string_at(self, Site *site) noexcept nogil
     cdef bint did_port_instruction(self, uint32_t vector) noexcept nogil

@@ -15,10 +15,10 @@ Permission.  The core's IOPL and TSS-bitmap check is compiled out; port_allowed(
 """
 
 cimport cython
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uintptr_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from hyperport.bus.access cimport Access, describe
-from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT
+from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, HYPERCALL
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.vcpu cimport ECX, EFLAGS_TF, VECTOR_GP, VECTOR_UD
@@ -28,6 +28,7 @@ from hyperport.engines.unicorn.hypercalls cimport Hypercalls
 from hyperport.engines.unicorn.library cimport Library, redirect_call
 from hyperport.engines.unicorn.places cimport forget_places
 from hyperport.engines.unicorn.sites cimport (
+    SITE_CALL,
     SITE_DOORBELL,
     SITE_PLAIN,
     SITE_STRING,
@@ -37,6 +38,7 @@ from hyperport.engines.unicorn.sites cimport (
     site_of,
 )
 from hyperport.io.crossing cimport Crossing, enter, leave
+from hyperport.io.hypercall cimport Call, carry_call
 from hyperport.io.path cimport PortPath, carry
 from hyperport.io.strings cimport StringAccess, run_string, string_of
 
@@ -136,43 +138,55 @@ cdef class Ports:
     cdef void leave_guest(self) noexcept nogil:
         hp_set_current(NULL)
 
-    cdef void check(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
-        """#GP(0) where the guest may not, or the path wants every access to fault."""
-        if self.path.traps:
-            self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
-        if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
-            self.lib.restore_state(self.cpu, caller, False)
-            if not (<MendedVcpu> self.vcpu).port_allowed(port, size):
-                (<MendedVcpu> self.vcpu).fault(VECTOR_GP, 0)
-
-    cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
+    cdef inline uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
         cdef Access access
-        if not self.path.traps and kind_at(site_of(&self.sites, caller), caller) != SITE_PLAIN:
+        if kind_at(site_of(&self.sites, caller), caller) != SITE_PLAIN:
+            if self.path.traps:
+                self.trap(Crossing.IN, caller)
             self.look_at(port & 0xFFFF, False, caller)
         enter(<MendedVcpu> self.vcpu, Crossing.IN, caller)
-        self.check(port & 0xFFFF, size, caller)
+        if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
+            self.check(port & 0xFFFF, size, caller)
         describe(&access, DIRECTION_IN, port & 0xFFFF, size, self.path.number, self.vcpu, caller)
         carry(self.path, &access)
         leave(<MendedVcpu> self.vcpu)
         return access.value
 
-    cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil:
+    cdef inline void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil:
+        cdef Site *site = site_of(&self.sites, caller)
+        cdef uint8_t kind = kind_at(site, caller)
         cdef Access access
-        if not self.path.traps and kind_at(site_of(&self.sites, caller), caller) != SITE_PLAIN:
-            if self.look_at(port & 0xFFFF, True, caller):
+        if kind != SITE_PLAIN:
+            if self.path.traps:
+                self.trap(Crossing.OUT, caller)
+            if (kind == SITE_CALL and self.call_at(site)) or self.look_at(port & 0xFFFF, True, caller):
                 return
         enter(<MendedVcpu> self.vcpu, Crossing.OUT, caller)
-        self.check(port & 0xFFFF, size, caller)
+        if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL:
+            self.check(port & 0xFFFF, size, caller)
         describe(&access, DIRECTION_OUT, port & 0xFFFF, size, self.path.number, self.vcpu, caller)
         access.value = value
         carry(self.path, &access)
         leave(<MendedVcpu> self.vcpu)
 
+    cdef void trap(self, Crossing why, uintptr_t caller) noexcept nogil:
+        """#GP(0), which the path wants at every access: so nothing is ever remembered of a place. Does not return."""
+        enter(<MendedVcpu> self.vcpu, why, caller)
+        self.lib.raise_exception_from(self.env, VECTOR_GP, 0, caller)
+
+    cdef void check(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
+        """#GP(0) where the guest may not."""
+        self.lib.restore_state(self.cpu, caller, False)
+        if not (<MendedVcpu> self.vcpu).port_allowed(port, size):
+            (<MendedVcpu> self.vcpu).fault(VECTOR_GP, 0)
+
     cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil:
         """What stands at this place? True for a doorbell, which is now answered; a string of several does not return."""
         cdef Site *site = site_of(&self.sites, caller)
         cdef int doorbell = -1
-        if kind_at(site, caller) == SITE_DOORBELL:
+        if kind_at(site, caller) == SITE_CALL and self.call_at(site):
+            return True
+        if kind_at(site, caller) in (SITE_CALL, SITE_DOORBELL):
             return self.ring(site)
         if kind_at(site, caller) == SITE_STRING:
             self.string_at(site)
@@ -182,8 +196,9 @@ cdef class Ports:
         if out and self.calls is not None:
             doorbell = self.calls.doorbell_here(<MendedVcpu> self.vcpu, port)
         if doorbell >= 0:
-            site.kind = SITE_DOORBELL
             site.what = <uint32_t> doorbell
+            site.call = self.calls.call_of(site.what)
+            site.kind = SITE_CALL if site.call.alone else SITE_DOORBELL
         elif fetch_and_decode(<MendedVcpu> self.vcpu, &site.string) > 0 and site.string.string and site.string.rep:
             site.kind = SITE_STRING
             site.what = (<MendedVcpu> self.vcpu).instruction_pointer()
@@ -191,6 +206,24 @@ cdef class Ports:
             site.kind = SITE_PLAIN
         site.caller = caller
         return site.kind != SITE_PLAIN and self.look_at(port, out, caller)
+
+    cdef bint call_at(self, Site *site) noexcept nogil:
+        """A doorbell for one element: its call is made. False, and nothing is done, where more is to be looked at."""
+        cdef const Call *call = site.call
+        cdef uint64_t *registers = u64(self.env, ENV_REGS)
+        cdef uint32_t hflags = u32(self.env, ENV_HFLAGS)[0]
+        cdef uint32_t result
+        cdef Access access
+        if hflags & HFLAG_IOBPT or hflags & HFLAG_CPL > call.highest_cpl:
+            return False
+        enter(<MendedVcpu> self.vcpu, Crossing.DOORBELL, site.caller)
+        describe(&access, call.direction, registers[call.port_register] & 0xFFFF, call.size, HYPERCALL, self.vcpu, site.caller)
+        access.value = <uint32_t> registers[call.value_register]
+        result = carry_call(self.path.bus, call, &access, <uint32_t> registers[call.result_register])
+        if call.has_result:
+            registers[call.result_register] = result
+        leave(<MendedVcpu> self.vcpu)
+        return True
 
     cdef bint ring(self, Site *site) noexcept nogil:
         """A doorbell: its call is answered, or (False) the guest may not call, and it is an ordinary OUT."""

@@ -31,7 +31,6 @@ cdef class UnicornVcpu(Vcpu):
     cdef _require_open(self)
     cdef identify(self, more_leaves)
     cdef void guest_cpuid(self) noexcept nogil
-    cdef int mmu(self) noexcept nogil
     cdef void load_flat(self, int offset, uint32_t selector, uint32_t flags) noexcept nogil
     cdef void set_segment(self, int offset, object segment)
     cdef object get_segment(self, int offset, uint32_t set_bits=*)

@@ -44,6 +44,11 @@ cdef enum:
     TAG_EMPTY = 3
 
 
+cdef inline int mmu_of(char *env) noexcept nogil:
+    """Which of the core's TLBs the guest's own loads and stores use now."""
+    return MMU_USER if u32(env, ENV_HFLAGS)[0] & HFLAG_CPL == 3 else MMU_KERNEL
+
+
 cdef class UnicornVcpu(Vcpu):
     """What the paths and ABIs see of the guest, and all registers for boot code and reports."""
 
@@ -97,20 +102,16 @@ cdef class UnicornVcpu(Vcpu):
         self.lib.code_page_host(self.env, linear, &host)
         return <const uint8_t *> host
 
-    cdef int mmu(self) noexcept nogil:
-        """Which of the core's TLBs the guest's own loads and stores use now."""
-        return MMU_USER if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL == 3 else MMU_KERNEL
-
     cdef uint8_t *probe(self, uint32_t linear, uint32_t length, bint store) noexcept nogil:
         return <uint8_t *> self.lib.probe_access(self.env, linear, <int> length, ACCESS_STORE if store else ACCESS_LOAD,
-                                                 self.mmu(), 0)
+                                                 mmu_of(self.env), 0)
 
     cdef uint32_t load(self, uint32_t linear, uint32_t size) noexcept nogil:
         if size == 1:
-            return self.lib.load_byte(self.env, linear, self.mmu(), 0)
+            return self.lib.load_byte(self.env, linear, mmu_of(self.env), 0)
         if size == 2:
-            return self.lib.load_word(self.env, linear, self.mmu(), 0)
-        return self.lib.load_long(self.env, linear, self.mmu(), 0)
+            return self.lib.load_word(self.env, linear, mmu_of(self.env), 0)
+        return self.lib.load_long(self.env, linear, mmu_of(self.env), 0)
 
     cdef bint peek(self, uint32_t linear, uint32_t *value) noexcept nogil:
         cdef uint64_t *cr = u64(self.env, ENV_CR)
@@ -128,11 +129,11 @@ cdef class UnicornVcpu(Vcpu):
 
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil:
         if size == 1:
-            self.lib.store_byte(self.env, linear, value, self.mmu(), 0)
+            self.lib.store_byte(self.env, linear, value, mmu_of(self.env), 0)
         elif size == 2:
-            self.lib.store_word(self.env, linear, value, self.mmu(), 0)
+            self.lib.store_word(self.env, linear, value, mmu_of(self.env), 0)
         else:
-            self.lib.store_long(self.env, linear, value, self.mmu(), 0)
+            self.lib.store_long(self.env, linear, value, mmu_of(self.env), 0)
 
     cdef bint port_allowed(self, uint32_t port, uint32_t size) noexcept nogil:
         """SDM vol. 1, 18.5: CPL against IOPL, then the I/O map of the TSS; in virtual-8086 mode always the map."""
@@ -142,7 +143,7 @@ cdef class UnicornVcpu(Vcpu):
         cdef uint64_t base
         if not u64(env, ENV_CR)[0] & CR0_PE:
             return True
-        if self.privilege() <= ((eflags >> 12) & 3) and not eflags & EFLAGS_VM:
+        if u32(env, ENV_HFLAGS)[0] & HFLAG_CPL <= ((eflags >> 12) & 3) and not eflags & EFLAGS_VM:
             return True
         base = u64(env, ENV_TR + SEGMENT_BASE)[0]
         limit = u32(env, ENV_TR + SEGMENT_LIMIT)[0]

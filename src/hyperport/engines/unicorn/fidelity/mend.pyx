@@ -21,8 +21,6 @@ from hyperport.memory.ram cimport HOLE, HOLE_END
 
 from hyperport.errors import EngineError
 
-include "../layout.pxi"
-
 cdef extern from "translate.h":
     const char *hp_prepare(void *library)
     ctypedef struct redirection:
@@ -52,10 +50,6 @@ cdef extern from "translate.h":
         ENV_MXCSR
         ENV_FPUC
         CPU_WATCHPOINT_HIT
-        HFLAG_IOBPT
-        HFLAG_SEGMENTS
-        HFLAG_FS
-        HFLAG_GS
         DR6_BS
         DR6_ONES
         DR7_GD
@@ -186,11 +180,6 @@ cdef void segments_changed(void *env) noexcept nogil:
 cdef void registers_loaded(void *env) noexcept nogil:
     """All registers were loaded from outside."""
     hp_mxcsr_loaded(env)
-
-
-cdef bint one_by_one(void *env) noexcept nogil:
-    """Must the elements of a string be looked at one by one?"""
-    return u32(<char *> env, ENV_HFLAGS)[0] & (HFLAG_IOBPT | HFLAG_SEGMENTS | HFLAG_FS | HFLAG_GS) != 0
 
 
 cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which port costs most, and who calls it: watches a run, and makes one report of it. docs/profile.md describes it.
 
-Counts and places are exact (profiler.pyx). Sampled are the guest's stacks, the time from an access to the next, and what
-the vCPU was at, which a thread looks at every few milliseconds; each estimate has its standard error.
+Counts and places are exact (profiler.pyx). Sampled are the guest's stacks, the time from an access to the next, and
+what the vCPU was at, which a thread looks at every few milliseconds; each estimate has its standard error.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class Profile:
         self.ticks_per_ns = self._rate()
         self.profiler = Profiler(filter=program, pause=int(PAUSE_NS * self.ticks_per_ns))
         self.filter = "" if program is None else program.text
+        self.result: Row | None = None
         self.states: Counter[str] = Counter()
         self.timeline = Timeline()
         self._over = threading.Event()
@@ -105,7 +106,7 @@ class Profile:
             if time.monotonic() >= due:
                 self._slice(states)
                 states = Counter()
-                due = time.monotonic() + self.timeline.interval
+                due = max(due + self.timeline.interval, time.monotonic())
         self._slice(states)
 
     def _state(self) -> str:
@@ -128,6 +129,10 @@ class Profile:
         self.ticks_per_ns = self._rate()
         if self.live is not None:
             self.live.clear()
+
+    def ended(self, outcome: Outcome) -> None:
+        """The run is over: its report is kept in `result`."""
+        self.result = self.report(outcome)
 
     def __enter__(self) -> Profile:
         return self
@@ -223,19 +228,19 @@ class Profile:
         for site, frames, samples in self.profiler.stack_rows():
             seen[site].append((frames, samples))
         found: Counter[tuple[str, ...]] = Counter()
-        for number, site in sites.items():
+        for number, row in sites.items():
             stacks = seen.get(number) or [([], 1)]
             total = sum(samples for _, samples in stacks)
-            device, first = self.owner(site["port"])
-            name = register(site["port"], site["direction"], device, first)
-            leaf = f"{site['direction'].name.lower()} {site['port']:x} {name}".rstrip()
-            left = site["accesses"]
+            device, first = self.owner(row["port"])
+            name = register(row["port"], row["direction"], device, first)
+            leaf = f"{row['direction'].name.lower()} {row['port']:x} {name}".rstrip()
+            left = row["accesses"]
             for index, (frames, samples) in enumerate(stacks):
-                share = left if index == len(stacks) - 1 else site["accesses"] * samples // total
+                share = left if index == len(stacks) - 1 else row["accesses"] * samples // total
                 left -= share
                 names = [self._function(address - 1) for address in reversed(frames)]
                 if share:
-                    found[(*names, self._function(site["eip"]), leaf)] += share
+                    found[(*names, self._function(row["eip"]), leaf)] += share
         return [{"frames": list(frames), "accesses": accesses} for frames, accesses in found.most_common()]
 
     def _states(self) -> list[Row]:

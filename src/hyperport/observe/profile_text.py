@@ -60,10 +60,8 @@ def _summary(report: Row) -> str:
     states = ", ".join(
         f"{row['state']} {row['share']:.0%} ±{row['error']:.1%}" for row in report["states"] if row["share"]
     )
-    lines = [
-        f"{report['accesses']:,} accesses, {report['crossings']:,} crossings in {report['wall_s']:.2f} s "
-        f"({report['cpu_s']:.2f} s of CPU), {report['engine']}, {report['io']}",
-    ]
+    made = f"{report['accesses']:,} accesses, {report['crossings']:,} crossings in {report['wall_s']:.2f} s"
+    lines = [f"{made} ({report['cpu_s']:.2f} s of CPU), {report['engine']}, {report['io']}"]
     if states:
         lines.append(f"the vCPU was at: {states} ({report['sampling']['looks']} looks)")
     if report["sampling"]["folded"]:
@@ -108,9 +106,7 @@ def _table(title: str, rows: list[Row], limit: int) -> str:
     widths = {name: max(len(row[name]) for row in shown) for name in names}
     lines = [title]
     for row in shown:
-        cells = [
-            row[name].rjust(widths[name]) if name in RIGHT else row[name].ljust(widths[name]) for name in names
-        ]
+        cells = [row[name].rjust(widths[name]) if name in RIGHT else row[name].ljust(widths[name]) for name in names]
         lines.append(("  " + "  ".join(cells)).rstrip())
     if len(rows) > limit:
         lines.append(f"  and {len(rows) - limit} more")

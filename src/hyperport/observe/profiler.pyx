@@ -8,7 +8,7 @@ and after the next access, so that the guest's time from one access to the next 
 MOST_SITES; a guest that makes more is counted by port alone from there on.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
@@ -18,7 +18,6 @@ from hyperport.cpu.vcpu cimport EBP, Vcpu
 from hyperport.observe.filter_program cimport FilterProgram, Seen, look_at, place_of
 from hyperport.observe.trace_format cimport (
     FLAG_CPL_SHIFT,
-    FLAG_CROSSED,
     FLAG_EXACT,
     FLAG_OUT,
     FLAG_PATH_SHIFT,
@@ -141,8 +140,8 @@ cdef class Profiler(PortObserver):
 
     cdef Site *other_site_of(self, SiteKey *key, uint32_t at) noexcept nogil:
         """It stands behind the entry where it is looked for first, or is new; of a full table, that of its port."""
-        cdef int turn
-        for turn in range(2):
+        cdef int _turn
+        for _turn in range(2):
             while self.sites[at].taken:
                 if same_site(&self.sites[at].key, key):
                     return &self.sites[at]

@@ -25,7 +25,7 @@ NE2000: Final = {0: ("CR", "CR"), 16: ("data", "data"), 31: ("reset", "reset")} 
 BY_OFFSET: Final[dict[str, Names]] = {"uart16550": UART, "ne2000": NE2000}  # from a window's first port
 BY_PORT: Final[Names] = (
     {base + port: names for base in (0x170, 0x1F0) for port, names in IDE.items()}
-    | {port: ("alternate status", "device control") for port in (0x376, 0x3F6)}
+    | dict.fromkeys((0x376, 0x3F6), ("alternate status", "device control"))
     | _both("PIC 1 command", "PIC 1 mask", first=0x20)
     | _both("PIC 2 command", "PIC 2 mask", first=0xA0)
     | _both("PIC 1 edge/level", "PIC 2 edge/level", first=0x4D0)
@@ -50,6 +50,8 @@ BY_PORT: Final[Names] = (
 
 
 def register(port: int, direction: Direction, device: str | None, first: int) -> str:
-    """The name of the register behind port; "" where none is known. device: who has the port, in a window from first on."""
-    names = BY_OFFSET[device].get(port - first) if device in BY_OFFSET else None if device is None else BY_PORT.get(port)
+    """The name of the register behind port; "" where none is known. device: who has it, in a window from first on."""
+    names = (
+        BY_OFFSET[device].get(port - first) if device in BY_OFFSET else None if device is None else BY_PORT.get(port)
+    )
     return "" if names is None else names[direction]

@@ -35,6 +35,8 @@ cdef class Vcpu:
     cdef uint32_t beyond            # bit n: hooks[n] wants to know of every crossing; see io/crossing.pxd
     cdef uint32_t why               # the Crossing at hand; 0 while guest code runs
     cdef uintptr_t token            # the engine's own word for the place of the crossing at hand
+    cdef uint32_t *selector         # of CS now, where tokens above 1 stand for EIP and CPL until the next epoch; else NULL
+    cdef uint32_t epoch
     cdef void *hooks[MAX_HOOKS]
     cdef list hooked                # what keeps them alive
 
@@ -57,3 +59,8 @@ cdef class Vcpu:
     cdef bint steps(self) noexcept nogil
     cdef void retire(self, uint32_t length) noexcept nogil
     cdef void fault(self, int vector, int error_code) noexcept nogil
+
+
+cdef inline void begin_epoch(Vcpu vcpu) noexcept nogil:
+    """From here on, tokens may stand for something else."""
+    vcpu.epoch += 1

@@ -2,8 +2,8 @@
 # cython: language_level=3
 """Counts every access by its site, and samples stacks and times, without the GIL. profile.py makes a report of it.
 
-A site is what trace_format.pxd calls so: port, direction, size, path, CS:EIP and CPL. Its counts are exact. Of every 64
-accesses or so, at random, one is a sample: the guest's stack is walked by frame pointers, and the clock is read before
+A site is what trace_format.pxd calls so: port, direction, size, path, CS:EIP and CPL. Its counts are exact. Of every 256
+accesses or so (of the first, every 16), at random, one is a sample: the guest's stack is walked by frame pointers, and the clock is read before
 and after the next access, so that the guest's time from one access to the next has an estimate. The table has room for
 MOST_SITES; a guest that makes more is counted by port alone from there on.
 """
@@ -16,6 +16,7 @@ from hyperport.bus.access cimport Access
 from hyperport.bus.port_bus cimport PortObserver
 from hyperport.cpu.vcpu cimport EBP, Vcpu
 from hyperport.observe.filter_program cimport FilterProgram, Seen, look_at, place_of
+from hyperport.observe.memo cimport MEMOS, Memo, is_known, memo_of, remember, what_of
 from hyperport.observe.trace_format cimport (
     FLAG_CPL_SHIFT,
     FLAG_EXACT,
@@ -46,7 +47,9 @@ cdef enum:
 
 MOST_SITES = TABLE * 3 // 4
 MOST_STACKS = STACKS * 3 // 4
-EVERY = 64                      # one sample in about so many accesses
+EVERY = 256                     # one sample in about so many accesses
+EVERY_AT_FIRST = 16             # so that short runs have some, too
+FIRST_SAMPLES = 512
 
 cdef struct Site:
     SiteKey key
@@ -77,6 +80,7 @@ cdef class Profiler(PortObserver):
     cdef readonly uint64_t stacks_lost              # samples that found no room
     cdef readonly uint64_t samples, pauses
     cdef uint64_t gaps[GAPS]
+    cdef Memo memos[MEMOS]
     cdef uint64_t pause
     cdef uint32_t countdown
     cdef uint32_t random
@@ -105,10 +109,16 @@ cdef class Profiler(PortObserver):
         cdef Seen seen
         cdef SiteKey key
         cdef Site *site
+        cdef uint64_t what = what_of(access)
+        cdef Memo *memo
         look_at(&seen, access)
         if self.timed:
             self.end_gap()
         if self.filtered and not self.filter.passes(&seen):
+            return
+        memo = memo_of(self.memos, access)
+        if memo != NULL and is_known(memo, access, what):
+            self.count(&self.sites[memo.found], access)
             return
         key.address = access.port
         key.flags = <uint16_t> (access.direction | (access.size >> 1 if access.size < 8 else 3) << FLAG_SIZE_SHIFT
@@ -124,6 +134,12 @@ cdef class Profiler(PortObserver):
         site = self.site_of(&key)
         if site == NULL:
             return
+        if memo != NULL:
+            remember(memo, access, what)
+            memo.found = <uint32_t> (site - self.sites)
+        self.count(site, access)
+
+    cdef inline void count(self, Site *site, const Access *access) noexcept nogil:
         site.accesses += access.count
         site.crossings += access.crossings
         self.countdown -= 1
@@ -166,7 +182,7 @@ cdef class Profiler(PortObserver):
         self.random ^= self.random << 13        # xorshift, Marsaglia 2003
         self.random ^= self.random >> 17
         self.random ^= self.random << 5
-        self.countdown = 1 + self.random % (2 * <uint32_t> STEP - 1)
+        self.countdown = 1 + self.random % (2 * (FIRST_STEP if self.samples < FIRST else STEP) - 1)
         self.samples += 1
         if access.vcpu != NULL:
             self.stack(site, <Vcpu> access.vcpu)
@@ -295,6 +311,8 @@ cdef class Profiler(PortObserver):
 cdef uint32_t MOST = MOST_SITES
 cdef uint32_t MOST_OF_STACKS = MOST_STACKS
 cdef uint32_t STEP = EVERY
+cdef uint32_t FIRST_STEP = EVERY_AT_FIRST
+cdef uint32_t FIRST = FIRST_SAMPLES
 
 
 cdef inline bint same_site(const SiteKey *one, const SiteKey *other) noexcept nogil:

@@ -282,6 +282,7 @@ cdef class UnicornEngine(MendedVcpu):
         check_layout(self.lib, self.uc)
         self.cpu = <char *> at(<char *> self.uc, UC_CPU)
         self.env = <char *> at(self.cpu, CPU_ENV_PTR)
+        self.selector = u32(self.env, ENV_SEGS + SEGMENT_SIZE)
         self.filter.tcg = <char *> at(<char *> self.uc, UC_TCG)
         (<uint8_t *> self.uc)[UC_NO_EXIT_REQUEST] = 1
         cpu_class = at(self.cpu, CPU_CLASS)
@@ -322,6 +323,7 @@ cdef class UnicornEngine(MendedVcpu):
         self.uc = NULL
         self.cpu = NULL
         self.env = NULL
+        self.selector = NULL
 
     def close(self):
         """Give the CPU back; only counters() works afterwards. Raises EngineError while the guest runs."""

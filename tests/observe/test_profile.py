@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import shutil
@@ -24,7 +25,7 @@ from hyperport.observe.filter import compile_filter
 from hyperport.observe.profile import MOST_SLICES, Profile, Timeline
 from hyperport.observe.profile_export import MESSAGES, pprof, speedscope
 from hyperport.observe.profile_html import page
-from hyperport.observe.profile_text import text_report
+from hyperport.observe.profile_text import Live, text_report
 from hyperport.observe.profiler import MOST_SITES, Profiler
 from hyperport.observe.registers import register
 from hyperport.observe.symbols import load_symbols
@@ -71,9 +72,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return link_program([folder / "counts.c"], folder / "counts.elf", include=[Path("guest/lib")])
 
 
-def profiled(program: Path, io: str = "exit", text: str = "") -> tuple[dict[str, Any], str]:
+def profiled(program: Path, path: str = "exit", text: str = "") -> tuple[dict[str, Any], str]:
     console = MemoryBackend()
-    with hyperport.Machine(kernel=program, io=io, engine="unicorn", testdev=True, serial=console) as machine:
+    with hyperport.Machine(kernel=program, io=path, engine="unicorn", testdev=True, serial=console) as machine:
         with Profile(machine, load_symbols([], program), compile_filter(text, machine.bus.map())) as profile:
             outcome = machine.run(timeout=60)
         assert outcome == GuestExit(0)
@@ -218,6 +219,19 @@ def test_a_browser_draws_the_page(run: tuple[dict[str, Any], str], tmp_path: Pat
     assert "Port 0080 (POST code) of post-code costs most" in done.stdout
     assert done.stdout.count("<rect") > 20
     assert len(re.findall("<td", done.stdout)) >= 13 * len(run[0]["rows"])
+
+
+def test_live_lines_are_written_over_and_taken_away(program: Path) -> None:
+    screen = io.StringIO()
+    with hyperport.Machine(kernel=program, engine="unicorn", testdev=True) as machine:
+        with Profile(machine, load_symbols([], program), live=Live(screen)) as profile:
+            machine.run(timeout=60)
+        profile.report()
+    text = screen.getvalue()
+    assert "accesses/s" in text
+    assert " post-code" in text
+    assert "string+0x" in text
+    assert re.search(r"\x1b\[\d+A\x1b\[J$", text)
 
 
 def test_speedscope_has_the_stacks(run: tuple[dict[str, Any], str]) -> None:

@@ -3,9 +3,9 @@
 """Counts every access by its site, and samples stacks and times, without the GIL. profile.py makes a report of it.
 
 A site is what trace_format.pxd calls so: port, direction, size, path, CS:EIP and CPL. Its counts are exact. Of every 256
-accesses or so (of the first, every 16), at random, one is a sample: the guest's stack is walked by frame pointers, and the clock is read before
-and after the next access, so that the guest's time from one access to the next has an estimate. The table has room for
-MOST_SITES; a guest that makes more is counted by port alone from there on.
+accesses or so (of the first, every 16), at random, one is a sample: the guest's stack is walked by frame pointers, and the
+clock is read before and after the next access, so that the guest's time from one access to the next has an estimate. The
+table has room for MOST_SITES; a guest that makes more is counted by port alone from there on.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t

@@ -50,9 +50,8 @@ def run_empty(folder: Path, *more: str) -> list[str]:
     """The words that a run printed in a process of its own; it ended as the guest wanted."""
     image = folder / "image"
     image.write_bytes(WRITE_AND_EXIT)
-    command = [sys.executable, "-c", PROBE, "run", "-q", "--serial", "null", "--kernel", image, "--flat", "0x7c00,real"]
-    done = subprocess.run([*command, *more], stdout=subprocess.PIPE, text=True, check=True, timeout=120)
-    return done.stdout.split()
+    command = [sys.executable, "-c", PROBE, "run", "-q", "--serial", "null", "--kernel", str(image)]
+    return subprocess.check_output([*command, "--flat", "0x7c00,real", *more], text=True, timeout=120).split()
 
 
 @pytest.mark.parametrize("engine", ["auto", "unicorn"])

@@ -22,6 +22,7 @@ class EngineEntry:
     summary: str
     module: str
     paths: tuple[str, ...]
+    counts: bool = False  # the guest's instructions, as time/insn_clock.pyx needs it
     entries: tuple[str, ...] = ()  # kinds of hypercalls that it can notice: abi/convention.py, Entry
 
     def offers(self, abi: str) -> bool:
@@ -50,6 +51,7 @@ ENGINES: dict[str, EngineEntry] = {
             "Unicorn 2.1.4, embedded; the default",
             "hyperport.engines.unicorn",
             ("trap", "exit", "hypercall"),
+            True,
             ("doorbell", "instruction", "vector"),
         ),
         EngineEntry(
@@ -57,6 +59,7 @@ ENGINES: dict[str, EngineEntry] = {
             "/dev/kvm: the host's processor runs the guest",
             "hyperport.engines.kvm",
             ("exit", "hypercall"),
+            False,
             ("doorbell",),
         ),
         EngineEntry(

@@ -16,7 +16,7 @@ import threading
 from libc.stdint cimport uint64_t
 from posix.unistd cimport close, read, write
 
-from hyperport.time.clock cimport Clock, VirtualClock
+from hyperport.time.clock cimport Clock, RealClock
 from hyperport.lines.attention cimport ATTENTION_TIMER, SIGNAL, Attention
 
 from hyperport.errors import ConfigError, EngineError
@@ -74,7 +74,7 @@ cdef class HostEvents:
     def __init__(self, Attention attention not None, Clock clock not None):
         self.attention = attention
         self.clock = clock
-        self.timed = not isinstance(clock, VirtualClock)
+        self.timed = isinstance(clock, RealClock)
         self.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
         if self.wake_fd < 0:
             raise ConfigError("no eventfd for the watcher: the process has too many open files")

@@ -27,7 +27,8 @@ from hyperport.machine.plugins import DeviceSpec, make_device
 from hyperport.machine.statistics import run_statistics
 from hyperport.memory.dma import DmaView
 from hyperport.outcome import Outcome, OutputLost
-from hyperport.time.clock import Clock, RealClock, Timer
+from hyperport.time.clock import Clock, Timer
+from hyperport.time.kinds import make_clock
 
 if TYPE_CHECKING:
     from hyperport.abi.rom import RomImage
@@ -42,7 +43,7 @@ class Machine:
     serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input. A list of
     serial is for COM1 to COM4. parallel: behind LPT1, which is there only if it is given.
     cables: PacketBackends behind the cards of config.net, in order; by default there is nothing at their ends.
-    clock: RealClock() by default; VirtualClock() makes time deterministic.
+    clock: RealClock() by default; VirtualClock() or InsnClock() makes time deterministic. A str is config.clock.
     rom: the VMI ROM that io "hypercall" offers; by default one that guests accept, with config.vmi_calls.
     Raises ConfigError, ImageError or EngineError with one line that says what to do.
     """
@@ -55,18 +56,22 @@ class Machine:
         debugcon: CharBackend | None = None,
         parallel: CharBackend | None = None,
         cables: Sequence[PacketBackend] = (),
-        clock: Clock | None = None,
+        clock: Clock | str | None = None,
         rom: RomImage | None = None,
         **overrides: Any,
     ) -> None:
+        if isinstance(clock, str):
+            overrides["clock"], clock = clock, None
         if config is not None and overrides:
             raise ConfigError(f"give a config or its fields, not both: {', '.join(sorted(overrides))}")
         self.config = config or make_config(overrides)
-        parts = build(self.config, host_side(serial, debugcon, parallel, cables), clock or RealClock(), rom)
+        chosen = clock or make_clock(self.config.clock)
+        parts = build(self.config, host_side(serial, debugcon, parallel, cables), chosen, rom)
         self.attention, self.clock, self.events = parts.attention, parts.clock, parts.events
         self.memory, self.bus, self.path = parts.memory, parts.bus, parts.path
         self.controller, self.lines, self.board = parts.controller, parts.lines, parts.board
         self.engine: Engine = parts.engine
+        self.services, self.calls = parts.services, parts.calls
         self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
         self.consoles, self.streams = parts.host.consoles(), parts.host.streams()
         self.guard = Guard()
@@ -238,6 +243,7 @@ class Machine:
             irqs={str(vector): count for vector, count in counters.interrupts.items()},
             hlts=counters.hlts,
             counts=self.bus.counts(),
+            calls={} if self.calls is None else self.calls.served(),
         )
 
     def save_devices(self) -> dict[str, Any]:
@@ -253,10 +259,10 @@ class Machine:
             device.load(records[name])
 
     def named_devices(self) -> list[tuple[str, Any]]:
-        """The devices on the bus, by the names that save_devices() gives them."""
+        """The devices on the bus and what else has a state, by the names that save_devices() gives them."""
         names: dict[str, int] = {}
         named = []
-        for device in self.bus.devices():
+        for device in (*self.bus.devices(), *self.services):
             number = names[device.name] = names.get(device.name, 0) + 1
             named.append((device.name if number == 1 else f"{device.name}.{number}", device))
         return named

@@ -30,6 +30,7 @@ from hyperport.errors import EngineError
 include "layout.pxi"
 
 cdef enum:
+    LEAF_STRUCTURED = 7
     CR0_PE = 1
     EFLAGS_ARITHMETIC = 0x8D5       # CF PF AF ZF SF OF
     DESCRIPTOR_DPL_SHIFT = 13
@@ -154,7 +155,31 @@ cdef class UnicornVcpu(Vcpu):
                 return not self.lib.load_word(env, base + offset, MMU_KERNEL, 0) >> (port & 7) & ((1 << size) - 1)
         return False
 
+    # What is counted where instructions are, outside of translated code.
+
+    cdef void begin(self) noexcept nogil:
+        """The VMM does the instruction at hand: it is counted before, as those are that translated code does."""
+        if self.left != NULL:
+            self.left[0] -= 1
+            self.begun = True
+
+    cdef void undo_begin(self) noexcept nogil:
+        """The instruction at hand is not complete."""
+        if self.begun:
+            self.left[0] += 1
+            self.begun = False
+
+    cdef void moved(self, uint32_t elements) noexcept nogil:
+        if self.left != NULL:
+            self.left[0] -= <int32_t> elements
+
     cdef void retire(self, uint32_t length) noexcept nogil:
+        if length == 0:
+            self.undo_begin()
+        elif self.begun:
+            self.begun = False
+        elif self.left != NULL:
+            self.left[0] -= 1
         u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + length)
         u64(self.env, ENV_EFLAGS)[0] &= ~<uint64_t> EFLAGS_RF
         u32(self.env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
@@ -171,9 +196,9 @@ cdef class UnicornVcpu(Vcpu):
 
     # CPUID.
 
-    cdef identify(self, more_leaves):
-        """Answer CPUID from our table and more_leaves, and let the core decode just what it promises."""
-        table = cpuid.leaves(more_leaves)
+    cdef identify(self, more_leaves, khz):
+        """Answer CPUID from our table and more_leaves, with khz as the TSC's frequency, and let the core decode just what it promises."""
+        table = cpuid.leaves(more_leaves, khz)
         for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
             self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)
         self.leaf_count = len(table)
@@ -185,8 +210,11 @@ cdef class UnicornVcpu(Vcpu):
     cdef void guest_cpuid(self) noexcept nogil:
         cdef uint64_t *registers = u64(self.env, ENV_REGS)
         cdef uint32_t leaf = <uint32_t> registers[0]
+        cdef bint sub_leaf = <uint32_t> registers[1] != 0
         cdef int i
         registers[0] = registers[1] = registers[2] = registers[3] = 0
+        if leaf == LEAF_STRUCTURED and sub_leaf:
+            return
         for i in range(self.leaf_count):
             if self.leaves[i].leaf == leaf:
                 registers[0] = self.leaves[i].eax

@@ -4,6 +4,7 @@
 
 translate.h     which of the core's helpers are swapped, and how checks get into translated code
 blocks.h        how each block of translated code begins and ends
+counting.h      the guest's instructions, counted
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
 sse.h, x87.h    exceptions of floating point
@@ -13,7 +14,8 @@ Undefined opcodes are not here: cpu/undefined.pyx knows them, code_filter.pyx ma
 left. All of it acts only while an engine of ours runs on the thread.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc
 
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport Library, library_handle, redirect
@@ -38,6 +40,13 @@ cdef extern from "translate.h":
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
     void hp_debug(void *cpu) nogil
+    void hp_count_instructions(void *counter, void *uc, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock)
+    void hp_set_counting(void *counter) nogil
+    void hp_limit_block(void *counter) nogil
+    int32_t *hp_left(void *cpu) nogil
+    char *hp_between_blocks() nogil
+    void hp_inside_block(char *inside) nogil
+    int HP_COUNTER_SIZE "sizeof(hp_counter)"
     void hp_unaligned(void *cpu, uint64_t address, int kind, int mmu, size_t caller) nogil
     enum:
         CLASS_DEBUG
@@ -50,6 +59,11 @@ cdef extern from "translate.h":
         ENV_MXCSR
         ENV_FPUC
         CPU_WATCHPOINT_HIT
+        CPU_CFLAGS_NEXT_TB
+        CPU_ICOUNT_EXTRA
+        CPU_CAN_DO_IO
+        TCG_CODE_PROLOGUE
+        NO_CFLAGS
         DR6_BS
         DR6_ONES
         DR7_GD
@@ -127,6 +141,9 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
         ("FPU control word", (<unsigned short *> (env + ENV_FPUC))[0] == control),
         ("debug registers", u64(env, ENV_DR)[6] == <uint32_t> DR6_ONES and u64(env, ENV_DR)[7] == 0x400),
         ("watchpoint", at(cpu, CPU_WATCHPOINT_HIT) == NULL),
+        ("cflags_next_tb", u32(cpu, CPU_CFLAGS_NEXT_TB)[0] == <uint32_t> NO_CFLAGS),
+        ("icount_extra", u64(cpu, CPU_ICOUNT_EXTRA)[0] == 0),
+        ("tcg->code_gen_prologue", at(tcg, TCG_CODE_PROLOGUE) != NULL),
         ("debug_excp_handler", at(cpu_class, CLASS_DEBUG) != NULL),
     ):
         if not holds:
@@ -147,6 +164,40 @@ cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nog
 
 cdef void leave_guest() noexcept nogil:
     hp_set_env(NULL)
+
+
+cdef void *count_instructions(void *uc, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL:
+    """Let a new CPU count what it executes. tsc(clock): what RDTSC shows. Gives the counter, which is the caller's to free()."""
+    cdef void *counter = calloc(1, HP_COUNTER_SIZE)
+    if counter == NULL:
+        raise MemoryError("no memory for a counter of instructions")
+    hp_count_instructions(counter, uc, tsc, clock)
+    return counter
+
+
+cdef int32_t *instructions_left(void *cpu) noexcept nogil:
+    """What that CPU counts down."""
+    return hp_left(cpu)
+
+
+cdef void set_counting(void *counter) noexcept nogil:
+    """The guest that begins to run on this thread counts, or (NULL) does not."""
+    hp_set_counting(counter)
+
+
+cdef void limit_block(void *counter) noexcept nogil:
+    """The vCPU has looked up and goes on: the next block has no more instructions than are left."""
+    hp_limit_block(counter)
+
+
+cdef void *between_blocks() noexcept nogil:
+    """The block at hand is complete, and who leaves now gives nothing back. inside_block() takes that back."""
+    return hp_between_blocks()
+
+
+cdef void inside_block(void *inside) noexcept nogil:
+    """inside: what between_blocks() gave."""
+    hp_inside_block(<char *> inside)
 
 
 cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil:

@@ -7,6 +7,7 @@
 #define HYPERPORT_FIDELITY_SYSTEM_H
 
 #include "core.h"
+#include "counting.h"
 #include "segments.h"
 
 enum {
@@ -23,7 +24,7 @@ enum {
     DR7_GD = 1 << 13, DR7_ENABLES = 0xFF,
     DR_EXECUTE = 0, DR_WRITE = 1, DR_PORT = 2, DR_ACCESS = 3,
 
-    MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_MICROCODE = 0x8B,
+    MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_TSC_ADJUST = 0x3B, MSR_MICROCODE = 0x8B,
     MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_EIP = 0x176, MSR_PAT = 0x277,
     EFER_NXE = 1 << 11,
 };
@@ -106,7 +107,9 @@ static void hp_rdmsr(void *env)
     if (hp_core_has_msr(number))
         core_rdmsr(env);
     else if (number == MSR_TSC)
-        hp_edx_eax(env, hp_core.tsc(env) + HP_AT(env, ENV_TSC_OFFSET, uint64_t));
+        hp_edx_eax(env, hp_tsc(env) + HP_AT(env, ENV_TSC_OFFSET, uint64_t));
+    else if (number == MSR_TSC_ADJUST)  /* what was added since power-on (SDM vol. 3B, 18.17.3): all that we add */
+        hp_edx_eax(env, HP_AT(env, ENV_TSC_OFFSET, uint64_t));
     else if (number == MSR_PLATFORM_ID || number == MSR_MICROCODE)
         hp_edx_eax(env, 0);
     else
@@ -133,7 +136,9 @@ static void hp_wrmsr(void *env)
     if (hp_core_has_msr(number))
         core_wrmsr(env);
     else if (number == MSR_TSC)
-        HP_AT(env, ENV_TSC_OFFSET, uint64_t) = value - hp_core.tsc(env);
+        HP_AT(env, ENV_TSC_OFFSET, uint64_t) = value - hp_tsc(env);
+    else if (number == MSR_TSC_ADJUST)
+        HP_AT(env, ENV_TSC_OFFSET, uint64_t) = value;
     else if (number != MSR_MICROCODE)
         hp_core.raise(env, VECTOR_GP, 0, HP_CALLER);
 }
@@ -261,6 +266,7 @@ static void hp_bpt_io(void *env, uint32_t port, uint32_t size, uint64_t next_eip
     hp_core.restore_state(hp_cpu(env), HP_CALLER, 1);
     HP_AT(env, ENV_EIP, uint64_t) = next_eip;
     HP_AT(env, ENV_EFLAGS, uint64_t) &= ~(uint64_t)EFLAGS_RF;
+    hp_completed(env);
     hp_dr6_hit(env, hits | (HP_AT(env, ENV_EFLAGS, uint64_t) & EFLAGS_TF ? DR6_BS : 0));
     hp_core.raise_now(env, VECTOR_DB, 0);
 }
@@ -339,6 +345,7 @@ static void hp_debug(void *cpu)
 
 static void hp_single_step(void *env)
 {
+    hp_completed(env);
     hp_dr6_hit(env, DR6_BS | hp_data_hits(hp_cpu(env)));
     hp_core.raise_now(env, VECTOR_DB, 0);
 }

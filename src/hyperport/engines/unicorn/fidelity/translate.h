@@ -17,6 +17,7 @@
 
 #include "blocks.h"
 #include "core.h"
+#include "counting.h"
 #include "segments.h"
 #include "sse.h"
 #include "system.h"
@@ -36,6 +37,7 @@ static __thread struct {
 typedef struct {
     void *core, *before, *instead, *after;
     void (*emit)(hp_context *tcg, hp_temp **arguments);     /* in place of all that */
+    uint8_t last;               /* ends the block where instructions are counted */
     uint8_t address, write;     /* index of the argument that is an address, 0 for none */
     uint16_t size, small_size;  /* of what is there */
 } hp_swap;
@@ -77,8 +79,7 @@ static void *hp_takes_address, *hp_takes_env;       /* helpers with the signatur
 /* Make the call that was emitted last one of another function. */
 static void hp_change_call(hp_context *tcg, void *from, void *to)
 {
-    char *last = HP_AT(tcg, TCG_OPS + 8, char *);       /* the link of the last op */
-    char *op = HP_AT(HP_AT(last, 8, char *), 0, char *);
+    char *op = hp_last_op(tcg);
     int i;
 
     for (i = 0; i < 12; i++)
@@ -126,6 +127,8 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
         hp_emit_check(tcg, arguments[swap->address], hp_instruction.small ? swap->small_size : swap->size, swap->write);
     if (swap->before)
         hp_emit_call(tcg, function, swap->before, NULL, count, arguments);
+    if (swap->last && hp_counting)
+        HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
     hp_emit_call(tcg, function, swap->instead ? swap->instead : function, result, count, arguments);
     if (swap->after) {
         hp_emit_call(tcg, hp_takes_env, swap->after, NULL, 1, &env);
@@ -272,6 +275,11 @@ static const struct { const char *name; void **plain; void *ours; } hp_redirecti
     {"tcg_gen_qemu_st_i32_x86_64", (void **)&plain_st32, (void *)hp_st32},
     {"tcg_gen_qemu_st_i64_x86_64", (void **)&plain_st64, (void *)hp_st64},
     {"tcg_gen_exit_tb_x86_64", (void **)&plain_exit_tb, (void *)hp_exit_tb},
+    {"gen_intermediate_code_x86_64", (void **)&plain_gen_code, (void *)hp_gen_code},
+    {"cpu_restore_state_x86_64", NULL, (void *)hp_restore_state},
+    {"cpu_io_recompile_x86_64", (void **)&plain_io_recompile, (void *)hp_io_recompile},
+    {"cpu_get_tsc_x86_64", (void **)&plain_tsc, (void *)hp_tsc},
+    {"siglongjmp", NULL, (void *)hp_siglongjmp},
     {"cpu_watchpoint_address_matches_x86_64", NULL, (void *)hp_watched_page},
     {"cpu_check_watchpoint_x86_64", NULL, (void *)hp_check_watchpoint},
 };
@@ -330,6 +338,9 @@ static const char *hp_prepare(void *library)
     hp_swap_for("fldt_ST0")->before = hp_swap_for("fbld_ST0")->before = (void *)hp_before_load;
     hp_swap_for("fldt_ST0")->after = hp_swap_for("fbld_ST0")->after = (void *)hp_after_load;
     hp_swap_for("fstt_ST0")->before = hp_swap_for("fbst_ST0")->before = (void *)hp_before_store;
+    hp_swap_for("rdmsr")->last = hp_swap_for("wrmsr")->last = 1;
+    hp_swap_for("hlt")->before = hp_swap_for("pause")->before = (void *)hp_completed;
+    hp_swap_for("raise_interrupt")->before = (void *)hp_completed;
     hp_swap_for("fxrstor")->before = (void *)hp_check_fxrstor;
     hp_swap_for("fxrstor")->after = (void *)hp_mxcsr_loaded;
     for (i = 0; i < sizeof loads_segments / sizeof *loads_segments; i++)

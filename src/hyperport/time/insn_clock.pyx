@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""A clock of instructions: time is what the guest has executed, and what it skipped in HLT. See decision 37.
+
+An engine that can count takes `left` over (drive()) and counts it down, instruction by instruction. None is left when the
+earliest deadline is reached; the engine then lets look_up() fire the timers, before the next instruction. So a timer
+fires at a count, whatever the host does. There is no watcher: nothing comes due between two instructions.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from hyperport.errors import ConfigError, StateError
+
+from hyperport.lines.attention cimport Attention
+from hyperport.time.clock cimport Clock
+
+cdef enum:
+    MOST = 1 << 30                  # instructions between two plans; `left` has 32 bits and a sign
+    NS_LIMIT = 1000000
+    TSC_HZ = 1000000000             # so that RDTSC shows ns since power-on
+
+cdef uint64_t NEVER = <uint64_t> -1
+cdef uint64_t LIMIT = <uint64_t> 1 << 62        # of counts and ns: 146 years
+RECORD = ("version", "ns", "instructions", "skipped_ns")
+
+
+cdef class InsnClock(Clock):
+    """Time is counted in executed instructions of ns nanoseconds each; a guest in HLT skips to the next deadline.
+
+    ns: 1 to 1,000,000. start_wall_ns: wall time at power-on; by default 2007-08-22 05:29:04 UTC. For one machine, on the
+    engine unicorn. Raises ConfigError for another ns.
+    """
+
+    def __cinit__(self, ns=1, start_wall_ns=1187760544000000000):
+        self.left = &self.own_left
+
+    def __init__(self, ns=1, start_wall_ns=1187760544000000000):
+        if not 1 <= ns <= NS_LIMIT:
+            raise ConfigError(f"an instruction takes 1 to {NS_LIMIT} ns, not {ns}")
+        self.ns = ns
+        self.wall_origin = start_wall_ns
+        self.plan(0)
+
+    cdef uint64_t count(self) noexcept nogil:
+        """Instructions executed since power-on."""
+        return self.target - <uint64_t> <int64_t> self.left[0]
+
+    cdef uint64_t now(self) noexcept nogil:
+        return self.skipped + self.count() * self.ns
+
+    cdef uint64_t wall(self) noexcept nogil:
+        return self.wall_origin + self.now()
+
+    cdef uint64_t tsc(self) noexcept nogil:
+        """The time stamp counter of a CPU that was switched on with this clock, TSC_HZ a second."""
+        return self.now()
+
+    cdef void plan(self, uint64_t fewest) noexcept nogil:
+        """Let as many instructions be left as are before the earliest deadline, but not fewer than `fewest`."""
+        cdef uint64_t count = self.count(), now = self.now(), far = MOST
+        if self.next_deadline <= now:
+            far = 0
+        elif self.next_deadline != NEVER:
+            far = min(far, (self.next_deadline - now - 1) // self.ns + 1)
+        far = max(far, fewest)
+        self.target = count + far
+        self.left[0] = <int32_t> far
+
+    cdef void rearm(self) noexcept nogil:
+        Clock.rearm(self)
+        self.plan(0)
+
+    cdef void look_up(self) noexcept nogil:
+        """For the engine, between two instructions: fire what has come due. One instruction at least may follow."""
+        if self.left[0] <= 0:
+            self.run_due()
+            self.plan(1)
+
+    cdef drive(self, int32_t *left):
+        """From here on `left` is counted down there. Raises ConfigError if it already is elsewhere."""
+        if self.left != &self.own_left:
+            raise ConfigError("a clock of instructions is for one machine: make another one")
+        left[0] = self.left[0]
+        self.left = left
+
+    cdef void release(self) noexcept:
+        """Nobody counts any more."""
+        self.own_left = self.left[0]
+        self.left = &self.own_left
+
+    @property
+    def instructions(self):
+        """How many the guest has executed since power-on."""
+        return self.count()
+
+    @property
+    def tsc_hz(self):
+        """Ticks a second of what RDTSC shows."""
+        return TSC_HZ
+
+    def idle(self, Attention attention not None):
+        cdef uint64_t now = self.now()
+        if self.next_deadline == NEVER:
+            with nogil:
+                attention.wait(NEVER)
+        elif self.next_deadline > now:
+            self.skipped += self.next_deadline - now
+            self.plan(0)
+
+    def advance(self, ns):
+        """Let ns pass as in HLT and fire the timers that fall due on the way, each at its own time."""
+        cdef uint64_t target = self.now() + <uint64_t> ns
+        while self.next_deadline <= target:
+            if self.next_deadline > self.now():
+                self.skipped += self.next_deadline - self.now()
+            self.run_due()
+        self.skipped += target - self.now()
+        self.plan(0)
+
+    def save(self):
+        """What time it is, for load(): a dict of integers. Timers are their owners' to save."""
+        return {"version": 1, "ns": self.ns, "instructions": self.count(), "skipped_ns": self.skipped}
+
+    def load(self, record):
+        """Go on at the time that save() gave. Raises StateError, and changes nothing, for anything else.
+
+        Deadlines that are armed stay as they are.
+        """
+        if not isinstance(record, dict) or tuple(record) != RECORD or any(type(value) is not int for value in record.values()):
+            raise StateError(f"a clock of instructions saves {', '.join(RECORD)}, all of them integers")
+        if record["version"] != 1:
+            raise StateError(f"the clock's record has version {record['version']}, known is 1")
+        if record["ns"] != self.ns:
+            raise StateError(f"the record's instructions take {record['ns']} ns, and this clock's {self.ns}")
+        if not 0 <= record["instructions"] < LIMIT // self.ns or not 0 <= record["skipped_ns"] < LIMIT:
+            raise StateError("the clock's record is of a time that no machine reaches")
+        self.skipped = record["skipped_ns"]
+        self.target = record["instructions"]
+        self.left[0] = 0
+        self.plan(0)

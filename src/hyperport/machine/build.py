@@ -69,7 +69,9 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         backend.connect(attention, clock)
     entry = _engine_entry(config)
     if isinstance(clock, InsnClock) and not entry.counts:
-        raise ConfigError(f"the engine {entry.name} counts no instructions: give it another clock or add --engine unicorn")
+        raise ConfigError(
+            f"the engine {entry.name} counts no instructions: give it another clock or add --engine unicorn"
+        )
     module = import_module(entry.module)
     kernels = module.interrupt_controller(config) if hasattr(module, "interrupt_controller") else None
     controller = kernels or Pic8259(attention).pins()

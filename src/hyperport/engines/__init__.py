@@ -22,8 +22,8 @@ class EngineEntry:
     summary: str
     module: str
     paths: tuple[str, ...]
-    counts: bool = False  # the guest's instructions, as time/insn_clock.pyx needs it
     entries: tuple[str, ...] = ()  # kinds of hypercalls that it can notice: abi/convention.py, Entry
+    counts: bool = False  # the guest's instructions, as time/insn_clock.pyx needs it
 
     def offers(self, abi: str) -> bool:
         """Whether it can offer the hypercall convention of this name."""
@@ -51,15 +51,14 @@ ENGINES: dict[str, EngineEntry] = {
             "Unicorn 2.1.4, embedded; the default",
             "hyperport.engines.unicorn",
             ("trap", "exit", "hypercall"),
-            True,
             ("doorbell", "instruction", "vector"),
+            counts=True,
         ),
         EngineEntry(
             "kvm",
             "/dev/kvm: the host's processor runs the guest",
             "hyperport.engines.kvm",
             ("exit", "hypercall"),
-            False,
             ("doorbell",),
         ),
         EngineEntry(

@@ -8,6 +8,7 @@ cdef class InsnClock(Clock):
     cdef int32_t *left              # instructions until `target`: what executes them counts them down
     cdef int32_t own_left           # where that is while nobody does
     cdef uint64_t target            # the count at which none is left
+    cdef bint exact                 # something is due then, or (False) it is only a place to look up at
     cdef uint64_t skipped           # ns that passed while the guest waited in HLT
     cdef uint64_t wall_origin
     cdef readonly uint64_t ns

@@ -15,7 +15,7 @@ from hyperport.lines.attention cimport Attention
 from hyperport.time.clock cimport Clock
 
 cdef enum:
-    MOST = 1 << 30                  # instructions between two plans; `left` has 32 bits and a sign
+    MOST = 1 << 16                  # instructions between two looks at what other threads ask for
     NS_LIMIT = 1000000
     TSC_HZ = 1000000000             # so that RDTSC shows ns since power-on
 
@@ -31,10 +31,10 @@ cdef class InsnClock(Clock):
     engine unicorn. Raises ConfigError for another ns.
     """
 
-    def __cinit__(self, ns=1, start_wall_ns=1187760544000000000):
+    def __cinit__(self, ns=4, start_wall_ns=1187760544000000000):
         self.left = &self.own_left
 
-    def __init__(self, ns=1, start_wall_ns=1187760544000000000):
+    def __init__(self, ns=4, start_wall_ns=1187760544000000000):
         if not 1 <= ns <= NS_LIMIT:
             raise ConfigError(f"an instruction takes 1 to {NS_LIMIT} ns, not {ns}")
         self.ns = ns
@@ -56,13 +56,15 @@ cdef class InsnClock(Clock):
         return self.now()
 
     cdef void plan(self, uint64_t fewest) noexcept nogil:
-        """Let as many instructions be left as are before the earliest deadline, but not fewer than `fewest`."""
-        cdef uint64_t count = self.count(), now = self.now(), far = MOST
+        """Let as many instructions be left as are before the earliest deadline, or MOST, but not fewer than `fewest`."""
+        cdef uint64_t count = self.count(), now = self.now(), far = MOST, due = NEVER
         if self.next_deadline <= now:
-            far = 0
+            due = 0
         elif self.next_deadline != NEVER:
-            far = min(far, (self.next_deadline - now - 1) // self.ns + 1)
-        far = max(far, fewest)
+            due = (self.next_deadline - now - 1) // self.ns + 1
+        self.exact = due < 2 * far
+        if self.exact:
+            far = max(due, fewest)
         self.target = count + far
         self.left[0] = <int32_t> far
 
@@ -72,9 +74,9 @@ cdef class InsnClock(Clock):
 
     cdef void look_up(self) noexcept nogil:
         """For the engine, between two instructions: fire what has come due. One instruction at least may follow."""
-        if self.left[0] <= 0:
+        if self.now() >= self.next_deadline:
             self.run_due()
-            self.plan(1)
+        self.plan(1)
 
     cdef drive(self, int32_t *left):
         """From here on `left` is counted down there. Raises ConfigError if it already is elsewhere."""

@@ -26,15 +26,15 @@ def parse_clock(text: str) -> ClockSpec:
     if text == "real":
         return REAL
     match = re.fullmatch(r"insns(?:=([0-9]{1,9}))?", text)
-    if match is None or not 1 <= int(match[1] or 1) <= NS_LIMIT:
+    if match is None or not 1 <= int(match[1] or 4) <= NS_LIMIT:
         raise UsageError(f"clock {text!r}: it is real, insns, or insns=NS with 1 to {NS_LIMIT} ns for an instruction")
-    return ClockSpec(int(match[1] or 1))
+    return ClockSpec(int(match[1] or 4))
 
 
 OPTIONS: Final = (
     Option(
         "clock",
-        "what time is: `real`, the host's, by default; `insns`, what the guest has executed, at 1 ns or NS an instruction",
+        "what time is: `real`, the host's, by default; `insns`, the guest's instructions, at 4 ns or NS each",
         Kind(parse_clock),
         metavar="real|insns[=NS]",
         default=REAL,

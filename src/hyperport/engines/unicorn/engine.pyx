@@ -42,9 +42,12 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     limit_block,
     mend_core,
     mend_cpu,
+    new_jumps,
     one_by_one,
+    remember_blocks,
     segments_changed,
     set_counting,
+    withhold,
 )
 from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.engines.unicorn.fields cimport at, u32, u64
@@ -111,6 +114,8 @@ cdef void kick(void *context) noexcept nogil:
     if hp_current() == NULL:
         hp_barrier_everywhere()
     hp_store_half(<uint16_t *> (<char *> at(cpu, CPU_ICOUNT_DECR_PTR) + 2), 0xFFFF)
+    if hp_current() != NULL and (<UnicornEngine> hp_current()).counter != NULL:
+        withhold((<UnicornEngine> hp_current()).counter)
 
 
 cdef Library *library = NULL
@@ -315,6 +320,7 @@ cdef class UnicornEngine(MendedVcpu):
         install_fpu_error(current_engine)
         mend_core(<void *> flush_code)
         mend_cpu(self.lib, self.uc)
+        self.jumps = new_jumps(self.uc)
         self.ports.connect(self)
         self.pages.connect(self.lib, self.uc, self.cpu, self.env)
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
@@ -326,7 +332,7 @@ cdef class UnicornEngine(MendedVcpu):
         cdef int32_t *left = instructions_left(self.cpu)
         self.insns.drive(left)
         self.left = left
-        self.counter = count_instructions(self.uc, tsc_of, <void *> self.insns)
+        self.counter = count_instructions(self.uc, &self.insns.target, tsc_of, <void *> self.insns)
 
     def offer(self, CallTable calls not None, cpuid_leaves=None):
         """Answer these calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""
@@ -393,6 +399,7 @@ cdef class UnicornEngine(MendedVcpu):
             leave(self)
             enter_guest(self.env, self.memory.base, self.memory.size)
             set_counting(self.counter)
+            remember_blocks(self.jumps)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
             set_counting(NULL)
@@ -422,7 +429,7 @@ cdef class UnicornEngine(MendedVcpu):
         enter(self, Crossing.DELIVERY, 0)
         if self.counter != NULL:
             self.insns.look_up()
-            limit_block(self.counter)
+            limit_block(self.counter, self.insns.exact)
         if self.runs.looks.now():
             self.lib.emu_stop(self.uc)
             return False
@@ -550,6 +557,7 @@ cdef class UnicornEngine(MendedVcpu):
 
     cdef void switch_a20(self, int level) noexcept nogil:
         self.lib.set_a20(self.cpu, level)
+        kick(self.cpu)          # what is chained to the block at hand may be elsewhere now
 
     def counters(self):
         """What was counted since power-on, as EngineCounters."""

@@ -42,23 +42,18 @@ static inline void *hp_last_op(hp_context *tcg)
 static void hp_emit_call(hp_context *tcg, void *core, void *function, hp_temp *result, int count, hp_temp **arguments);
 static void *hp_takes_env_and_number;       /* a helper with the signature of hp_not_begun() */
 
-/* Subtract the instructions of the block, which are not known yet, from those that are left; returns the difference. */
-static hp_temp *hp_begin_counting(hp_context *tcg)
+/* Subtract the instructions of the block, which are not known yet, from those that are left, into `left` as well. */
+static void hp_begin_counting(hp_context *tcg, hp_temp *left)
 {
     uintptr_t env = (uintptr_t)hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t));
-    hp_temp *left = hp_new_temp(tcg, TYPE_I32, 0), *number = hp_new_temp(tcg, TYPE_I32, 0);
+    hp_temp *number = hp_new_temp(tcg, TYPE_I32, 0);
 
-    if (hp_counted.most != 1) {
-        hp_emit_op2(tcg, OP_MOVI_I32, (uintptr_t)number, 0);
-        hp_emit_op3(tcg, OP_ST_I32, (uintptr_t)number, env, (uintptr_t)(CPU_CAN_DO_IO - X86CPU_ENV));
-    }
     hp_emit_op2(tcg, OP_MOVI_I32, (uintptr_t)number, 0);
     hp_counted.hot = HP_AT(tcg, TCG_ICOUNT_START, void *) = hp_last_op(tcg);
     hp_counted.number = number;
     hp_emit_op3(tcg, OP_LD_I32, (uintptr_t)left, env, (uintptr_t)(CPU_ICOUNT_EXTRA - X86CPU_ENV));
     hp_emit_op3(tcg, OP_SUB_I32, (uintptr_t)left, (uintptr_t)left, (uintptr_t)number);
     hp_emit_op3(tcg, OP_ST_I32, (uintptr_t)left, env, (uintptr_t)(CPU_ICOUNT_EXTRA - X86CPU_ENV));
-    return left;
 }
 
 /* Out of a block that is not begun. */
@@ -76,12 +71,13 @@ static void hp_begin_block(hp_context *tcg, hp_temp **arguments)
 {
     char *cpu = HP_AT(HP_AT(tcg, TCG_UC, char *), UC_CPU, char *);
     uintptr_t decrement = (uintptr_t)(HP_AT(cpu, CPU_ICOUNT_DECR_PTR, char *) - (cpu + X86CPU_ENV));
-    hp_temp *requested = arguments[1], *left = hp_counting ? hp_begin_counting(tcg) : NULL;
+    hp_temp *requested = arguments[1];
 
     hp_leave_block = hp_new_label(tcg);
-    hp_emit_op3(tcg, OP_LD_I32, (uintptr_t)requested, (uintptr_t)hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t)), decrement);
-    if (left)                   /* one branch for both: either is negative */
-        hp_emit_op3(tcg, OP_OR_I32, (uintptr_t)requested, (uintptr_t)requested, (uintptr_t)left);
+    if (hp_counting)
+        hp_begin_counting(tcg, requested);
+    else
+        hp_emit_op3(tcg, OP_LD_I32, (uintptr_t)requested, (uintptr_t)hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t)), decrement);
     hp_emit_branch(tcg, CONDITION_LT, hp_handle_of(tcg, requested), 0, hp_leave_block);
 }
 
@@ -117,7 +113,7 @@ static int hp_opcodes_fit(hp_context *tcg)
 {
     static const struct { int number; const char *name; } wanted[] = {
         {OP_SET_LABEL, "set_label"}, {OP_MOVI_I32, "movi_i32"}, {OP_LD_I32, "ld_i32"}, {OP_ST_I32, "st_i32"},
-        {OP_SUB_I32, "sub_i32"}, {OP_OR_I32, "or_i32"}, {OP_ADD_I64, "add_i64"},
+        {OP_SUB_I32, "sub_i32"}, {OP_ADD_I64, "add_i64"},
     };
     char *definitions = HP_AT(tcg, TCG_OP_DEFS, char *);
     size_t i;

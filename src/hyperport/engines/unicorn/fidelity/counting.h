@@ -13,7 +13,9 @@
  *     leaves from there restores the state before, by the address it was given: hp_restore_state().
  * Which instructions end a block.  While it translates, the core is told that it counts (CF_USE_ICOUNT); then port accesses
  *     and RDTSC do, so that all that they see and change is exact, and no block crosses a page. It counts nothing itself.
- *     Device memory is accessed by the only instruction of a block: can_do_io is clear in others.
+ *     Device memory is accessed by the only instruction of a block; another block is left and made again: hp_io_read().
+ * Kicks.  A block looks at `left` alone. On the vCPU's own thread, what wants it to look up takes what is left away
+ *     (hp_withhold()); who kicks it from another is heard when `left` is used up, MOST_UNHEARD instructions later at most.
  */
 #ifndef HYPERPORT_FIDELITY_COUNTING_H
 #define HYPERPORT_FIDELITY_COUNTING_H
@@ -26,6 +28,7 @@ typedef struct {
     char *cpu;
     void *tcg;
     uintptr_t (*prologue)(void *env, void *code);
+    uint64_t *target;           /* the count at which none is left */
     uint64_t (*tsc)(void *clock);
     void *clock;
     char *inside;               /* the frame of hp_run_code() while translated code runs */
@@ -38,7 +41,8 @@ static __thread hp_counter *hp_counting __attribute__((tls_model("initial-exec")
 static ptrdiff_t hp_call_depth;     /* from the frame of hp_run_code() down to the return address; 0: not known yet */
 
 static void (*plain_gen_code)(void *cpu, void *block, int most);
-static void (*plain_io_recompile)(void *cpu, uintptr_t caller);
+static uint32_t (*plain_io_read)(void *uc, void *region, uint64_t address, uint64_t *value, int memop, uint32_t attributes);
+static uint32_t (*plain_io_write)(void *uc, void *region, uint64_t address, uint64_t value, int memop, uint32_t attributes);
 static uint64_t (*plain_tsc)(void *env);
 
 static inline int32_t *hp_left(void *cpu) { return &HP_AT(cpu, CPU_ICOUNT_EXTRA, int32_t); }
@@ -52,6 +56,15 @@ static __attribute__((noinline)) uintptr_t hp_run_code(void *env, void *code)
     left_by = counter->prologue(env, code);
     counter->inside = NULL;
     return left_by;
+}
+
+/* Let no block begin until the vCPU has looked up; the count stays what it is. */
+static void hp_withhold(hp_counter *counter)
+{
+    int32_t *left = hp_left(counter->cpu);
+
+    *counter->target -= (uint64_t)(int64_t)*left;
+    *left = 0;
 }
 
 /* Called by a block that has subtracted its instructions and is not begun: too few are left, or the vCPU is to look up. */
@@ -153,10 +166,31 @@ static _Bool hp_restore_state(void *cpu, uintptr_t caller, _Bool leaves)
     return found;
 }
 
-static void hp_io_recompile(void *cpu, uintptr_t caller)
+/* Device memory is about to be accessed. If that is in a block of more instructions, leave it and do this one alone. */
+static void hp_alone_in_block(void)
 {
+    uintptr_t caller;
+    char *block;
+
+    if (!hp_counting || !hp_counting->inside || !(caller = HP_AT(hp_counting->cpu, CPU_MEM_IO_PC, uintptr_t)))
+        return;
+    block = hp_core.block_at(hp_counting->tcg, caller);
+    if (!block || HP_AT(block, BLOCK_ICOUNT, uint16_t) == 1)
+        return;
     hp_leave_code(caller);
-    plain_io_recompile(cpu, caller);
+    hp_core.io_recompile(hp_counting->cpu, caller);
+}
+
+static uint32_t hp_io_read(void *uc, void *region, uint64_t address, uint64_t *value, int memop, uint32_t attributes)
+{
+    hp_alone_in_block();
+    return plain_io_read(uc, region, address, value, memop, attributes);
+}
+
+static uint32_t hp_io_write(void *uc, void *region, uint64_t address, uint64_t value, int memop, uint32_t attributes)
+{
+    hp_alone_in_block();
+    return plain_io_write(uc, region, address, value, memop, attributes);
 }
 
 static uint64_t hp_tsc(void *env) { return hp_counting ? hp_counting->tsc(hp_counting->clock) : plain_tsc(env); }
@@ -171,8 +205,7 @@ static void hp_completed(void *env)
 /* What the translator is at, while it counts. */
 static __thread struct {
     void *hot, *cold;           /* operations that set `number` to the instructions of the block: at its start, and out of it */
-    void *number;               /* temporaries */
-    int most;                   /* instructions that it may have */
+    void *number;               /* that temporary */
 } hp_counted;
 
 /* In place of gen_intermediate_code(). */
@@ -183,7 +216,6 @@ static void hp_gen_code(void *cpu, void *block, int most)
         return;
     }
     hp_counted.hot = hp_counted.cold = NULL;
-    hp_counted.most = most;
     HP_AT(block, BLOCK_CFLAGS, uint32_t) |= CF_USE_ICOUNT;
     plain_gen_code(cpu, block, most);
     HP_AT(block, BLOCK_CFLAGS, uint32_t) &= ~(uint32_t)CF_USE_ICOUNT;
@@ -192,10 +224,11 @@ static void hp_gen_code(void *cpu, void *block, int most)
 }
 
 /* Let this CPU count. It must not have run. */
-static void hp_count_instructions(hp_counter *counter, void *uc, uint64_t (*tsc)(void *clock), void *clock)
+static void hp_count_instructions(hp_counter *counter, void *uc, uint64_t *target, uint64_t (*tsc)(void *clock), void *clock)
 {
     counter->cpu = HP_AT(uc, UC_CPU, char *);
     counter->tcg = HP_AT(uc, UC_TCG, void *);
+    counter->target = target;
     counter->tsc = tsc;
     counter->clock = clock;
     *(void **)&counter->prologue = HP_AT(counter->tcg, TCG_CODE_PROLOGUE, void *);
@@ -209,18 +242,20 @@ static void hp_set_counting(hp_counter *counter)
         counter->inside = NULL;
 }
 
-/* The vCPU has looked up and goes on: what is left decides how long the next block may be. */
-static void hp_limit_block(hp_counter *counter)
+/* The vCPU has looked up and goes on. exact: something is due when none is left, so the next block may be cut short. */
+static void hp_limit_block(hp_counter *counter, int exact)
 {
     int32_t left = *hp_left(counter->cpu);
     uint32_t *next = &HP_AT(counter->cpu, CPU_CFLAGS_NEXT_TB, uint32_t);
 
-    if (!hp_call_depth)         /* no block is begun before that is known */
-        __atomic_store_n((uint16_t *)(HP_AT(counter->cpu, CPU_ICOUNT_DECR_PTR, char *) + 2), 0xFFFF, __ATOMIC_SEQ_CST);
+    if (!hp_call_depth) {       /* no block is begun before that is known */
+        hp_withhold(counter);
+        return;
+    }
     if (!counter->too_few)
         return;
     counter->too_few = 0;
-    if (left > 0 && left < MOST_IN_BLOCK && *next == (uint32_t)NO_CFLAGS)
+    if (exact && left > 0 && left < MOST_IN_BLOCK && *next == (uint32_t)NO_CFLAGS)
         *next = (uint32_t)left;
 }
 

@@ -5,6 +5,7 @@
 translate.h     which of the core's helpers are swapped, and how checks get into translated code
 blocks.h        how each block of translated code begins and ends
 counting.h      the guest's instructions, counted
+jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with code: what the core does slowly
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
 sse.h, x87.h    exceptions of floating point
@@ -36,13 +37,21 @@ cdef extern from "translate.h":
     int hp_segment_vector(int segment) nogil
     void hp_mxcsr_loaded(void *env) nogil
     bint hp_opcodes_fit(void *tcg)
+    bint hp_tlb_fits(void *cpu)
+    void hp_mark_code_page(void *cpu, void *page) nogil
+    ctypedef struct hp_jump_table:
+        pass
+    hp_jump_table *hp_new_jumps(void *tcg)
+    void hp_set_jumps(hp_jump_table *table) nogil
     uint32_t hp_port_hits(void *env, uint32_t port, uint32_t size) nogil
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
     void hp_debug(void *cpu) nogil
-    void hp_count_instructions(void *counter, void *uc, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock)
+    void hp_count_instructions(void *counter, void *uc, uint64_t *target,
+                               uint64_t (*tsc)(void *clock) noexcept nogil, void *clock)
+    void hp_withhold(void *counter) nogil
     void hp_set_counting(void *counter) nogil
-    void hp_limit_block(void *counter) nogil
+    void hp_limit_block(void *counter, bint exact) nogil
     int32_t *hp_left(void *cpu) nogil
     char *hp_between_blocks() nogil
     void hp_inside_block(char *inside) nogil
@@ -61,7 +70,6 @@ cdef extern from "translate.h":
         CPU_WATCHPOINT_HIT
         CPU_CFLAGS_NEXT_TB
         CPU_ICOUNT_EXTRA
-        CPU_CAN_DO_IO
         TCG_CODE_PROLOGUE
         NO_CFLAGS
         DR6_BS
@@ -134,6 +142,7 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
     library.reg_write(uc, UC_X86_REG_FPCW, &control)
     for name, holds in (
         ("tcg->uc", tcg != NULL and at(tcg, TCG_UC) == uc),
+        ("TLB", hp_tlb_fits(cpu)),
         ("opcodes", hp_opcodes_fit(tcg)),
         ("tcg->cpu_env", is_global(tcg, TCG_CPU_ENV)),
         ("tcg->cpu_seg_base", all([is_global(tcg, TCG_CPU_SEG_BASE + 8 * i) for i in range(6)])),
@@ -154,6 +163,14 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
     return 0
 
 
+cdef void *new_jumps(void *uc) except NULL:
+    """What remembers the blocks of this CPU, see jumps.h; for free()."""
+    cdef hp_jump_table *table = hp_new_jumps(at(<char *> uc, UC_TCG))
+    if table == NULL:
+        raise MemoryError("no memory for a table of blocks")
+    return table
+
+
 cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil:
     """A guest begins to run on this thread."""
     hp_set_env(env)
@@ -162,16 +179,31 @@ cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nog
     hp_segments_changed(env)
 
 
+cdef void remember_blocks(void *jumps) noexcept nogil:
+    """Behind enter_guest(): of new_jumps() for this CPU."""
+    hp_set_jumps(<hp_jump_table *> jumps)
+
+
 cdef void leave_guest() noexcept nogil:
     hp_set_env(NULL)
+    hp_set_jumps(NULL)
+    hp_set_ram(NULL, 0, 0, 0)
 
 
-cdef void *count_instructions(void *uc, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL:
-    """Let a new CPU count what it executes. tsc(clock): what RDTSC shows. Gives the counter, which is the caller's to free()."""
+cdef void mark_code_page(void *cpu, void *page) noexcept nogil:
+    """Stores to this page of the host become slow: translated code was made from it."""
+    hp_mark_code_page(cpu, page)
+
+
+cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL:
+    """Let a new CPU count what it executes; gives the counter, which is the caller's to free().
+
+    target: the count at which no instructions are left. tsc(clock): what RDTSC shows.
+    """
     cdef void *counter = calloc(1, HP_COUNTER_SIZE)
     if counter == NULL:
         raise MemoryError("no memory for a counter of instructions")
-    hp_count_instructions(counter, uc, tsc, clock)
+    hp_count_instructions(counter, uc, target, tsc, clock)
     return counter
 
 
@@ -185,9 +217,14 @@ cdef void set_counting(void *counter) noexcept nogil:
     hp_set_counting(counter)
 
 
-cdef void limit_block(void *counter) noexcept nogil:
-    """The vCPU has looked up and goes on: the next block has no more instructions than are left."""
-    hp_limit_block(counter)
+cdef void limit_block(void *counter, bint exact) noexcept nogil:
+    """The vCPU has looked up and goes on. exact: the next block must have no more instructions than are left."""
+    hp_limit_block(counter, exact)
+
+
+cdef void withhold(void *counter) noexcept nogil:
+    """No block is begun until the vCPU has looked up. On its own thread only."""
+    hp_withhold(counter)
 
 
 cdef void *between_blocks() noexcept nogil:

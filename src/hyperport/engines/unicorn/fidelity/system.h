@@ -32,7 +32,7 @@ enum {
 #define PDPTE_RESERVED (0x1E6ull | ~((1ull << 36) - 1))     /* CPUID 8000_0008h: 36 bits */
 
 /* The guest's RAM, for the one thing that is read by physical address. Set while a guest runs. */
-static __thread struct { const uint8_t *base; uint64_t size, hole, hole_end; } hp_ram;
+static __thread struct { const uint8_t *base; uint64_t size, hole, hole_end; } hp_ram __attribute__((tls_model("initial-exec")));
 
 static inline uint64_t hp_cr(void *env, int n) { return HP_AT(env, ENV_CR + 8 * n, uint64_t); }
 
@@ -309,6 +309,8 @@ static void hp_check_watchpoint(void *cpu, uint64_t address, uint64_t length, ui
         return;
     __atomic_fetch_or(&HP_AT(cpu, CPU_INTERRUPT_REQUEST, uint32_t), INTERRUPT_DEBUG, __ATOMIC_SEQ_CST);
     __atomic_store_n((uint16_t *)((char *)HP_AT(cpu, CPU_ICOUNT_DECR_PTR, void *) + 2), 0xFFFF, __ATOMIC_SEQ_CST);
+    if (hp_counting)
+        hp_withhold(hp_counting);
 }
 
 /* The bits of the data breakpoints that were hit since, which are then forgotten. */

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hyperport.cli import collect_from_here
 from hyperport.cli.options import STATUS_OF_GUEST, VERBS
@@ -40,14 +40,29 @@ if TYPE_CHECKING:
     from hyperport.host.net import Link
     from hyperport.host.watchdog import Watchdog
     from hyperport.machine.machine import Machine
+    from hyperport.observe.filter_program import FilterProgram
+    from hyperport.observe.symbols import Symbols
     from hyperport.observe.trace import PortTrace, Trace
+
+    class Watcher(Protocol):
+        """Watches a machine while it is entered; ended() is told how the run ended."""
+
+        def __enter__(self) -> Watcher: ...
+        def __exit__(self, *exception: object) -> None: ...
+        def ended(self, outcome: Outcome) -> None:
+            """The run is over."""
+
+    Watch = Callable[[Machine, Symbols | None, FilterProgram | None], Watcher]
 
 ORDINARY: Final = (GuestExit, PowerOff, Quit, Reset)  # ends that the guest or the user chose
 ANY_OTHER: Final = 1  # the exit status of a guest whose value is a multiple of 256, and not 0
 
 
-def run(guest: str | None = None, **given: Any) -> int:
-    """Run a guest. given: the options that were given, by word; returns the exit status."""
+def run(guest: str | None = None, *, watch: Watch | None = None, **given: Any) -> int:
+    """Run a guest. given: the options that were given, by word; returns the exit status.
+
+    watch: given the machine, its symbols and the filter before the run, it returns what watches, see Watcher.
+    """
     from hyperport.host.watchdog import Watchdog
 
     with Watchdog() as dog:
@@ -65,7 +80,7 @@ def run(guest: str | None = None, **given: Any) -> int:
                 from hyperport.observe.stats import check_destination
 
                 check_destination(wanted[what], "statistics" if what == "stats" else what)
-        return execute(wanted, dog)
+        return execute(wanted, dog, watch)
 
 
 def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +117,7 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     return {key: value for key, value in own.items() if value is not None} | chosen
 
 
-def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
+def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -> int:
     """Build the machine, run it, report; returns the exit status of the outcome."""
     from hyperport.host.signals import HostSignals
     from hyperport.lines.attention import StopKind
@@ -144,6 +159,7 @@ def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
         traces = list(_traces(machine, of_run))
         for trace in traces:
             stack.callback(trace.close)
+        watcher = None if watch is None else stack.enter_context(watch(machine, *_meant(machine, of_run)))
         if on_terminal:
             from hyperport.ui.screen import ScreenChannel
 
@@ -178,6 +194,8 @@ def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
             dog.expect_end(STATUS_TIMEOUT, timeout)
         outcome = machine.run(timeout=timeout, monitor=_monitor(console, lambda: bool(signals.received)))
         dog.forget()
+        if watcher is not None:
+            watcher.ended(outcome)
         if isinstance(outcome, Timeout | Interrupted | Quit):
             dog.expect_end(outcome.status, may_work=True)
         for channel in channels:  # the terminal is ordinary again before anything is said
@@ -279,17 +297,22 @@ def _traces(machine: Machine, of_run: dict[str, Any]) -> Iterator[Trace | PortTr
         return
     from hyperport.observe.trace import PortTrace, Trace
 
-    program = None
-    if of_run["filter"]:
-        from hyperport.observe.filter import compile_filter
-        from hyperport.observe.symbols import load_symbols
-
-        symbols = load_symbols(of_run["symbols"], machine.config.kernel)
-        program = compile_filter(of_run["filter"], machine.bus.map(), symbols.functions if symbols else None)
+    program = _meant(machine, of_run)[1] if of_run["filter"] else None
     if of_run["trace"] is not None:
         yield Trace(machine, of_run["trace"], program)
     if of_run["trace_ports"] is not None:
         yield PortTrace(machine.bus, of_run["trace_ports"], program)
+
+
+def _meant(machine: Machine, of_run: dict[str, Any]) -> tuple[Symbols | None, FilterProgram | None]:
+    """The guest's symbols, and the accesses that --filter means."""
+    from hyperport.observe.filter import compile_filter
+    from hyperport.observe.symbols import load_symbols
+
+    symbols = load_symbols(of_run["symbols"], machine.config.kernel)
+    if not of_run["filter"]:
+        return symbols, None
+    return symbols, compile_filter(of_run["filter"], machine.bus.map(), symbols.functions if symbols else None)
 
 
 def _monitor(console: StdioChannel | None, give_up: Any) -> Any:

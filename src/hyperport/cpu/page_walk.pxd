@@ -9,6 +9,7 @@ cdef enum WalkAccess:       # what is wanted; the bits are those of #PF's error 
     WALK_STORE = 1 << 1
     WALK_USER = 1 << 2      # CPL 3
     WALK_FETCH = 1 << 4
+    WALK_UNSEEN = 1 << 30   # of no error code: accessed and dirty bits stay as they are
 
 cdef enum:
     WALK_OK = -1

@@ -109,11 +109,13 @@ cdef int walk(const hp_map *map, const Paging *paging, uint32_t linear, uint32_t
         return <int> (error | ERROR_PRESENT)
 
     if not large:
-        mark(map, directory_at, directory, ACCESSED)
-        mark(map, table_at, entry, used)
+        if not access & WALK_UNSEEN:
+            mark(map, directory_at, directory, ACCESSED)
+            mark(map, table_at, entry, used)
         physical[0] = (entry & PAE_ADDRESS if size == 8 else entry & <uint32_t> 0xFFFFF000) | (linear & 0xFFF)
         return WALK_OK
-    mark(map, directory_at, directory, used)
+    if not access & WALK_UNSEEN:
+        mark(map, directory_at, directory, used)
     if size == 8:
         physical[0] = (directory & PAE_ADDRESS & ~<uint64_t> 0x1FFFFF) | (linear & 0x1FFFFF)
     else:

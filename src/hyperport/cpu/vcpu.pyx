@@ -63,6 +63,10 @@ cdef class Vcpu:
         """Read 1, 2 or 4 bytes, wherever they are. May fault."""
         return 0xFFFFFFFF
 
+    cdef bint peek(self, uint32_t linear, uint32_t *value) noexcept nogil:
+        """Read 4 bytes within one page of RAM, as nobody notices. False where there are none. Does not fault."""
+        return False
+
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil:
         """Write 1, 2 or 4 bytes, wherever they are. May fault."""
         pass

@@ -81,7 +81,6 @@ def tsc_khz() -> int:
     return measure(FIRST) if is_trusted() else 0
 
 
-
 def khz_of(clock: Clock) -> int:
     """kHz of the TSC of a guest that lives by this clock; 0 where it cannot be told truly."""
     return clock.tsc_hz // 1000 if isinstance(clock, InsnClock) else tsc_khz()

@@ -296,6 +296,7 @@ cdef class UnicornEngine(MendedVcpu):
 
     cdef _map(self):
         """What the core has at addresses of its own, for as long as it lives: see code_pages.pyx."""
+        self.map = &self.memory.map.flat
         self._ok(self.lib.mem_map_ptr(self.uc, 0, self.memory.size, UC_PROT_ALL, self.memory.base), "mapping RAM")
         self._ok(self.lib.mmio_map(self.uc, DEVICES_AT, DEVICES_AT, <void *> on_mmio_read, <void *> self,
                                    <void *> on_mmio_write, <void *> self), "mapping device memory")
@@ -322,6 +323,7 @@ cdef class UnicornEngine(MendedVcpu):
         check_layout(self.lib, self.uc)
         self.cpu = <char *> at(<char *> self.uc, UC_CPU)
         self.env = <char *> at(self.cpu, CPU_ENV_PTR)
+        self.selector = u32(self.env, ENV_SEGS + SEGMENT_SIZE)
         self.filter.tcg = <char *> at(<char *> self.uc, UC_TCG)
         (<uint8_t *> self.uc)[UC_NO_EXIT_REQUEST] = 1
         cpu_class = at(self.cpu, CPU_CLASS)
@@ -378,6 +380,7 @@ cdef class UnicornEngine(MendedVcpu):
         self.uc = NULL
         self.cpu = NULL
         self.env = NULL
+        self.selector = NULL
 
     def close(self):
         """Give the CPU back; only counters() works afterwards. Raises EngineError while the guest runs."""

@@ -21,7 +21,7 @@ from hyperport.bus.access cimport Access, describe
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, HYPERCALL
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.vcpu cimport ECX, EFLAGS_TF, VECTOR_GP, VECTOR_UD
+from hyperport.cpu.vcpu cimport ECX, EFLAGS_TF, VECTOR_GP, VECTOR_UD, begin_epoch
 from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.hypercalls cimport Hypercalls
@@ -97,6 +97,7 @@ cdef void flush_code(void *cpu) noexcept nogil:
     if hp_current() != NULL:
         forget_sites(&(<Ports> hp_current()).sites)
         forget_places(&(<MendedVcpu> (<Ports> hp_current()).vcpu).places)
+        begin_epoch(<MendedVcpu> (<Ports> hp_current()).vcpu)
     library.flush_code(cpu)
 
 

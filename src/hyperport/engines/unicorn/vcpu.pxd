@@ -6,6 +6,7 @@ from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.engines.unicorn.library cimport Library
 from hyperport.engines.unicorn.places cimport KnownPlaces
 from hyperport.lines.irq cimport IrqLine
+from hyperport.memory.map cimport hp_map
 
 cdef enum:
     MAX_LEAVES = 64
@@ -22,6 +23,7 @@ cdef class UnicornVcpu(Vcpu):
     cdef IrqLine ferr           # the pin FERR#: see fpu_error.pyx
     cdef bint running
     cdef KnownPlaces places
+    cdef const hp_map *map
     cdef uint32_t hits          # I/O breakpoints that the instruction at hand hits: retire() raises them
     cdef int32_t *left          # instructions until something is due; NULL: nobody counts. See fidelity/counting.h
     cdef bint begun             # the instruction at hand is counted, though it is not complete

@@ -8,7 +8,9 @@ What Vcpu calls "may fault" leaves by the core's own longjmp, to the block loop 
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcpy
 
+from hyperport.cpu.page_walk cimport WALK_OK, WALK_UNSEEN, Paging, walk
 from hyperport.cpu.vcpu cimport (
     EFLAGS_DF,
     EFLAGS_RF,
@@ -19,6 +21,7 @@ from hyperport.cpu.vcpu cimport (
 )
 from hyperport.engines.unicorn.fidelity.mend cimport one_by_one, raise_trap, registers_loaded
 from hyperport.engines.unicorn.fields cimport u32, u64
+from hyperport.memory.map cimport hp_host_at
 from hyperport.engines.unicorn.places cimport KnownPlace, known_place
 
 from hyperport.cpu import cpuid
@@ -38,6 +41,7 @@ cdef enum:
     TSS_MAP_BASE = 0x66             # where a 32-bit TSS holds the offset of its I/O map
     TSS_SMALLEST = 103
     PAGE_SIZE = 4096
+    EFER_NXE_SHIFT = 11
     FPU_TOP_SHIFT = 11              # in the status word: which register is the top of the stack
     TAG_EMPTY = 3
 
@@ -110,6 +114,20 @@ cdef class UnicornVcpu(Vcpu):
         if size == 2:
             return self.lib.load_word(self.env, linear, mmu_of(self.env), 0)
         return self.lib.load_long(self.env, linear, mmu_of(self.env), 0)
+
+    cdef bint peek(self, uint32_t linear, uint32_t *value) noexcept nogil:
+        cdef uint64_t *cr = u64(self.env, ENV_CR)
+        cdef Paging paging = Paging(<uint32_t> cr[0], <uint32_t> cr[3], <uint32_t> cr[4],
+                                    u64(self.env, ENV_EFER)[0] >> EFER_NXE_SHIFT & 1)
+        cdef uint64_t physical = 0
+        cdef uint8_t *host
+        if (linear & (PAGE_SIZE - 1)) > PAGE_SIZE - 4 or walk(self.map, &paging, linear, WALK_UNSEEN, &physical) != WALK_OK:
+            return False
+        host = hp_host_at(self.map, physical, 4, False)
+        if host == NULL:
+            return False
+        memcpy(value, host, 4)
+        return True
 
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil:
         if size == 1:

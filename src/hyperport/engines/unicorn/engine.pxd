@@ -31,6 +31,7 @@ cdef class UnicornEngine(MendedVcpu):
     cdef _hook(self)
     cdef void release(self) noexcept
     cdef bint service(self) noexcept nogil
+    cdef void deliver_event(self) noexcept nogil
     cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
     cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil
     cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil

@@ -74,7 +74,7 @@ from hyperport.engines.unicorn.sites cimport (
     site_of,
 )
 from hyperport.engines.unicorn.translator_check cimport check_translator
-from hyperport.engines.unicorn.vcpu cimport INEXACT
+from hyperport.engines.unicorn.vcpu cimport INEXACT, UnicornVcpu
 from hyperport.io.crossing cimport Crossing, enter, leave
 from hyperport.io.hypercall cimport CallTable
 from hyperport.io.path cimport PortPath, carry
@@ -461,6 +461,10 @@ cdef class UnicornEngine(MendedVcpu):
             self.lib.emu_stop(self.uc)
             return False
         leave(self)
+        if self.event_waits:
+            self.deliver_event()
+            hp_set_bits(request, INTERRUPT_HARD)
+            return True
         if not self.runs.controller.intr():
             return False
         hp_set_bits(request, INTERRUPT_HARD)        # stays until the guest takes it
@@ -472,6 +476,22 @@ cdef class UnicornEngine(MendedVcpu):
         self.delivering = False
         segments_changed(self.env)
         return True
+
+    cdef void deliver_event(self) noexcept nogil:
+        """What a state that was loaded had still to deliver."""
+        self.event_waits = False
+        self.delivering = True
+        if self.event_interrupt:
+            self.lib.do_hardware_interrupt(self.env, self.event_vector, 1)
+            segments_changed(self.env)
+        else:
+            self.deliver(<uint32_t> self.event_vector, self.event_error)
+        self.delivering = False
+
+    def set_state(self, state):
+        """Load all registers; the guest must be stopped."""
+        UnicornVcpu.set_state(self, state)
+        forget_sites(&self.sites)       # breakpoints may have thrown code away
 
     def look_up(self):
         """What service() does, for a vCPU that waits in HLT: fire timers, move input. Delivers nothing."""

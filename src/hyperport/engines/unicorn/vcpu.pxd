@@ -20,6 +20,11 @@ cdef class UnicornVcpu(Vcpu):
     cdef char *env
     cdef IrqLine ferr           # the pin FERR#: see fpu_error.pyx
     cdef bint running
+    cdef bint event_waits       # `event` is to be delivered before the guest goes on
+    cdef object event           # an Event, or None
+    cdef int event_vector
+    cdef uint32_t event_error
+    cdef bint event_interrupt
     cdef uint32_t hits          # I/O breakpoints that the instruction at hand hits: retire() raises them
     cdef CpuidLeaf leaves[MAX_LEAVES]
     cdef int leaf_count

@@ -38,6 +38,7 @@ cdef extern from "translate.h":
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
     void hp_debug(void *cpu) nogil
+    void hp_load_dr7(void *env, uint32_t value) nogil
     void hp_unaligned(void *cpu, uint64_t address, int kind, int mmu, size_t caller) nogil
     enum:
         CLASS_DEBUG
@@ -49,6 +50,7 @@ cdef extern from "translate.h":
         OPS_FULL
         ENV_MXCSR
         ENV_FPUC
+        ENV_PAT
         CPU_WATCHPOINT_HIT
         HFLAG_IOBPT
         HFLAG_SEGMENTS
@@ -69,6 +71,8 @@ cdef extern from *:
     #define hp_set_called(h) (hp_called.valid = 1, hp_called.hits = (h))
     #define hp_forget_limits() memset(hp_code_limit, 0, sizeof hp_code_limit)
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
+    #define hp_time_stamp(e) (hp_core.tsc(e) + HP_AT(e, ENV_TSC_OFFSET, uint64_t))
+    #define hp_set_time_stamp(e, t) (HP_AT(e, ENV_TSC_OFFSET, uint64_t) = (t) - hp_core.tsc(e))
     #define hp_raise_now(e, v) hp_core.raise_now((e), (v), 0)
     """
     void hp_set_env(void *env) nogil
@@ -76,6 +80,8 @@ cdef extern from *:
     void hp_set_called(uint32_t hits) nogil
     void hp_forget_limits() nogil
     void hp_set_flush(void *flush_code) nogil
+    uint64_t hp_time_stamp(void *env) nogil
+    void hp_set_time_stamp(void *env, uint64_t ticks) nogil
     void hp_raise_now(void *env, int vector) nogil
 
 # Vectors whose exceptions are faults: they push RF set (SDM vol. 3, 17.3.1.1), but for #DB, see system.h.
@@ -178,6 +184,26 @@ cdef bint near_code_limit(void *env, void *tcg, uint64_t linear) noexcept nogil:
 cdef void segments_changed(void *env) noexcept nogil:
     """Segment registers were loaded by something else than translated code."""
     hp_segments_changed(env)
+
+
+cdef uint64_t *page_attributes(void *env) noexcept nogil:
+    """The MSR PAT."""
+    return u64(<char *> env, ENV_PAT)
+
+
+cdef uint64_t time_stamp(void *env) noexcept nogil:
+    """The time-stamp counter."""
+    return hp_time_stamp(env)
+
+
+cdef void set_time_stamp(void *env, uint64_t ticks) noexcept nogil:
+    """Let it go on from there."""
+    hp_set_time_stamp(env, ticks)
+
+
+cdef void debug_registers_loaded(void *env, uint32_t dr7) noexcept nogil:
+    """DR0 to DR3 and DR6 were loaded from outside; so is DR7 now."""
+    hp_load_dr7(env, dr7)
 
 
 cdef void registers_loaded(void *env) noexcept nogil:

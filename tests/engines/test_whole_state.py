@@ -48,7 +48,9 @@ def test_all_registers_come_back(machine: Machine) -> None:
         sysenter_cs=8,
         sysenter_esp=0x7000,
         sysenter_eip=0x8000,
-        fpu=FpuState(control=0x27F, status=0x3800, in_use=0x80, stack=(bytes(range(10)), *(bytes(10),) * 7), mxcsr=0x1F82),
+        fpu=FpuState(
+            control=0x27F, status=0x3800, in_use=0x80, stack=(bytes(range(10)), *(bytes(10),) * 7), mxcsr=0x1F82
+        ),
     )
     machine.engine.set_state(state)
     assert machine.engine.state().differences(state) == []

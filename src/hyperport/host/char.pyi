@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from collections.abc import Callable
-from typing import ClassVar
 
 from hyperport.errors import OutputError
 from hyperport.lines.attention import Attention
+from hyperport.lines.saved import Saved
 from hyperport.time.clock import Clock
 
-class CharBackend:
-    name: ClassVar[str]
+class CharBackend(Saved):
+    name: str
     panicked: bool
     panic_line: str | None
     bytes_out: int

@@ -28,6 +28,7 @@ $(VENV)/developing: $(VENV)/installed
 
 build: $(VENV)/installed ## the compiled core, the guest programs and .venv/bin/hyperport
 	$(BIN)/python setup.py --quiet build_ext --inplace
+	$(BIN)/python -m compileall -q src # where the environment forbids that Python keeps its byte code, each start would compile
 
 headers: build ## guest/include/hyperport/abi.h from the table of numbers
 	$(BIN)/python tools/abi_header.py
@@ -48,6 +49,7 @@ test-kvm-real: build $(VENV)/developing ## boot Debian on KVM; fails where the h
 	$(BIN)/python -m pytest tests/real/test_kvm.py --require-kvm
 
 bench: build ## hyperport beside qemu TCG, alternating, in one run
+	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/port.py
 	$(BIN)/python bench/devices.py
 	$(BIN)/python bench/strings.py

@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import pytest
 
 if TYPE_CHECKING:
+    from hyperport.observe.trace_play import Played
     from hyperport.testing import GuestMachine
 
 ALL_SETTINGS: Final = "hyperport"
 ALL_PATHS: Final = "hyperport_paths"
+SHOWN_MISMATCHES: Final = 10
 OPTIONAL_ENGINE: Final = "kvm"  # the one that a host may lack
 FROM_COMMAND_LINE: Final = {  # options of `hyperport run` that stand here as well: (metavar, help)
     "engine": ("NAME", "engine of machines whose test names none"),
@@ -193,6 +195,42 @@ def hyperport_machine(request: pytest.FixtureRequest, hyperport_io: str | None) 
     yield make
     for machine in made:
         machine.close()
+
+
+class Play(Protocol):
+    """What the fixture hyperport_play is: call it to give a recorded conversation to a device, without a CPU."""
+
+    def __call__(self, trace: Path | str, device: Any, base: int, *, filter: str = "") -> Played:  # noqa: A002
+        """Make the accesses of trace to the ports of device, which is at port base, again.
+
+        Fails the test if a read gives something else than it was recorded with; what the device raises comes out.
+        filter: only the accesses that it means (docs/trace.md). Returns how many were made.
+        """
+
+
+@pytest.fixture(scope="session")
+def hyperport_play() -> Play:
+    """Plays a trace (`hyperport run --trace`) on a device, plain Python or compiled: see Play."""
+    from hyperport.observe.filter import compile_filter
+    from hyperport.observe.trace_file import TraceFile
+    from hyperport.observe.trace_play import play_device
+
+    def play(trace: Path | str, device: Any, base: int, *, filter: str = "") -> Played:  # noqa: A002
+        __tracebackhide__ = True
+        with TraceFile(trace) as recorded:
+            program = compile_filter(filter, recorded.windows)
+            wanted = (access for access in recorded.accesses() if program.takes(access))
+            result = play_device(wanted, device, base, wall_ns=int(recorded.description.get("wall_ns", 0)))
+        if recorded.trouble:
+            pytest.fail(f"trace {trace}: {recorded.trouble[0]}", pytrace=False)
+        if not result.accesses:
+            pytest.fail(f"trace {trace}: no access in it is to this device at {base:#x}", pytrace=False)
+        if result.different:
+            shown = "\n".join(str(each) for each in result.mismatches[:SHOWN_MISMATCHES])
+            pytest.fail(f"{result.different} of {result.reads} reads differ:\n{shown}", pytrace=False)
+        return result
+
+    return play
 
 
 def _need_engine(config: pytest.Config, name: str) -> None:

@@ -105,7 +105,13 @@ int main(void)
     ROW("TCG_CPU_SEG_BASE", offsetof(TCGContext, cpu_seg_base));
     ROW("OP_LINK", offsetof(TCGOp, link));
     ROW("OP_ARGS", offsetof(TCGOp, args));
+    ROW("TCG_OP_DEFS", offsetof(TCGContext, tcg_op_defs));
+    ROW("OP_DEF_SIZE", sizeof(TCGOpDef));
+    ROW("OP_SET_LABEL", INDEX_op_set_label);
+    ROW("OP_LD_I32", INDEX_op_ld_i32);
     ROW("OP_ADD_I64", INDEX_op_add_i64);
+    ROW("CONDITION_LT", TCG_COND_LT);
+    ROW("EXIT_REQUESTED", TB_EXIT_REQUESTED);
     ROW("MEMOP_SIZE", MO_SIZE);
     ROW("MEMOP_ALIGN_16", MO_ALIGN_16);
     ROW("MEMOP_ALIGN", MO_ALIGN);

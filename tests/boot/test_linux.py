@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hyperport.abi.numbers import LGUEST_SUBARCH_AT
 from hyperport.boot.e820 import memory_map
-from hyperport.boot.linux import FIELDS, load_linux
+from hyperport.boot.linux import FIELDS, HARDWARE_SUBARCH, load_linux
 from hyperport.cpu.state import CpuState
 from hyperport.errors import ImageError
 from hyperport.machine.machine import Machine
@@ -126,6 +127,7 @@ def test_header_reaches_boot_params_and_loader_fields_are_set(tmp_path: Path) ->
 def test_hardware_subarch_is_the_loaders(tmp_path: Path, subarch: int) -> None:
     image = bytearray(bzimage())
     image[0x23C:0x240] = b"\x03\0\0\0"
+    assert HARDWARE_SUBARCH[0] == LGUEST_SUBARCH_AT == 0x23C
     assert load(tmp_path, bytes(image), subarch=subarch).param(0x23C, "I") == subarch
 
 

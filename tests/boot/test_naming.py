@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperport.boot import loader
+from hyperport.boot.layout import HEAD
 from hyperport.boot.multiboot import MAGIC
-from hyperport.boot.naming import CDROM, CONVERT, DISK, HEAD, INITRD, KERNEL, LINK, MARKS, RAW, UNPACK, describe
+from hyperport.boot.naming import CDROM, CONVERT, DISK, INITRD, KERNEL, LINK, MARKS, RAW, UNPACK, describe
 from hyperport.errors import ImageError
 from hyperport.memory.ram import GuestMemory
 

@@ -31,6 +31,7 @@ ROWS: Final = [  # options and redirections, code, status, lines on stderr; None
     ("--serial file:/dev/full", SAYS_A, 74, [f"serial line: /dev/full: {FULL}: {LOST}"]),
     ("--debugcon file:/dev/full", TO_E9, 74, [f"serial line: /dev/full: {FULL}: {LOST}"]),
     ("--trace-ports=/dev/full", PORTS, 74, [f"port trace: /dev/full: {FULL}; it is not complete"]),
+    ("--trace /dev/full", PORTS, 74, None),
     ("--stats /dev/full", PORTS, 74, [f"statistics: /dev/full: {FULL}; it is not written"]),
     ("--screenshot /dev/full", PORTS, 74, [f"screenshot: /dev/full: {FULL}; it is not written"]),
     ("--net none,pcap=/dev/full", PORTS, 74, [f"pcap file /dev/full: {FULL}; it is not complete"]),

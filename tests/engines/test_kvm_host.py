@@ -26,7 +26,7 @@ SOFTWARE = Host(instruction_ns=400.0, exit_ns=9000.0, paging=False, interrupt_re
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     host.examine.cache_clear()
-    yield tmp_path / "hyperport" / "kvm.json"
+    yield tmp_path / "hyperport" / "kvm.txt"
     host.examine.cache_clear()
 
 

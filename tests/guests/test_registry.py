@@ -95,6 +95,10 @@ def test_a_built_in_guest_has_what_it_needs_or_says_the_option(
 def test_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
     assert cache_directory() == tmp_path / "x" / "hyperport"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for unset in ("", "relative/path"):  # "consider the path invalid and ignore it"
+        monkeypatch.setenv("XDG_CACHE_HOME", unset)
+        assert cache_directory() == tmp_path / ".cache" / "hyperport"
 
 
 def test_unknown_name() -> None:

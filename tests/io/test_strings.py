@@ -181,3 +181,36 @@ def test_instructions_are_found_by_their_bytes_and_no_more() -> None:
     assert bench.vcpu.find() == (0, 3)
     bench.memory.write(bench.vcpu.eip, b"\x0f\x01\xd8")
     assert bench.vcpu.find() == (-1, 0)
+
+
+def test_the_short_way_of_an_element_counts_and_is_left_for_observers() -> None:
+    bus = PortBus()
+    vcpu = ScriptedVcpu(PATHS["exit"](bus), GuestMemory(2 * MIB))
+    assert vcpu.access(0, PORT, 1) == 0xFF  # nobody is there; from now on the port has been touched
+    bus.attach(TestDevice(), PORT)
+    stream = [vcpu.access(0, PORT, size) for size in (1, 2, 4, 2)]
+    vcpu.access(1, PORT, 2, 0x1BEEF)
+    seen: list[tuple[int, int, bytes]] = []
+    bus.observe(lambda a: seen.append((int(a.direction), a.size, a.data)))
+    stream += [vcpu.access(0, PORT, 2), vcpu.access(0, PORT + 4, 4)]
+    vcpu.access(1, PORT, 1, 0x77)
+    other, states = PortBus(), TestDevice()
+    other.attach(states, PORT)  # from Python no access goes the short way
+    expected = [other.inp(PORT, size) for size in (1, 2, 4, 2)]
+    other.outp(PORT, 2, 0xBEEF)
+    expected += [other.inp(PORT, 2), other.inp(PORT + 4, 4)]
+    assert stream == expected
+    assert seen == [(0, 2, long(expected[-2])[:2]), (0, 4, long(expected[-1])), (1, 1, b"\x77")]
+    counts = {(c.port, int(c.direction), c.size): (c.accesses, c.crossings) for c in bus.counts()}
+    assert counts == {
+        (PORT, 0, 1): (2, 2),
+        (PORT, 0, 2): (3, 3),
+        (PORT, 0, 4): (1, 1),
+        (PORT, 1, 2): (1, 1),
+        (PORT, 1, 1): (1, 1),
+        (PORT + 4, 0, 4): (1, 1),
+    }
+
+
+def long(number: int) -> bytes:
+    return number.to_bytes(4, "little")

@@ -295,3 +295,41 @@ def test_the_example_of_the_documents_passes(installed: Path) -> None:
     done = as_a_user(installed, str(ROOT / "docs" / "examples" / "adc"), "--strict-markers")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(ENGINES['unicorn'].paths) + 3} passed" in done.stdout
+
+
+PLAYED = """
+from hyperport.cli.main import main
+
+class Ready:
+    span = 8
+    def __init__(self, value):
+        self.value = value
+    def read(self, offset, size):
+        return self.value
+    def write(self, offset, size, value):
+        pass
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory):
+    file = tmp_path_factory.mktemp("t") / "t.hpt"
+    assert main(["run", "demo", "--engine", "unicorn", "--trace", str(file)]) == 1
+    return file
+
+@pytest.mark.parametrize(("value", "base", "text"), [
+    (0x60, 0x3F8, "port 3fd"), (0x61, 0x3F8, "port 3fd"), (0x60, 0x200, ""), (0x60, 0x3F8, "prot")])
+def test_device(hyperport_play, trace, value, base, text):
+    assert hyperport_play(trace, Ready(value), base, filter=text).reads > 100
+"""
+
+
+def test_a_trace_is_a_test_of_a_device(pytester: pytest.Pytester) -> None:
+    result = run(pytester, PLAYED)
+    result.assert_outcomes(passed=1, failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "*reads differ:*",
+            "access *: in 03fd gave 61, and 60 when it was recorded",
+            "*no access in it is to this device at 0x200*",
+            "*filter: column 1 of 'prot'*",
+        ]
+    )

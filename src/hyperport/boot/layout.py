@@ -17,6 +17,7 @@ from hyperport.errors import ImageError
 from hyperport.memory.ram import GuestMemory
 
 PAGE: Final = 4096
+HEAD: Final = 36 << 10  # bytes that tell what a file is: the mark of an ISO 9660 file system lies at 32 KiB
 CODE_SELECTOR: Final = 0x10  # __BOOT_CS of the Linux boot protocol, boot.rst "32-bit boot protocol"
 DATA_SELECTOR: Final = 0x18  # __BOOT_DS
 UNFIT: Final = (  # what is no image, by its mode; a block device may be one

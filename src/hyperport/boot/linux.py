@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from hyperport.abi.numbers import LGUEST_SUBARCH_AT
 from hyperport.boot import e820
 from hyperport.boot.layout import CODE_SELECTOR, DATA_SELECTOR, Layout, encode_text, read_file
 from hyperport.cpu.state import CpuState, protected_flat
@@ -79,7 +78,7 @@ RAMDISK_IMAGE: Final = (0x218, "<I")
 RAMDISK_SIZE: Final = (0x21C, "<I")
 HEAP_END_PTR: Final = (0x224, "<H")
 CMD_LINE_PTR: Final = (0x228, "<I")
-HARDWARE_SUBARCH: Final = (LGUEST_SUBARCH_AT, "<I")
+HARDWARE_SUBARCH: Final = (0x23C, "<I")  # where lguest's guests look too: LGUEST_SUBARCH_AT
 SETUP_DATA: Final = (0x250, "<Q")
 E820_TABLE: Final = 0x2D0
 E820_ENTRY: Final = "<QQI"  # address, size, type

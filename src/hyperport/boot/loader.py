@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which loader an image is for, and the call that loads it."""
+"""Which loader an image is for, and the call that loads it. A loader is imported for its own images only."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hyperport.boot.flat import load_flat
-from hyperport.boot.layout import open_regular
-from hyperport.boot.linux import is_linux, load_linux
-from hyperport.boot.multiboot import find_header, load_multiboot
-from hyperport.boot.naming import HEAD, describe
+from hyperport.boot.layout import HEAD, open_regular
 from hyperport.errors import ImageError
 
 if TYPE_CHECKING:
@@ -24,8 +20,12 @@ Kind = Literal["linux", "multiboot", "flat"]
 
 def detect(image: bytes) -> Kind:
     """Which loader an image is for; its first 8 KiB are enough."""
+    from hyperport.boot.linux import is_linux
+
     if is_linux(image):
         return "linux"
+    from hyperport.boot.multiboot import find_header
+
     if find_header(image) is not None:
         return "multiboot"
     return "flat"
@@ -49,6 +49,8 @@ def load(
     kernel, initrd = Path(kernel), None if initrd is None else Path(initrd)
     modules = [(Path(file), arguments) for file, arguments in modules]
     if flat is not None:
+        from hyperport.boot.flat import load_flat
+
         _refuse(kernel, "a flat image", initrd=initrd, append=append, module=modules)
         address, mode = flat
         return load_flat(memory, kernel, address=address, mode="real" if mode == "real" else "protected")
@@ -59,11 +61,17 @@ def load(
         raise ImageError(f"kernel {kernel}: the file is empty; give another")
     kind = detect(head)
     if kind == "linux":
+        from hyperport.boot.linux import load_linux
+
         _refuse(kernel, "a Linux kernel", module=modules)
         return load_linux(memory, kernel, initrd=initrd, append=append, subarch=subarch)
     if kind == "multiboot":
+        from hyperport.boot.multiboot import load_multiboot
+
         _refuse(kernel, "a multiboot kernel", initrd=initrd)
         return load_multiboot(memory, kernel, append=append, modules=modules)
+    from hyperport.boot.naming import describe
+
     raise ImageError(f"kernel {kernel}: {describe(head, size)}")
 
 

@@ -11,7 +11,6 @@ from typing import Final
 
 from hyperport.boot import e820
 from hyperport.boot.layout import CODE_SELECTOR, DATA_SELECTOR, PAGE, Layout, encode_text, read_file
-from hyperport.boot.naming import describe, describe_elf
 from hyperport.cpu.state import CpuState, protected_flat
 from hyperport.errors import ImageError
 from hyperport.memory.ram import GuestMemory
@@ -94,6 +93,8 @@ def load_multiboot(
     name = f"kernel {image}"
     header = find_header(content)
     if header is None:
+        from hyperport.boot.naming import describe
+
         raise ImageError(f"{name}: no Multiboot header in its first {SEARCH} bytes: {describe(content, len(content))}")
     if unknown := header.flags & MANDATORY & ~(ALIGN_MODULES | MEMORY_INFO):
         raise ImageError(f"{name}: its header asks for flags {unknown:#x}, which this PC cannot give; clear them")
@@ -138,6 +139,8 @@ def by_elf(image: bytes, name: str) -> tuple[list[Segment], int]:
         raise ImageError(f"{name}: neither an ELF file nor with load addresses (flag 16); link it as ELF32")
     ident, kind, machine, _, entry, table, _, _, _, row, rows, *_ = ELF_HEADER.unpack_from(image)
     if ident[4] != ELFCLASS32 or ident[5] != ELFDATA2LSB or machine != EM_386 or kind == ET_REL:
+        from hyperport.boot.naming import describe_elf
+
         raise ImageError(f"{name}: {describe_elf(image)}")
     if row != PROGRAM_HEADER.size or table + row * rows > len(image):
         raise ImageError(f"{name}: its program headers are outside the file; the image is damaged")

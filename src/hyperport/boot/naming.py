@@ -10,8 +10,6 @@ import string
 import struct
 from typing import Final, NamedTuple
 
-HEAD: Final = 36 << 10  # bytes that describe() wants to see: the mark of an ISO 9660 file system lies at 32 KiB
-
 LOADABLE: Final = "a bzImage, a zImage or a Multiboot 1 kernel for i386"
 KERNEL: Final = f"give {LOADABLE}"
 UNPACK: Final = "unpack it and give what is in it"
@@ -132,7 +130,7 @@ TEXT: Final = frozenset(string.printable.encode()) | set(range(0x80, 0x100))
 
 
 def describe(head: bytes, size: int) -> str:
-    """What the file is and what to do. head: its first HEAD bytes or all of it; size: of the whole file, in bytes."""
+    """What the file is and what to do. head: its first layout.HEAD bytes, or all; size: of the whole file, in bytes."""
     for look in (_multiboot, describe_elf, _mz):
         if told := look(head):
             return told

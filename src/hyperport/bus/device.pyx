@@ -9,7 +9,7 @@ python_device.pyx.
 """
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
@@ -52,17 +52,34 @@ cdef class PortDevice(Saved):
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
         """count elements of a string IN, packed little-endian into data."""
         cdef uint32_t i, value
-        for i in range(count):
-            value = self.io_read(offset, size)
-            memcpy(data + i * size, &value, size)
+        cdef uint16_t word
+        if size == 1:
+            for i in range(count):
+                data[i] = <uint8_t> self.io_read(offset, 1)
+        elif size == 2:
+            for i in range(count):
+                word = <uint16_t> self.io_read(offset, 2)
+                memcpy(data + 2 * i, &word, 2)
+        else:
+            for i in range(count):
+                value = self.io_read(offset, 4)
+                memcpy(data + 4 * i, &value, 4)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
         """count elements of a string OUT, packed little-endian in data."""
         cdef uint32_t i, value
-        for i in range(count):
-            value = 0
-            memcpy(&value, data + i * size, size)
-            self.io_write(offset, size, value)
+        cdef uint16_t word
+        if size == 1:
+            for i in range(count):
+                self.io_write(offset, 1, data[i])
+        elif size == 2:
+            for i in range(count):
+                memcpy(&word, data + 2 * i, 2)
+                self.io_write(offset, 2, word)
+        else:
+            for i in range(count):
+                memcpy(&value, data + 4 * i, 4)
+                self.io_write(offset, 4, value)
 
     # Attributes: what the guest cannot tell about an access. attributes() is asked when the device is attached and at
     # each publish().

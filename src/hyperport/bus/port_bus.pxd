@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from hyperport.bus.access cimport Access
 from hyperport.bus.attributes cimport PortAttributes
+from hyperport.bus.device cimport PortDevice
 
 cpdef enum Path:
     TRAP = 0            # #GP, fetch, decode, simulate
@@ -13,6 +14,7 @@ cpdef enum Path:
 
 cdef enum:
     PORTS = 65536
+    SIZES = 3           # 1, 2 and 4 bytes, at index size >> 1
     PATH_KINDS = 5
     DIRECTION_IN = 0
     DIRECTION_OUT = 1
@@ -22,6 +24,7 @@ cdef struct Slot:       # one port
     uint32_t offset     # the device's offset
     uint8_t whole       # sizes (1 | 2 | 4) of accesses that go whole to the device
     uint8_t touched     # the port has been accessed
+    uint8_t direct      # sizes for which an element needs no more than the device and two counters
 
 cdef struct Tally:
     uint64_t accesses   # elements the guest transferred
@@ -47,6 +50,7 @@ cdef class PortBus:
     cdef gate_function gate     # what every access from Python passes first: see io/crossing.pyx
     cdef void *gate_context
     cdef void touch(self, uint32_t port) noexcept nogil
+    cdef void settle(self, Slot *slot) noexcept nogil
     cdef void carry(self, Access *access) noexcept nogil
     cdef void carry_block(self, Access *access) noexcept nogil
     cdef void from_python(self, Access *access) noexcept nogil
@@ -54,3 +58,43 @@ cdef class PortBus:
     cdef uint32_t route_read(self, uint32_t port, uint32_t size) noexcept nogil
     cdef void route_write(self, uint32_t port, uint32_t size, uint32_t value) noexcept nogil
     cdef void tell(self, Access *access) noexcept nogil
+
+
+cdef inline uint32_t tally_index(uint32_t port, int direction, uint32_t size, int path) noexcept nogil:
+    return ((port * 2 + direction) * SIZES + (size >> 1)) * PATH_KINDS + path
+
+
+cdef inline uint32_t ones(uint32_t size) noexcept nogil:
+    return (<uint32_t> 0xFFFFFFFF) >> (32 - 8 * size)
+
+
+cdef inline void carry_element(PortBus bus, Access *access) noexcept nogil:
+    """carry() for what has no data: inline as far as the device, where nothing stands between."""
+    cdef Slot *slot = &bus.slots[access.port]
+    cdef Tally *tally
+    if not slot.direct & access.size:
+        bus.carry(access)
+        return
+    tally = &bus.tallies[tally_index(access.port, access.direction, access.size, access.path)]
+    tally.accesses += 1
+    tally.crossings += access.crossings
+    if access.direction == DIRECTION_IN:
+        access.value = (<PortDevice> slot.device).io_read(slot.offset, access.size) & ones(access.size)
+    else:
+        (<PortDevice> slot.device).io_write(slot.offset, access.size, access.value & ones(access.size))
+
+
+cdef inline void carry_string(PortBus bus, Access *access) noexcept nogil:
+    """carry() for several elements in data, inline as far as the device likewise."""
+    cdef Slot *slot = &bus.slots[access.port]
+    cdef Tally *tally
+    if not slot.direct & access.size:
+        bus.carry(access)
+        return
+    tally = &bus.tallies[tally_index(access.port, access.direction, access.size, access.path)]
+    tally.accesses += access.count
+    tally.crossings += access.crossings
+    if access.direction == DIRECTION_IN:
+        (<PortDevice> slot.device).io_read_block(slot.offset, access.size, access.count, access.data)
+    else:
+        (<PortDevice> slot.device).io_write_block(slot.offset, access.size, access.count, access.data)

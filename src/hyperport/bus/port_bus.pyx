@@ -29,20 +29,8 @@ from hyperport.bus.access import Direction, Place, PortAccess, PortCount
 from hyperport.bus.python_device import adapt
 from hyperport.errors import AccessError, ConfigError
 
-cdef enum:
-    SIZES = 3           # 1, 2 and 4 bytes, at index size >> 1
-
-
 DIRECTION_OF = tuple(Direction)
 PATH_OF = tuple(Path)
-
-
-cdef inline uint32_t tally_index(uint32_t port, int direction, uint32_t size, int path) noexcept nogil:
-    return ((port * 2 + direction) * SIZES + (size >> 1)) * PATH_KINDS + path
-
-
-cdef inline uint32_t ones(uint32_t size) noexcept nogil:
-    return (<uint32_t> 0xFFFFFFFF) >> (32 - 8 * size)
 
 
 cdef class PortObserver:
@@ -114,6 +102,11 @@ cdef class PortBus:
         self.slots[port].touched = 1
         self.touched[self.touched_count] = <uint16_t> port
         self.touched_count += 1
+        self.settle(&self.slots[port])
+
+    cdef void settle(self, Slot *slot) noexcept nogil:
+        """Say what may go the short way, carry_element(): to be called when what that hangs on has changed."""
+        slot.direct = slot.whole if slot.touched and not self.observer_count else 0
 
     # Accesses, from the paths.
 
@@ -241,6 +234,7 @@ cdef class PortBus:
             slot.device = <void *> target
             slot.offset = offset + index
             slot.whole = <uint8_t> sum({size for size in taken if size <= left})
+            self.settle(slot)
             self.attributes.sizes[<int> (base + index)] = slot.whole
         self._windows.append((base, base + span - 1, target))
         self._attached[id(device)] = target
@@ -259,6 +253,7 @@ cdef class PortBus:
         places: give a callable's accesses their place in guest code.
         """
         cdef PortObserver watching
+        cdef uint32_t port
         self._ask("observe")
         watching = observer if isinstance(observer, PortObserver) else CallbackObserver(observer, places)
         cdef void **grown = <void **> realloc(self.observers, <size_t> (self.observer_count + 1) * sizeof(void *))
@@ -268,6 +263,8 @@ cdef class PortBus:
         self._watching.append(watching)
         self.observers[self.observer_count] = <void *> watching
         self.observer_count += 1
+        for port in range(self.touched_count):
+            self.settle(&self.slots[self.touched[port]])
 
     # Asking.
 

@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from hyperport.cli import collect_from_here
 from hyperport.errors import HostError, HyperportError, UsageError
 from hyperport.host import streams
 from hyperport.host.notes import note, tell
@@ -24,6 +25,7 @@ STATUS_OK: Final = 0
 STATUS_INTERNAL: Final = 70  # EX_SOFTWARE, as in outcome.py
 DEVICE_NOTE: Final = "hyperport: device "  # as in bus/python_device.pyx, which is not imported for this
 NOT_TAKEN: Final = (errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO, errno.EAGAIN, errno.EFBIG, errno.EDQUOT)
+STARTS_LATE: Final = "run"  # the verb that imports most; it calls collect_from_here() itself
 PACKAGE: Final = Path(__file__).parents[1]
 
 
@@ -66,6 +68,8 @@ def obey(tokens: Sequence[str]) -> int:
     function: Callable[..., Any] = getattr(import_module(module), name)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if first != STARTS_LATE:
+        collect_from_here()
     status = function(*words, **given)
     return status if isinstance(status, int) else STATUS_OK
 

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from hyperport.errors import UsageError
 from hyperport.machine.config import SECTIONS as MACHINE_SECTIONS
+from hyperport.observe.options import FILTER, SYMBOLS
 from hyperport.observe.options import OPTIONS as OBSERVE
 from hyperport.options import FILE, FILES, NAMES, Option, one_of
 from hyperport.ui.options import OPTIONS as UI
@@ -107,6 +108,36 @@ CC: Final = (
            metavar="FOLDER", default=(), values=FILES, many=True),
 )  # fmt: skip
 
+
+def _device(text: str) -> Any:
+    from hyperport.machine.plugins import parse_device
+
+    return parse_device(text)
+
+
+TRACE_FORMATS: Final = ("jsonl", "perfetto")
+TRACE: Final = (
+    FILTER,
+    SYMBOLS,
+    Option("plain", "`show`: as --trace-ports writes it, for diff"),
+    Option(
+        "format",
+        "`export`: `jsonl`, the default, or `perfetto`, for ui.perfetto.dev",
+        one_of("format", TRACE_FORMATS),
+        metavar="FORM",
+        default=TRACE_FORMATS[0],
+        values=TRACE_FORMATS,
+    ),
+    Option("output", "`export`: the file to write instead of stdout", FILE, short="o", metavar="FILE", values=FILES),
+    Option("squeeze", "`diff`: of equal accesses behind each other, as polling makes them, see one"),
+    Option(
+        "device",
+        "`play`: give the trace to a device in Python, instead of the chips of a machine",
+        _device,
+        metavar="FILE.py:Class,base=PORT[,key=value]",
+        values=FILES,
+    ),
+)
 
 FROM: Final = Option(
     "from",
@@ -211,6 +242,25 @@ VERBS: Final[dict[str, Verb]] = {
         "are run. Every row is the median of several runs. The exit status is 0 only if all paths gave the guest the "
         "same values.",
         examples=("hyperport compare", "hyperport compare cmos pci --io trap,hypercall --repeat 11"),
+    ),
+    "trace": Verb(
+        "hyperport.cli.trace:trace",
+        "show, export, compare or play a recorded trace",
+        words="show|export|diff|play FILE...",
+        least=2,
+        most=3,
+        values=lambda: ("show", "export", "diff", "play"),
+        sections={"options": TRACE},
+        says="A trace is what `hyperport run --trace FILE` has recorded; `-` reads one from stdin. `show` writes a "
+        "line for each access, `export` other forms. `diff` names the first access in which two traces differ, with "
+        "status 1. `play` makes the accesses again, without a guest, and compares what is read, with status 1 for a "
+        "difference.",
+        examples=(
+            "hyperport trace show boot.hpt --filter 'device uart16550 write'",
+            "hyperport trace export boot.hpt --format perfetto -o boot.pftrace",
+            "hyperport trace diff good.hpt bad.hpt --squeeze",
+            "hyperport trace play uart.hpt --device uart.py:Uart,base=0x3f8",
+        ),
     ),
     "list": Verb(
         "hyperport.cli.list:list_",

@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final
 
+from hyperport.cli import collect_from_here
 from hyperport.cli.options import STATUS_OF_GUEST, VERBS
-from hyperport.errors import ConfigError, HostError, UsageError
+from hyperport.errors import HostError, UsageError
 from hyperport.host.channel import Channel
 from hyperport.host.notes import be_quiet, hint, note
 from hyperport.host.specs import NetSpec, SerialSpec
-from hyperport.host.streams import STDERR, STDOUT, closed
+from hyperport.host.streams import STDOUT, closed
 from hyperport.machine.config import MachineConfig
 from hyperport.outcome import (
     STATUS_IO,
@@ -37,11 +36,13 @@ from hyperport.outcome import (
 from hyperport.ui.console import StdioChannel, open_channel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hyperport.host.char import CharBackend
     from hyperport.host.net import Link
     from hyperport.host.watchdog import Watchdog
     from hyperport.machine.machine import Machine
-    from hyperport.observe.trace import PortTrace
+    from hyperport.observe.trace import PortTrace, Trace
 
 DESTINATIONS: Final = {"stats": "statistics", "screenshot": "screenshot", "save": "saved machine"}  # option -> its name
 HELD: Final = (Timeout, Interrupted, Quit)  # ends from outside: the guest could go on
@@ -151,8 +152,8 @@ def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
             ends["serial"] = _as_many(backends["serial"], saved.lines)
             machine = Machine.restore(of_run["restore"], **ends, **wanted)
         stack.enter_context(machine)
-        trace = None if of_run["trace_ports"] is None else _trace(machine, of_run["trace_ports"])
-        if trace is not None:
+        traces = list(_traces(machine, of_run))
+        for trace in traces:
             stack.callback(trace.close)
         if on_terminal:
             from hyperport.ui.screen import ScreenChannel
@@ -178,11 +179,12 @@ def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
         dog.last_words = [
             *([console.terminal.leave] if console and console.terminal else []),
             *(channel.backend.drain for channel in channels),
-            *([trace.flush] if trace else []),
+            *(trace.flush for trace in traces),
             *(link.recorder.flush for link in links if link.recorder),
         ]
         _tell_engine(machine, always=of_run["verbose"])
         dog.forget()
+        collect_from_here()
         if timeout is not None:
             dog.expect_end(STATUS_TIMEOUT, timeout)
         outcome = machine.run(timeout=timeout, monitor=_monitor(console, lambda: bool(signals.received)))
@@ -205,7 +207,7 @@ def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
                 lost.append(f"{name}: {error.strerror or error}; it is not written")
         for line in lost:
             note(line)
-        if trace is not None:
+        for trace in traces:
             trace.close()
             lost += [trace.failure] if trace.failure else []
         for link in links:
@@ -316,19 +318,23 @@ def _require_screen(lines: Iterable[SerialSpec]) -> None:
     require_terminal()
 
 
-def _trace(machine: Machine, destination: str) -> PortTrace:
-    from hyperport.observe.trace import PortTrace
+def _traces(machine: Machine, of_run: dict[str, Any]) -> Iterator[Trace | PortTrace]:
+    """The traces that are asked for, begun. Raises ConfigError for a file that cannot be written, or a bad filter."""
+    if of_run["trace"] is None and of_run["trace_ports"] is None:
+        return
+    from hyperport.observe.trace import PortTrace, Trace
 
-    try:
-        if destination == "-":
-            stream: TextIO = os.fdopen(os.dup(STDERR), "w", buffering=1, encoding="ascii")
-        else:
-            stream = Path(destination).open("w", encoding="ascii")  # noqa: SIM115 - it is closed with the trace
-    except OSError as error:
-        raise ConfigError(f"port trace: {destination}: {error.strerror}; name another file") from error
-    trace = PortTrace(stream, "stderr" if destination == "-" else destination)
-    machine.bus.observe(trace)
-    return trace
+    program = None
+    if of_run["filter"]:
+        from hyperport.observe.filter import compile_filter
+        from hyperport.observe.symbols import load_symbols
+
+        symbols = load_symbols(of_run["symbols"], machine.config.kernel)
+        program = compile_filter(of_run["filter"], machine.bus.map(), symbols.functions if symbols else None)
+    if of_run["trace"] is not None:
+        yield Trace(machine, of_run["trace"], program)
+    if of_run["trace_ports"] is not None:
+        yield PortTrace(machine.bus, of_run["trace_ports"], program)
 
 
 def _monitor(console: StdioChannel | None, give_up: Any) -> Any:

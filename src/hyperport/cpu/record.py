@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A CpuState as a record of plain values, and back: the part of a saved machine that its vCPU is.
 
-What no vCPU can be in is refused: reserved bits, paging without protection, an event for a vCPU that halts. So no engine
-is ever given a state that its core was not made for.
+What no vCPU can be in is refused: reserved bits, paging without protection, an event for a vCPU that halts. So no
+engine is ever given a state that its core was not made for.
 """
 
 from __future__ import annotations
@@ -82,14 +82,11 @@ def cpu_state(record: Any) -> CpuState:
     """The state of a record. Raises StateError for one that no vCPU can be in."""
     expected = {*NUMBERS, *FLAGS, *ALL_SEGMENTS, *TABLES, "fpu", "event"}
     _has(record, expected, "cpu")
-    state = CpuState(
-        **{name: _number(record, name, bits, "cpu") for name, bits in NUMBERS.items()},
-        **{name: bool(_number(record, name, 1, "cpu")) for name in FLAGS},
-        **{name: Segment(**_numbers(record[name], SEGMENT_FIELDS, name)) for name in ALL_SEGMENTS},
-        **{name: Table(**_numbers(record[name], TABLE_FIELDS, name)) for name in TABLES},
-        fpu=_fpu(record["fpu"]),
-        event=_event(record["event"]),
-    )
+    found: dict[str, Any] = {name: _number(record, name, bits, "cpu") for name, bits in NUMBERS.items()}
+    found |= {name: bool(_number(record, name, 1, "cpu")) for name in FLAGS}
+    found |= {name: Segment(**_numbers(record[name], SEGMENT_FIELDS, name)) for name in ALL_SEGMENTS}
+    found |= {name: Table(**_numbers(record[name], TABLE_FIELDS, name)) for name in TABLES}
+    state = CpuState(**found, fpu=_fpu(record["fpu"]), event=_event(record["event"]))
     _possible(state)
     return state
 
@@ -118,11 +115,9 @@ def _fpu(record: Any) -> FpuState:
             raise StateError(f"fpu: field {name} must be a list of 8 registers")
         if not all(isinstance(value, bytes) and len(value) == size for value in values):
             raise StateError(f"fpu: field {name} must hold registers of {size} bytes")
-    return FpuState(
-        **{name: _number(record, name, bits, "fpu") for name, bits in FPU_NUMBERS.items()},
-        **{name: tuple(record[name]) for name in REGISTERS_OF_8},
-        told=bool(_number(record, "told", 1, "fpu")),
-    )
+    found: dict[str, Any] = {name: _number(record, name, bits, "fpu") for name, bits in FPU_NUMBERS.items()}
+    found |= {name: tuple(record[name]) for name in REGISTERS_OF_8}
+    return FpuState(**found, told=bool(_number(record, "told", 1, "fpu")))
 
 
 def _event(record: Any) -> Event | None:

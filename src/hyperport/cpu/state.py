@@ -50,8 +50,8 @@ class FpuState:
     """x87 and SSE, as after FNINIT. stack: ST(0) to ST(7), 10 bytes each; in_use: a bit for each register that is not
     empty, by its place in the file, not from the top; xmm: XMM0 to XMM7, 16 bytes each.
 
-    opcode, code_at, data_at: of the last x87 instruction, as FXSAVE stores them, where the engine knows. told: the error
-    that the status word holds has been told by FERR#.
+    opcode, code_at, data_at: of the last x87 instruction, as FXSAVE stores them, where the engine knows. told: FERR#
+    has told the error that the status word holds.
     """
 
     control: int = 0x37F
@@ -91,8 +91,8 @@ class CpuState:
     """All that the vCPU's guest-visible state is. Numbers are unsigned 32-bit; pat and tsc have 64 bits.
 
     halted: the vCPU sits in HLT, behind which eip points. interrupt_shadow: the last instruction was an STI or a load
-    of SS, and holds interrupts off for one more. event: what is still to be delivered. tsc: the time-stamp counter; None:
-    it stays as it is.
+    of SS, and holds interrupts off for one more. event: what is still to be delivered. tsc: the time-stamp counter;
+    None: it stays as it is.
     """
 
     eax: int = 0

@@ -7,6 +7,7 @@ a guest knows that it is there (Bochs user manual, port_e9_hack).
 """
 
 from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
 
 from hyperport.host.char cimport CharBackend
 from hyperport.bus.attributes cimport postable
@@ -35,6 +36,9 @@ cdef class Debugcon(PortDevice):
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         self.backend.put(<uint8_t> value)
+
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        memset(data, PRESENT, count)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
         self.backend.put_block(data, count)

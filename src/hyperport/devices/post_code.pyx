@@ -7,6 +7,7 @@ it reads back what was written. Kernels write it to wait a microsecond; here tha
 """
 
 from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
 
 from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
@@ -32,6 +33,13 @@ cdef class PostCode(PortDevice):
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         self.last = <uint8_t> value
+
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        memset(data, self.last, count)
+
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        if count:
+            self.last = data[count - 1]
 
     cdef declare(self, Fields fields):
         fields.u8("last", &self.last)

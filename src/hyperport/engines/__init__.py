@@ -81,7 +81,8 @@ def automatic(path: str = "exit", abis: Iterable[str] = ()) -> tuple[EngineEntry
 
     if path not in ENGINES[PREFERRED].paths:
         return ENGINES["unicorn"], f"kvm has no path {path}"
-    if missing := sorted(abi for abi in set(abis) if not ENGINES[PREFERRED].offers(abi)):
+    wanted = set(abis) if path == "hypercall" else set()
+    if missing := sorted(abi for abi in wanted if not ENGINES[PREFERRED].offers(abi)):
         return ENGINES["unicorn"], f"kvm has no ABI {', '.join(missing)}"
     try:
         found = host.examine()

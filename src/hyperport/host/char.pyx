@@ -18,6 +18,7 @@ from hyperport.time.clock cimport Clock, Timer
 from hyperport.lines.attention cimport ATTENTION_INPUT, ATTENTION_STOP, PANIC, Attention
 from hyperport.lines.saved cimport Fields, Saved
 
+from libc.string cimport memchr, memcpy
 from posix.unistd cimport write
 
 import os
@@ -52,6 +53,7 @@ cdef extern from *:
     int EINTR
 
 cdef enum:
+    NEWLINE = 10
     ATOMIC = 4096       # PIPE_BUF of Linux: a blocking write of no more, to a pipe that is ready, does not wait (pipe(7))
 
 cdef enum:
@@ -96,7 +98,7 @@ cdef class CharBackend(Saved):
         if self.line_used < LINE_SIZE:
             self.line[self.line_used] = <char> byte
             self.line_used += 1
-        if byte == 10:
+        if byte == NEWLINE:
             self.watch()
             self.flush()
         elif self.output_used == OUTPUT_SIZE:
@@ -105,9 +107,30 @@ cdef class CharBackend(Saved):
             self.flush_timer.arm(self.clock.now() + FLUSH_AFTER_NS)
 
     cdef void put_block(self, const uint8_t *data, uint32_t count) noexcept nogil:
-        cdef uint32_t i
-        for i in range(count):
-            self.put(data[i])
+        """count bytes to the host, as one put() after the other."""
+        cdef const uint8_t *end
+        cdef uint32_t size, kept
+        cdef bint first
+        while count:
+            size = min(count, <uint32_t> (OUTPUT_SIZE - self.output_used))
+            end = <const uint8_t *> memchr(data, NEWLINE, size)
+            if end != NULL:
+                size = <uint32_t> (end - data) + 1
+            first = self.output_used == 0
+            memcpy(self.output + self.output_used, data, size)
+            self.output_used += size
+            kept = min(size, <uint32_t> (LINE_SIZE - self.line_used))
+            memcpy(self.line + self.line_used, data, kept)
+            self.line_used += kept
+            if end != NULL:
+                self.watch()
+                self.flush()
+            elif self.output_used == OUTPUT_SIZE:
+                self.flush()
+            elif first and self.clock is not None:
+                self.flush_timer.arm(self.clock.now() + FLUSH_AFTER_NS)
+            data += size
+            count -= size
 
     cdef void watch(self) noexcept nogil:
         """Look for a panic in the line that just ended."""

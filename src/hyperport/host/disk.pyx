@@ -343,7 +343,7 @@ cdef class OverlayDisk(RawDisk):
             return
         memset(self.map, 0, self.map_bytes)
         for first, count in runs:
-            for sector in range(first, first + count):
+            for sector in range(<uint64_t> first, <uint64_t> (first + count)):
                 self.map[sector >> 3] |= <uint8_t> (1 << (sector & 7))
 
     cdef bint here(self, uint64_t sector) noexcept nogil:

@@ -2,7 +2,8 @@
 # cython: language_level=3
 from libc.stdint cimport int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from hyperport.bus.port_bus cimport PortBus
+from hyperport.bus.access cimport Access
+from hyperport.bus.port_bus cimport DIRECTION_IN, PortBus, carry_element
 from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.io.path cimport PortPath
 
@@ -30,6 +31,12 @@ cdef struct Call:               # one number of one convention
     uint8_t size
     uint8_t string
     uint8_t has_result
+    uint8_t alone               # a port call for one element: carry_call() is all there is to it
+    uint8_t highest_cpl         # for carry_call(), as the rest: what Rules says
+    uint8_t port_register
+    uint8_t value_register
+    uint8_t result_register     # which changes if has_result is set
+    uint32_t kept               # bits of it that an answer leaves alone
     int32_t result
     int32_t action
     int32_t reason              # of a KILL, an index; else -1
@@ -86,3 +93,9 @@ cdef class CallTable:
 
 cdef class HypercallPath(PortPath):
     pass
+
+
+cdef inline uint32_t carry_call(PortBus bus, const Call *call, Access *access, uint32_t result) noexcept nogil:
+    """A call for one element, whose access is described. result: its register now; returns what is to be in it."""
+    carry_element(bus, access)
+    return access.value | result & call.kept if access.direction == DIRECTION_IN else 0

@@ -23,11 +23,11 @@ from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.io.path cimport PortPath
 from hyperport.io.strings cimport StringAccess, run_string
 
-from hyperport.abi.convention import Action, Answer, Entry, doorbell, operand
 from hyperport.cpu.state import REGISTERS
 from hyperport.errors import ConfigError
 
-cdef uint64_t DOORBELL_BYTES = len(doorbell(0))
+cdef uint64_t DOORBELL_BYTES = 0    # of the OUT that rings, once there is a CallTable
+cdef object convention_module = None    # abi/convention.py, imported with the first CallTable: few machines have one
 
 cdef enum:
     CODE_SEGMENT = 1
@@ -36,6 +36,7 @@ cdef enum:
     PAGE_MASK = 4095
     MOST_WINDOWS = 16           # of 4,096 elements in one counted string, so that its time is bounded
     ROOM = 4                    # slots of a hash table for each call: there is always an empty one
+    LOWEST_PRIVILEGE = 3
     HASH = 0x9E3779B1           # odd: neighbours go to different slots (Knuth, TAOCP vol. 3, 6.4)
 
 
@@ -70,6 +71,7 @@ cdef class CallTable:
         self.killed_by = -1
         if self.calls != NULL:
             raise ConfigError("a CallTable is made once")
+        import_conventions()
         tables = [table_of(convention) for convention in self.conventions]
         self.rules = <Rules *> array(len(tables), sizeof(Rules))
         self.calls = <Call *> array(sum(len(table) + 2 for table in tables), sizeof(Call))
@@ -115,30 +117,38 @@ cdef class CallTable:
         call.number, call.rules, call.reason = number, rules, -1
         if what is None:
             call.action = ACTION_NOT_OURS
-        elif isinstance(what, Answer):
+        elif isinstance(what, convention_module.Answer):
             call.action = what.action
             call.has_result = what.result is not None
             call.result = <int32_t> <uint32_t> ((what.result or 0) & 0xFFFFFFFF)
-            if what.action == Action.KILL:
+            if what.action == convention_module.Action.KILL:
                 call.reason = <int32_t> len(self.reasons)
                 self.reasons.append((what.reason, what is self.conventions[rules].unknown))
         else:
             call.is_port, call.direction, call.size, call.string = (
                 True, what.port.direction, what.port.size, what.port.string)
+            call.alone = not call.string
+            call.highest_cpl = <uint8_t> min(self.rules[<int> rules].highest_cpl, <uint32_t> LOWEST_PRIVILEGE)
+            call.port_register = <uint8_t> self.rules[<int> rules].port
+            call.value_register = <uint8_t> self.rules[<int> rules].value
+            call.result_register = <uint8_t> self.rules[<int> rules].result
+            call.has_result = call.direction == DIRECTION_IN or not self.rules[<int> rules].as_native
+            if self.rules[<int> rules].as_native and call.size < 4:
+                call.kept = <uint32_t> 0xFFFFFFFF << (8 * call.size)
 
     def compile_entries(self):
         """The code of instructions, and the vectors. Raises ConfigError where two conventions want the same."""
         memset(self.vectors, 0xFF, sizeof(self.vectors))
         taken = {}
         for index, convention in enumerate(self.conventions):
-            for code in () if convention.kind == Entry.DOORBELL else convention.instructions:
+            for code in () if convention.kind == convention_module.Entry.DOORBELL else convention.instructions:
                 if code in taken:
                     raise ConfigError(f"ABI {convention.name}: {code.hex(' ')} belongs to {taken[code]}; offer one of them")
                 taken[code] = convention.name
-                if convention.kind == Entry.VECTOR:
-                    self.vectors[<int> operand(code)] = index
+                if convention.kind == convention_module.Entry.VECTOR:
+                    self.vectors[<int> convention_module.operand(code)] = index
         entries = [(index, code) for index, convention in enumerate(self.conventions)
-                   if convention.kind == Entry.INSTRUCTION for code in convention.instructions]
+                   if convention.kind == convention_module.Entry.INSTRUCTION for code in convention.instructions]
         self.instructions = <Instruction *> array(len(entries), sizeof(Instruction))
         for place, (index, code) in enumerate(entries):
             self.instructions[<int> place].rules = index
@@ -152,9 +162,9 @@ cdef class CallTable:
         cdef Call *call
         found = {}
         for index, convention in enumerate(self.conventions):
-            if convention.kind != Entry.DOORBELL or convention.name not in images:
+            if convention.kind != convention_module.Entry.DOORBELL or convention.name not in images:
                 continue
-            lengths = {operand(code): len(code) for code in convention.instructions}
+            lengths = {convention_module.operand(code): len(code) for code in convention.instructions}
             image = images[convention.name]
             for offset, number in image.doorbells.items():
                 call = self.numbered(index, number)
@@ -249,25 +259,18 @@ cdef class CallTable:
         return call.action
 
     cdef int port_call(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:
-        cdef uint32_t mask = <uint32_t> 0xFFFFFFFF >> (32 - 8 * call.size)
         cdef Access access
+        cdef uint32_t result
         if call.string:
             if rules.as_native:
                 return self.native_string(vcpu, rules, call)
             self.counted_string(vcpu, rules, call)
             return ACTION_NOTHING
-        describe(&access, call.direction, vcpu.get(rules.port) & 0xFFFF, call.size, HYPERCALL, <void *> vcpu, vcpu.token)
-        if call.direction == DIRECTION_IN:
-            self.bus.carry(&access)
-            mask &= access.value
-            if rules.as_native and call.size < 4:
-                mask |= vcpu.get(rules.result) & <uint32_t> 0xFFFFFFFF << (8 * call.size)
-            vcpu.put(rules.result, mask)
-        else:
-            access.value = vcpu.get(rules.value) & mask
-            self.bus.carry(&access)
-            if not rules.as_native:
-                vcpu.put(rules.result, 0)
+        describe(&access, call.direction, vcpu.get(call.port_register) & 0xFFFF, call.size, HYPERCALL, <void *> vcpu, vcpu.token)
+        access.value = vcpu.get(call.value_register)
+        result = carry_call(self.bus, call, &access, vcpu.get(call.result_register))
+        if call.has_result:
+            vcpu.put(call.result_register, result)
         return ACTION_NOTHING
 
     cdef int native_string(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:
@@ -315,6 +318,15 @@ cdef void describe_string(Vcpu vcpu, Rules *rules, Call *call, StringAccess *acc
     access.checked = access.stepped = False
     access.index_register = rules.destination if call.direction == DIRECTION_IN else rules.source
     access.count_register = rules.count
+
+
+def import_conventions():
+    """Only now: a machine without calls starts sooner."""
+    global convention_module, DOORBELL_BYTES
+    from hyperport.abi import convention
+
+    convention_module = convention
+    DOORBELL_BYTES = len(convention.doorbell(0))
 
 
 def table_of(convention):

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t
 
 from hyperport.bus.access cimport Access
-from hyperport.bus.port_bus cimport PortBus
+from hyperport.bus.port_bus cimport PortBus, carry_element
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.vcpu cimport EDX, Vcpu
 
@@ -20,7 +20,10 @@ cdef class PortPath:
 
 cdef inline void carry(PortPath path, Access *access) noexcept nogil:
     """An access that the engine knows whole, and has checked permission of."""
-    path.bus.carry(access)
+    if access.data == NULL:
+        carry_element(path.bus, access)
+    else:
+        path.bus.carry(access)
 
 
 cdef inline uint32_t port_of(Vcpu vcpu, const PortInstruction *instruction) noexcept nogil:

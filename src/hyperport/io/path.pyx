@@ -11,7 +11,7 @@ Three strategies: io/exit.pyx, io/trap.pyx, io/hypercall.pyx. To an engine a pat
 from libc.stdint cimport uint32_t
 
 from hyperport.bus.access cimport Access, describe
-from hyperport.bus.port_bus cimport DIRECTION_IN, EXIT, PortBus
+from hyperport.bus.port_bus cimport DIRECTION_IN, EXIT, PortBus, carry_element
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.vcpu cimport EAX, Vcpu
@@ -63,14 +63,14 @@ cdef void perform(PortPath path, Vcpu vcpu, const PortInstruction *instruction, 
         return
     describe(&access, instruction.direction, port, instruction.size, path.number, <void *> vcpu, 0)
     if instruction.direction == DIRECTION_IN:
-        path.bus.carry(&access)
+        carry_element(path.bus, &access)
         if instruction.size == 4:
             vcpu.put(EAX, access.value)
         else:
             vcpu.put(EAX, merged(vcpu.get(EAX), access.value, instruction.size))
     else:
         access.value = merged(0, vcpu.get(EAX), instruction.size)
-        path.bus.carry(&access)
+        carry_element(path.bus, &access)
     vcpu.retire(instruction.length)
 
 

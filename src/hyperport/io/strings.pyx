@@ -24,7 +24,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from hyperport.bus.access cimport Access, describe
-from hyperport.bus.port_bus cimport DIRECTION_IN, PortBus
+from hyperport.bus.port_bus cimport DIRECTION_IN, PortBus, carry_element, carry_string
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.vcpu cimport ECX, EDI, EDX, EFLAGS_DF, ESI, Vcpu
 
@@ -117,26 +117,26 @@ cdef uint32_t move_chunk(Vcpu vcpu, PortBus bus, StringAccess *access, uint32_t 
     record.crossings = <uint8_t> crossings
     if count == 1:              # as one element: the bus has a shorter way for it
         if access.direction == DIRECTION_IN:
-            bus.carry(&record)
+            carry_element(bus, &record)
             memcpy(host, &record.value, access.size)
         else:
             memcpy(&record.value, host, access.size)
-            bus.carry(&record)
+            carry_element(bus, &record)
         return 1
     record.count = count
     record.data = host
     if not down:
-        bus.carry(&record)
+        carry_string(bus, &record)
         return count
     record.data = scratch
     if access.direction == DIRECTION_IN:
-        bus.carry(&record)
+        carry_string(bus, &record)
         for i in range(count):
             memcpy(host + (count - 1 - i) * access.size, scratch + i * access.size, access.size)
     else:
         for i in range(count):
             memcpy(scratch + i * access.size, host + (count - 1 - i) * access.size, access.size)
-        bus.carry(&record)
+        carry_string(bus, &record)
     return count
 
 
@@ -151,8 +151,8 @@ cdef void move_element(Vcpu vcpu, PortBus bus, StringAccess *access, uint32_t li
         vcpu.probe(linear, first, True)
         if first < access.size:
             vcpu.probe(linear + first, access.size - first, True)
-        bus.carry(&record)
+        carry_element(bus, &record)
         vcpu.store(linear, access.size, record.value)
     else:
         record.value = vcpu.load(linear, access.size)
-        bus.carry(&record)
+        carry_element(bus, &record)

@@ -8,6 +8,10 @@ cdef class IrqLine:
     cdef readonly int level
     cdef void drive(self, int level) noexcept nogil
 
+cdef class LineTap(Listener):
+    cdef Listener sink
+    cdef Listener watcher       # None: nobody watches
+
 cdef class SharedLine(Listener):
     cdef IrqLine line
     cdef Py_ssize_t taken       # inputs

@@ -9,6 +9,8 @@ board has a SharedLine for them.
 
 from hyperport.lines.listener cimport Listener
 
+from hyperport.errors import ConfigError
+
 
 cdef class IrqLine:
     """A level that one device drives and one Listener hears through on_line(number, level).
@@ -35,6 +37,24 @@ cdef class IrqLine:
         """Low, then high and left high: how an ISA card asks for an edge-triggered interrupt on its pulled-up wire."""
         self.drive(0)
         self.drive(1)
+
+
+cdef class LineTap(Listener):
+    """Between wires and what they end in: hands each change on, and before that to who watches, if there is one."""
+
+    def __init__(self, Listener sink not None):
+        self.sink = sink
+
+    def watch(self, Listener watcher):
+        """From now on watcher hears of each change first; None: nobody. Raises ConfigError if somebody else does."""
+        if watcher is not None and self.watcher is not None:
+            raise ConfigError("the interrupt lines are watched already")
+        self.watcher = watcher
+
+    cdef void on_line(self, int number, int level) noexcept nogil:
+        if self.watcher is not None:
+            self.watcher.on_line(number, level)
+        self.sink.on_line(number, level)
 
 
 cdef class SharedLine(Listener):

@@ -35,7 +35,7 @@ from hyperport.host.packet import PacketBackend
 from hyperport.host.specs import NetSpec
 from hyperport.lines.attention import Attention, StopKind, StopPin
 from hyperport.lines.interrupt_controller import InterruptController
-from hyperport.lines.irq import IrqLine, SharedLine
+from hyperport.lines.irq import IrqLine, LineTap, SharedLine
 from hyperport.lines.listener import Listener
 from hyperport.machine.config import MachineConfig
 from hyperport.machine.drives import Drives
@@ -59,6 +59,7 @@ class InterruptLines:
 
     def __init__(self, controller: InterruptController) -> None:
         self.controller = controller
+        self.tap = LineTap(controller)
         self.owners: dict[int, str] = {CASCADE: "the second PIC"}
 
     def take(self, number: int, owner: str) -> IrqLine:
@@ -68,7 +69,11 @@ class InterruptLines:
         if number in self.owners:
             raise ConfigError(f"{owner}: irq {number} belongs to {self.owners[number]}; choose another")
         self.owners[number] = owner
-        return IrqLine(self.controller, number)
+        return IrqLine(self.tap, number)
+
+    def listen(self, watcher: Listener | None) -> None:
+        """Let watcher hear of each change before the controller does; None: nobody. Raises ConfigError for a second."""
+        self.tap.watch(watcher)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hyperport.abi import conventions, vmi
-from hyperport.abi.convention import Image
+from hyperport.abi import conventions
 from hyperport.abi.options import DEFAULT_ABI
-from hyperport.abi.rom import RomImage
 from hyperport.boot import loader
 from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.cpuid import Leaf
@@ -23,7 +21,6 @@ from hyperport.host.char import CharBackend
 from hyperport.host.events import HostEvents
 from hyperport.host.packet import PacketBackend
 from hyperport.io import PATHS
-from hyperport.io.hypercall import CallTable
 from hyperport.io.path import PortPath
 from hyperport.lines.attention import Attention
 from hyperport.lines.irq import IrqLine
@@ -31,6 +28,10 @@ from hyperport.machine.board import Board, HostSide, InterruptLines
 from hyperport.machine.config import OWN_OPTIONS, MachineConfig
 from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
+
+if TYPE_CHECKING:
+    from hyperport.abi.convention import Convention, Image
+    from hyperport.abi.rom import RomImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +122,14 @@ def load(config: MachineConfig, memory: GuestMemory, engine: Engine) -> None:
             append=config.append,
             modules=config.modules,
             flat=config.flat,
-            subarch=max((one.subarch for one in conventions(config.abi)), default=0),
+            subarch=max((one.subarch for one in _offered(config)), default=0),
         )
     )
+
+
+def _offered(config: MachineConfig) -> tuple[Convention, ...]:
+    """The conventions that the guest may call by; none on the other paths."""
+    return conventions(config.abi) if config.io == "hypercall" else ()
 
 
 def _engine_entry(config: MachineConfig) -> EngineEntry:
@@ -144,7 +150,10 @@ def _offer_calls(
     config: MachineConfig, engine: Engine, memory: GuestMemory, bus: PortBus, rom: RomImage | None
 ) -> None:
     """Put the code of doorbells into memory, and let the engine answer the calls of the chosen conventions."""
-    offered = conventions(config.abi)
+    from hyperport.abi import vmi
+    from hyperport.io.hypercall import CallTable
+
+    offered = _offered(config)
     images: dict[str, Image] = {}
     leaves: dict[int, Leaf] = {}
     for convention in offered:

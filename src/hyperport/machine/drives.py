@@ -13,7 +13,6 @@ from hyperport.devices.atapi_cdrom import AtapiCdrom
 from hyperport.devices.ide_drive import IdeDrive
 from hyperport.errors import ConfigError, HostError
 from hyperport.host.disk import Disk
-from hyperport.host.disk_image import open_cdrom, open_disk
 from hyperport.host.specs import DiskSpec
 
 PLACES: Final = ("hda", "hdb", "hdc", "hdd")  # first and second drive of the primary channel, then of the secondary
@@ -29,6 +28,8 @@ class Drives:
         self.images: dict[str, Disk] = {}
         self.paths: dict[str, Path] = {}  # of the images
         drives: list[IdeDrive | None] = [None] * len(PLACES)
+        if disks or cdroms:
+            from hyperport.host.disk_image import open_cdrom, open_disk
         for place, spec in enumerate(disks):
             image = self.images[PLACES[place]] = open_disk(spec)
             self.paths[PLACES[place]] = spec.path
@@ -49,6 +50,8 @@ class Drives:
         drive = dict(zip(PLACES, self.primary + self.secondary, strict=True)).get(place)
         if not isinstance(drive, AtapiCdrom):
             raise ConfigError(f"{place}: no CD-ROM drive is there; start with --cdrom FILE")
+        from hyperport.host.disk_image import open_cdrom
+
         image = open_cdrom(path) if path is not None else None
         if not drive.insert(image):
             if image is not None:

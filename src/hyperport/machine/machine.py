@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from hyperport.abi.rom import RomImage
 from hyperport.bus.device import PortDevice
 from hyperport.bus.python_device import PythonDevice
 from hyperport.engines.base import Engine, Stop
@@ -27,12 +26,13 @@ from hyperport.machine.guard import Guard
 from hyperport.machine.interrupt import Interrupter, Unresponsive
 from hyperport.machine.plugins import DeviceSpec, make_device
 from hyperport.machine.save_requests import SaveRequests
-from hyperport.machine.state import clock_like, load_state, saved_ends, saved_options
-from hyperport.machine.state_file import StateFile
 from hyperport.machine.statistics import run_statistics
 from hyperport.memory.dma import DmaView
 from hyperport.outcome import Outcome, OutputLost
 from hyperport.time.clock import Clock, RealClock, Timer
+
+if TYPE_CHECKING:
+    from hyperport.abi.rom import RomImage
 
 PANIC = "Kernel panic - not syncing"
 
@@ -79,6 +79,7 @@ class Machine:
         self.interrupter: Interrupter | None = None
         self.timeout: float | None = None
         self._told: list[BaseException] = []  # losses of output that an outcome has told of
+        self.when_idle: list[Callable[[], object]] = []  # called while the guest waits, and when a run ends
         self.wall_s = 0.0
         self.cpu_s = 0.0
         for spec in self.config.devices:
@@ -218,6 +219,8 @@ class Machine:
         """Send what waits for a newline."""
         for backend in self.streams:
             backend.drain()
+        for call in self.when_idle:
+            call()
 
     def panic_line(self) -> str | None:
         """The first line of a kernel panic seen on a console or on the screen, or None."""
@@ -266,13 +269,16 @@ class Machine:
         """Save the whole machine to a file, whole or not at all; returns the file's bytes. It can go on.
 
         While the guest runs, any other thread may call this: the run is held for it at the next moment between two
-        instructions. In a device's or a listener's code it raises ThreadError. Raises StateError for a machine that cannot be saved,
-        HostError where the host does not take the file.
+        instructions. In a device's or a listener's code it raises ThreadError. Raises StateError for a machine that
+        cannot be saved, HostError where the host does not take the file.
         """
         return self.saves.save(Path(path))
 
     def reload(self, path: Path | str) -> None:
-        """Go on from a file that save() wrote, of this machine or its like. Raises StateError; nothing has changed then."""
+        """Go on from a file that save() wrote, of this machine or its like. Raises StateError before any change."""
+        from hyperport.machine.state import load_state
+        from hyperport.machine.state_file import StateFile
+
         self.guard.check("reload")
         if self.guard.runner is not None:
             raise ThreadError("reload: the guest runs; stop it first")
@@ -302,6 +308,9 @@ class Machine:
         attach: called with the machine to attach() devices that the saved one was given in that way. Network cables are
         plugged in anew. Raises StateError for a file that does not fit, and what Machine() raises.
         """
+        from hyperport.machine.state import clock_like, load_state, saved_ends, saved_options
+        from hyperport.machine.state_file import StateFile
+
         file = StateFile(Path(path))
         try:
             options = saved_options(file.record)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When a machine may be saved: while it is held, or at the next moment between two instructions, if another thread asks.
+"""When a machine may be saved: while it is held, or between two instructions, if another thread asks.
 
 A machine is held before and after a run, and while the monitor has it. In a device's code it is in the middle of an
 instruction: whoever asks there is refused.
@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 from hyperport.errors import ThreadError
 from hyperport.lines.attention import StopKind
 from hyperport.machine.run import FOR_A_SAVE
-from hyperport.machine.state import save_state
-from hyperport.machine.state_file import write_state
 
 if TYPE_CHECKING:
     from hyperport.machine.machine import Machine
@@ -86,5 +84,8 @@ class SaveRequests:
             self.serve()
 
     def _write(self, path: Path) -> int:
+        from hyperport.machine.state import save_state
+        from hyperport.machine.state_file import write_state
+
         record, streams = save_state(self.machine)
         return write_state(path, record, streams)

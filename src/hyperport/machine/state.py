@@ -170,7 +170,7 @@ class Contents(Protocol):
 
 
 def load_state(machine: Machine, record: Any, contents: Contents) -> None:
-    """Let the machine, which must be the like of the saved one, go on from there. Raises StateError; nothing has changed."""
+    """Let the machine, the like of the saved one, go on from there. Raises StateError before any change."""
     check_state(machine, record)
     memory, disks = record["memory"], record["disks"]
     own = {place: _runs(disk["own"], place, disk["sectors"]) for place, disk in disks.items()}
@@ -187,7 +187,7 @@ def load_state(machine: Machine, record: Any, contents: Contents) -> None:
     for place, stream in zip(places, chunks[1:], strict=True):
         for at, data in _placed(own[place], SECTOR_BYTES, stream):
             machine.drives.images[place].write_sectors(at // SECTOR_BYTES, data)
-    controller = getattr(machine.controller, "chip", None)  # last: it has the levels and edges of all lines
+    controller: Any = getattr(machine.controller, "chip", None)  # last: it has the levels and edges of all lines
     devices = [(name, device) for name, device in machine.named_devices() if not isinstance(device, PythonDevice)]
     for name, device in sorted(devices, key=lambda item: item[1] is controller):
         device.load(record["devices"][name])
@@ -211,9 +211,9 @@ def _placed(runs: list[Run], unit: int, chunks: list[bytes]) -> list[tuple[int, 
 def _load_what_may_refuse(machine: Machine, record: dict[str, Any]) -> None:
     """An engine may refuse a vCPU's state, a device in Python its record: they come first, and a refusal is undone."""
     undo: list[tuple[Any, Any]] = []
-    for device in machine.bus.devices():
-        if device is getattr(machine.controller, "chip", None):
-            undo.append((device.load, device.save()))  # undone last: the lines of devices in Python lead to it
+    controller: Any = getattr(machine.controller, "chip", None)
+    if controller is not None:  # undone last: the lines of devices in Python lead to it
+        undo.append((controller.load, controller.save()))
     try:
         undo.append((machine.engine.set_state, machine.engine.state()))
         machine.engine.set_state(cpu_state(record["cpu"]))
@@ -309,8 +309,8 @@ def _check_disks(machine: Machine, records: Any) -> None:
         stamps = [list(stamp) for stamp in image.stamps()]
         if disk["stamps"] != stamps:
             raise StateError(
-                f"{place}: {disk['path']!r:.200} has changed since the machine was saved, and what the guest knows of it "
-                "is wrong now; restore it from a copy"
+                f"{place}: {disk['path']!r:.200} has changed since the machine was saved, so what the guest knows of "
+                "it is wrong now; restore it from a copy"
             )
         if _runs(disk["own"], place, image.sectors) and getattr(image, "durable", True):
             raise StateError(f"{place}: the saved machine threw its writes away (snapshot), and this one does not")

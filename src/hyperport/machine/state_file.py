@@ -6,8 +6,9 @@
     record      MessagePack, deflated: see state.py
     chunks      each CHUNK_HEAD (bytes and CRC-32 as it stands here), then deflated contents
 
-The contents of memory, and of disks that only this process has, are streams: runs of units (pages, sectors) that the record
-names, one after the other, cut into chunks of CHUNK_BYTES. Numbers are little-endian. docs/decisions/0036 has the reasons.
+The contents of memory, and of disks that only this process has, are streams: runs of units (pages, sectors) that the
+record names, one after the other, cut into chunks of CHUNK_BYTES. Numbers are little-endian. docs/decisions/0036
+has the reasons.
 """
 
 from __future__ import annotations

@@ -3,20 +3,65 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from hyperport.options import FILE, FILES, Option
+from hyperport.options import FILE, FILES, Kind, Option
+
+
+def _trace(text: str) -> Any:
+    from hyperport.observe.trace import parse_trace
+
+    return parse_trace(text)
+
+
+def _filter(text: str) -> str:
+    from hyperport.observe.filter import parse
+
+    parse(text)  # names are looked up when there is a machine
+    return text
+
+
+FILTER: Final = Option(
+    "filter",
+    "only the accesses that TEXT means, as `port 3f8-3ff write value==0x41`",
+    _filter,
+    metavar="TEXT",
+    see="trace.md#filters",
+    of_machine=False,
+)
+SYMBOLS: Final = Option(
+    "symbols",
+    "the guest's functions: an ELF file, a System.map or a copy of /proc/kallsyms; may be repeated",
+    FILE,
+    metavar="FILE",
+    many=True,
+    values=FILES,
+    see="trace.md#symbols",
+    of_machine=False,
+)
 
 OPTIONS: Final = (
     Option("stats", "write statistics as JSON", FILE, metavar="FILE", values=FILES, see="Statistics", of_machine=False),
     Option("report", "print the port-access table on stderr at the end", of_machine=False),
     Option(
+        "trace",
+        "record every port access, with time and place, into FILE, or the last of them as they fit into SIZE",
+        Kind(_trace, take=lambda given: given),
+        metavar="FILE[,ring=SIZE][,time=N]",
+        values=FILES,
+        then=("ring=", "time="),
+        see="trace.md",
+        of_machine=False,
+    ),
+    Option(
         "trace-ports",
-        "write every port access on stderr or into FILE",
+        "write every port access as text on stderr or into FILE",
         metavar="FILE",
         alone="-",
         values=FILES,
         see="Port traces",
         of_machine=False,
     ),
+    FILTER,
+    SYMBOLS,
 )

@@ -21,16 +21,25 @@ from hyperport.errors import StateError
 
 cdef extern from *:
     """
+    #include <cpuid.h>
     #include <time.h>
+    #include <x86intrin.h>
     static inline unsigned long long hp_clock_ns(int id) {
         struct timespec t;
         clock_gettime(id, &t);
         return (unsigned long long)t.tv_sec * 1000000000ULL + (unsigned long long)t.tv_nsec;
     }
     static inline void hp_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+    static inline unsigned long long hp_tsc(void) { return __rdtsc(); }
+    static inline int hp_tsc_is_invariant(void) {       /* SDM vol. 3B, 18.17.1 */
+        unsigned eax, ebx, ecx, edx;
+        return __get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) && (edx >> 8 & 1);
+    }
     """
     uint64_t hp_clock_ns(int clock_id) nogil
     void hp_fence() nogil
+    uint64_t hp_tsc() nogil
+    bint hp_tsc_is_invariant() nogil
     int CLOCK_MONOTONIC
     int CLOCK_REALTIME
 
@@ -226,6 +235,19 @@ cdef class VirtualClock(Clock):
                 self.time = self.next_deadline
             self.run_due()
         self.time = target
+
+
+def read_tsc():
+    """The host's TSC, CLOCK_MONOTONIC in ns, and how many ticks apart the TSC was before and after that."""
+    cdef uint64_t before = hp_tsc()
+    cdef uint64_t now = hp_clock_ns(CLOCK_MONOTONIC)
+    cdef uint64_t after = hp_tsc()
+    return before + (after - before) // 2, now, after - before
+
+
+def tsc_is_invariant():
+    """Whether the host's processor says that its TSC has one speed in all its states."""
+    return hp_tsc_is_invariant()
 
 
 cdef class Timer:

@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from hyperport.cpu import cpuid
+from hyperport.time.tsc import tsc_khz
 
 from .guest import GP, UD, CpuGuest
 
@@ -70,7 +71,7 @@ def wrmsr(number: int, low: int, high: int = 0) -> str:
 
 
 RDMSR = "0f 32 ; rdmsr"
-KNOWN = (0x10, 0x17, 0x8B, 0x174, 0x175, 0x176, 0x277, 0xC0000080)
+KNOWN = (0x10, 0x17, 0x3B, 0x8B, 0x174, 0x175, 0x176, 0x277, 0xC0000080)
 
 
 UNKNOWN = (
@@ -99,6 +100,31 @@ def test_what_registers_take(cpu: CpuGuest) -> None:
     state = cpu.run(wrmsr(0x10, 0, 5) + "0f 31 ; rdtsc").state
     assert state.edx == 5
     assert cpu.vector(RDMSR, registers={"ecx": 0x10}, ring=3) == GP
+
+
+def test_what_was_added_to_the_tsc(cpu: CpuGuest) -> None:
+    adjust = {"ecx": 0x3B}
+    state = cpu.run(RDMSR, registers=adjust).state
+    assert (state.edx, state.eax) == (0, 0)
+    state = cpu.run(wrmsr(0x3B, 0xFFFFFFF6, 5) + RDMSR).state
+    assert (state.edx, state.eax) == (5, 0xFFFFFFF6)
+    state = cpu.run(wrmsr(0x3B, 0, 0x4000_0000) + "0f 31 ; rdtsc").state
+    assert state.edx >> 28 == 4  # a host that has been up for less than ten years
+    read_first = "0f 31 ; rdtsc \n 89 c6 ; mov esi, eax \n 89 d7 ; mov edi, edx\n"
+    state = cpu.run(wrmsr(0x3B, 0) + read_first + wrmsr(0x10, 0, 0x5000_0000) + "b9 3b 00 00 00\n" + RDMSR).state
+    before, added = state.edi << 32 | state.esi, state.edx << 32 | state.eax
+    assert 0 < (0x5000_0000 << 32) - added - before < 1 << 40  # added to the time of WRMSR, a little after RDTSC
+
+
+@pytest.mark.parametrize(("sub_leaf", "ebx"), [(0, 2), (1, 0), (0xFFFFFFFF, 0)])
+def test_features_with_sub_leaves(cpu: CpuGuest, sub_leaf: int, ebx: int) -> None:
+    state = cpu.run("0f a2 ; cpuid", registers={"eax": 7, "ecx": sub_leaf, "ebx": 5}).state
+    assert (state.eax, state.ebx, state.ecx, state.edx) == (0, ebx, 0, 0)
+
+
+def test_the_speed_that_is_told_is_the_hosts(cpu: CpuGuest) -> None:
+    state = cpu.run("0f a2 ; cpuid", registers={"eax": 0x15}).state
+    assert (state.ebx, state.eax) == ((tsc_khz(), cpuid.CRYSTAL_KHZ) if tsc_khz() else (0, 0))
 
 
 def test_there_are_no_counters(cpu: CpuGuest) -> None:

@@ -281,11 +281,8 @@ class TraceScenario:
 
     def prepare(self, folder: Path) -> None:
         self.path = folder / "trace"
-        self.path.write_bytes(b"")
-        self.stream = self.path.open("w", encoding="ascii", buffering=1)
-        self.trace = PortTrace(self.stream, "trace")
         self.bus = PortBus()
-        self.bus.observe(self.trace)
+        self.trace = PortTrace(self.bus, self.path)
 
     def act(self) -> None:
         with Quiet() as quiet:

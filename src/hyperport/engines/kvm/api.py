@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from hyperport.bus.attributes import PortAttributes
-from hyperport.cpu.cpuid import Leaf
+from hyperport.cpu.cpuid import STRUCTURED, Leaf
 from hyperport.engines.kvm.coalescing import CoalescedPorts
 from hyperport.errors import EngineError
 
@@ -46,6 +46,7 @@ PIT_CONFIG: Final = struct.Struct("<I60x")  # flags
 CPUID_HEAD: Final = struct.Struct("<II")  # entries, padding
 CPUID_ENTRY: Final = struct.Struct("<7I12x")  # function, index, flags, eax, ebx, ecx, edx
 CPUID_MOST: Final = 256
+INDEX_COUNTS: Final = 1 << 0  # KVM_CPUID_FLAG_SIGNIFCANT_INDEX: the answer is for sub-leaf 0 alone
 ADDRESS_BITS: Final = 0x80000008  # CPUID leaf
 LINEAR_BITS: Final = 48
 
@@ -175,7 +176,10 @@ class VirtualMachine:
         if ADDRESS_BITS in wanted:
             eax, ebx, ecx, edx = wanted[ADDRESS_BITS]
             granted[ADDRESS_BITS] = (eax & 0xFF | LINEAR_BITS << 8, ebx, ecx, edx)
-        entries = b"".join(CPUID_ENTRY.pack(leaf, 0, 0, *answer) for leaf, answer in sorted(granted.items()))
+        entries = b"".join(
+            CPUID_ENTRY.pack(leaf, 0, INDEX_COUNTS if leaf == STRUCTURED else 0, *answer)
+            for leaf, answer in sorted(granted.items())
+        )
         try:
             fcntl.ioctl(self.vcpu, SET_CPUID2, CPUID_HEAD.pack(len(granted), 0) + entries)
         except OSError as error:

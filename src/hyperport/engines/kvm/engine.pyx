@@ -79,6 +79,7 @@ from hyperport.engines.base import Stop
 from hyperport.engines.kvm import api
 from hyperport.errors import ConfigError, EngineError
 from hyperport.lines.attention import StopKind
+from hyperport.time.tsc import tsc_khz
 
 cdef enum Ended:            # how loop() ended
     GOES_ON = -1
@@ -142,7 +143,7 @@ cdef class KvmEngine(KvmVcpu):
         self.share_registers(False)
         if self.vm.has(api.Cap.SET_TSS_ADDR):
             self._ioctl_on(self.vm.vm, api.SET_TSS_ADDR, api.TSS_AT)
-        self.vm.set_cpuid(cpuid.leaves())
+        self.vm.set_cpuid(cpuid.leaves(tsc_khz=tsc_khz()))
         attention.kick_context = &self.vcpu
         attention.kick = kick
         path.connect(self)
@@ -163,7 +164,7 @@ cdef class KvmEngine(KvmVcpu):
                 raise ConfigError(f"engine kvm cannot offer ABI {convention.name}: a call of it halts or changes the CPU")
         self.calls = calls
         if cpuid_leaves:
-            self.vm.set_cpuid(cpuid.leaves(cpuid_leaves))
+            self.vm.set_cpuid(cpuid.leaves(cpuid_leaves, tsc_khz()))
         self.share_registers(self.vm.has(api.Cap.SYNC_REGS) & 3 == 3)
 
     def coalesce(self, attributes):

@@ -3,7 +3,8 @@
 
 A /dev/kvm may be a software module that emulates guest code instruction by instruction: slower than Unicorn by far, and
 unable to run most 32-bit guests. So it is tried, once for each boot of the host: a few small guests are timed in a
-child process, which is ended if it hangs. What they showed is kept in the cache directory.
+child process, which is ended if it hangs. What they showed is kept in the cache directory, as a line of words after
+the lines of its key: every start reads it, and a parser of JSON would take longer to import than this to read.
 """
 
 from __future__ import annotations
@@ -11,15 +12,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import platform
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Final
-
-import msgspec
+from typing import Final, NamedTuple, Self
 
 from hyperport.engines.base import Check
 from hyperport.errors import EngineError
@@ -49,7 +46,13 @@ def _short(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
-class Host(msgspec.Struct, frozen=True):
+def _truth(word: str) -> bool:
+    if word not in ("True", "False"):
+        raise ValueError(word)
+    return word == "True"
+
+
+class Host(NamedTuple):
     """What the guests showed. Times are in ns, the smallest of three runs."""
 
     instruction_ns: float
@@ -62,16 +65,19 @@ class Host(msgspec.Struct, frozen=True):
         """Whether a processor runs the guest's instructions, and all that a 32-bit kernel needs of it works."""
         return self.instruction_ns < HARDWARE_NS and self.paging and self.interrupt_return
 
+    def words(self) -> str:
+        """As from_words() reads it."""
+        return " ".join(map(repr, self))
+
+    @classmethod
+    def from_words(cls, text: str) -> Self:
+        """What words() gave. Raises ValueError for anything else."""
+        instruction, exits, paging, interrupt_return = text.split()
+        return cls(float(instruction), float(exits), _truth(paging), _truth(interrupt_return))
+
     def __str__(self) -> str:
         kind = "hardware" if self.instruction_ns < HARDWARE_NS else "a software emulation"
         return f"{kind}: {_short(self.instruction_ns)} ns an instruction, {_short(self.exit_ns / 1000)} us an exit"
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """The cache file."""
-
-    key: list[str]
-    host: Host
 
 
 def cache_key() -> list[str]:
@@ -80,14 +86,14 @@ def cache_key() -> list[str]:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         boot = ""
-    return ["2", platform.release(), boot]
+    return ["3", os.uname().release, boot]
 
 
 def cache_file() -> Path:
-    """kvm.json in the cache directory."""
+    """kvm.txt in the cache directory."""
     from hyperport.host.cache import cache_directory
 
-    return cache_directory() / "kvm.json"
+    return cache_directory() / "kvm.txt"
 
 
 @functools.cache
@@ -97,33 +103,35 @@ def examine() -> Host:
 
     os.close(open_device())
     path, key = cache_file(), cache_key()
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
-        kept = msgspec.json.decode(path.read_bytes(), type=Kept)
-        if kept.key == key:
-            return kept.host
+    with contextlib.suppress(OSError, ValueError):
+        *kept, words = path.read_text(encoding="ascii").splitlines()
+        if kept == key:
+            return Host.from_words(words)
     host = measure_in_child()
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}")
-        part.write_bytes(msgspec.json.encode(Kept(key, host)))
+        part.write_text("\n".join([*key, host.words()]) + "\n", encoding="ascii")
         part.replace(path)
     return host
 
 
 def measure_in_child() -> Host:
     """measure() in a process of its own, LIMIT_S at most. Raises EngineError."""
+    import subprocess
+
     command = [sys.executable, "-m", "hyperport.engines.kvm.host"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     try:
         done = subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S, check=False
         )
-        return msgspec.json.decode(done.stdout, type=Host)
+        return Host.from_words(done.stdout.decode("ascii"))
     except subprocess.TimeoutExpired:
         raise EngineError(
             f"kvm: a guest of three instructions hangs it for {LIMIT_S:g} s; use --engine unicorn"
         ) from None
-    except msgspec.MsgspecError:
+    except ValueError:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise EngineError(f"kvm: a first guest fails: {last}; use --engine unicorn") from None
 
@@ -190,4 +198,4 @@ def checks() -> list[Check]:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(measure()))
+    print(measure().words())

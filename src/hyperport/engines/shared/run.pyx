@@ -12,12 +12,11 @@ from hyperport.lines.attention cimport GUEST_KILLED, POWER_OFF, RESET, Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.time.clock cimport Clock
 
-from hyperport.abi.numbers import LguestShutdown
 from hyperport.engines.base import Stop
 from hyperport.errors import ConfigError, EngineError
 from hyperport.lines.attention import StopKind
 
-cdef uint32_t RESTART = LguestShutdown.RESTART
+cdef uint32_t RESTART = 0       # of a guest that shuts down, once calls are offered
 
 
 cdef void ignore_kick(void *context) noexcept nogil:
@@ -55,6 +54,10 @@ cdef class Runs:
 
     cdef take_calls(self, CallTable calls, kinds):
         """Offer these calls. kinds: the entries that this engine notices. Raises ConfigError for others."""
+        global RESTART
+        from hyperport.abi.numbers import LguestShutdown
+
+        RESTART = LguestShutdown.RESTART
         wrong = [convention.name for convention in calls.conventions if convention.kind not in kinds]
         if wrong:
             raise ConfigError(f"engine {self.name} cannot offer ABI {', '.join(wrong)}: its calls do not reach us; "

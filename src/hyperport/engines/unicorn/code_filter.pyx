@@ -16,7 +16,7 @@ The engine then looks at the bytes in memory. The core prefers 66 to F2 and F3 w
 it reads the latter for each of them. A byte behind the limit of CS is #GP(0), here.
 
 It reads code byte by byte, by one function. Calls for opcodes come from one place in the core: the place that the
-first call of all comes from. After a prefix comes an opcode again. And since each instruction is read here before it is
+first call of a vCPU comes from. After a prefix comes an opcode again. And since each instruction is read here before it is
 translated, here is where a block is ended that would grow too large: translator_limits.pxd.
 """
 
@@ -56,7 +56,6 @@ cdef enum:
     REPNE = 0xF2
 
 cdef uint64_t NOWHERE = <uint64_t> -1
-cdef uintptr_t opcode_caller = 0
 
 
 cdef inline bint ports_need_map(char *env) noexcept nogil:
@@ -70,17 +69,17 @@ cdef inline bint ports_need_map(char *env) noexcept nogil:
 cdef void forget_position(CodeFilter *filter) noexcept nogil:
     filter.next_opcode = filter.second_byte = NOWHERE
     filter.repeat = 0
+    filter.opcode_caller = 0
 
 
 cdef uint32_t filtered_byte(CodeFilter *filter, Library *library, void *env, uint64_t address,
                             uintptr_t caller) noexcept nogil:
     """The code byte at address, for the translator; caller is who asks. May fault."""
-    global opcode_caller
     cdef uint32_t byte
     cdef bint continued = filter.next_opcode == address
     end_block_in_time(filter.tcg)
-    if opcode_caller == 0:
-        opcode_caller = caller
+    if filter.opcode_caller == 0:
+        filter.opcode_caller = caller
     if filter.second_byte == address:
         filter.second_byte = NOWHERE
         return UD2_SECOND
@@ -89,7 +88,7 @@ cdef uint32_t filtered_byte(CodeFilter *filter, Library *library, void *env, uin
         library.raise_exception(env, VECTOR_GP, 0)
     byte = library.fetch_byte(env, address)
     if not continued:
-        if caller != opcode_caller:
+        if caller != filter.opcode_caller:
             return byte
         byte = first_byte(filter, library, <char *> env, address, byte)
     if prefixes_of(<const uint8_t *> &byte, 1):

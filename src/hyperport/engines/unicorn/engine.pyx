@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""Stage 1 of an access on Unicorn: what the core's IN and OUT call, in_byte() to out_long(). Next: io/crossing.pxd,
-io/path.pxd.
+"""The engine on Unicorn: makes a vCPU run, and is there for what the guest does besides port accesses (ports.pyx).
 
 Unicorn is QEMU's CPU core without a machine around it. What it leaves out is done here, with functions that the
 library exports and fields that layout.pxi names:
@@ -14,16 +13,10 @@ Interrupts.  cc->cpu_exec_interrupt is replaced by exec_interrupt(): the core ca
     timers, moves host input, obeys stop requests and delivers what the interrupt controller offers. kick() sets
     interrupt_request from any thread and makes the next block return to the core.
     Nothing ever stops guest code between a load and a store of one instruction (no_exit_request).
-Ports.  The core's IN and OUT helpers call cpu_inb() to cpu_outl() through the library's import slots, which are
-    redirected to in_byte() to out_long() below. The public hook would first restore EIP and flags from the
-    translator's notes for every access; here that is done only where an access may fault.
-    A REP INS or OUTS arrives here at its first element; look_at() finds out, once for each place in translated
-    code (sites.pxd), and does the string whole. Doorbells and the other hypercalls: hypercalls.pyx.
+Ports, strings and doorbells.  See ports.pyx, which comes first on the way of an access. Other hypercalls: hypercalls.pyx.
 Crossings.  Every function that the core calls because of what the guest does passes enter(). on_new_code(), tlb_fill(),
     memory_mapping(), fetch_byte() and flush_code() are the core's own housekeeping, CPUID and SYSENTER its own
     instructions; none of them can reach a device.
-Port permission.  The core's IOPL and TSS-bitmap check is compiled out; port_allowed() in vcpu.pyx does it. Where that
-    would come too late, code_filter.pyx makes the instruction another one.
 Stores and slow loads.  See code_pages.pyx.
 What the core gets wrong of the CPU.  See fidelity/mend.pyx and docs/cpu.md.
 """
@@ -31,11 +24,7 @@ What the core gets wrong of the CPU.  See fidelity/mend.pyx and docs/cpu.md.
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
-from hyperport.bus.access cimport Access, describe
-from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT
-from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.decode cimport PortInstruction
-from hyperport.cpu.vcpu cimport ECX, EFLAGS_IF, EFLAGS_RF, EFLAGS_TF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
+from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.shared.counters cimport count_exception, count_software
 from hyperport.engines.shared.run cimport Runs
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
@@ -61,24 +50,15 @@ from hyperport.engines.unicorn.library cimport (
     guarded_close,
     guarded_start,
     load_library,
-    redirect_calls,
+    redirect_call,
     tlb_fill_function,
 )
-from hyperport.engines.unicorn.sites cimport (
-    SITE_DOORBELL,
-    SITE_PLAIN,
-    SITE_STRING,
-    Site,
-    forget_sites,
-    kind_at,
-    site_of,
-)
+from hyperport.engines.unicorn.ports cimport Ports, flush_code, redirect_ports
 from hyperport.engines.unicorn.translator_check cimport check_translator
 from hyperport.engines.unicorn.vcpu cimport INEXACT, UnicornVcpu
 from hyperport.io.crossing cimport Crossing, enter, leave
 from hyperport.io.hypercall cimport CallTable
-from hyperport.io.path cimport PortPath, carry
-from hyperport.io.strings cimport StringAccess, run_string, string_of
+from hyperport.io.path cimport PortPath
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.lines.irq cimport IrqLine
@@ -86,7 +66,6 @@ from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
 from hyperport.time.clock cimport Clock
 
-from hyperport.abi.convention import Entry
 from hyperport.engines.base import Stop
 from hyperport.errors import EngineError
 from hyperport.lines.attention import StopKind
@@ -125,66 +104,13 @@ cdef void kick(void *context) noexcept nogil:
     hp_store_half(<uint16_t *> (<char *> at(cpu, CPU_ICOUNT_DECR_PTR) + 2), 0xFFFF)
 
 
-cdef inline void check_port(UnicornEngine engine, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
-    """#GP(0) where the guest may not, or the path wants every access to fault."""
-    if engine.path.traps:
-        engine.lib.raise_exception_from(engine.env, VECTOR_GP, 0, caller)
-    if u32(engine.env, ENV_HFLAGS)[0] & HFLAG_CPL:
-        engine.lib.restore_state(engine.cpu, caller, False)
-        if not engine.port_allowed(port, size):
-            engine.fault(VECTOR_GP, 0)
+cdef Library *library = NULL
 
 
-# Hooks: all run on the vCPU's thread, inside uc_emu_start, without the GIL. `user` is the engine; `caller` is the
-# return address into translated code, from which the core can restore EIP and flags.
+# Hooks: all run on the vCPU's thread, inside uc_emu_start, without the GIL. `user` is the engine.
 
 cdef void *current_engine() noexcept nogil:
     return hp_current()
-
-
-cdef uint8_t in_byte(void *uc, uint32_t port, uintptr_t caller) noexcept nogil:
-    if hp_current() == NULL:
-        return library.in_byte(uc, port, caller)
-    return <uint8_t> (<UnicornEngine> hp_current()).guest_in(port, 1, caller)
-
-
-cdef uint16_t in_word(void *uc, uint32_t port, uintptr_t caller) noexcept nogil:
-    if hp_current() == NULL:
-        return library.in_word(uc, port, caller)
-    return <uint16_t> (<UnicornEngine> hp_current()).guest_in(port, 2, caller)
-
-
-cdef uint32_t in_long(void *uc, uint32_t port, uintptr_t caller) noexcept nogil:
-    if hp_current() == NULL:
-        return library.in_long(uc, port, caller)
-    return (<UnicornEngine> hp_current()).guest_in(port, 4, caller)
-
-
-cdef void out_byte(void *uc, uint32_t port, uint8_t value, uintptr_t caller) noexcept nogil:
-    if hp_current() == NULL:
-        library.out_byte(uc, port, value, caller)
-    else:
-        (<UnicornEngine> hp_current()).guest_out(port, 1, value, caller)
-
-
-cdef void out_word(void *uc, uint32_t port, uint16_t value, uintptr_t caller) noexcept nogil:
-    if hp_current() == NULL:
-        library.out_word(uc, port, value, caller)
-    else:
-        (<UnicornEngine> hp_current()).guest_out(port, 2, value, caller)
-
-
-cdef void out_long(void *uc, uint32_t port, uint32_t value, uintptr_t caller) noexcept nogil:
-    if hp_current() == NULL:
-        library.out_long(uc, port, value, caller)
-    else:
-        (<UnicornEngine> hp_current()).guest_out(port, 4, value, caller)
-
-
-cdef void flush_code(void *cpu) noexcept nogil:
-    if hp_current() != NULL:
-        forget_sites(&(<UnicornEngine> hp_current()).sites)
-    library.flush_code(cpu)
 
 
 cdef uint32_t fetch_byte(void *env, uint64_t address) noexcept nogil:
@@ -195,13 +121,6 @@ cdef uint32_t fetch_byte(void *env, uint64_t address) noexcept nogil:
     if (<UnicornEngine> hp_current()).pages.first_blocks:
         (<UnicornEngine> hp_current()).pages.mark_code_at(address)
     return byte
-
-
-cdef Library *library = NULL
-cdef void *redirections[8]
-redirections[:] = [<void *> in_byte, <void *> in_word, <void *> in_long,
-                   <void *> out_byte, <void *> out_word, <void *> out_long, <void *> flush_code,
-                   <void *> fetch_byte]
 
 
 cdef void on_exception(void *uc, uint32_t vector, void *user) noexcept nogil:
@@ -296,6 +215,7 @@ cdef class UnicornEngine(MendedVcpu):
     def __init__(self, GuestMemory memory not None, PortPath path not None, InterruptController controller not None,
                  Attention attention not None, Clock clock not None):
         self.path = path
+        self.ports = Ports(path)
         self.memory = memory
         self.runs = Runs(self.name, attention, controller, clock)
         self.pin = A20Pin()
@@ -367,11 +287,13 @@ cdef class UnicornEngine(MendedVcpu):
         plain_tlb_fill = self.lib.tlb_fill
         library = self.lib
         check_translator(self.lib)
-        redirect_calls(redirections)
+        redirect_ports(self.lib)
+        redirect_call("fetch_byte", <void *> fetch_byte)
         mend_delivery(self.lib)
         install_fpu_error(current_engine)
         mend_core(<void *> flush_code)
         mend_cpu(self.lib, self.uc)
+        self.ports.connect(self)
         self.pages.connect(self.lib, self.uc, self.cpu, self.env)
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
@@ -379,10 +301,12 @@ cdef class UnicornEngine(MendedVcpu):
 
     def offer(self, CallTable calls not None, cpuid_leaves=None):
         """Answer these calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""
+        from hyperport.abi.convention import Entry
+
         self.runs.take_calls(calls, tuple(Entry))
         self.calls = Hypercalls(self.runs, self.memory)
+        self.ports.offer(self.calls)
         self.identify(cpuid_leaves or {})
-        forget_sites(&self.sites)
 
     cdef void release(self) noexcept:
         """Let go of whoever could still call us, then of the CPU."""
@@ -430,11 +354,13 @@ cdef class UnicornEngine(MendedVcpu):
         begin = u64(self.env, ENV_EIP)[0]
         with nogil:
             hp_set_current(<void *> self)
+            self.ports.enter_guest()
             leave(self)
             enter_guest(self.env, self.memory.base, self.memory.size)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
             leave_guest()
+            self.ports.leave_guest()
             hp_set_current(NULL)
         self.runs.running = self.running = False
         if error == -1:
@@ -491,7 +417,7 @@ cdef class UnicornEngine(MendedVcpu):
     def set_state(self, state):
         """Load all registers; the guest must be stopped."""
         UnicornVcpu.set_state(self, state)
-        forget_sites(&self.sites)       # breakpoints may have thrown code away
+        self.ports.forget()         # breakpoints may have thrown code away
 
     def look_up(self):
         """What service() does, for a vCPU that waits in HLT: fire timers, move input. Delivers nothing."""
@@ -503,78 +429,6 @@ cdef class UnicornEngine(MendedVcpu):
 
     # What the guest does.
 
-    cdef uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil:
-        cdef Access access
-        if not self.path.traps and kind_at(site_of(&self.sites, caller), caller) != SITE_PLAIN:
-            self.look_at(port & 0xFFFF, False, caller)
-        enter(self, Crossing.IN, caller)
-        check_port(self, port & 0xFFFF, size, caller)
-        describe(&access, DIRECTION_IN, port & 0xFFFF, size, self.path.number, <void *> self, caller)
-        carry(self.path, &access)
-        leave(self)
-        return access.value
-
-    cdef void guest_out(self, uint32_t port, uint32_t size, uint32_t value, uintptr_t caller) noexcept nogil:
-        cdef Access access
-        if not self.path.traps and kind_at(site_of(&self.sites, caller), caller) != SITE_PLAIN:
-            if self.look_at(port & 0xFFFF, True, caller):
-                return
-        enter(self, Crossing.OUT, caller)
-        check_port(self, port & 0xFFFF, size, caller)
-        describe(&access, DIRECTION_OUT, port & 0xFFFF, size, self.path.number, <void *> self, caller)
-        access.value = value
-        carry(self.path, &access)
-        leave(self)
-
-    cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil:
-        """What stands at this place? True for a doorbell, which is now answered; a string of several does not return."""
-        cdef Site *site = site_of(&self.sites, caller)
-        cdef int doorbell = -1
-        if kind_at(site, caller) == SITE_DOORBELL:
-            return self.ring(site)
-        if kind_at(site, caller) == SITE_STRING:
-            self.string_at(site)
-            return False
-        self.lib.restore_state(self.cpu, caller, False)
-        site.caller = 0         # the next lines may leave by a page fault
-        if out and self.calls is not None:
-            doorbell = self.calls.doorbell_here(self, port)
-        if doorbell >= 0:
-            site.kind = SITE_DOORBELL
-            site.what = <uint32_t> doorbell
-        elif fetch_and_decode(self, &site.string) > 0 and site.string.string and site.string.rep:
-            site.kind = SITE_STRING
-            site.what = self.instruction_pointer()
-        else:
-            site.kind = SITE_PLAIN
-        site.caller = caller
-        return site.kind != SITE_PLAIN and self.look_at(port, out, caller)
-
-    cdef bint ring(self, Site *site) noexcept nogil:
-        """A doorbell: its call is answered, or (False) the guest may not call, and it is an ordinary OUT."""
-        cdef bint done
-        enter(self, Crossing.DOORBELL, site.caller)
-        done = self.calls.ring(self, site.what, site.caller)
-        if done:
-            leave(self)
-        return done
-
-    cdef void string_at(self, Site *site) noexcept nogil:
-        """INS or OUTS with REP; CPL and IOPL allow it, see code_filter.pyx. Returns where the core is to do the only element."""
-        cdef StringAccess string
-        cdef uint32_t mask = 0xFFFF if site.string.address_size == 2 else <uint32_t> 0xFFFFFFFF
-        if self.get(ECX) & mask == 1 and not self.flags() & EFLAGS_TF:
-            return
-        u64(self.env, ENV_EIP)[0] = site.what       # at a REP, nothing else is still to be written back
-        enter(self, Crossing.STRING, 0)
-        string_of(self, &site.string, self.path.number, &string)
-        if run_string(self, self.path.bus, &string):
-            self.retire(site.string.length)
-        else:
-            self.retire(0)
-        leave(self)
-        self.lib.leave_block(self.cpu)
-
     cdef void guest_misses_memory(self) noexcept nogil:
         enter(self, Crossing.MMIO, INEXACT)
         self.runs.counters.mmio += 1
@@ -583,24 +437,9 @@ cdef class UnicornEngine(MendedVcpu):
     cdef void guest_invalid_instruction(self) noexcept nogil:
         enter(self, Crossing.INSTRUCTION, 0)
         if self.calls is None or not self.calls.by_instruction(self):
-            if not self.did_undefined() and not (one_by_one(self.env) and self.did_port_instruction(VECTOR_UD)):
+            if not self.did_undefined() and not (one_by_one(self.env) and self.ports.did_port_instruction(VECTOR_UD)):
                 self.guest_exception(VECTOR_UD)
         leave(self)
-
-    cdef bint did_port_instruction(self, uint32_t vector) noexcept nogil:
-        """While breakpoints are enabled or segments are not flat: a port instruction, or an element of one, by the path.
-
-        vector: of the exception that brought us here. True if it was done.
-        """
-        cdef PortInstruction instruction
-        if fetch_and_decode(self, &instruction) <= 0 or (vector == VECTOR_UD and not instruction.string):
-            return False
-        (<int32_t *> (self.env + ENV_OLD_EXCEPTION))[0] = -1
-        self.note_hits(&instruction)
-        if self.path.simulate(self):
-            return True
-        self.hits = 0
-        return False
 
     cdef void guest_exception(self, uint32_t vector) noexcept nogil:
         cdef char *env = self.env
@@ -632,7 +471,7 @@ cdef class UnicornEngine(MendedVcpu):
             if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0] and not decided:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
-                if self.did_port_instruction(vector) if one_by_one(env) else self.path.simulate(self):
+                if self.ports.did_port_instruction(vector) if one_by_one(env) else self.path.simulate(self):
                     leave(self)
                     return
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP

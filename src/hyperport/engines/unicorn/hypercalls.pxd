@@ -15,6 +15,7 @@ cdef class Hypercalls:
     cdef uint64_t cr2               # CR2 as the guest had it
 
     cdef int doorbell_here(self, UnicornVcpu vcpu, uint32_t port) noexcept nogil
+    cdef const Call *call_of(self, uint32_t doorbell) noexcept nogil
     cdef uint32_t hits_of(self, UnicornVcpu vcpu, Call *call) noexcept nogil
     cdef bint ring(self, UnicornVcpu vcpu, uint32_t doorbell, uintptr_t caller) noexcept nogil
     cdef bint by_instruction(self, UnicornVcpu vcpu) noexcept nogil

@@ -2,7 +2,7 @@
 # cython: language_level=3
 """Stage 1 of a hypercall on Unicorn: which instruction of the guest is one. Next: io/hypercall.pyx.
 
-Doorbells.  An OUT in an image of ours reaches out_byte() in engine.pyx like any other. It is a doorbell by its physical
+Doorbells.  An OUT in an image of ours reaches out_byte() in ports.pyx like any other. It is a doorbell by its physical
             address and number; anywhere else, or from a CPL too high, it is what it natively is.
 Instructions are invalid to the core. Before the guest gets its #UD the bytes at EIP are compared. With a prefix they are #UD.
 Vectors.    INT n in protected mode, before the gate is looked at.
@@ -62,6 +62,9 @@ cdef class Hypercalls:
         if found == NULL or self.table.calls[found.call].number != port:
             return -1
         return <int> (found - self.table.doorbells)
+
+    cdef const Call *call_of(self, uint32_t doorbell) noexcept nogil:
+        return &self.table.calls[self.table.doorbells[doorbell].call]
 
     cdef uint32_t hits_of(self, UnicornVcpu vcpu, Call *call) noexcept nogil:
         """I/O breakpoints that a call hits; it has not been done yet."""

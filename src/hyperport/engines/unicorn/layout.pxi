@@ -72,6 +72,7 @@ cdef enum:
     TCG_MAX_TEMPS = 512             # size of TCGContext.temps
     REGISTER_TEMPS = 36             # nb_globals, once the CPU is there; before the first block also nb_temps
     TCG_OPS_FULL = 4000             # tcg_op_buf_full(): a block with so many operations takes no more instructions
+    EXIT_REQUESTED = 3              # TB_EXIT_REQUESTED
     INTERRUPT_HARD = 2              # CPU_INTERRUPT_HARD
     EXCEPTION_DOUBLE_FAULT = 8
     CC_OP_EFLAGS = 1                # the flags are in cc_src as they are
@@ -90,6 +91,10 @@ cdef enum:
     HFLAG_CS32 = 1 << 4
     HFLAG_SS32 = 1 << 5
     HFLAG_ADDSEG = 1 << 6
+    HFLAG_IOBPT = 1 << 24           # an I/O breakpoint is enabled
+    HFLAG_SEGMENTS = 1 << 27        # ours, as the next two: see fidelity/core.h
+    HFLAG_FS = 1 << 28
+    HFLAG_GS = 1 << 29
 
     # public constants of unicorn.h and x86.h
     UC_ARCH_X86 = 4

@@ -54,7 +54,7 @@ cdef struct Library:
     tlb_fill_function tlb_fill
     exec_interrupt_function exec_interrupt
     memory_mapping_function memory_mapping
-    # what the core's IN and OUT and its translator call; redirect_calls() puts others in their place
+    # what the core's IN and OUT and its translator call; redirect_call() puts others in their place
     uint8_t (*in_byte)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
     uint16_t (*in_word)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
     uint32_t (*in_long)(void *uc, uint32_t port, uintptr_t return_address) noexcept nogil
@@ -62,11 +62,15 @@ cdef struct Library:
     void (*out_word)(void *uc, uint32_t port, uint16_t value, uintptr_t return_address) noexcept nogil
     void (*out_long)(void *uc, uint32_t port, uint32_t value, uintptr_t return_address) noexcept nogil
     uint32_t (*fetch_byte)(void *env, uint64_t address) noexcept nogil
+    # what the translator calls for a call of a helper, and for a way out of a block
+    void (*emit_call)(void *tcg, void *function, void *result, int count, void **arguments) noexcept nogil
+    void (*emit_exit)(void *tcg, void *block, unsigned reason) noexcept nogil
+    void *check_exit_request
 
 cdef Library *load_library() except NULL
 cdef void *library_handle() noexcept
 cdef int redirect(bytes name, void *function) except -1
-cdef int redirect_calls(void **functions) except -1
+cdef int redirect_call(str field, void *function) except -1
 cdef int replace_helper(const char *name, void *function) except -1
 cdef int check_layout(Library *library, void *uc) except -1
 cdef int guarded_start(start_function start, void *uc, uint64_t begin) noexcept nogil

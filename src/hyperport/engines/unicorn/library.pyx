@@ -8,7 +8,6 @@ compared with what a fresh CPU looks like. Anything unexpected is one EngineErro
 """
 
 import importlib.util
-from importlib import metadata
 from pathlib import Path
 
 from libc.stdint cimport uint64_t
@@ -85,11 +84,10 @@ SYMBOLS = (
     ("out_word", b"cpu_outw_x86_64"),
     ("out_long", b"cpu_outl_x86_64"),
     ("fetch_byte", b"cpu_ldub_code_x86_64"),
+    ("emit_call", b"tcg_gen_callN_x86_64"),
+    ("emit_exit", b"tcg_gen_exit_tb_x86_64"),
+    ("check_exit_request", b"helper_check_exit_request_x86_64"),
 )
-REDIRECTED = (
-    *(name for field, name in SYMBOLS if field.startswith(("in_", "out_"))), b"tb_flush_x86_64", b"cpu_ldub_code_x86_64"
-)
-
 cdef Library the_library
 cdef bint loaded = False
 cdef void *handle = NULL
@@ -100,10 +98,14 @@ def library_path():
     spec = importlib.util.find_spec("unicorn")
     if spec is None or not spec.submodule_search_locations:
         raise EngineError(f"the unicorn package is not installed; {ADVICE}")
-    found = metadata.version("unicorn")
-    if found != WANTED:
-        raise EngineError(f"unicorn {found} is installed; {ADVICE}")
-    path = Path(spec.submodule_search_locations[0]) / "lib" / "libunicorn.so.2"
+    package = Path(spec.submodule_search_locations[0])
+    if not package.with_name(f"unicorn-{WANTED}.dist-info").is_dir():
+        from importlib import metadata          # slow to import, and knows more kinds of installation
+
+        found = metadata.version("unicorn")
+        if found != WANTED:
+            raise EngineError(f"unicorn {found} is installed; {ADVICE}")
+    path = package / "lib" / "libunicorn.so.2"
     if not path.exists():
         raise EngineError(f"the unicorn package has no {path.name}; {ADVICE}")
     return path
@@ -145,12 +147,9 @@ cdef int redirect(bytes name, void *function) except -1:
     return 0
 
 
-cdef int redirect_calls(void **functions) except -1:
-    """Let the core call these instead of its own, process-wide: in byte, word, long, out byte, word, long, flush,
-    fetch."""
-    for index, name in enumerate(REDIRECTED):
-        redirect(name, functions[<int> index])
-    return 0
+cdef int redirect_call(str field, void *function) except -1:
+    """Let the core call this in place of what a field of Library names, process-wide."""
+    return redirect(dict(SYMBOLS)[field], function)
 
 
 cdef int replace_helper(const char *name, void *function) except -1:

@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 from libc.string cimport memset
 
 from hyperport.cpu.decode cimport PortInstruction
+from hyperport.io.hypercall cimport Call
 
 cdef enum:
     SITES = 1024            # a power of two
@@ -17,12 +18,14 @@ cdef enum SiteKind:
     SITE_UNKNOWN = 0
     SITE_PLAIN = 1          # one element for one call of the core: IN, OUT, INS or OUTS without REP
     SITE_DOORBELL = 2       # an OUT that is a hypercall
-    SITE_STRING = 3         # INS or OUTS with REP
+    SITE_CALL = 3           # a doorbell whose call is one element
+    SITE_STRING = 4         # INS or OUTS with REP
 
 cdef struct Site:
     uintptr_t caller
-    uint32_t what               # a doorbell's call, an index; EIP of a string
+    uint32_t what               # a doorbell, an index; EIP of a string
     uint8_t kind
+    const Call *call            # of a SITE_CALL
     PortInstruction string
 
 cdef struct Sites:

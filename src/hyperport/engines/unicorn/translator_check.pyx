@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""Once per process, before the first guest: does this build's translator read code the way code_filter.pyx needs?
+"""Once per process, before the first guest: does this build's translator work the way that our changes to it need?
 
 The filter knows an opcode by the place in the library that asks for it. A compiler that does not inline cpu_ldub_code's
 callers leaves one such place for opcodes and operands alike; then the filter would change constants of the guest. So a
 CPU of its own translates a block with each kind of operand, and who asks for each byte is looked at. It costs less than
-a millisecond. translator_limits.pxd needs a count of temporaries that counts; that is looked at too.
+a millisecond. translator_limits.pxd needs a count of temporaries that counts, fidelity/blocks.h that a block begins
+with a call of check_exit_request() and ends with the way out for it; that is looked at too.
 """
 
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
@@ -57,6 +58,8 @@ cdef Read reads[MOST_READS]
 cdef int read_count = 0
 cdef void *watched = NULL           # env of the CPU that translates the block
 cdef char *watched_tcg = NULL
+cdef void *first_call = NULL        # the first helper that the block calls,
+cdef int last_exit = -1             # and its last way out
 cdef Library *plain = NULL
 checked = False
 
@@ -69,21 +72,39 @@ cdef uint32_t recorded_byte(void *env, uint64_t address) noexcept nogil:
     return plain.fetch_byte(env, address)
 
 
+cdef void recorded_call(void *tcg, void *function, void *result, int count, void **arguments) noexcept nogil:
+    global first_call
+    if first_call == NULL and tcg == watched_tcg:
+        first_call = function
+    plain.emit_call(tcg, function, result, count, arguments)
+
+
+cdef void recorded_exit(void *tcg, void *block, unsigned reason) noexcept nogil:
+    global last_exit
+    if tcg == watched_tcg:
+        last_exit = <int> reason
+    plain.emit_exit(tcg, block, reason)
+
+
 cdef void interrupted(void *uc, uint32_t vector, void *user) noexcept nogil:
     plain.emu_stop(uc)
 
 
 cdef int check_translator(Library *library) except -1:
-    """Raises EngineError for a build that code_filter.pyx and translator_limits.pxd do not fit."""
+    """Raises EngineError for a build that code_filter.pyx, translator_limits.pxd and fidelity/blocks.h do not fit."""
     global plain, checked
     if checked:
         return 0
     plain = library
     redirect(b"cpu_ldub_code_x86_64", <void *> recorded_byte)
+    redirect(b"tcg_gen_callN_x86_64", <void *> recorded_call)
+    redirect(b"tcg_gen_exit_tb_x86_64", <void *> recorded_exit)
     try:
         translate(library)
     finally:
         redirect(b"cpu_ldub_code_x86_64", <void *> library.fetch_byte)
+        redirect(b"tcg_gen_callN_x86_64", <void *> library.emit_call)
+        redirect(b"tcg_gen_exit_tb_x86_64", <void *> library.emit_exit)
     judge()
     checked = True
     return 0
@@ -91,7 +112,7 @@ cdef int check_translator(Library *library) except -1:
 
 cdef int translate(Library *library) except -1:
     """Have the block translated, with each read of a code byte in `reads`."""
-    global watched, watched_tcg, read_count
+    global watched, watched_tcg, read_count, first_call, last_exit
     cdef void *uc = NULL
     cdef size_t hook
     cdef bytes code = b"".join(BLOCK)
@@ -113,6 +134,8 @@ cdef int translate(Library *library) except -1:
         watched = at(<char *> at(<char *> uc, UC_CPU), CPU_ENV_PTR)
         watched_tcg = <char *> at(<char *> uc, UC_TCG)
         read_count = 0
+        first_call = NULL
+        last_exit = -1
         library.emu_start(uc, 0, PAGE, 0, 0)
     finally:
         watched = NULL
@@ -123,7 +146,7 @@ cdef int translate(Library *library) except -1:
 
 
 cdef int judge() except -1:
-    """Opcodes from one place and nothing else from there; temporaries that grow where they are left behind."""
+    """Opcodes from one place and nothing else from there; temporaries that grow where they are left behind; the exit check."""
     cdef int i
     cdef uintptr_t opcodes = reads[0].caller
     starts = {}
@@ -142,4 +165,6 @@ cdef int judge() except -1:
     *_, first, second = [seen[address][1] for address, instruction in starts.items() if instruction == HUNGRY]
     if not 0 < first < second < TCG_MAX_TEMPS:
         raise EngineError(f"libunicorn counts temporaries elsewhere: it is another build; {ADVICE}")
+    if first_call != plain.check_exit_request or last_exit != EXIT_REQUESTED:
+        raise EngineError(f"libunicorn leaves blocks of code in another way: it is another build; {ADVICE}")
     return 0

@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 
 from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.engines.unicorn.library cimport Library
+from hyperport.engines.unicorn.places cimport KnownPlaces
 from hyperport.lines.irq cimport IrqLine
 
 cdef enum:
@@ -25,6 +26,7 @@ cdef class UnicornVcpu(Vcpu):
     cdef int event_vector
     cdef uint32_t event_error
     cdef bint event_interrupt
+    cdef KnownPlaces places
     cdef uint32_t hits          # I/O breakpoints that the instruction at hand hits: retire() raises them
     cdef CpuidLeaf leaves[MAX_LEAVES]
     cdef int leaf_count
@@ -32,7 +34,6 @@ cdef class UnicornVcpu(Vcpu):
     cdef _require_open(self)
     cdef identify(self, more_leaves)
     cdef void guest_cpuid(self) noexcept nogil
-    cdef int mmu(self) noexcept nogil
     cdef void load_flat(self, int offset, uint32_t selector, uint32_t flags) noexcept nogil
     cdef void set_segment(self, int offset, object segment)
     cdef object get_segment(self, int offset, uint32_t set_bits=*)

@@ -27,14 +27,17 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     time_stamp,
 )
 from hyperport.engines.unicorn.fields cimport u32, u64
+from hyperport.engines.unicorn.places cimport KnownPlace, known_place
 
 from hyperport.cpu import cpuid
 from hyperport.cpu.state import REGISTERS, SEGMENTS, CpuState, FpuState, Segment, Table
 from hyperport.errors import EngineError
+from hyperport.time.tsc import tsc_khz
 
 include "layout.pxi"
 
 cdef enum:
+    LEAF_STRUCTURED = 7
     CR0_PE = 1
     EFLAGS_ARITHMETIC = 0x8D5       # CF PF AF ZF SF OF
     DESCRIPTOR_DPL_SHIFT = 13
@@ -49,6 +52,11 @@ cdef enum:
     FPUS_TOLD = 1 << 11             # see fpu_error.pyx
 
 
+cdef inline int mmu_of(char *env) noexcept nogil:
+    """Which of the core's TLBs the guest's own loads and stores use now."""
+    return MMU_USER if u32(env, ENV_HFLAGS)[0] & HFLAG_CPL == 3 else MMU_KERNEL
+
+
 cdef class UnicornVcpu(Vcpu):
     """What the paths and ABIs see of the guest, and all registers for boot code and reports."""
 
@@ -59,11 +67,19 @@ cdef class UnicornVcpu(Vcpu):
     # Vcpu.
 
     cdef void place(self, uintptr_t token, Place *place) noexcept nogil:
-        """token: a return address into translated code, 0 (EIP is written back), or INEXACT."""
-        if token > INEXACT:
-            self.lib.restore_state(self.cpu, token, False)
+        """token: a return address into translated code, 0 (EIP is written back), or INEXACT. The registers may stay
+        as they were."""
+        cdef KnownPlace *known
         place.cs = u32(self.env, ENV_SEGS + SEGMENT_SIZE)[0] & 0xFFFF
-        place.eip = self.instruction_pointer()
+        if token > INEXACT:
+            known = known_place(&self.places, token)
+            if known.caller != token:
+                self.lib.restore_state(self.cpu, token, False)
+                known.caller = token
+                known.eip = self.instruction_pointer()
+            place.eip = known.eip
+        else:
+            place.eip = self.instruction_pointer()
         place.cpl = self.privilege()
         place.exact = token != INEXACT
 
@@ -94,28 +110,24 @@ cdef class UnicornVcpu(Vcpu):
         self.lib.code_page_host(self.env, linear, &host)
         return <const uint8_t *> host
 
-    cdef int mmu(self) noexcept nogil:
-        """Which of the core's TLBs the guest's own loads and stores use now."""
-        return MMU_USER if u32(self.env, ENV_HFLAGS)[0] & HFLAG_CPL == 3 else MMU_KERNEL
-
     cdef uint8_t *probe(self, uint32_t linear, uint32_t length, bint store) noexcept nogil:
         return <uint8_t *> self.lib.probe_access(self.env, linear, <int> length, ACCESS_STORE if store else ACCESS_LOAD,
-                                                 self.mmu(), 0)
+                                                 mmu_of(self.env), 0)
 
     cdef uint32_t load(self, uint32_t linear, uint32_t size) noexcept nogil:
         if size == 1:
-            return self.lib.load_byte(self.env, linear, self.mmu(), 0)
+            return self.lib.load_byte(self.env, linear, mmu_of(self.env), 0)
         if size == 2:
-            return self.lib.load_word(self.env, linear, self.mmu(), 0)
-        return self.lib.load_long(self.env, linear, self.mmu(), 0)
+            return self.lib.load_word(self.env, linear, mmu_of(self.env), 0)
+        return self.lib.load_long(self.env, linear, mmu_of(self.env), 0)
 
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil:
         if size == 1:
-            self.lib.store_byte(self.env, linear, value, self.mmu(), 0)
+            self.lib.store_byte(self.env, linear, value, mmu_of(self.env), 0)
         elif size == 2:
-            self.lib.store_word(self.env, linear, value, self.mmu(), 0)
+            self.lib.store_word(self.env, linear, value, mmu_of(self.env), 0)
         else:
-            self.lib.store_long(self.env, linear, value, self.mmu(), 0)
+            self.lib.store_long(self.env, linear, value, mmu_of(self.env), 0)
 
     cdef bint port_allowed(self, uint32_t port, uint32_t size) noexcept nogil:
         """SDM vol. 1, 18.5: CPL against IOPL, then the I/O map of the TSS; in virtual-8086 mode always the map."""
@@ -125,7 +137,7 @@ cdef class UnicornVcpu(Vcpu):
         cdef uint64_t base
         if not u64(env, ENV_CR)[0] & CR0_PE:
             return True
-        if self.privilege() <= ((eflags >> 12) & 3) and not eflags & EFLAGS_VM:
+        if u32(env, ENV_HFLAGS)[0] & HFLAG_CPL <= ((eflags >> 12) & 3) and not eflags & EFLAGS_VM:
             return True
         base = u64(env, ENV_TR + SEGMENT_BASE)[0]
         limit = u32(env, ENV_TR + SEGMENT_LIMIT)[0]
@@ -155,7 +167,7 @@ cdef class UnicornVcpu(Vcpu):
 
     cdef identify(self, more_leaves):
         """Answer CPUID from our table and more_leaves, and let the core decode just what it promises."""
-        table = cpuid.leaves(more_leaves)
+        table = cpuid.leaves(more_leaves, tsc_khz())
         for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
             self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)
         self.leaf_count = len(table)
@@ -167,8 +179,11 @@ cdef class UnicornVcpu(Vcpu):
     cdef void guest_cpuid(self) noexcept nogil:
         cdef uint64_t *registers = u64(self.env, ENV_REGS)
         cdef uint32_t leaf = <uint32_t> registers[0]
+        cdef bint sub_leaf = <uint32_t> registers[1] != 0
         cdef int i
         registers[0] = registers[1] = registers[2] = registers[3] = 0
+        if leaf == LEAF_STRUCTURED and sub_leaf:
+            return
         for i in range(self.leaf_count):
             if self.leaves[i].leaf == leaf:
                 registers[0] = self.leaves[i].eax

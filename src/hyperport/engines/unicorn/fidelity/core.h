@@ -62,14 +62,21 @@ enum {
     TCG_NB_OPS = 56,
     TCG_OPS = 29576,                    /* head of the list of TCGOp */
     TCG_CPU_ENV = 39152,                /* handle of the temporary that is env */
+    TCG_OP_DEFS = 39272,                /* TCGOpDef[], by opcode */
     TCG_UC = 39280,
     TCG_CPU_SEG_BASE = 39768,           /* handles of six temporaries */
+    /* TCGOpDef */
+    OP_DEF_SIZE = 32,                   /* begins with the name */
     /* TCGOp */
     OP_LINK = 8,
     OP_ARGS = 24,
 
     /* values */
-    OP_ADD_I64 = 78,                    /* INDEX_op_add_i64 */
+    OP_SET_LABEL = 1,                   /* INDEX_op_set_label */
+    OP_LD_I32 = 13,
+    OP_ADD_I64 = 78,
+    CONDITION_LT = 2,                   /* TCG_COND_LT */
+    EXIT_REQUESTED = 3,                 /* TB_EXIT_REQUESTED */
     MEMOP_SIZE = 3,                     /* log2 of the bytes */
     MEMOP_ALIGN_16 = 64,
     MEMOP_ALIGN = 112,                  /* all bits of alignment */

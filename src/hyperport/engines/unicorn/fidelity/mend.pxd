@@ -2,7 +2,10 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from hyperport.engines.unicorn.fields cimport u32
 from hyperport.engines.unicorn.library cimport Library
+
+include "../layout.pxi"
 
 cdef int mend_core(void *flush_code) except -1
 cdef int mend_cpu(Library *library, void *uc) except -1
@@ -17,10 +20,14 @@ cdef uint64_t time_stamp(void *env) noexcept nogil
 cdef void set_time_stamp(void *env, uint64_t ticks) noexcept nogil
 cdef void debug_registers_loaded(void *env, uint32_t dr7) noexcept nogil
 cdef void registers_loaded(void *env) noexcept nogil
-cdef bint one_by_one(void *env) noexcept nogil
 cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil
 cdef int segment_vector(int segment) noexcept nogil
 cdef uint32_t port_hits(void *env, uint32_t port, uint32_t size) noexcept nogil
 cdef void doorbell_accessed(void *env, uint32_t hits) noexcept nogil
 cdef void raise_trap(void *env, uint32_t hits) noexcept nogil
 cdef void exception_begins(void *env, uint32_t vector) noexcept nogil
+
+
+cdef inline bint one_by_one(void *env) noexcept nogil:
+    """Must the elements of a string be looked at one by one?"""
+    return u32(<char *> env, ENV_HFLAGS)[0] & (HFLAG_IOBPT | HFLAG_SEGMENTS | HFLAG_FS | HFLAG_GS) != 0

@@ -3,6 +3,7 @@
 """Puts into the core what it lacks of the CPU that CPUID describes, and is the rest of the engine's way to it.
 
 translate.h     which of the core's helpers are swapped, and how checks get into translated code
+blocks.h        how each block of translated code begins and ends
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
 sse.h, x87.h    exceptions of floating point
@@ -20,8 +21,6 @@ from hyperport.memory.ram cimport HOLE, HOLE_END
 
 from hyperport.errors import EngineError
 
-include "../layout.pxi"
-
 cdef extern from "translate.h":
     const char *hp_prepare(void *library)
     ctypedef struct redirection:
@@ -34,6 +33,7 @@ cdef extern from "translate.h":
     int hp_allowed(void *env, int segment, uint32_t offset, uint32_t size, int write) nogil
     int hp_segment_vector(int segment) nogil
     void hp_mxcsr_loaded(void *env) nogil
+    bint hp_opcodes_fit(void *tcg)
     uint32_t hp_port_hits(void *env, uint32_t port, uint32_t size) nogil
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
@@ -52,10 +52,6 @@ cdef extern from "translate.h":
         ENV_FPUC
         ENV_PAT
         CPU_WATCHPOINT_HIT
-        HFLAG_IOBPT
-        HFLAG_SEGMENTS
-        HFLAG_FS
-        HFLAG_GS
         DR6_BS
         DR6_ONES
         DR7_GD
@@ -130,6 +126,7 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
     library.reg_write(uc, UC_X86_REG_FPCW, &control)
     for name, holds in (
         ("tcg->uc", tcg != NULL and at(tcg, TCG_UC) == uc),
+        ("opcodes", hp_opcodes_fit(tcg)),
         ("tcg->cpu_env", is_global(tcg, TCG_CPU_ENV)),
         ("tcg->cpu_seg_base", all([is_global(tcg, TCG_CPU_SEG_BASE + 8 * i) for i in range(6)])),
         ("MXCSR", u32(env, ENV_MXCSR)[0] == mxcsr),
@@ -209,11 +206,6 @@ cdef void debug_registers_loaded(void *env, uint32_t dr7) noexcept nogil:
 cdef void registers_loaded(void *env) noexcept nogil:
     """All registers were loaded from outside."""
     hp_mxcsr_loaded(env)
-
-
-cdef bint one_by_one(void *env) noexcept nogil:
-    """Must the elements of a string be looked at one by one?"""
-    return u32(<char *> env, ENV_HFLAGS)[0] & (HFLAG_IOBPT | HFLAG_SEGMENTS | HFLAG_FS | HFLAG_GS) != 0
 
 
 cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil:

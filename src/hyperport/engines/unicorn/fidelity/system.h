@@ -23,7 +23,7 @@ enum {
     DR7_GD = 1 << 13, DR7_ENABLES = 0xFF,
     DR_EXECUTE = 0, DR_WRITE = 1, DR_PORT = 2, DR_ACCESS = 3,
 
-    MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_MICROCODE = 0x8B,
+    MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_TSC_ADJUST = 0x3B, MSR_MICROCODE = 0x8B,
     MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_EIP = 0x176, MSR_PAT = 0x277,
     EFER_NXE = 1 << 11,
 };
@@ -107,6 +107,8 @@ static void hp_rdmsr(void *env)
         core_rdmsr(env);
     else if (number == MSR_TSC)
         hp_edx_eax(env, hp_core.tsc(env) + HP_AT(env, ENV_TSC_OFFSET, uint64_t));
+    else if (number == MSR_TSC_ADJUST)  /* what was added since power-on (SDM vol. 3B, 18.17.3): all that we add */
+        hp_edx_eax(env, HP_AT(env, ENV_TSC_OFFSET, uint64_t));
     else if (number == MSR_PLATFORM_ID || number == MSR_MICROCODE)
         hp_edx_eax(env, 0);
     else
@@ -134,6 +136,8 @@ static void hp_wrmsr(void *env)
         core_wrmsr(env);
     else if (number == MSR_TSC)
         HP_AT(env, ENV_TSC_OFFSET, uint64_t) = value - hp_core.tsc(env);
+    else if (number == MSR_TSC_ADJUST)
+        HP_AT(env, ENV_TSC_OFFSET, uint64_t) = value;
     else if (number != MSR_MICROCODE)
         hp_core.raise(env, VECTOR_GP, 0, HP_CALLER);
 }

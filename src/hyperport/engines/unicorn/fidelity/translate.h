@@ -5,7 +5,8 @@
  *
  * Helpers.  tcg_gen_callN() emits the call of a helper. What is to be called for it stands in `swaps`: another function, or
  *     one before it with the same arguments, or one after it with env alone. The op is emitted for the core's own helper,
- *     since the core looks its signature up by address, and its function changed in the op.
+ *     since the core looks its signature up by address, and its function changed in the op. Or other code is emitted in
+ *     place of the call: see blocks.h.
  * Segments. The base of a segment is added by tcg_gen_op3(); the temporary that gets the sum is an address in that
  *     segment, until it is written again by that or tcg_gen_op2(). A load, store or helper that takes it gets a check before it: see segments.h.
  * Alignment.  The first load or store of 8 bytes of an instruction whose operand must be aligned asks the core to check
@@ -14,14 +15,12 @@
 #ifndef HYPERPORT_FIDELITY_TRANSLATE_H
 #define HYPERPORT_FIDELITY_TRANSLATE_H
 
+#include "blocks.h"
 #include "core.h"
 #include "segments.h"
 #include "sse.h"
 #include "system.h"
 #include "x87.h"
-
-typedef void hp_temp;
-typedef void hp_context;
 
 /* What is known of the instruction that is being translated. */
 static __thread struct {
@@ -36,6 +35,7 @@ static __thread struct {
 
 typedef struct {
     void *core, *before, *instead, *after;
+    void (*emit)(hp_context *tcg, hp_temp **arguments);     /* in place of all that */
     uint8_t address, write;     /* index of the argument that is an address, 0 for none */
     uint16_t size, small_size;  /* of what is there */
 } hp_swap;
@@ -73,8 +73,6 @@ static void (*plain_ld64)(hp_context *tcg, uintptr_t value, uintptr_t address, u
 static void (*plain_st32)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void (*plain_st64)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void *hp_takes_address, *hp_takes_env;       /* helpers with the signatures of checks and of what comes after */
-
-static inline hp_temp *hp_temp_of(hp_context *tcg, uintptr_t handle) { return (char *)tcg + handle; }
 
 /* Make the call that was emitted last one of another function. */
 static void hp_change_call(hp_context *tcg, void *from, void *to)
@@ -117,6 +115,10 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
 
     if (!hp_instruction.env || !(swap = hp_swap_of(function))->core) {
         plain_callN(tcg, function, result, count, arguments);
+        return;
+    }
+    if (swap->emit) {
+        swap->emit(tcg, arguments);
         return;
     }
     env = arguments[0];
@@ -269,6 +271,7 @@ static const struct { const char *name; void **plain; void *ours; } hp_redirecti
     {"tcg_gen_qemu_ld_i64_x86_64", (void **)&plain_ld64, (void *)hp_ld64},
     {"tcg_gen_qemu_st_i32_x86_64", (void **)&plain_st32, (void *)hp_st32},
     {"tcg_gen_qemu_st_i64_x86_64", (void **)&plain_st64, (void *)hp_st64},
+    {"tcg_gen_exit_tb_x86_64", (void **)&plain_exit_tb, (void *)hp_exit_tb},
     {"cpu_watchpoint_address_matches_x86_64", NULL, (void *)hp_watched_page},
     {"cpu_check_watchpoint_x86_64", NULL, (void *)hp_check_watchpoint},
 };
@@ -303,6 +306,7 @@ static const char *hp_prepare(void *library)
 
     hp_library = library;
     hp_find_core();
+    hp_find_blocks();
     for (i = 0; i < REDIRECTIONS; i++) {
         void *found = dlsym(library, hp_redirections[i].name);
         if (!found)
@@ -312,6 +316,7 @@ static const char *hp_prepare(void *library)
     }
     hp_takes_address = hp_symbol("helper_fxrstor");
     hp_takes_env = hp_symbol("helper_clts");
+    hp_swap_for("check_exit_request")->emit = hp_begin_block;
 #define SWAP(helper, ...) hp_swap_instead(#helper, (void **)&core_##helper, (void *)hp_##helper);
     SSE_ALL(SWAP, SWAP, SWAP, SWAP, SWAP, SWAP)
     X87_ALL(SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an observer adds to one access, beside the same loop without any in the same round, in ns of CPU time.
+
+    python bench/observers.py [--runs 15] [--count 1000000] [--trace 10000000]
+
+A loop of one IN from the compiled port 80h, path exit, on Unicorn. Each round runs every row once, and begins with
+another; a figure is the median of the rounds' differences, with its quartiles. --trace N then records N accesses into a
+file, reads them all again, and says what that took for each and that none is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import hyperport
+from hyperport.bus.port_bus import PortObserver
+from hyperport.cpu.state import protected_flat
+from hyperport.observe.filter import compile_filter
+from hyperport.observe.port_log import PortLog
+from hyperport.observe.recorder import Recorder
+from hyperport.observe.text_trace import TextTrace
+from hyperport.observe.trace_file import TraceFile
+
+CODE, PORT = 0x10_0000, 0x80
+LOOP = b"\xec\x4d\x75\xfc\xfa\xf4"  # again: in al, dx; dec ebp; jnz again; cli; hlt
+SCRATCH = Path(tempfile.mkdtemp(prefix="hyperport-bench-"))
+
+Observe = Callable[[hyperport.Machine], Any]
+
+
+def opened(name: str) -> int:
+    return os.open(SCRATCH / name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+
+
+def recorder(**more: Any) -> Observe:
+    return lambda machine: Recorder(machine.clock, opened("t.hpt"), **more)
+
+
+ROWS: dict[str, Observe | None] = {
+    "none": None,
+    "a compiled observer that does nothing": lambda _: PortObserver(),
+    "the log of hyperport.testing": lambda _: PortLog(),
+    "trace": recorder(),
+    "trace, time=1": recorder(every=1),
+    "trace, ring": lambda machine: Recorder(machine.clock, ring=1 << 20),
+    "trace, filter `port 3f8-3ff` (leaves it out)": recorder(filter=compile_filter("port 3f8-3ff")),
+    "trace, filter `write` (leaves it out)": recorder(filter=compile_filter("write")),
+    "trace, filter `port 80 cpl==0` (takes it)": recorder(filter=compile_filter("port 80 cpl==0")),
+    "trace-ports": lambda _: TextTrace(opened("t.txt")),
+}
+
+
+def measure(observe: Observe | None, count: int) -> float:
+    """ns of CPU for one turn of the loop."""
+    with hyperport.Machine(memory=4 << 20, engine="unicorn") as machine:
+        if observe is not None:
+            machine.bus.observe(observe(machine))
+        took = 0
+        for rounds in (1000, count):  # the first translates the code
+            machine.memory.write(CODE, b"\xbd" + rounds.to_bytes(4, "little") + LOOP)
+            state = protected_flat(eip=CODE)
+            state.edx = PORT
+            machine.engine.set_state(state)
+            began = time.thread_time_ns()
+            machine.engine.run()
+            took = time.thread_time_ns() - began
+    return took / count
+
+
+def trace(count: int) -> None:
+    """Record count accesses, and read them again."""
+    made: list[Recorder] = []
+
+    def observe(machine: hyperport.Machine) -> Recorder:
+        made.append(Recorder(machine.clock, opened("t.hpt")))
+        return made[0]
+
+    took = measure(observe, count)
+    made[0].close()
+    size = (SCRATCH / "t.hpt").stat().st_size
+    began = time.perf_counter()
+    with TraceFile(SCRATCH / "t.hpt") as read:
+        found = sum(1 for _ in read.accesses())
+    again = (time.perf_counter() - began) / max(found, 1) * 1e9
+    missing = count + 1000 - found  # 1000: those of the first run
+    print(
+        f"{count} accesses traced in {took:.1f} ns each, loop and all; {size / found:.2f} bytes each, missing {missing}"
+    )
+    print(f"read again in {again:.0f} ns each")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--trace", type=int, default=0)
+    options = parser.parse_args()
+    names = list(ROWS)
+    results: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(options.runs):
+        first = number % len(names)
+        for name in (*names[first:], *names[:first]):
+            results[name].append(measure(ROWS[name], options.count))
+    print(f"{'none':<48} {median(results['none']):7.1f} ns an access, loop and all")
+    for name in names[1:]:
+        more = [mine - plain for mine, plain in zip(results[name], results["none"], strict=True)]
+        low, _, high = quantiles(more, n=4)
+        print(f"{name:<48} {median(more):+7.1f} ns ({low:+.1f} to {high:+.1f})")
+    if options.trace:
+        trace(options.trace)
+
+
+if __name__ == "__main__":
+    main()

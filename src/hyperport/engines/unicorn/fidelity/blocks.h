@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How each block of translated code begins and ends.
+ *
+ * A block must be left where somebody has asked the vCPU to look up. The core calls a helper for that at the start of each
+ * block. Here the start is what QEMU's own is: a load of icount_decr, and a branch to the end of the block where it is
+ * negative. There the core itself emits the way out for who wants to leave ("exit requested"), which says which block was
+ * not begun; EIP is set from that, so nothing has to be restored and no longjmp is made.
+ *
+ * What is to be done once for each block, such as counting its instructions, is emitted in hp_begin_block(), and what is
+ * known only when all of it is translated is filled in by hp_end_block().
+ */
+#ifndef HYPERPORT_FIDELITY_BLOCKS_H
+#define HYPERPORT_FIDELITY_BLOCKS_H
+
+#include "core.h"
+
+typedef void hp_temp;
+typedef void hp_context;
+
+static __thread void *hp_leave_block;       /* label of the way out of the block that is being translated */
+
+static void (*hp_emit_op1)(hp_context *tcg, int op, uintptr_t a);
+static void (*hp_emit_op3)(hp_context *tcg, int op, uintptr_t a, uintptr_t b, uintptr_t c);
+static void (*hp_emit_branch)(hp_context *tcg, int condition, uintptr_t a, int32_t b, void *label);
+static void *(*hp_new_label)(hp_context *tcg);
+static void (*plain_exit_tb)(hp_context *tcg, void *block, unsigned reason);
+
+static inline hp_temp *hp_temp_of(hp_context *tcg, uintptr_t handle) { return (char *)tcg + handle; }
+static inline uintptr_t hp_handle_of(hp_context *tcg, hp_temp *temp) { return (uintptr_t)temp - (uintptr_t)tcg; }
+
+/* In place of the call of check_exit_request(uc, delayed): delayed is a 32-bit temporary that nothing else uses. */
+static void hp_begin_block(hp_context *tcg, hp_temp **arguments)
+{
+    char *cpu = HP_AT(HP_AT(tcg, TCG_UC, char *), UC_CPU, char *);
+    uintptr_t decrement = (uintptr_t)(HP_AT(cpu, CPU_ICOUNT_DECR_PTR, char *) - (cpu + X86CPU_ENV));
+    hp_temp *requested = arguments[1];
+
+    hp_leave_block = hp_new_label(tcg);
+    hp_emit_op3(tcg, OP_LD_I32, (uintptr_t)requested, (uintptr_t)hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t)), decrement);
+    hp_emit_branch(tcg, CONDITION_LT, hp_handle_of(tcg, requested), 0, hp_leave_block);
+}
+
+static void hp_end_block(hp_context *tcg)
+{
+    hp_emit_op1(tcg, OP_SET_LABEL, (uintptr_t)hp_leave_block);
+    hp_leave_block = NULL;
+}
+
+/* The last thing that the translator emits for a block is its way out. */
+static void hp_exit_tb(hp_context *tcg, void *block, unsigned reason)
+{
+    if (reason == EXIT_REQUESTED && hp_leave_block)
+        hp_end_block(tcg);
+    plain_exit_tb(tcg, block, reason);
+}
+
+static void hp_find_blocks(void)
+{
+    *(void **)&hp_emit_op1 = hp_symbol("tcg_gen_op1");
+    *(void **)&hp_emit_op3 = hp_symbol("tcg_gen_op3");
+    *(void **)&hp_emit_branch = hp_symbol("tcg_gen_brcondi_i32");
+    *(void **)&hp_new_label = hp_symbol("gen_new_label");
+}
+
+/* Are the opcodes of the translator's operations those of core.h? They have names in the library. */
+static int hp_opcodes_fit(hp_context *tcg)
+{
+    static const struct { int number; const char *name; } wanted[] = {
+        {OP_SET_LABEL, "set_label"}, {OP_LD_I32, "ld_i32"}, {OP_ADD_I64, "add_i64"},
+    };
+    char *definitions = HP_AT(tcg, TCG_OP_DEFS, char *);
+    size_t i;
+
+    for (i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        if (!definitions || strcmp(HP_AT(definitions, wanted[i].number * OP_DEF_SIZE, const char *), wanted[i].name))
+            return 0;
+    return 1;
+}
+
+#endif

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hyperport.errors import ConfigError
+from hyperport.guests.registry import locate
+from hyperport.guests.toolchain import link_program
+from hyperport.observe.symbols import Symbols, load_symbols
+
+MAP = """\
+c0100000 T _text
+c0100000 t local_at_the_same_place
+c0100020 T outb_one
+c0100030 d data
+c0100040 W weak
+ffffffffc0100050 t beyond
+"""
+
+
+def test_a_map_reaches_from_symbol_to_symbol(tmp_path: Path) -> None:
+    (tmp_path / "System.map").write_text(MAP)
+    symbols = load_symbols([tmp_path / "System.map"])
+    assert symbols is not None
+    assert symbols.rows == [
+        (0xC010_0000, 0xC010_001F, "_text"),
+        (0xC010_0020, 0xC010_002F, "outb_one"),
+        (0xC010_0040, 0xC010_103F, "weak"),
+    ]
+    assert symbols.told(0xC010_0024) == "outb_one+0x4"
+    assert [symbols.name(at) for at in (0, 0xC00F_FFFF, 0xC010_0035, 0xC010_2000)] == ["", "", "", ""]
+    assert symbols.functions("*t*") == [(0xC010_0000, 0xC010_001F), (0xC010_0020, 0xC010_002F)]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "neither an ELF file nor lines like"),
+        (b"hello\n", "neither an ELF file nor lines like"),
+        (b"00000000 T a\n00000000 T b\n", "all addresses are 0: copy /proc/kallsyms as root"),
+        (b"c0100000 D data\n", "there are none in it"),
+        (b"\x7fELF", "its symbols cannot be read"),
+        (b"\x7fELF\x01\x01\x01" + bytes(100), "its symbols cannot be read|there are none in it"),
+    ],
+)
+def test_files_that_are_neither(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_symbols([tmp_path / "x"])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_kernel_brings_its_own_and_a_raw_image_none(tmp_path: Path) -> None:
+    symbols = load_symbols([], locate("demo").kernel)
+    assert symbols is not None
+    assert symbols.functions("serial_put")
+    (tmp_path / "raw").write_bytes(b"\xeb\xfe")
+    assert load_symbols([], tmp_path / "raw") is None
+    with pytest.raises(ConfigError, match=r"symbols: .*No such file"):
+        load_symbols([tmp_path / "none"])
+
+
+def test_lines_are_those_of_dwarf(tmp_path: Path) -> None:
+    source = tmp_path / "lines.c"
+    source.write_text("int main(const char *w)\n{\n\t(void)w;\n\treturn 7;\n}\n")
+    program = link_program([source], tmp_path / "lines.elf")
+    plain = load_symbols([program])
+    assert plain is not None
+    assert plain.line(plain.functions("main")[0][0]) == ""
+    built = tmp_path / "with_lines.elf"
+    flags = ["-m32", "-g", "-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-no-pie", "-Wl,-e,main"]
+    subprocess.run(["gcc", *flags, "-o", built, source], check=True)
+    with_lines = load_symbols([built])
+    assert with_lines is not None
+    first, last = with_lines.functions("main")[0]
+    assert with_lines.line(first) == "lines.c:2"
+    assert with_lines.line(last + 1000) == ""
+
+
+def test_of_two_at_one_place_the_first_is_taken() -> None:
+    assert Symbols([(0, 9, "b"), (0, 5, "a")]).name(7) == "b"

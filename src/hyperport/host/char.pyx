@@ -188,6 +188,10 @@ cdef class CharBackend(Saved):
         for byte in bytes(data):
             self.put(byte)
 
+    def drop_input(self):
+        """Forget what waits for the guest; while it does not run."""
+        self.tail = hp_load_acquire(&self.head)
+
     def drain(self):
         """Send now what waits for a newline."""
         self.flush()
@@ -213,7 +217,7 @@ cdef class CharBackend(Saved):
 
     cdef after_load(self, dict record):
         cdef bytes line = record["line"]
-        self.tail = hp_load_acquire(&self.head)
+        self.drop_input()
         self.feed(record["waiting"])
         memcpy(self.line, <const char *> line, len(line))
         self.line_used = <uint32_t> len(line)

@@ -187,6 +187,8 @@ def load_state(machine: Machine, record: Any, contents: Contents) -> None:
     for place, stream in zip(places, chunks[1:], strict=True):
         for at, data in _placed(own[place], SECTOR_BYTES, stream):
             machine.drives.images[place].write_sectors(at // SECTOR_BYTES, data)
+    for end in _ends(machine).values():  # a chip that is loaded would take what waits there
+        end.drop_input()
     controller: Any = getattr(machine.controller, "chip", None)  # last: it has the levels and edges of all lines
     devices = [(name, device) for name, device in machine.named_devices() if not isinstance(device, PythonDevice)]
     for name, device in sorted(devices, key=lambda item: item[1] is controller):

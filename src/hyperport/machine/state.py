@@ -217,10 +217,10 @@ def _load_what_may_refuse(machine: Machine, record: dict[str, Any]) -> None:
     if controller is not None:  # undone last: the lines of devices in Python lead to it
         undo.append((controller.load, controller.save()))
     try:
+        undo.append((machine.clock.load, machine.clock.save()))
+        machine.clock.load(record["clock"])  # before the vCPU, whose time-stamp counter may be made of it
         undo.append((machine.engine.set_state, machine.engine.state()))
         machine.engine.set_state(cpu_state(record["cpu"]))
-        undo.append((machine.clock.load, machine.clock.save()))
-        machine.clock.load(record["clock"])
         for name, device in machine.named_devices():
             if isinstance(device, PythonDevice):
                 undo.append((device.load, device.save()))

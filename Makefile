@@ -50,6 +50,7 @@ test-kvm-real: build $(VENV)/developing ## boot Debian on KVM; fails where the h
 
 bench: build ## hyperport beside qemu TCG, alternating, in one run
 	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/stats.py
 	$(BIN)/python bench/port.py
 	$(BIN)/python bench/devices.py
 	$(BIN)/python bench/strings.py

@@ -135,7 +135,8 @@ class Board:
         self.drives = Drives(config.disks, config.cdroms)
         primary = IdeChannel(lines.take(14, "ide"), *self.drives.primary)
         secondary = IdeChannel(lines.take(15, "ide"), *self.drives.secondary)
-        self.pit = Pit8254(clock, lines.take(0, "pit8254")) if timing else None
+        self.timer_line = lines.take(0, "pit8254") if timing else IrqLine(lines.controller, 0)
+        self.pit = Pit8254(clock, self.timer_line) if timing else None
         if self.pit is not None:
             pins: Any = lines.controller
             pins.chip.look_by(IrqLine(self.pit, 0))

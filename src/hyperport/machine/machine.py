@@ -69,6 +69,7 @@ class Machine:
         self.memory, self.bus, self.path = parts.memory, parts.bus, parts.path
         self.controller, self.lines, self.board = parts.controller, parts.lines, parts.board
         self.engine: Engine = parts.engine
+        self.services, self.calls = parts.services, parts.calls
         self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
         self.host = parts.host
         self.consoles, self.streams = self.host.consoles(), self.host.streams()
@@ -242,6 +243,7 @@ class Machine:
             irqs={str(vector): count for vector, count in counters.interrupts.items()},
             hlts=counters.hlts,
             counts=self.bus.counts(),
+            calls={} if self.calls is None else self.calls.served(),
         )
 
     def save_devices(self) -> dict[str, Any]:
@@ -344,10 +346,10 @@ class Machine:
         self.saves.serve()
 
     def named_devices(self) -> list[tuple[str, Any]]:
-        """The devices on the bus, by the names that save_devices() gives them."""
+        """The devices on the bus and what else has a state, by the names that save_devices() gives them."""
         names: dict[str, int] = {}
         named = []
-        for device in self.bus.devices():
+        for device in (*self.bus.devices(), *self.services):
             number = names[device.name] = names.get(device.name, 0) + 1
             named.append((device.name if number == 1 else f"{device.name}.{number}", device))
         return named

@@ -37,8 +37,9 @@ def run_statistics(
     irqs: Mapping[str, int],
     hlts: int,
     counts: Iterable[PortCount],
+    calls: Mapping[str, Mapping[int, int]],
 ) -> dict[str, Any]:
-    """The object that --stats writes. Times in seconds; exceptions and irqs by vector, as decimal text."""
+    """The object that --stats writes. Times in seconds; exceptions and irqs by vector, as decimal text; calls by number."""
     return {
         "outcome": outcome.kind,
         "status": outcome.status,
@@ -50,5 +51,6 @@ def run_statistics(
         "exceptions": exceptions,
         "irqs": irqs,
         "hlts": hlts,
+        "calls": {name: {str(number): count for number, count in found.items()} for name, found in calls.items()},
         "ports": port_rows(counts),
     }

@@ -3,8 +3,8 @@
 
     python tools/save_points.py --guest debian --points 50 --clock insns
 
-Compared are the console's text, the memory's hash and the time at the guest's end. Exit status 0 if all are the same. The
-clock has to be one by which two runs are the same: insns, or virtual for guests that wait in HLT alone.
+Compared are the console's text, the memory's hash and the time at the guest's end. Exit status 0 if all are the same.
+The clock has to be one by which two runs are the same: insns, or virtual for guests that wait in HLT alone.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Stops:
     def __init__(self, machine: Machine, points: list[int]) -> None:
         self.machine, self.points, self.seen = machine, set(points), 0
 
-    def __call__(self, access: PortAccess) -> None:
+    def __call__(self, _: PortAccess) -> None:
+        """What the bus calls with each access."""
         self.seen += 1
         if self.seen in self.points:
             self.machine.request_stop(StopKind.TIMEOUT)
@@ -84,7 +85,9 @@ def saved(options: argparse.Namespace, points: list[int], folder: Path) -> tuple
             sizes.append(machine.save(folder / f"{len(lengths)}.state"))
             took.append(time.process_time() - began)
             lengths.append(len(console.output()))
-        print(f"saved {len(took)}: {1e3 * sum(took) / len(took):.0f} ms CPU, {sum(sizes) // len(sizes)} bytes on average")
+        print(
+            f"saved {len(took)}: {1e3 * sum(took) / len(took):.0f} ms CPU, {sum(sizes) // len(sizes)} bytes on average"
+        )
         return end_of(machine, console, outcome), lengths
 
 
@@ -118,7 +121,10 @@ def main() -> int:
         go_on(options.go_on)
         return 0
     whole, accesses = unbroken(options)
-    print(f"unbroken: {whole['outcome']}, {accesses} accesses, {whole['now']} ns, memory {whole['memory'][:16]}", flush=True)
+    print(
+        f"unbroken: {whole['outcome']}, {accesses} accesses, {whole['now']} ns, memory {whole['memory'][:16]}",
+        flush=True,
+    )
     points = sorted(random.Random(options.seed).sample(range(1, accesses), options.points))
     good = 0
     with TemporaryDirectory() as name:

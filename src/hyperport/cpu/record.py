@@ -36,6 +36,7 @@ NUMBERS: Final = {  # field -> bits that it can have
     "dr7": 0xFFFF27FF,
     "pat": 0x0707070707070707,
     "tsc": QWORD,
+    "tsc_adjust": QWORD,
 }
 FLAGS: Final = ("halted", "interrupt_shadow")
 FPU_NUMBERS: Final = {

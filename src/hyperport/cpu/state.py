@@ -88,11 +88,11 @@ SYSTEM_TSS_BUSY: Final = PRESENT | 11 << 8
 
 @dataclass(slots=True, kw_only=True)
 class CpuState:
-    """All that the vCPU's guest-visible state is. Numbers are unsigned 32-bit; pat and tsc have 64 bits.
+    """All that the vCPU's guest-visible state is. Numbers are unsigned 32-bit; pat, tsc and tsc_adjust have 64 bits.
 
     halted: the vCPU sits in HLT, behind which eip points. interrupt_shadow: the last instruction was an STI or a load
     of SS, and holds interrupts off for one more. event: what is still to be delivered. tsc: the time-stamp counter;
-    None: it stays as it is.
+    None: it stays as it is. tsc_adjust: what the guest has added to it, an MSR.
     """
 
     eax: int = 0
@@ -134,6 +134,7 @@ class CpuState:
     dr7: int = DR7_ONES
     pat: int = PAT_RESET
     tsc: int | None = None
+    tsc_adjust: int = 0
     event: Event | None = None
 
     def describe(self) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mutants of a saved machine's record, and of its file: each is a StateError, or a machine that goes round.
 
-Refused: nothing has changed. Taken: what the machine saves now, it takes again and saves once more the same. A mutant is a
-record with one to three values replaced, taken away or added anywhere in it. All follows from seed and number.
+Refused: nothing has changed. Taken: what the machine saves now, it takes again and saves once more the same. A mutant
+is a record with one to three values replaced, taken away or added anywhere in it. All follows from seed and number.
 """
 
 from __future__ import annotations
@@ -20,7 +20,23 @@ from hyperport.machine.state_file import CHUNK_BYTES, StateFile, Stream, pieces,
 
 VALUES: Final[tuple[Any, ...]] = (
     *(None, True, False, -1, 0, 1, 2, 3, 7, 0xFF, 0x100, 0xFFFF, 0xFFFFFFFF, 1 << 32, 1 << 62, (1 << 64) - 1, 1 << 64),
-    *(1.5, float("nan"), "", "x", b"", b"x", b"\xff" * 600, [], [0], [0] * 1000, [[0, 1]], [None], {}, {"x": 0}, (1, 2)),
+    *(
+        1.5,
+        float("nan"),
+        "",
+        "x",
+        b"",
+        b"x",
+        b"\xff" * 600,
+        [],
+        [0],
+        [0] * 1000,
+        [[0, 1]],
+        [None],
+        {},
+        {"x": 0},
+        (1, 2),
+    ),
 )
 CHANGES: Final = 3  # in one mutant at most
 
@@ -71,19 +87,21 @@ def mutant(record: Any, everywhere: list[tuple[Any, ...]], rng: random.Random) -
         try:
             for key in way:
                 holder = holder[key]
-            holder[last] = _changed(holder[last], holder, last, rng)
+            holder[last] = _changed(holder[last], holder, rng)
         except (KeyError, IndexError, TypeError):  # an earlier change has taken the place away
             continue
     return made
 
 
-def _changed(value: Any, holder: Any, last: Any, rng: random.Random) -> Any:
+def _changed(value: Any, holder: Any, rng: random.Random) -> Any:
     """Another value; sometimes the holder loses or gains one besides."""
     how = rng.random()
     if how < 0.1 and isinstance(holder, dict):
         holder[rng.choice(("more", 7, "", None))] = value
     if type(value) is int and how < 0.6:
-        return rng.choice((value ^ 1 << rng.randint(0, 63), value + 1, value - 1, rng.getrandbits(8), rng.getrandbits(32)))
+        return rng.choice(
+            (value ^ 1 << rng.randint(0, 63), value + 1, value - 1, rng.getrandbits(8), rng.getrandbits(32))
+        )
     if isinstance(value, bytes) and value and how < 0.6:
         at = rng.randrange(len(value))
         return rng.choice((value[:at], value + b"\xa5", value[:at] + bytes((rng.getrandbits(8),)) + value[at + 1 :]))
@@ -104,7 +122,9 @@ def fuzz_records(machine: Machine, mutants: int, seed: int) -> FuzzStateResult:
             load_state(machine, made, held)
         except StateError:
             result.refused += 1
-            assert _shown(machine) == before, f"mutant {number} of seed {seed}: it was refused, and something has changed"
+            assert _shown(machine) == before, (
+                f"mutant {number} of seed {seed}: it was refused, and something has changed"
+            )
             continue
         except Exception as error:
             raise AssertionError(f"mutant {number} of seed {seed}: {type(error).__name__}: {error}") from error

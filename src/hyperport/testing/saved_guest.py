@@ -24,11 +24,11 @@ class Latch(Device):
     def __init__(self) -> None:
         self.value = 0
 
-    def read(self, offset: int, size: int) -> int:
+    def read(self, offset: int, size: int) -> int:  # noqa: ARG002 - one register at all offsets
         """What was written last."""
         return self.value
 
-    def write(self, offset: int, size: int, value: int) -> None:
+    def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002
         """Keep it."""
         self.value = value
         self.irq.set(value & 1)
@@ -65,7 +65,17 @@ def busy_machine(folder: Path, **config: Any) -> Machine:
     latch = machine.attach(Latch(), PYTHON_BASE, irq=5)
     out = machine.bus.outp
     for port, value in (
-        *((0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 1), (0x21, 0xE4), (0xA0, 0x11), (0xA1, 0x28), (0xA1, 2), (0xA1, 1)),
+        *(
+            (0x20, 0x11),
+            (0x21, 0x20),
+            (0x21, 4),
+            (0x21, 1),
+            (0x21, 0xE4),
+            (0xA0, 0x11),
+            (0xA1, 0x28),
+            (0xA1, 2),
+            (0xA1, 1),
+        ),
         *((0x43, 0x34), (0x40, 0x9C), (0x40, 0x2E), (0x43, 0xB6), (0x42, 0x11), (0x61, 3)),
         *((0x3F9, 0x0F), (0x3FC, 0x0B), (0x3FA, 0xC7), (0x70, 0x8B), (0x71, 0x42), (0x70, 0x8A), (0x71, 0x26)),
         *((0x64, 0x60), (0x60, 0x41), (0x3D4, 0x0E), (0x3D5, 7), (0x378, 0x55), (0x37A, 0x10), (0x80, 0xA5)),

@@ -68,7 +68,8 @@ cdef enum:
     MSR_SYSENTER_EIP = 0x176
     MSR_PAT = 0x277
     MSR_TSC = 0x10
-    MSRS = 5                    # that CPUID tells of, besides EFER
+    MSR_TSC_ADJUST = 0x3B
+    MSRS = 6                    # that CPUID tells of, besides EFER
     FXSAVE_SIZE = 512           # the start of an XSAVE area (SDM vol. 1, 13.4); then come the bits of what is valid
     XSTATE_BV = FXSAVE_SIZE // 4
     X87_AND_SSE = 3
@@ -327,6 +328,7 @@ cdef class KvmVcpu(Vcpu):
             interrupt_shadow=events.interrupt.shadow != 0, event=waiting_event(&events),
             dr0=<uint32_t> debug.db[0], dr1=<uint32_t> debug.db[1], dr2=<uint32_t> debug.db[2], dr3=<uint32_t> debug.db[3],
             dr6=<uint32_t> debug.dr6, dr7=<uint32_t> debug.dr7, pat=msrs.entries[3].data, tsc=msrs.entries[4].data,
+            tsc_adjust=msrs.entries[5].data,
         )
         for number, name in enumerate(REGISTERS):
             setattr(state, name, <uint32_t> hp_general(&regs, <int> number)[0])
@@ -347,9 +349,9 @@ cdef class KvmVcpu(Vcpu):
         msrs.entries[0].data, msrs.entries[1].data = state.sysenter_cs, state.sysenter_esp
         msrs.entries[2].data, msrs.entries[3].data = state.sysenter_eip, state.pat
         if state.tsc is None:
-            msrs.count -= 1
+            msrs.count -= 2
         else:
-            msrs.entries[4].data = state.tsc
+            msrs.entries[4].data, msrs.entries[5].data = state.tsc, state.tsc_adjust
         if self.vcpu.entered:       # only from another thread
             raise EngineError("kvm: registers cannot be loaded while the guest runs")
         memset(&regs, 0, sizeof(kvm_regs))
@@ -446,6 +448,7 @@ cdef Msrs wanted_msrs():
     msrs.entries[2] = MsrEntry(MSR_SYSENTER_EIP, 0, 0)
     msrs.entries[3] = MsrEntry(MSR_PAT, 0, PAT_RESET)
     msrs.entries[4] = MsrEntry(MSR_TSC, 0, 0)
+    msrs.entries[5] = MsrEntry(MSR_TSC_ADJUST, 0, 0)
     return msrs
 
 

@@ -38,6 +38,7 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     mend_cpu,
     one_by_one,
     segments_changed,
+    set_tsc_base,
 )
 from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.engines.unicorn.fields cimport at, u32, u64
@@ -357,6 +358,7 @@ cdef class UnicornEngine(MendedVcpu):
             self.ports.enter_guest()
             leave(self)
             enter_guest(self.env, self.memory.base, self.memory.size)
+            set_tsc_base(self.tsc_base)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
             leave_guest()

@@ -25,6 +25,7 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     registers_loaded,
     set_time_stamp,
     time_stamp,
+    time_stamp_offset,
 )
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.places cimport KnownPlace, known_place
@@ -251,6 +252,7 @@ cdef class UnicornVcpu(Vcpu):
             interrupt_shadow=(u32(env, ENV_HFLAGS)[0] & HFLAG_INHIBIT_IRQ) != 0,
             dr0=<uint32_t> dr[0], dr1=<uint32_t> dr[1], dr2=<uint32_t> dr[2], dr3=<uint32_t> dr[3],
             dr6=<uint32_t> dr[6], dr7=<uint32_t> dr[7], pat=page_attributes(env)[0], tsc=time_stamp(env),
+            tsc_adjust=time_stamp_offset(env) - self.tsc_base,
             event=self.event if self.event_waits else None,
         )
         for index, name in enumerate(REGISTERS):
@@ -305,6 +307,7 @@ cdef class UnicornVcpu(Vcpu):
         page_attributes(env)[0] = state.pat
         if state.tsc is not None:
             set_time_stamp(env, <uint64_t> state.tsc)
+            self.tsc_base = time_stamp_offset(env) - <uint64_t> state.tsc_adjust
         self.event = state.event
         self.event_waits = state.event is not None
         if state.event is not None:

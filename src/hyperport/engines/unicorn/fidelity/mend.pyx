@@ -67,6 +67,8 @@ cdef extern from *:
     #define hp_set_called(h) (hp_called.valid = 1, hp_called.hits = (h))
     #define hp_forget_limits() memset(hp_code_limit, 0, sizeof hp_code_limit)
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
+    #define hp_tsc_offset(e) HP_AT(e, ENV_TSC_OFFSET, uint64_t)
+    #define hp_set_tsc_base(b) (hp_tsc_base = (b))
     #define hp_time_stamp(e) (hp_core.tsc(e) + HP_AT(e, ENV_TSC_OFFSET, uint64_t))
     #define hp_set_time_stamp(e, t) (HP_AT(e, ENV_TSC_OFFSET, uint64_t) = (t) - hp_core.tsc(e))
     #define hp_raise_now(e, v) hp_core.raise_now((e), (v), 0)
@@ -76,6 +78,8 @@ cdef extern from *:
     void hp_set_called(uint32_t hits) nogil
     void hp_forget_limits() nogil
     void hp_set_flush(void *flush_code) nogil
+    uint64_t hp_tsc_offset(void *env) nogil
+    void hp_set_tsc_base(uint64_t base) nogil
     uint64_t hp_time_stamp(void *env) nogil
     void hp_set_time_stamp(void *env, uint64_t ticks) nogil
     void hp_raise_now(void *env, int vector) nogil
@@ -151,6 +155,11 @@ cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nog
     hp_segments_changed(env)
 
 
+cdef void set_tsc_base(uint64_t base) noexcept nogil:
+    """Of the guest that runs on this thread: what of its offset it has not added itself."""
+    hp_set_tsc_base(base)
+
+
 cdef void leave_guest() noexcept nogil:
     hp_set_env(NULL)
 
@@ -191,6 +200,11 @@ cdef uint64_t *page_attributes(void *env) noexcept nogil:
 cdef uint64_t time_stamp(void *env) noexcept nogil:
     """The time-stamp counter."""
     return hp_time_stamp(env)
+
+
+cdef uint64_t time_stamp_offset(void *env) noexcept nogil:
+    """What the counter is ahead of the host's."""
+    return hp_tsc_offset(env)
 
 
 cdef void set_time_stamp(void *env, uint64_t ticks) noexcept nogil:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hyperport.bus.device import PortDevice
 from hyperport.bus.python_device import PythonDevice
 from hyperport.engines.base import Engine, Stop
-from hyperport.errors import ConfigError, StateError, ThreadError
+from hyperport.errors import ConfigError, ThreadError
 from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.lines.attention import StopKind
@@ -252,20 +252,11 @@ class Machine:
 
     def load_devices(self, records: dict[str, Any]) -> None:
         """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
-        self.check_devices(records)
+        from hyperport.machine.state import check_each
+
+        check_each(dict(self.named_devices()), records, "devices")
         for name, device in self.named_devices():
             device.load(records[name])
-
-    def check_devices(self, records: Any) -> None:
-        """Raise StateError unless load_devices() can take these records; change nothing."""
-        devices = dict(self.named_devices())
-        if not isinstance(records, dict):
-            raise StateError(f"devices: the saved record is a {type(records).__name__} and no dict")
-        if wrong := set(devices) ^ set(records):
-            told = ", ".join(sorted(map(str, wrong)))
-            raise StateError(f"the saved machine has other devices ({told}): load it into its like")
-        for name, device in devices.items():
-            device.check(records[name])
 
     def save(self, path: Path | str) -> int:
         """Save the whole machine to a file, whole or not at all; returns the file's bytes. It can go on.
@@ -340,10 +331,6 @@ class Machine:
         finally:
             file.close()
         return machine
-
-    def serve_saves(self) -> None:
-        """What the run loop does for save() of another thread."""
-        self.saves.serve()
 
     def named_devices(self) -> list[tuple[str, Any]]:
         """The devices on the bus and what else has a state, by the names that save_devices() gives them."""

@@ -28,12 +28,10 @@ class Runs(Protocol):
     attention: Attention
     clock: Clock
     timeout: float | None
+    saves: Any
 
     def flush_output(self) -> None:
         """Send what waits for a newline."""
-
-    def serve_saves(self) -> None:
-        """Save the machine for whoever has asked for that."""
 
     def panic_line(self) -> str | None:
         """The first line of a kernel panic that was seen, or None."""
@@ -48,7 +46,7 @@ def run(machine: Runs, monitor: Callable[[Any], str] | None = None) -> outcome.O
                 return finish(machine, stop)
             wait_for_interrupt(machine)
         elif stop.kind == StopKind.PAUSE:
-            machine.serve_saves()
+            machine.saves.serve()
             if stop.value != FOR_A_SAVE and monitor is not None and monitor(machine) == "quit":
                 return outcome.Quit()
         else:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hyperport.errors import ThreadError
 from hyperport.lines.attention import StopKind
 from hyperport.machine.run import FOR_A_SAVE
 
-if TYPE_CHECKING:
-    from hyperport.machine.machine import Machine
+Machine = Any  # of machine.py, which needs this file
 
 
 class Request:

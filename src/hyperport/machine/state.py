@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from hyperport.boot.options import OPTIONS as BOOT
 from hyperport.bus.python_device import PythonDevice
@@ -31,8 +31,7 @@ from hyperport.machine.plugins import DeviceSpec
 from hyperport.machine.state_file import Run, Stream, pieces
 from hyperport.time.clock import Clock, RealClock, VirtualClock
 
-if TYPE_CHECKING:
-    from hyperport.machine.machine import Machine
+Machine = Any  # of machine.py, which needs this file
 
 FORMAT: Final = "hyperport machine"
 VERSION: Final = 1
@@ -243,9 +242,9 @@ def check_state(machine: Machine, record: Any) -> None:
     if memory["size"] != machine.memory.size or isinstance(memory["size"], bool):
         raise StateError(f"memory: the saved machine has {memory['size']!r:.30} bytes, this one {machine.memory.size}")
     _runs(memory["pages"], "memory", machine.memory.size // PAGE)
-    machine.check_devices(record["devices"])
-    _check_each(machine.board.parts, record["parts"], "parts")
-    _check_each(_ends(machine), record["host"], "ends of lines")
+    check_each(dict(machine.named_devices()), record["devices"], "devices")
+    check_each(machine.board.parts, record["parts"], "parts")
+    check_each(_ends(machine), record["host"], "ends of lines")
     _check_disks(machine, record["disks"])
 
 
@@ -287,7 +286,8 @@ def _check_options(machine: Machine, saved: dict[str, Any]) -> None:
                 raise StateError(f"{word}: the saved machine has {saved.get(word)}, this one {getattr(config, word)}")
 
 
-def _check_each(parts: dict[str, Any], records: Any, what: str) -> None:
+def check_each(parts: dict[str, Any], records: Any, what: str) -> None:
+    """Raise StateError unless there is a record for each of these parts, and no other, that it can take."""
     if not isinstance(records, dict):
         raise StateError(f"{what}: the saved record is a {type(records).__name__} and no dict")
     if wrong := set(parts) ^ set(records):

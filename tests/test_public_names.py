@@ -40,6 +40,7 @@ HYPERPORT = [
     "Hub",
     "HyperportError",
     "ImageError",
+    "InsnClock",
     "Interrupted",
     "IrqLine",
     "Machine",

@@ -38,7 +38,7 @@ NUMBERS: Final = {  # field -> bits that it can have
     "tsc": QWORD,
     "tsc_adjust": QWORD,
 }
-FLAGS: Final = ("halted", "interrupt_shadow")
+FLAGS: Final = ("halted", "interrupt_shadow", "begun")
 FPU_NUMBERS: Final = {
     "control": WORD,
     "status": WORD,

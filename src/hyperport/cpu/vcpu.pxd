@@ -54,5 +54,6 @@ cdef class Vcpu:
     cdef bint segment_checked(self, int segment) noexcept nogil
     cdef int segment_fault(self, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil
     cdef bint steps(self) noexcept nogil
+    cdef void moved(self, uint32_t elements) noexcept nogil
     cdef void retire(self, uint32_t length) noexcept nogil
     cdef void fault(self, int vector, int error_code) noexcept nogil

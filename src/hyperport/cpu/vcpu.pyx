@@ -83,6 +83,10 @@ cdef class Vcpu:
         """Whether something may happen after each element of a string, so that it is not done whole."""
         return (self.flags() & EFLAGS_TF) != 0
 
+    cdef void moved(self, uint32_t elements) noexcept nogil:
+        """So many elements of a repeated string were moved: for who counts instructions."""
+        pass
+
     cdef void retire(self, uint32_t length) noexcept nogil:
         """An instruction of length bytes is complete, or (0) one element of a string: EIP moves, RF and the STI shadow
         end, a single-step trap falls due. May fault."""

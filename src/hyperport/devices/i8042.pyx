@@ -17,6 +17,7 @@ Not modelled: a device on the second port, which is answered for as one that tim
 none is kept); the key lock; polling of the input port (C1h, C2h); a keyboard whose transmission fails (parity, time-out).
 """
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -92,6 +93,7 @@ cdef inline bint takes_data(uint8_t command) noexcept nogil:
             or command == LOAD_PASSWORD)
 
 
+@cython.final
 cdef class I8042(PortDevice):
     """irq1, irq12: the ports' interrupts. reset_line: high resets the machine. a20_line: high opens address line 20.
 

@@ -210,6 +210,21 @@ cdef class Rtc146818(PortDevice):
             self.sync()
         return self.cmos[register]
 
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        """A string takes no time: what the first element reads, the others do, but for flags that it has cleared."""
+        cdef uint8_t value
+        if count:
+            value = <uint8_t> self.io_read(offset, 1)
+            memset(data, 0 if offset != INDEX and self.index & 0x7F == C else value, count)
+            data[0] = value
+
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        """A string takes no time, and in none the same byte once more changes nothing but B, see write_b()."""
+        cdef uint32_t i
+        for i in range(count):
+            if i == 0 or data[i] != data[i - 1] or self.index & 0x7F == B:
+                self.io_write(offset, 1, data[i])
+
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         cdef int register = self.index & 0x7F
         cdef uint8_t byte = <uint8_t> value

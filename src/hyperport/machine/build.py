@@ -28,7 +28,8 @@ from hyperport.machine.board import Board, HostSide, InterruptLines
 from hyperport.machine.config import OWN_OPTIONS, MachineConfig
 from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
-from hyperport.time.tsc import tsc_khz
+from hyperport.time.insn_clock import InsnClock
+from hyperport.time.tsc import khz_of
 
 if TYPE_CHECKING:
     from hyperport.abi.convention import Convention, Image
@@ -67,6 +68,10 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
     for backend in host.streams():
         backend.connect(attention, clock)
     entry = _engine_entry(config)
+    if isinstance(clock, InsnClock) and not entry.counts:
+        raise ConfigError(
+            f"the engine {entry.name} counts no instructions: give it another clock or add --engine unicorn"
+        )
     module = import_module(entry.module)
     kernels = module.interrupt_controller(config) if hasattr(module, "interrupt_controller") else None
     controller = kernels or Pic8259(attention).pins()
@@ -186,7 +191,7 @@ def _offer_calls(
             images[convention.name] = image = mine or convention.image(config.vmi_calls)
             memory.write(image.base, image.data)
             if convention is vmi.CONVENTION and vmi.TIMER.keys() & set(image.doorbells.values()):
-                timers.append(VmiTimer(clock, timer_line, 1000 * tsc_khz()))
+                timers.append(VmiTimer(clock, timer_line, 1000 * khz_of(clock)))
         if convention.cpuid is not None:
             leaves |= convention.cpuid()
     calls = CallTable(bus, offered, images, {timer.abi: timer for timer in timers})

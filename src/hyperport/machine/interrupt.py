@@ -37,20 +37,22 @@ class Interrupter:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._over = False
+        self._raised = False
 
     def request(self) -> None:
         """A stop was asked for: look after a while whether it was heard."""
         self._look_in(PATIENCE_S)
 
     def end(self) -> None:
-        """The run is over; from now on nothing is raised, and nothing that was raised arrives."""
+        """On the run's thread: it is over; from now on nothing is raised, and nothing that was raised arrives."""
         with self._lock:
             self._over = True
             timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
             timer.join()
-        _raise_in(self.runner, None)
+        if self._raised:
+            _let_arrive(self.runner)
 
     def _look_in(self, seconds: float) -> None:
         with self._lock:
@@ -66,11 +68,25 @@ class Interrupter:
                 return
             frame = sys._current_frames().get(self.runner)
             if self.stop_pending() and not self.held and frame is not None and frame.f_code not in self.ours:
+                self._raised = True
                 _raise_in(self.runner, Unresponsive)
             self._timer = None
         self._look_in(AGAIN_S)
 
 
-def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
-    """Let the next byte code of a thread raise kind; None takes back what has not arrived."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind) if kind else None)
+def _raise_in(thread: int, kind: type[BaseException]) -> None:
+    """Let the next byte code of a thread raise kind, in place of what was to be raised there and has not arrived."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
+
+
+def _let_arrive(thread: int) -> None:
+    """Take what may be on its way to this thread.
+
+    Setting NULL would leave CPython 3.11 looking for it for ever, and it hangs where a profiler traces it.
+    """
+    try:
+        _raise_in(thread, Unresponsive)
+        while True:
+            pass
+    except Unresponsive:
+        pass

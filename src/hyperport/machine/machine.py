@@ -29,7 +29,8 @@ from hyperport.machine.save_requests import SaveRequests
 from hyperport.machine.statistics import run_statistics
 from hyperport.memory.dma import DmaView
 from hyperport.outcome import Outcome, OutputLost
-from hyperport.time.clock import Clock, RealClock, Timer
+from hyperport.time.clock import Clock, Timer
+from hyperport.time.kinds import make_clock
 
 if TYPE_CHECKING:
     from hyperport.abi.rom import RomImage
@@ -44,7 +45,7 @@ class Machine:
     serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input. A list of
     serial is for COM1 to COM4. parallel: behind LPT1, which is there only if it is given.
     cables: PacketBackends behind the cards of config.net, in order; by default there is nothing at their ends.
-    clock: RealClock() by default; VirtualClock() makes time deterministic.
+    clock: RealClock() by default; VirtualClock() or InsnClock() makes time deterministic. A str is config.clock.
     rom: the VMI ROM that io "hypercall" offers; by default one that guests accept, with config.vmi_calls.
     Raises ConfigError, ImageError or EngineError with one line that says what to do.
     """
@@ -57,14 +58,17 @@ class Machine:
         debugcon: CharBackend | None = None,
         parallel: CharBackend | None = None,
         cables: Sequence[PacketBackend] = (),
-        clock: Clock | None = None,
+        clock: Clock | str | None = None,
         rom: RomImage | None = None,
         **overrides: Any,
     ) -> None:
+        if isinstance(clock, str):
+            overrides["clock"], clock = clock, None
         if config is not None and overrides:
             raise ConfigError(f"give a config or its fields, not both: {', '.join(sorted(overrides))}")
         self.config = config or make_config(overrides)
-        parts = build(self.config, host_side(serial, debugcon, parallel, cables), clock or RealClock(), rom)
+        chosen = clock or make_clock(self.config.clock)
+        parts = build(self.config, host_side(serial, debugcon, parallel, cables), chosen, rom)
         self.attention, self.clock, self.events = parts.attention, parts.clock, parts.events
         self.memory, self.bus, self.path = parts.memory, parts.bus, parts.path
         self.controller, self.lines, self.board = parts.controller, parts.lines, parts.board

@@ -30,6 +30,8 @@ from hyperport.machine.config import MachineConfig
 from hyperport.machine.plugins import DeviceSpec
 from hyperport.machine.state_file import Run, Stream, pieces
 from hyperport.time.clock import Clock, RealClock, VirtualClock
+from hyperport.time.insn_clock import InsnClock
+from hyperport.time.options import ClockSpec
 
 Machine = Any  # of machine.py, which needs this file
 
@@ -39,9 +41,9 @@ SECTIONS: Final = (
     "format", "version", "machine", "cpu", "clock", "memory", "devices", "parts", "host", "disks",
 )  # fmt: skip
 PAGE: Final = 4096
-SPECS: Final = {kind.__name__: kind for kind in (DiskSpec, NetSpec, DeviceSpec)}
+SPECS: Final = {kind.__name__: kind for kind in (DiskSpec, NetSpec, DeviceSpec, ClockSpec)}
 KIND: Final = "is a"  # the key that tells what a dict of the machine's options stands for
-CLOCKS: Final[dict[str, Callable[[], Clock]]] = {kind.kind: kind for kind in (RealClock, VirtualClock)}
+CLOCKS: Final[dict[str, Callable[[], Clock]]] = {kind.kind: kind for kind in (RealClock, VirtualClock, InsnClock)}
 LOADED: Final = frozenset(row.word for row in BOOT)  # what was loaded at power-on is in memory now
 WITHOUT_CALLS: Final = ("exit", "trap")  # paths that a machine may change between
 
@@ -104,6 +106,8 @@ def _options(machine: Machine) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """An option's value as a file can hold it. File names become absolute."""
+    if isinstance(value, ClockSpec):
+        return {KIND: "ClockSpec", **value._asdict()}
     if isinstance(value, Path):
         return {KIND: "Path", "name": str(value.absolute())}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -155,6 +159,11 @@ def clock_like(record: Any) -> Clock:
     kind = record.get("kind") if isinstance(record, dict) else None
     if not isinstance(kind, str) or kind not in CLOCKS:
         raise StateError(f"clock: this hyperport has no clock {kind!r:.30}")
+    if kind == InsnClock.kind:
+        ns = record.get("ns")
+        if not isinstance(ns, int):
+            raise StateError("clock: field ns is no number")
+        return InsnClock(ns)
     return CLOCKS[kind]()
 
 

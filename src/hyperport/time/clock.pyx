@@ -195,7 +195,7 @@ cdef class RealClock(Clock):
             if self.next_deadline == NEVER:
                 attention.wait(NEVER)
             elif self.next_deadline > now:
-                attention.wait(self.next_deadline - now)
+                attention.wait_for_deadline(self.next_deadline - now)
 
 
 cdef class VirtualClock(Clock):

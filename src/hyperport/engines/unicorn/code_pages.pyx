@@ -14,6 +14,7 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
+from hyperport.engines.unicorn.fidelity.mend cimport mark_code_page
 from hyperport.engines.unicorn.fields cimport at, u64
 from hyperport.engines.unicorn.library cimport Library
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
@@ -59,7 +60,7 @@ cdef class CodePages:
         if not page.has_code:
             page.has_code = 1
             page.stores = 0
-            self.lib.tlb_reset_dirty(self.cpu, <uintptr_t> host & PAGE_MASK, 1 << PAGE_SHIFT)
+            mark_code_page(self.cpu, <void *> (<uintptr_t> host & PAGE_MASK))
 
     cdef void mark_code_at(self, uint64_t address) noexcept nogil:
         cdef void *host = NULL

@@ -11,6 +11,7 @@ from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.io.path cimport PortPath
 from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport GuestMemory
+from hyperport.time.insn_clock cimport InsnClock
 
 cdef class UnicornEngine(MendedVcpu):
     cdef readonly PortPath path
@@ -23,12 +24,16 @@ cdef class UnicornEngine(MendedVcpu):
     cdef CodeFilter filter
     cdef readonly str dead
     cdef public object guard    # see machine/guard.py; None: whoever comes
+    cdef object khz             # of the TSC, as CPUID tells it
+    cdef InsnClock insns        # None: time is not what the guest executes
+    cdef void *counter          # the core's part of that
     cdef bint delivering        # an event other than INT n
 
     cdef _ok(self, int error, str doing)
     cdef _open(self)
     cdef _map(self)
     cdef _hook(self)
+    cdef _count(self)
     cdef void release(self) noexcept
     cdef bint service(self) noexcept nogil
     cdef void deliver_event(self) noexcept nogil

@@ -23,6 +23,7 @@ What the core gets wrong of the CPU.  See fidelity/mend.pyx and docs/cpu.md.
 
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport free
 
 from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.shared.counters cimport count_exception, count_software
@@ -31,14 +32,23 @@ from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_positio
 from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, CodePages
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
+    between_blocks,
+    count_instructions,
     enter_guest,
     exception_begins,
+    inside_block,
+    instructions_left,
     leave_guest,
+    limit_block,
     mend_core,
     mend_cpu,
+    new_jumps,
     one_by_one,
+    remember_blocks,
     segments_changed,
+    set_counting,
     set_tsc_base,
+    withhold,
 )
 from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.engines.unicorn.fields cimport at, u32, u64
@@ -66,10 +76,12 @@ from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
 from hyperport.time.clock cimport Clock
+from hyperport.time.insn_clock cimport InsnClock
 
 from hyperport.engines.base import Stop
 from hyperport.errors import EngineError
 from hyperport.lines.attention import StopKind
+from hyperport.time.tsc import khz_of
 
 include "layout.pxi"
 
@@ -103,6 +115,8 @@ cdef void kick(void *context) noexcept nogil:
     if hp_current() == NULL:
         hp_barrier_everywhere()
     hp_store_half(<uint16_t *> (<char *> at(cpu, CPU_ICOUNT_DECR_PTR) + 2), 0xFFFF)
+    if hp_current() != NULL and (<UnicornEngine> hp_current()).counter != NULL:
+        withhold((<UnicornEngine> hp_current()).counter)
 
 
 cdef Library *library = NULL
@@ -170,7 +184,10 @@ cdef tlb_fill_function plain_tlb_fill = NULL
 
 cdef bint tlb_fill(void *cpu, uint64_t address, int size, int access, int mmu, bint probe,
                    uintptr_t return_address) noexcept nogil:
-    if not plain_tlb_fill(cpu, address, size, access, mmu, probe, return_address):
+    cdef void *inside = between_blocks() if access == ACCESS_FETCH else NULL
+    cdef bint filled = plain_tlb_fill(cpu, address, size, access, mmu, probe, return_address)
+    inside_block(inside)
+    if not filled:
         return False
     if hp_current() != NULL:
         (<UnicornEngine> hp_current()).pages.tlb_filled(address, access, mmu)
@@ -185,6 +202,10 @@ cdef void *memory_mapping(void *uc, uint64_t address) noexcept nogil:
 
 cdef bint exec_interrupt(void *cpu, int request) noexcept nogil:
     return (<UnicornEngine> hp_current()).service()
+
+
+cdef uint64_t tsc_of(void *clock) noexcept nogil:
+    return (<InsnClock> clock).tsc()
 
 
 cdef void on_host_write(void *context, uint64_t address, uint64_t length) noexcept nogil:
@@ -227,7 +248,11 @@ cdef class UnicornEngine(MendedVcpu):
         self._open()
         self._map()
         self._hook()
-        self.identify({})
+        self.khz = khz_of(clock)
+        if isinstance(clock, InsnClock):
+            self.insns = clock
+            self._count()
+        self.identify({}, self.khz)
         memory.invalidate_context = <void *> self
         memory.invalidate = on_host_write
         hp_register_barrier()
@@ -294,11 +319,19 @@ cdef class UnicornEngine(MendedVcpu):
         install_fpu_error(current_engine)
         mend_core(<void *> flush_code)
         mend_cpu(self.lib, self.uc)
+        self.jumps = new_jumps(self.uc)
         self.ports.connect(self)
         self.pages.connect(self.lib, self.uc, self.cpu, self.env)
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
         (<void **> (<char *> cpu_class + CLASS_CPU_EXEC_INTERRUPT))[0] = <void *> exec_interrupt
+
+    cdef _count(self):
+        """Let the core count instructions for the clock."""
+        cdef int32_t *left = instructions_left(self.cpu)
+        self.insns.drive(left)
+        self.left = left
+        self.counter = count_instructions(self.uc, &self.insns.target, tsc_of, <void *> self.insns)
 
     def offer(self, CallTable calls not None, cpuid_leaves=None):
         """Answer these calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""
@@ -307,7 +340,7 @@ cdef class UnicornEngine(MendedVcpu):
         self.runs.take_calls(calls, tuple(Entry))
         self.calls = Hypercalls(self.runs, self.memory)
         self.ports.offer(self.calls)
-        self.identify(cpuid_leaves or {})
+        self.identify(cpuid_leaves or {}, self.khz)
 
     cdef void release(self) noexcept:
         """Let go of whoever could still call us, then of the CPU."""
@@ -318,7 +351,12 @@ cdef class UnicornEngine(MendedVcpu):
         self.runs.let_go(self.cpu)
         self.path.disconnect(self)
         (<A20Pin> self.pin).engine = NULL
+        if self.left != NULL:
+            self.insns.release()
+            self.left = NULL
         guarded_close(self.lib, self.uc)
+        free(self.counter)
+        self.counter = NULL
         self.uc = NULL
         self.cpu = NULL
         self.env = NULL
@@ -359,8 +397,11 @@ cdef class UnicornEngine(MendedVcpu):
             leave(self)
             enter_guest(self.env, self.memory.base, self.memory.size)
             set_tsc_base(self.tsc_base)
+            set_counting(self.counter)
+            remember_blocks(self.jumps)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
+            set_counting(NULL)
             leave_guest()
             self.ports.leave_guest()
             hp_set_current(NULL)
@@ -385,6 +426,9 @@ cdef class UnicornEngine(MendedVcpu):
         cdef uint32_t *request = u32(self.cpu, CPU_INTERRUPT_REQUEST)
         hp_clear_bits(request, INTERRUPT_HARD)      # first: a flag raised from here on sets it again
         enter(self, Crossing.DELIVERY, 0)
+        if self.counter != NULL:
+            self.insns.look_up()
+            limit_block(self.counter, self.insns.exact)
         if self.runs.looks.now():
             self.lib.emu_stop(self.uc)
             return False
@@ -416,9 +460,23 @@ cdef class UnicornEngine(MendedVcpu):
             self.deliver(<uint32_t> self.event_vector, self.event_error)
         self.delivering = False
 
+    def state(self):
+        """All registers as a CpuState."""
+        if self.running or self.counter == NULL:
+            return UnicornVcpu.state(self)
+        set_counting(self.counter)      # the time-stamp counter is made of what was counted
+        try:
+            return UnicornVcpu.state(self)
+        finally:
+            set_counting(NULL)
+
     def set_state(self, state):
         """Load all registers; the guest must be stopped."""
-        UnicornVcpu.set_state(self, state)
+        set_counting(self.counter)
+        try:
+            UnicornVcpu.set_state(self, state)
+        finally:
+            set_counting(NULL)
         self.ports.forget()         # breakpoints may have thrown code away
 
     def look_up(self):
@@ -438,9 +496,12 @@ cdef class UnicornEngine(MendedVcpu):
 
     cdef void guest_invalid_instruction(self) noexcept nogil:
         enter(self, Crossing.INSTRUCTION, 0)
+        self.undo_begin()
         if self.calls is None or not self.calls.by_instruction(self):
+            self.begin()
             if not self.did_undefined() and not (one_by_one(self.env) and self.ports.did_port_instruction(VECTOR_UD)):
                 self.guest_exception(VECTOR_UD)
+            self.begun = False
         leave(self)
 
     cdef void guest_exception(self, uint32_t vector) noexcept nogil:
@@ -450,6 +511,7 @@ cdef class UnicornEngine(MendedVcpu):
         cdef bint external = self.delivering        # still set: this is a fault of that delivery
         cdef bint decided = self.decided
         self.delivering = self.decided = False
+        self.undo_begin()
         if u32(env, ENV_EXCEPTION_IS_INT)[0] and vector != VECTOR_UD:
             # The core has already moved EIP past the INT; a fault during delivery must point at it.
             next_eip = u64(env, ENV_EXCEPTION_NEXT_EIP)[0]
@@ -459,9 +521,12 @@ cdef class UnicornEngine(MendedVcpu):
                 length = 1 if length == 0xCC or length == 0xCE else 2
             u64(env, ENV_EIP)[0] = <uint32_t> (next_eip - length)
             enter(self, Crossing.VECTOR, 0)
-            if self.calls is not None and self.calls.by_vector(self, vector, length):
-                leave(self)
-                return
+            if self.calls is not None:
+                self.begun = self.left != NULL      # the core has counted it
+                if self.calls.by_vector(self, vector, length):
+                    leave(self)
+                    return
+                self.begun = False
             count_software(self.runs.counters, vector)
         else:
             enter(self, Crossing.FAULT, 0)
@@ -473,9 +538,11 @@ cdef class UnicornEngine(MendedVcpu):
             if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0] and not decided:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
+                self.begin()
                 if self.ports.did_port_instruction(vector) if one_by_one(env) else self.path.simulate(self):
                     leave(self)
                     return
+                self.undo_begin()
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
             exception_begins(env, vector)
             self.delivering = True
@@ -523,6 +590,7 @@ cdef class UnicornEngine(MendedVcpu):
 
     cdef void switch_a20(self, int level) noexcept nogil:
         self.lib.set_a20(self.cpu, level)
+        kick(self.cpu)          # what is chained to the block at hand may be elsewhere now
 
     def counters(self):
         """What was counted since power-on, as EngineCounters."""

@@ -33,7 +33,6 @@ from hyperport.engines.unicorn.places cimport KnownPlace, known_place
 from hyperport.cpu import cpuid
 from hyperport.cpu.state import REGISTERS, SEGMENTS, CpuState, FpuState, Segment, Table
 from hyperport.errors import EngineError
-from hyperport.time.tsc import tsc_khz
 
 include "layout.pxi"
 
@@ -149,7 +148,31 @@ cdef class UnicornVcpu(Vcpu):
                 return not self.lib.load_word(env, base + offset, MMU_KERNEL, 0) >> (port & 7) & ((1 << size) - 1)
         return False
 
+    # What is counted where instructions are, outside of translated code.
+
+    cdef void begin(self) noexcept nogil:
+        """The VMM does the instruction at hand: it is counted before, as those are that translated code does."""
+        if self.left != NULL:
+            self.left[0] -= 1
+            self.begun = True
+
+    cdef void undo_begin(self) noexcept nogil:
+        """The instruction at hand is not complete."""
+        if self.begun:
+            self.left[0] += 1
+            self.begun = False
+
+    cdef void moved(self, uint32_t elements) noexcept nogil:
+        if self.left != NULL:
+            self.left[0] -= <int32_t> elements
+
     cdef void retire(self, uint32_t length) noexcept nogil:
+        if length == 0:
+            self.undo_begin()
+        elif self.begun:
+            self.begun = False
+        elif self.left != NULL:
+            self.left[0] -= 1
         u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + length)
         u64(self.env, ENV_EFLAGS)[0] &= ~<uint64_t> EFLAGS_RF
         u32(self.env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
@@ -166,9 +189,9 @@ cdef class UnicornVcpu(Vcpu):
 
     # CPUID.
 
-    cdef identify(self, more_leaves):
-        """Answer CPUID from our table and more_leaves, and let the core decode just what it promises."""
-        table = cpuid.leaves(more_leaves, tsc_khz())
+    cdef identify(self, more_leaves, khz):
+        """Answer CPUID from our table and more_leaves, with khz as the TSC's frequency, and let the core decode just what it promises."""
+        table = cpuid.leaves(more_leaves, khz)
         for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
             self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)
         self.leaf_count = len(table)
@@ -252,7 +275,7 @@ cdef class UnicornVcpu(Vcpu):
             interrupt_shadow=(u32(env, ENV_HFLAGS)[0] & HFLAG_INHIBIT_IRQ) != 0,
             dr0=<uint32_t> dr[0], dr1=<uint32_t> dr[1], dr2=<uint32_t> dr[2], dr3=<uint32_t> dr[3],
             dr6=<uint32_t> dr[6], dr7=<uint32_t> dr[7], pat=page_attributes(env)[0], tsc=time_stamp(env),
-            tsc_adjust=time_stamp_offset(env) - self.tsc_base,
+            begun=self.begun, tsc_adjust=time_stamp_offset(env) - self.tsc_base,
             event=self.event if self.event_waits else None,
         )
         for index, name in enumerate(REGISTERS):
@@ -308,6 +331,7 @@ cdef class UnicornVcpu(Vcpu):
         if state.tsc is not None:
             set_time_stamp(env, <uint64_t> state.tsc)
             self.tsc_base = time_stamp_offset(env) - <uint64_t> state.tsc_adjust
+        self.begun = state.begun and self.left != NULL
         self.event = state.event
         self.event_waits = state.event is not None
         if state.event is not None:

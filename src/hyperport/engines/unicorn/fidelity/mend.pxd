@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from hyperport.engines.unicorn.fields cimport u32
 from hyperport.engines.unicorn.library cimport Library
@@ -9,8 +9,18 @@ include "../layout.pxi"
 
 cdef int mend_core(void *flush_code) except -1
 cdef int mend_cpu(Library *library, void *uc) except -1
+cdef void *new_jumps(void *uc) except NULL
+cdef void mark_code_page(void *cpu, void *page) noexcept nogil
+cdef void remember_blocks(void *jumps) noexcept nogil
 cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil
 cdef void leave_guest() noexcept nogil
+cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL
+cdef int32_t *instructions_left(void *cpu) noexcept nogil
+cdef void set_counting(void *counter) noexcept nogil
+cdef void limit_block(void *counter, bint exact) noexcept nogil
+cdef void withhold(void *counter) noexcept nogil
+cdef void *between_blocks() noexcept nogil
+cdef void inside_block(void *inside) noexcept nogil
 cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil
 cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil
 cdef bint near_code_limit(void *env, void *tcg, uint64_t linear) noexcept nogil

@@ -4,6 +4,8 @@
 
 translate.h     which of the core's helpers are swapped, and how checks get into translated code
 blocks.h        how each block of translated code begins and ends
+counting.h      the guest's instructions, counted
+jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with code: what the core does slowly
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
 sse.h, x87.h    exceptions of floating point
@@ -13,7 +15,8 @@ Undefined opcodes are not here: cpu/undefined.pyx knows them, code_filter.pyx ma
 left. All of it acts only while an engine of ours runs on the thread.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc
 
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport Library, library_handle, redirect
@@ -34,11 +37,26 @@ cdef extern from "translate.h":
     int hp_segment_vector(int segment) nogil
     void hp_mxcsr_loaded(void *env) nogil
     bint hp_opcodes_fit(void *tcg)
+    bint hp_tlb_fits(void *cpu)
+    void hp_mark_code_page(void *cpu, void *page) nogil
+    ctypedef struct hp_jump_table:
+        pass
+    hp_jump_table *hp_new_jumps(void *tcg)
+    void hp_set_jumps(hp_jump_table *table) nogil
     uint32_t hp_port_hits(void *env, uint32_t port, uint32_t size) nogil
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
     void hp_debug(void *cpu) nogil
     void hp_load_dr7(void *env, uint32_t value) nogil
+    void hp_count_instructions(void *counter, void *uc, uint64_t *target,
+                               uint64_t (*tsc)(void *clock) noexcept nogil, void *clock)
+    void hp_withhold(void *counter) nogil
+    void hp_set_counting(void *counter) nogil
+    void hp_limit_block(void *counter, bint exact) nogil
+    int32_t *hp_left(void *cpu) nogil
+    char *hp_between_blocks() nogil
+    void hp_inside_block(char *inside) nogil
+    int HP_COUNTER_SIZE "sizeof(hp_counter)"
     void hp_unaligned(void *cpu, uint64_t address, int kind, int mmu, size_t caller) nogil
     enum:
         CLASS_DEBUG
@@ -52,6 +70,10 @@ cdef extern from "translate.h":
         ENV_FPUC
         ENV_PAT
         CPU_WATCHPOINT_HIT
+        CPU_CFLAGS_NEXT_TB
+        CPU_ICOUNT_EXTRA
+        TCG_CODE_PROLOGUE
+        NO_CFLAGS
         DR6_BS
         DR6_ONES
         DR7_GD
@@ -69,8 +91,8 @@ cdef extern from *:
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
     #define hp_tsc_offset(e) HP_AT(e, ENV_TSC_OFFSET, uint64_t)
     #define hp_set_tsc_base(b) (hp_tsc_base = (b))
-    #define hp_time_stamp(e) (hp_core.tsc(e) + HP_AT(e, ENV_TSC_OFFSET, uint64_t))
-    #define hp_set_time_stamp(e, t) (HP_AT(e, ENV_TSC_OFFSET, uint64_t) = (t) - hp_core.tsc(e))
+    #define hp_time_stamp(e) (hp_tsc(e) + HP_AT(e, ENV_TSC_OFFSET, uint64_t))
+    #define hp_set_time_stamp(e, t) (HP_AT(e, ENV_TSC_OFFSET, uint64_t) = (t) - hp_tsc(e))
     #define hp_raise_now(e, v) hp_core.raise_now((e), (v), 0)
     """
     void hp_set_env(void *env) nogil
@@ -130,6 +152,7 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
     library.reg_write(uc, UC_X86_REG_FPCW, &control)
     for name, holds in (
         ("tcg->uc", tcg != NULL and at(tcg, TCG_UC) == uc),
+        ("TLB", hp_tlb_fits(cpu)),
         ("opcodes", hp_opcodes_fit(tcg)),
         ("tcg->cpu_env", is_global(tcg, TCG_CPU_ENV)),
         ("tcg->cpu_seg_base", all([is_global(tcg, TCG_CPU_SEG_BASE + 8 * i) for i in range(6)])),
@@ -137,6 +160,9 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
         ("FPU control word", (<unsigned short *> (env + ENV_FPUC))[0] == control),
         ("debug registers", u64(env, ENV_DR)[6] == <uint32_t> DR6_ONES and u64(env, ENV_DR)[7] == 0x400),
         ("watchpoint", at(cpu, CPU_WATCHPOINT_HIT) == NULL),
+        ("cflags_next_tb", u32(cpu, CPU_CFLAGS_NEXT_TB)[0] == <uint32_t> NO_CFLAGS),
+        ("icount_extra", u64(cpu, CPU_ICOUNT_EXTRA)[0] == 0),
+        ("tcg->code_gen_prologue", at(tcg, TCG_CODE_PROLOGUE) != NULL),
         ("debug_excp_handler", at(cpu_class, CLASS_DEBUG) != NULL),
     ):
         if not holds:
@@ -145,6 +171,14 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
     (<void **> (cpu_class + CLASS_DEBUG))[0] = <void *> hp_debug
     (<void **> (cpu_class + CLASS_UNALIGNED_ACCESS))[0] = <void *> hp_unaligned
     return 0
+
+
+cdef void *new_jumps(void *uc) except NULL:
+    """What remembers the blocks of this CPU, see jumps.h; for free()."""
+    cdef hp_jump_table *table = hp_new_jumps(at(<char *> uc, UC_TCG))
+    if table == NULL:
+        raise MemoryError("no memory for a table of blocks")
+    return table
 
 
 cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil:
@@ -160,8 +194,62 @@ cdef void set_tsc_base(uint64_t base) noexcept nogil:
     hp_set_tsc_base(base)
 
 
+cdef void remember_blocks(void *jumps) noexcept nogil:
+    """Behind enter_guest(): of new_jumps() for this CPU."""
+    hp_set_jumps(<hp_jump_table *> jumps)
+
+
 cdef void leave_guest() noexcept nogil:
     hp_set_env(NULL)
+    hp_set_jumps(NULL)
+    hp_set_ram(NULL, 0, 0, 0)
+
+
+cdef void mark_code_page(void *cpu, void *page) noexcept nogil:
+    """Stores to this page of the host become slow: translated code was made from it."""
+    hp_mark_code_page(cpu, page)
+
+
+cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL:
+    """Let a new CPU count what it executes; gives the counter, which is the caller's to free().
+
+    target: the count at which no instructions are left. tsc(clock): what RDTSC shows.
+    """
+    cdef void *counter = calloc(1, HP_COUNTER_SIZE)
+    if counter == NULL:
+        raise MemoryError("no memory for a counter of instructions")
+    hp_count_instructions(counter, uc, target, tsc, clock)
+    return counter
+
+
+cdef int32_t *instructions_left(void *cpu) noexcept nogil:
+    """What that CPU counts down."""
+    return hp_left(cpu)
+
+
+cdef void set_counting(void *counter) noexcept nogil:
+    """The guest that begins to run on this thread counts, or (NULL) does not."""
+    hp_set_counting(counter)
+
+
+cdef void limit_block(void *counter, bint exact) noexcept nogil:
+    """The vCPU has looked up and goes on. exact: the next block must have no more instructions than are left."""
+    hp_limit_block(counter, exact)
+
+
+cdef void withhold(void *counter) noexcept nogil:
+    """No block is begun until the vCPU has looked up. On its own thread only."""
+    hp_withhold(counter)
+
+
+cdef void *between_blocks() noexcept nogil:
+    """The block at hand is complete, and who leaves now gives nothing back. inside_block() takes that back."""
+    return hp_between_blocks()
+
+
+cdef void inside_block(void *inside) noexcept nogil:
+    """inside: what between_blocks() gave."""
+    hp_inside_block(<char *> inside)
 
 
 cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil:

@@ -126,6 +126,7 @@ CALLS: dict[str, Callable[[Name], Any]] = {
 }
 # Not for users: an option's own callbacks, which always get a Path, and what a fetched guest is told as.
 INTERNAL = {"beside", "class_names", "FetchedGuest", "Option", "remove"}
+INTERNAL |= {"SavedMachine", "StateFile", "write_state", "Request", "busy_machine", "fuzz_files"}  # of Machine.save()
 
 
 @pytest.fixture(autouse=True)

@@ -145,7 +145,7 @@ def test_monitor_shows_and_writes_the_screen(tmp_path: Path, capsys: pytest.Capt
     err = capsys.readouterr().err
     for words in (
         "  Hi\n",
-        "could be screen, screenshot",
+        "could be screen, save, screenshot",
         "give a file name",
         "No such file or directory; name another",
     ):

@@ -68,18 +68,23 @@ def test_a_clock_is_for_one_machine() -> None:
 
 
 def test_saved_and_loaded() -> None:
-    clock, other = InsnClock(), InsnClock()
+    clock, other = InsnClock(ns=4), InsnClock(ns=4)
     clock.advance(12345)
-    other.load({"version": 1, "ns": 4, "instructions": 1 << 40, "skipped_ns": 7})
+    time = (4 << 40) + 7
+    counted = {"ns": 4, "instructions": 1 << 40, "skipped": 7}
+    other.load({"kind": "insns", "now": time, "wall": 2 * time, **counted})
     assert (other.instructions, other.now_ns()) == (1 << 40, (4 << 40) + 7)
     other.load(clock.save())
-    assert other.save() == clock.save() == {"version": 1, "ns": 4, "instructions": 0, "skipped_ns": 12345}
+    assert other.save() == clock.save()
+    assert clock.save() | {"wall": 0} == {
+        "kind": "insns", "now": 12345, "wall": 0, "ns": 4, "instructions": 0, "skipped": 12345
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"version": 2}, {"ns": 5}, {"instructions": -1}, {"instructions": 1 << 62}, {"skipped_ns": -1},
-     {"skipped_ns": 1 << 63}, {"instructions": "1"}, {"instructions": True}, {"more": 1}],
+    [{"kind": 2}, {"ns": 5}, {"instructions": -1}, {"instructions": 1 << 62}, {"skipped": -1}, {"now": 98},
+     {"skipped": 1 << 63}, {"instructions": "1"}, {"wall": 0}, {"more": 1}],
 )  # fmt: skip
 def test_what_is_no_record_changes_nothing(change: dict[str, Any]) -> None:
     clock = InsnClock()

@@ -153,5 +153,8 @@ def _require_plain(name: str, value: Any, depth: int) -> None:
     elif isinstance(value, list):
         for item in value:
             _require_plain(name, item, depth + 1)
-    elif not isinstance(value, int | float | str | bytes | None):
+    elif isinstance(value, int):
+        if not -(1 << 63) <= value < 1 << 64:
+            raise StateError(f"{name}: its record holds a number of more than 64 bits")
+    elif not isinstance(value, float | str | bytes | None):
         raise StateError(f"{name}: its record holds a {type(value).__name__}: give numbers, texts, bytes, lists, dicts")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hyperport.cli import collect_from_here
 from hyperport.cli.options import STATUS_OF_GUEST, VERBS
-from hyperport.errors import UsageError
+from hyperport.errors import HostError, UsageError
 from hyperport.host.channel import Channel
 from hyperport.host.notes import be_quiet, hint, note
 from hyperport.host.specs import NetSpec, SerialSpec
@@ -36,6 +36,8 @@ from hyperport.outcome import (
 from hyperport.ui.console import StdioChannel, open_channel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hyperport.host.char import CharBackend
     from hyperport.host.net import Link
     from hyperport.host.watchdog import Watchdog
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 
     Watch = Callable[[Machine, Symbols | None, FilterProgram | None], Watcher]
 
+DESTINATIONS: Final = {"stats": "statistics", "screenshot": "screenshot", "save": "saved machine"}  # option -> its name
+HELD: Final = (Timeout, Interrupted, Quit)  # ends from outside: the guest could go on
 ORDINARY: Final = (GuestExit, PowerOff, Quit, Reset)  # ends that the guest or the user chose
 ANY_OTHER: Final = 1  # the exit status of a guest whose value is a multiple of 256, and not 0
 
@@ -75,11 +79,11 @@ def run(guest: str | None = None, *, watch: Watch | None = None, **given: Any) -
             from hyperport.cli.machine_file import load_machine_file
 
             wanted = settings({"guest": guest, **given}, load_machine_file(config_file))
-        for what in ("stats", "screenshot"):
+        for what, called in DESTINATIONS.items():
             if what in wanted:
                 from hyperport.observe.stats import check_destination
 
-                check_destination(wanted[what], "statistics" if what == "stats" else what)
+                check_destination(wanted[what], called)
         return execute(wanted, dog, watch)
 
 
@@ -95,6 +99,10 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     if given.get("kernel"):  # another kernel than the file's guest
         chosen["guest"] = given.get("guest")
     name, has_kernel = chosen.pop("guest", None), "kernel" in chosen
+    if "restore" in chosen:
+        if name is not None or has_kernel:
+            raise UsageError("--restore brings its guest with it: leave out the guest's name and --kernel")
+        return chosen
     if name is None and not has_kernel:
         raise UsageError("nothing to run: name a guest (hyperport list guests) or give --kernel FILE")
     if name is not None and given.get("guest") and given.get("kernel"):
@@ -149,13 +157,16 @@ def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -
                 backends.setdefault(line, []).append(channels[-1].backend)
         (debugcon,) = backends["debugcon"]
         printer = next(iter(backends.get("parallel", ())), None)
-        links = [stack.enter_context(_open_link(spec)) for spec in wanted.get("net", ())]
+        saved = SavedMachine(of_run["restore"])
+        links = [stack.enter_context(_open_link(spec)) for spec in wanted.get("net", saved.net)]
         cables = [link.backend for link in links]
-        machine = stack.enter_context(
-            Machine(
-                MachineConfig(**wanted), serial=backends["serial"], debugcon=debugcon, parallel=printer, cables=cables
-            )
-        )
+        ends: dict[str, Any] = {"debugcon": debugcon, "parallel": printer, "cables": cables}
+        if of_run["restore"] is None:
+            machine = Machine(MachineConfig(**wanted), serial=backends["serial"], **ends)
+        else:
+            ends["serial"] = _as_many(backends["serial"], saved.lines)
+            machine = Machine.restore(of_run["restore"], **ends, **wanted)
+        stack.enter_context(machine)
         traces = list(_traces(machine, of_run))
         for trace in traces:
             stack.callback(trace.close)
@@ -196,7 +207,7 @@ def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -
         dog.forget()
         if watcher is not None:
             watcher.ended(outcome)
-        if isinstance(outcome, Timeout | Interrupted | Quit):
+        if isinstance(outcome, HELD):
             dog.expect_end(outcome.status, may_work=True)
         for channel in channels:  # the terminal is ordinary again before anything is said
             channel.stop()
@@ -208,6 +219,8 @@ def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -
         for name, write in _reports(machine, outcome, of_run):
             try:
                 write()
+            except HostError as error:
+                lost.append(str(error))
             except OSError as error:
                 lost.append(f"{name}: {error.strerror or error}; it is not written")
         for line in lost:
@@ -219,6 +232,31 @@ def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -
             link.stop()
             lost += [link.spec.kind] if link.incomplete else []
     return STATUS_IO if lost else status
+
+
+class SavedMachine:
+    """What has to be known of --restore's file before its machine is built. net: its cards; lines: its serial lines."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.net: tuple[NetSpec, ...] = ()
+        self.lines = 0
+        if path is None:
+            return
+        from hyperport.machine.state import saved_ends
+        from hyperport.machine.state_file import StateFile
+
+        file = StateFile(path)
+        try:
+            self.net, self.lines = saved_ends(file.record)
+        finally:
+            file.close()
+
+
+def _as_many(backends: list[CharBackend], lines: int) -> list[CharBackend]:
+    """Ends for so many serial lines: those that nobody asked for lead nowhere."""
+    from hyperport.host.char import CharBackend
+
+    return [*backends, *(CharBackend() for _ in range(lines - len(backends)))]
 
 
 def _loss(channel: Channel, outcome: Outcome) -> str:
@@ -240,6 +278,13 @@ def _reports(machine: Machine, outcome: Outcome, of_run: dict[str, Any]) -> Iter
 
     if of_run["stats"] is not None:
         yield f"statistics: {of_run['stats']}", lambda: write_statistics(of_run["stats"], machine.stats(outcome))
+    if of_run["save"] is not None and isinstance(outcome, HELD):
+        yield (
+            f"saved machine: {of_run['save']}",
+            lambda: hint(f"saved: {of_run['save']}, {machine.save(of_run['save'])} bytes"),
+        )
+    elif of_run["save"] is not None:
+        note(f"not saved: the guest has ended by itself, so {of_run['save']} is not written")
     if of_run["screenshot"] is not None:
         if not machine.display.text():
             note("the screen is in a graphics mode, which is not modelled: its picture is black")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from hyperport.errors import HostError
 from hyperport.observe.report import port_table
 from hyperport.observe.stats import write_whole
 
@@ -56,6 +57,15 @@ def screenshot(machine: Any, path: str) -> str:
     return f"  written: {path}\n"
 
 
+def save(machine: Any, path: str) -> str:
+    """Write the whole machine to a file, from which --restore goes on."""
+    try:
+        size = machine.save(path)
+    except HostError as error:
+        return f"{error}\n"
+    return f"  saved: {path}, {size} bytes\n"
+
+
 SHOWS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     "help": ("show this list", lambda _: help_text()),
     "registers": ("show the vCPU's registers", registers),
@@ -64,6 +74,7 @@ SHOWS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     "screen": ("show the text on the VGA's screen", screen),
 }
 WRITES: Final[dict[str, tuple[str, Callable[[Any, str], str]]]] = {
+    "save": ("write the whole machine to a file, for --restore: save FILE", save),
     "screenshot": ("write a picture of the screen: screenshot FILE.png", screenshot),
 }
 ENDS: Final[dict[str, str]] = {

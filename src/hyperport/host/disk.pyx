@@ -20,7 +20,7 @@ from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.errno cimport EINTR, EIO, ENXIO, EROFS, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from posix.unistd cimport close as close_fd
 
 import os
@@ -78,6 +78,14 @@ cdef int sync_data(int fd) noexcept nogil:
         if errno != EINTR:
             return errno
     return 0
+
+
+def stamp_of(fd):
+    """(bytes, ns of the last change) of an open file. Raises HostError."""
+    try:
+        return (os.lseek(fd, 0, os.SEEK_END), os.fstat(fd).st_mtime_ns)
+    except OSError as error:
+        raise HostError(f"disk: {error.strerror}; check the host's disk") from None
 
 
 cdef class Disk:
@@ -146,6 +154,21 @@ cdef class Disk:
     def close(self):
         """Flush what only this process knows, give the file back, unlocked. Raises HostError if the host fails."""
 
+    def stamps(self):
+        """What tells whether the host's files are as they were: (bytes, ns of the last change) of each, base last."""
+        return [stamp_of(fd) for fd in self.files()]
+
+    def files(self):
+        """The open files that the sectors are in."""
+        return []
+
+    def own_runs(self):
+        """What is kept nowhere else and goes with this process: runs of sectors, (first, how many)."""
+        return []
+
+    def replace_own(self, runs):
+        """Let the sectors of these runs be kept here and all others be the base's; their contents come by writing."""
+
     def _check(self, uint64_t first, uint32_t count):
         if first > self.sectors or count > self.sectors - first:
             raise AccessError(f"disk: {count} sectors from {first} on are outside its {self.sectors}")
@@ -205,6 +228,9 @@ cdef class RawDisk(Disk):
     def __dealloc__(self):
         if self.fd >= 0:
             close_fd(self.fd)
+
+    def files(self):
+        return [self.fd] if self.fd >= 0 else []
 
     cdef int do_read(self, uint64_t first, uint32_t count, uint8_t *data) noexcept nogil:
         return read_all(self.fd, first * SECTOR, data, <size_t> count * SECTOR)
@@ -287,6 +313,38 @@ cdef class OverlayDisk(RawDisk):
         for sector in range(self.sectors):
             count += self.here(sector)
         return count
+
+    def files(self):
+        """Without a durable overlay the base alone: the rest is not there for another process."""
+        own = [self.fd] if self.durable else []
+        return [fd for fd in [*own, self.base_fd] if fd >= 0]
+
+    def own_runs(self):
+        cdef uint64_t sector = 0, last
+        runs = []
+        if self.durable:
+            return runs
+        while sector < self.sectors:
+            if sector % 8 == 0 and not self.map[sector >> 3]:
+                sector += 8
+                continue
+            if self.here(sector):
+                last = sector
+                while last < self.sectors and self.here(last):
+                    last += 1
+                runs.append((sector, last - sector))
+                sector = last
+            sector += 1
+        return runs
+
+    def replace_own(self, runs):
+        cdef uint64_t sector
+        if self.durable:
+            return
+        memset(self.map, 0, self.map_bytes)
+        for first, count in runs:
+            for sector in range(<uint64_t> first, <uint64_t> (first + count)):
+                self.map[sector >> 3] |= <uint8_t> (1 << (sector & 7))
 
     cdef bint here(self, uint64_t sector) noexcept nogil:
         return self.map[sector >> 3] >> (sector & 7) & 1

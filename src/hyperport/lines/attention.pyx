@@ -80,8 +80,10 @@ cdef class Attention:
         return hp_load(&self.flags)
 
     cdef void request_stop(self, int kind, uint32_t value) noexcept nogil:
-        if hp_replace(&self.stop_kind, NONE, kind) or hp_replace(&self.stop_kind, PAUSE, kind):
+        if hp_replace(&self.stop_kind, NONE, kind):
             self.stop_value = value
+        elif hp_replace(&self.stop_kind, PAUSE, kind):
+            self.stop_value = self.stop_value & value if kind == PAUSE else value     # two PAUSEs: for both of them
         self.raise_flags(ATTENTION_STOP)
 
     cdef int wait(self, uint64_t timeout_ns) noexcept nogil:

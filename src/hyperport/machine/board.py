@@ -127,6 +127,7 @@ class Board:
         self.keyboard = I8042(*keyboard_lines, self._reset_line(), IrqLine(a20, 0), typed, clock)
         fast_a20 = Port92(self._reset_line(), IrqLine(a20, 1))
         a20.read_back_by(IrqLine(self.keyboard, 0), IrqLine(fast_a20, 0))
+        self.parts = {a20.name: a20}  # what has a state and no ports
         self.fpu_error = FpuError(lines.take(13, "fpu-error"))
         self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size)
         self.vga = Vga(clock)

@@ -26,15 +26,18 @@ class Drives:
         if len(disks) + len(cdroms) > len(PLACES):
             raise ConfigError(f"{len(disks)} disks and {len(cdroms)} CD-ROMs: there are {len(PLACES)} drives in all")
         self.images: dict[str, Disk] = {}
+        self.paths: dict[str, Path] = {}  # of the images
         drives: list[IdeDrive | None] = [None] * len(PLACES)
         if disks or cdroms:
             from hyperport.host.disk_image import open_cdrom, open_disk
         for place, spec in enumerate(disks):
             image = self.images[PLACES[place]] = open_disk(spec)
+            self.paths[PLACES[place]] = spec.path
             drives[place] = AtaDrive(image, serial=f"HP{place + 1:08}")
         free = [place for place in CDROM_PLACES if place >= len(disks)]
         for place, path in zip(free, cdroms, strict=False):
             image = self.images[PLACES[place]] = open_cdrom(path)
+            self.paths[PLACES[place]] = Path(path)
             drives[place] = AtapiCdrom(image)
         self.primary = (drives[0], drives[1])
         self.secondary = (drives[2], drives[3])
@@ -56,8 +59,9 @@ class Drives:
             return False
         if place in self.images:
             self.images.pop(place).close()
-        if image is not None:
-            self.images[place] = image
+            del self.paths[place]
+        if path is not None and image is not None:
+            self.images[place], self.paths[place] = image, path
         return True
 
     def trouble(self) -> list[str]:

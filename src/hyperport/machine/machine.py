@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hyperport.bus.device import PortDevice
 from hyperport.bus.python_device import PythonDevice
 from hyperport.engines.base import Engine, Stop
-from hyperport.errors import ConfigError, StateError
+from hyperport.errors import ConfigError, ThreadError
 from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.lines.attention import StopKind
@@ -24,6 +25,7 @@ from hyperport.machine.config import MachineConfig, make_config
 from hyperport.machine.guard import Guard
 from hyperport.machine.interrupt import Interrupter, Unresponsive
 from hyperport.machine.plugins import DeviceSpec, make_device
+from hyperport.machine.save_requests import SaveRequests
 from hyperport.machine.statistics import run_statistics
 from hyperport.memory.dma import DmaView
 from hyperport.outcome import Outcome, OutputLost
@@ -73,7 +75,9 @@ class Machine:
         self.engine: Engine = parts.engine
         self.services, self.calls = parts.services, parts.calls
         self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
-        self.consoles, self.streams = parts.host.consoles(), parts.host.streams()
+        self.host = parts.host
+        self.consoles, self.streams = self.host.consoles(), self.host.streams()
+        self.saves = SaveRequests(self)
         self.guard = Guard()
         for part in (self.bus, self.memory, self.engine):
             part.guard = self.guard
@@ -153,7 +157,7 @@ class Machine:
         if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
             raise ConfigError(f"timeout of {timeout} s: give a number from 0 to {threading.TIMEOUT_MAX:.0f}")
         self.events.start()
-        self.guard.runner = threading.get_ident()
+        self.saves.run_begins()
         self.interrupter = Interrupter(OWN_CODE, self.attention.stop_pending)
         self.timeout = timeout
         alarm = None if timeout is None else threading.Timer(timeout, self.request_stop, (StopKind.TIMEOUT,))
@@ -169,7 +173,7 @@ class Machine:
             raise
         finally:
             self.interrupter.end()
-            self.guard.runner = None
+            self.saves.run_ends()
             if alarm is not None:
                 alarm.cancel()
                 alarm.join()
@@ -268,11 +272,85 @@ class Machine:
 
     def load_devices(self, records: dict[str, Any]) -> None:
         """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
-        devices = dict(self.named_devices())
-        if wrong := set(devices) ^ set(records):
-            raise StateError(f"the saved machine has other devices ({', '.join(sorted(wrong))}): load it into its like")
-        for name, device in devices.items():
+        from hyperport.machine.state import check_each
+
+        check_each(dict(self.named_devices()), records, "devices")
+        for name, device in self.named_devices():
             device.load(records[name])
+
+    def save(self, path: Path | str) -> int:
+        """Save the whole machine to a file, whole or not at all; returns the file's bytes. It can go on.
+
+        While the guest runs, any other thread may call this: the run is held for it at the next moment between two
+        instructions. In a device's or a listener's code it raises ThreadError. Raises StateError for a machine that
+        cannot be saved, HostError where the host does not take the file.
+        """
+        return self.saves.save(Path(path))
+
+    def reload(self, path: Path | str) -> None:
+        """Go on from a file that save() wrote, of this machine or its like. Raises StateError before any change."""
+        from hyperport.machine.state import load_state
+        from hyperport.machine.state_file import StateFile
+
+        self.guard.check("reload")
+        if self.guard.runner is not None:
+            raise ThreadError("reload: the guest runs; stop it first")
+        file = StateFile(Path(path))
+        try:
+            load_state(self, file.record, file)
+        finally:
+            file.close()
+
+    @classmethod
+    def restore(
+        cls,
+        path: Path | str,
+        *,
+        serial: CharBackend | Sequence[CharBackend] | None = None,
+        debugcon: CharBackend | None = None,
+        parallel: CharBackend | None = None,
+        cables: Sequence[PacketBackend] = (),
+        clock: Clock | None = None,
+        rom: RomImage | None = None,
+        attach: Callable[[Self], object] | None = None,
+        **overrides: Any,
+    ) -> Self:
+        """A machine that goes on from a file that save() wrote: built with its options, those of overrides before them.
+
+        Other keywords: as for Machine; ends of lines are there as in the saved machine, and clock is of its kind.
+        attach: called with the machine to attach() devices that the saved one was given in that way. Network cables are
+        plugged in anew. Raises StateError for a file that does not fit, and what Machine() raises.
+        """
+        from hyperport.machine.state import clock_like, load_state, saved_ends, saved_options
+        from hyperport.machine.state_file import StateFile
+
+        file = StateFile(Path(path))
+        try:
+            options = saved_options(file.record)
+            if serial is None:
+                serial = [CharBackend() for _ in range(saved_ends(file.record)[1])]
+            if parallel is None and "parallel" in file.record["host"]:
+                parallel = CharBackend()
+            config = make_config(options | overrides)
+            machine = cls(
+                config,
+                serial=serial,
+                debugcon=debugcon,
+                parallel=parallel,
+                cables=cables,
+                clock=clock or clock_like(file.record["clock"]),
+                rom=rom,
+            )
+            try:
+                if attach is not None:
+                    attach(machine)
+                load_state(machine, file.record, file)
+            except BaseException:
+                machine.close()
+                raise
+        finally:
+            file.close()
+        return machine
 
     def named_devices(self) -> list[tuple[str, Any]]:
         """The devices on the bus and what else has a state, by the names that save_devices() gives them."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from hyperport.machine.plugins import class_names, parse_device
-from hyperport.options import FILES, MIB, SECONDS, SIZE, Option
+from hyperport.options import FILE, FILES, MIB, SECONDS, SIZE, Option
 
 OPTIONS: Final = (
     Option(
@@ -32,5 +32,25 @@ OPTIONS: Final = (
         see="devices.md#attaching-one",
     ),
     Option("testdev", "put the workloads' test device at port 0x340"),
+    Option(
+        "save",
+        "save the machine when the run is ended from outside: by `--timeout`, a signal or Ctrl-a x; also the monitor's "
+        "`save FILE`, at any moment",
+        FILE,
+        metavar="FILE",
+        values=FILES,
+        of_machine=False,
+        see="Saving a machine",
+    ),
+    Option(
+        "restore",
+        "go on with a saved machine, which brings its options with it; those given here are stronger",
+        FILE,
+        metavar="FILE",
+        values=FILES,
+        of_machine=False,
+        in_file=False,
+        see="Saving a machine",
+    ),
     Option("timeout", "end the run after that time of the host", SECONDS, metavar="SECONDS", of_machine=False),
 )

@@ -9,7 +9,7 @@ from the host also tells the engine which bytes changed, so that it drops code i
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 
 from hyperport.memory.map cimport MemoryMap
@@ -21,6 +21,15 @@ SMALLEST = 1 << 20
 LARGEST = 3 << 30       # the rest of 4 GiB is for devices and firmware, as on a PC
 TEXT_ADDRESS = TEXT
 TEXT_SIZE = 32 << 10
+
+
+cdef enum:
+    PAGE_BYTES = 4096
+
+
+cdef bint is_zero(const uint8_t *page) noexcept nogil:
+    """Whether PAGE_BYTES bytes are all zeros: the first is, and each is what the one before it is."""
+    return page[0] == 0 and memcmp(page, page + 1, PAGE_BYTES - 1) == 0
 
 
 cdef class GuestMemory:
@@ -68,7 +77,24 @@ cdef class GuestMemory:
         self.map.invalidate(self.map.invalidate_context, self.base + <uint64_t> address, <uint64_t> len(source))
 
     def clear(self):
-        """All zeros, as at power-on."""
+        """All zeros, as at power-on. Pages that are zeros stay untouched."""
         self._ask("clear of memory")
-        memset(self.base, 0, self.size)
+        for first, count in self.pages():
+            memset(self.base + <uint64_t> first * PAGE_BYTES, 0, <size_t> count * PAGE_BYTES)
         self.map.invalidate(self.map.invalidate_context, self.base, self.size)
+
+    def pages(self):
+        """The runs of pages of RAM that are not all zeros, by address: (first page, how many)."""
+        cdef uint64_t page, start, last
+        cdef list runs = []
+        for low, high in self.regions():
+            start = last = <uint64_t> low // PAGE_BYTES
+            for page in range(<uint64_t> low // PAGE_BYTES, <uint64_t> high // PAGE_BYTES):
+                if is_zero(self.base + page * PAGE_BYTES):
+                    if last > start:
+                        runs.append((start, last - start))
+                    start = page + 1
+                last = page + 1
+            if last > start:
+                runs.append((start, last - start))
+        return runs

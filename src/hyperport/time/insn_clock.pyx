@@ -20,8 +20,6 @@ cdef enum:
     TSC_HZ = 1000000000             # so that RDTSC shows ns since power-on
 
 cdef uint64_t NEVER = <uint64_t> -1
-cdef uint64_t LIMIT = <uint64_t> 1 << 62        # of counts and ns: 146 years
-RECORD = ("version", "ns", "instructions", "skipped_ns")
 
 
 cdef class InsnClock(Clock):
@@ -119,24 +117,27 @@ cdef class InsnClock(Clock):
         self.skipped += target - self.now()
         self.plan(0)
 
+    # State: see Clock. A clock of another kind goes on from its time, with nothing executed yet.
+
+    kind = "insns"
+    fields = ("ns", "instructions", "skipped")
+
     def save(self):
-        """What time it is, for load(): a dict of integers. Timers are their owners' to save."""
-        return {"version": 1, "ns": self.ns, "instructions": self.count(), "skipped_ns": self.skipped}
+        return Clock.save(self) | {"ns": self.ns, "instructions": self.count(), "skipped": self.skipped}
 
-    def load(self, record):
-        """Go on at the time that save() gave. Raises StateError, and changes nothing, for anything else.
-
-        Deadlines that are armed stay as they are.
-        """
-        if not isinstance(record, dict) or tuple(record) != RECORD or any(type(value) is not int for value in record.values()):
-            raise StateError(f"a clock of instructions saves {', '.join(RECORD)}, all of them integers")
-        if record["version"] != 1:
-            raise StateError(f"the clock's record has version {record['version']}, known is 1")
+    def check(self, record):
+        Clock.check(self, record)
+        if record["kind"] != self.kind:
+            return
         if record["ns"] != self.ns:
             raise StateError(f"the record's instructions take {record['ns']} ns, and this clock's {self.ns}")
-        if not 0 <= record["instructions"] < LIMIT // self.ns or not 0 <= record["skipped_ns"] < LIMIT:
-            raise StateError("the clock's record is of a time that no machine reaches")
-        self.skipped = record["skipped_ns"]
-        self.target = record["instructions"]
+        if record["now"] != record["skipped"] + record["instructions"] * record["ns"] or record["wall"] < record["now"]:
+            raise StateError("clock: the instructions of the saved record and its time contradict each other")
+
+    cdef go_on(self, dict record):
+        counted = record["kind"] == self.kind
+        self.skipped = record["skipped"] if counted else record["now"]
+        self.wall_origin = record["wall"] - record["now"]
+        self.target = record["instructions"] if counted else 0
         self.left[0] = 0
         self.plan(0)

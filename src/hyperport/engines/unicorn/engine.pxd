@@ -40,6 +40,7 @@ cdef class UnicornEngine(MendedVcpu):
     cdef uint64_t guest_loads(self, uint64_t address, uint32_t size) noexcept nogil
     cdef void guest_stores(self, uint64_t address, uint32_t size, uint64_t value) noexcept nogil
     cdef void map_changed(self) noexcept nogil
+    cdef void deliver_event(self) noexcept nogil
     cdef void guest_invalid_instruction(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
     cdef void guest_sysenter(self) noexcept nogil

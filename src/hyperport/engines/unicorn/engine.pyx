@@ -47,6 +47,7 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     remember_blocks,
     segments_changed,
     set_counting,
+    set_tsc_base,
     withhold,
 )
 from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
@@ -65,6 +66,7 @@ from hyperport.engines.unicorn.library cimport (
 )
 from hyperport.engines.unicorn.ports cimport Ports, flush_code, redirect_ports
 from hyperport.engines.unicorn.translator_check cimport check_translator
+from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 from hyperport.io.crossing cimport Crossing, enter, leave
 from hyperport.io.hypercall cimport CallTable
 from hyperport.io.memory cimport memory_in, memory_out
@@ -419,6 +421,7 @@ cdef class UnicornEngine(MendedVcpu):
             self.ports.enter_guest()
             leave(self)
             enter_guest(self.env, &self.memory.map.flat)
+            set_tsc_base(self.tsc_base)
             set_counting(self.counter)
             remember_blocks(self.jumps)
             kick(self.cpu)
@@ -455,6 +458,10 @@ cdef class UnicornEngine(MendedVcpu):
             self.lib.emu_stop(self.uc)
             return False
         leave(self)
+        if self.event_waits:
+            self.deliver_event()
+            hp_set_bits(request, INTERRUPT_HARD)
+            return True
         if not self.runs.controller.intr():
             return False
         hp_set_bits(request, INTERRUPT_HARD)        # stays until the guest takes it
@@ -466,6 +473,36 @@ cdef class UnicornEngine(MendedVcpu):
         self.delivering = False
         segments_changed(self.env)
         return True
+
+    cdef void deliver_event(self) noexcept nogil:
+        """What a state that was loaded had still to deliver."""
+        self.event_waits = False
+        self.delivering = True
+        if self.event_interrupt:
+            self.lib.do_hardware_interrupt(self.env, self.event_vector, 1)
+            segments_changed(self.env)
+        else:
+            self.deliver(<uint32_t> self.event_vector, self.event_error)
+        self.delivering = False
+
+    def state(self):
+        """All registers as a CpuState."""
+        if self.running or self.counter == NULL:
+            return UnicornVcpu.state(self)
+        set_counting(self.counter)      # the time-stamp counter is made of what was counted
+        try:
+            return UnicornVcpu.state(self)
+        finally:
+            set_counting(NULL)
+
+    def set_state(self, state):
+        """Load all registers; the guest must be stopped."""
+        set_counting(self.counter)
+        try:
+            UnicornVcpu.set_state(self, state)
+        finally:
+            set_counting(NULL)
+        self.ports.forget()         # breakpoints may have thrown code away
 
     def look_up(self):
         """What service() does, for a vCPU that waits in HLT: fire timers, move input. Delivers nothing."""

@@ -132,6 +132,11 @@ cdef class Ports:
         self.calls = calls
         forget_sites(&self.sites)
 
+    cdef void forget(self) noexcept nogil:
+        """Translated code was thrown away while no guest runs on this thread."""
+        forget_sites(&self.sites)
+        forget_places(&(<MendedVcpu> self.vcpu).places)
+
     cdef void enter_guest(self) noexcept nogil:
         """The guest begins to run on this thread."""
         hp_set_current(<void *> self)

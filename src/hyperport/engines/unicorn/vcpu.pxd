@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uintptr_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.engines.unicorn.library cimport Library
@@ -22,6 +22,12 @@ cdef class UnicornVcpu(Vcpu):
     cdef char *env
     cdef IrqLine ferr           # the pin FERR#: see fpu_error.pyx
     cdef bint running
+    cdef uint64_t tsc_base      # what its TSC is ahead of the host's, besides what the guest has added
+    cdef bint event_waits       # `event` is to be delivered before the guest goes on
+    cdef object event           # an Event, or None
+    cdef int event_vector
+    cdef uint32_t event_error
+    cdef bint event_interrupt
     cdef KnownPlaces places
     cdef const hp_map *map
     cdef uint32_t hits          # I/O breakpoints that the instruction at hand hits: retire() raises them

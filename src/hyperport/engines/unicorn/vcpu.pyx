@@ -19,7 +19,16 @@ from hyperport.cpu.vcpu cimport (
     Place,
     Vcpu,
 )
-from hyperport.engines.unicorn.fidelity.mend cimport one_by_one, raise_trap, registers_loaded
+from hyperport.engines.unicorn.fidelity.mend cimport (
+    debug_registers_loaded,
+    one_by_one,
+    page_attributes,
+    raise_trap,
+    registers_loaded,
+    set_time_stamp,
+    time_stamp,
+    time_stamp_offset,
+)
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.memory.map cimport hp_host_at
 from hyperport.engines.unicorn.places cimport KnownPlace, known_place
@@ -44,6 +53,7 @@ cdef enum:
     EFER_NXE_SHIFT = 11
     FPU_TOP_SHIFT = 11              # in the status word: which register is the top of the stack
     TAG_EMPTY = 3
+    FPUS_TOLD = 1 << 11             # see fpu_error.pyx
 
 
 cdef inline int mmu_of(char *env) noexcept nogil:
@@ -271,6 +281,7 @@ cdef class UnicornVcpu(Vcpu):
         self._require_open()
         self.lib.reg_read(self.uc, UC_X86_REG_EFLAGS, &eflags)
         cdef uint64_t *cr = u64(env, ENV_CR)
+        cdef uint64_t *dr = u64(env, ENV_DR)
         state = CpuState(
             eip=<uint32_t> u64(env, ENV_EIP)[0], eflags=eflags, cr0=<uint32_t> cr[0], cr2=<uint32_t> cr[2],
             cr3=<uint32_t> cr[3], cr4=<uint32_t> cr[4], efer=u64(env, ENV_EFER)[0],
@@ -280,6 +291,10 @@ cdef class UnicornVcpu(Vcpu):
             sysenter_cs=u32(env, ENV_SYSENTER_CS)[0], sysenter_esp=<uint32_t> u64(env, ENV_SYSENTER_ESP)[0],
             sysenter_eip=<uint32_t> u64(env, ENV_SYSENTER_EIP)[0], halted=self.halted,
             interrupt_shadow=(u32(env, ENV_HFLAGS)[0] & HFLAG_INHIBIT_IRQ) != 0,
+            dr0=<uint32_t> dr[0], dr1=<uint32_t> dr[1], dr2=<uint32_t> dr[2], dr3=<uint32_t> dr[3],
+            dr6=<uint32_t> dr[6], dr7=<uint32_t> dr[7], pat=page_attributes(env)[0], tsc=time_stamp(env),
+            begun=self.begun, tsc_adjust=time_stamp_offset(env) - self.tsc_base,
+            event=self.event if self.event_waits else None,
         )
         for index, name in enumerate(REGISTERS):
             setattr(state, name, <uint32_t> u64(env, ENV_REGS)[<int> index])
@@ -292,6 +307,7 @@ cdef class UnicornVcpu(Vcpu):
         """Load all registers; the guest must be stopped."""
         cdef char *env = self.env
         cdef uint32_t eflags = state.eflags
+        cdef uint64_t *dr = u64(env, ENV_DR)
         self._require_open()
         if self.running:
             raise EngineError("unicorn: registers cannot be loaded while the guest runs")
@@ -326,8 +342,22 @@ cdef class UnicornVcpu(Vcpu):
         u32(env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
         if state.interrupt_shadow:
             u32(env, ENV_HFLAGS)[0] |= HFLAG_INHIBIT_IRQ
+        dr[0], dr[1], dr[2], dr[3] = state.dr0, state.dr1, state.dr2, state.dr3
+        dr[6] = state.dr6
+        debug_registers_loaded(env, <uint32_t> state.dr7)
+        page_attributes(env)[0] = state.pat
+        if state.tsc is not None:
+            set_time_stamp(env, <uint64_t> state.tsc)
+            self.tsc_base = time_stamp_offset(env) - <uint64_t> state.tsc_adjust
+        self.begun = state.begun and self.left != NULL
+        self.event = state.event
+        self.event_waits = state.event is not None
+        if state.event is not None:
+            self.event_vector, self.event_interrupt = state.event.vector, state.event.interrupt
+            self.event_error = state.event.error or 0
         self.refresh_hidden_flags()
         registers_loaded(env)
+        self.lib.flush_tlb(self.cpu)
 
     # x87 and SSE.
 
@@ -347,7 +377,8 @@ cdef class UnicornVcpu(Vcpu):
             self.lib.reg_read(self.uc, UC_X86_REG_XMM0 + i, buffer)
             xmm.append(buffer[:16])
         in_use = sum(1 << n for n in range(8) if tags >> 2 * n & 3 != TAG_EMPTY)
-        return FpuState(control, status, in_use, tuple(stack), mxcsr, tuple(xmm))
+        told = (<uint16_t *> (self.env + ENV_FPUS))[0] & FPUS_TOLD != 0
+        return FpuState(control, status, in_use, tuple(stack), mxcsr, tuple(xmm), told=told)
 
     cdef set_fpu(self, object fpu):
         cdef uint16_t control = fpu.control, status = fpu.status
@@ -364,3 +395,5 @@ cdef class UnicornVcpu(Vcpu):
             self.lib.reg_write(self.uc, UC_X86_REG_FP0 + (i + (status >> FPU_TOP_SHIFT) & 7), <const char *> value)
             value = fpu.xmm[i].ljust(16, b"\0")
             self.lib.reg_write(self.uc, UC_X86_REG_XMM0 + i, <const char *> value)
+        if fpu.told:
+            (<uint16_t *> (self.env + ENV_FPUS))[0] |= FPUS_TOLD

@@ -26,6 +26,12 @@ cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil
 cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil
 cdef bint near_code_limit(void *env, void *tcg, uint64_t linear) noexcept nogil
 cdef void segments_changed(void *env) noexcept nogil
+cdef uint64_t *page_attributes(void *env) noexcept nogil
+cdef uint64_t time_stamp(void *env) noexcept nogil
+cdef uint64_t time_stamp_offset(void *env) noexcept nogil
+cdef void set_tsc_base(uint64_t base) noexcept nogil
+cdef void set_time_stamp(void *env, uint64_t ticks) noexcept nogil
+cdef void debug_registers_loaded(void *env, uint32_t dr7) noexcept nogil
 cdef void registers_loaded(void *env) noexcept nogil
 cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil
 cdef int segment_vector(int segment) noexcept nogil

@@ -47,6 +47,7 @@ cdef extern from "translate.h":
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
     void hp_debug(void *cpu) nogil
+    void hp_load_dr7(void *env, uint32_t value) nogil
     void hp_count_instructions(void *counter, void *uc, uint64_t *target,
                                uint64_t (*tsc)(void *clock) noexcept nogil, void *clock)
     void hp_withhold(void *counter) nogil
@@ -67,6 +68,7 @@ cdef extern from "translate.h":
         OPS_FULL
         ENV_MXCSR
         ENV_FPUC
+        ENV_PAT
         CPU_WATCHPOINT_HIT
         CPU_CFLAGS_NEXT_TB
         CPU_ICOUNT_EXTRA
@@ -87,6 +89,10 @@ cdef extern from *:
     #define hp_set_called(h) (hp_called.valid = 1, hp_called.hits = (h))
     #define hp_forget_limits() memset(hp_code_limit, 0, sizeof hp_code_limit)
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
+    #define hp_tsc_offset(e) HP_AT(e, ENV_TSC_OFFSET, uint64_t)
+    #define hp_set_tsc_base(b) (hp_tsc_base = (b))
+    #define hp_time_stamp(e) (hp_tsc(e) + HP_AT(e, ENV_TSC_OFFSET, uint64_t))
+    #define hp_set_time_stamp(e, t) (HP_AT(e, ENV_TSC_OFFSET, uint64_t) = (t) - hp_tsc(e))
     #define hp_raise_now(e, v) hp_core.raise_now((e), (v), 0)
     """
     void hp_set_env(void *env) nogil
@@ -94,6 +100,10 @@ cdef extern from *:
     void hp_set_called(uint32_t hits) nogil
     void hp_forget_limits() nogil
     void hp_set_flush(void *flush_code) nogil
+    uint64_t hp_tsc_offset(void *env) nogil
+    void hp_set_tsc_base(uint64_t base) nogil
+    uint64_t hp_time_stamp(void *env) nogil
+    void hp_set_time_stamp(void *env, uint64_t ticks) nogil
     void hp_raise_now(void *env, int vector) nogil
 
 # Vectors whose exceptions are faults: they push RF set (SDM vol. 3, 17.3.1.1), but for #DB, see system.h.
@@ -177,6 +187,11 @@ cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil:
     hp_set_memory(memory)
     hp_forget_limits()
     hp_segments_changed(env)
+
+
+cdef void set_tsc_base(uint64_t base) noexcept nogil:
+    """Of the guest that runs on this thread: what of its offset it has not added itself."""
+    hp_set_tsc_base(base)
 
 
 cdef void remember_blocks(void *jumps) noexcept nogil:
@@ -263,6 +278,31 @@ cdef bint near_code_limit(void *env, void *tcg, uint64_t linear) noexcept nogil:
 cdef void segments_changed(void *env) noexcept nogil:
     """Segment registers were loaded by something else than translated code."""
     hp_segments_changed(env)
+
+
+cdef uint64_t *page_attributes(void *env) noexcept nogil:
+    """The MSR PAT."""
+    return u64(<char *> env, ENV_PAT)
+
+
+cdef uint64_t time_stamp(void *env) noexcept nogil:
+    """The time-stamp counter."""
+    return hp_time_stamp(env)
+
+
+cdef uint64_t time_stamp_offset(void *env) noexcept nogil:
+    """What the counter is ahead of the host's."""
+    return hp_tsc_offset(env)
+
+
+cdef void set_time_stamp(void *env, uint64_t ticks) noexcept nogil:
+    """Let it go on from there."""
+    hp_set_time_stamp(env, ticks)
+
+
+cdef void debug_registers_loaded(void *env, uint32_t dr7) noexcept nogil:
+    """DR0 to DR3 and DR6 were loaded from outside; so is DR7 now."""
+    hp_load_dr7(env, dr7)
 
 
 cdef void registers_loaded(void *env) noexcept nogil:

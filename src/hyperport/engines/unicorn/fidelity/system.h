@@ -34,6 +34,9 @@ enum {
 /* The guest's memory, for what is read by physical address. Set while a guest of ours runs. */
 static __thread const struct hp_map *hp_memory __attribute__((tls_model("initial-exec")));
 
+/* What the TSC of a machine that was restored is ahead of the host's, besides what its guest has added. */
+static __thread uint64_t hp_tsc_base;
+
 static inline uint64_t hp_cr(void *env, int n) { return HP_AT(env, ENV_CR + 8 * n, uint64_t); }
 
 /* Would PAE paging load a PDPTE with a reserved bit set? (SDM vol. 3, 4.4.1) */
@@ -110,7 +113,7 @@ static void hp_rdmsr(void *env)
     else if (number == MSR_TSC)
         hp_edx_eax(env, hp_tsc(env) + HP_AT(env, ENV_TSC_OFFSET, uint64_t));
     else if (number == MSR_TSC_ADJUST)  /* what was added since power-on (SDM vol. 3B, 18.17.3): all that we add */
-        hp_edx_eax(env, HP_AT(env, ENV_TSC_OFFSET, uint64_t));
+        hp_edx_eax(env, HP_AT(env, ENV_TSC_OFFSET, uint64_t) - hp_tsc_base);
     else if (number == MSR_PLATFORM_ID || number == MSR_MICROCODE)
         hp_edx_eax(env, 0);
     else
@@ -139,7 +142,7 @@ static void hp_wrmsr(void *env)
     else if (number == MSR_TSC)
         HP_AT(env, ENV_TSC_OFFSET, uint64_t) = value - hp_tsc(env);
     else if (number == MSR_TSC_ADJUST)
-        HP_AT(env, ENV_TSC_OFFSET, uint64_t) = value;
+        HP_AT(env, ENV_TSC_OFFSET, uint64_t) = value + hp_tsc_base;
     else if (number != MSR_MICROCODE)
         hp_core.raise(env, VECTOR_GP, 0, HP_CALLER);
 }

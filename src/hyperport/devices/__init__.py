@@ -27,6 +27,12 @@ def _chip(module: str, class_name: str, *wires: str) -> Factory:
     return make
 
 
+def _dma(_attention: Attention, _clock: Clock) -> Any:
+    """The DMA controllers with 1 MiB to move from and to."""
+    memory, ram = import_module("hyperport.memory.dma"), import_module("hyperport.memory.ram")
+    return import_module(f"{__name__}.dma8237").Dma8237(memory.DmaView(ram.GuestMemory(1 << 20)))
+
+
 def _ide_channel(_attention: Attention, _clock: Clock) -> Any:
     """An IDE channel with a hard disk and a CD-ROM drive, small and of zeros."""
     disk, ide, ata, atapi = (
@@ -41,6 +47,7 @@ def _ide_channel(_attention: Attention, _clock: Clock) -> Any:
 CHIPS: dict[str, Factory] = {
     "debug-exit": _chip("debug_exit", "DebugExit", "attention"),
     "debugcon": _chip("debugcon", "Debugcon"),
+    "dma8237": _dma,
     "fpu-error": _chip("fpu_error", "FpuError"),
     "i8042": _chip("i8042", "I8042"),
     "parallel-port": _chip("parallel_port", "ParallelPort"),

@@ -14,6 +14,7 @@ from hyperport.bus.port_bus import PortBus
 from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
 from hyperport.devices.debugcon import Debugcon
+from hyperport.devices.dma8237 import Dma8237
 from hyperport.devices.fpu_error import FpuError
 from hyperport.devices.i8042 import I8042
 from hyperport.devices.ide import IdeChannel
@@ -39,6 +40,7 @@ from hyperport.lines.irq import IrqLine, SharedLine
 from hyperport.lines.listener import Listener
 from hyperport.machine.config import MachineConfig
 from hyperport.machine.drives import Drives
+from hyperport.memory.dma import DmaView
 from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
 from hyperport.ui.display import Display
@@ -124,6 +126,7 @@ class Board:
         a20.read_back_by(IrqLine(self.keyboard, 0), IrqLine(fast_a20, 0))
         self.fpu_error = FpuError(lines.take(13, "fpu-error"))
         self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size)
+        self.dma = Dma8237(DmaView(memory))
         self.vga = Vga(clock)
         self.display = Display(self.vga, memory)
         self.drives = Drives(config.disks, config.cdroms)
@@ -137,12 +140,15 @@ class Board:
         cards = self._make_cards(config, host.cables)
 
         rows: tuple[Row, ...] = (
+            (self.dma, 0x000, 16, 0x00),
             *self._timing_rows(),
             (self.keyboard, 0x060, 1, 0),
             (self.keyboard, 0x064, 1, 1),
             (self.rtc, 0x070, 2, 0),
             (PostCode(), 0x080, 1, 0),
+            (self.dma, 0x081, 15, 0x31),
             (fast_a20, 0x092, 1, 0),
+            (self.dma, 0x0C0, 32, 0x10),
             (Debugcon(host.debugcon), 0x0E9, 1, 0),
             (PostCode(), 0x0ED, 1, 0),
             (self.fpu_error, 0x0F0, 2, 0),

@@ -84,15 +84,15 @@ class Machine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
         return self.lines.take(number, owner)
 
-    def attach(self, device: Any, base: int, irq: int | None = None) -> Any:
-        """Put a device, plain Python or compiled, at port base and on line irq; returns it.
+    def attach(self, device: Any, base: int, irq: int | None = None, dma: int | None = None) -> Any:
+        """Put a device, plain Python or compiled, at port base, on line irq and DMA channel dma; returns it.
 
-        A plain Python device is given irq, clock, timer and memory as attributes and is then reset.
+        A plain Python device is given irq, clock, timer, memory and dma as attributes and is then reset.
         """
         self.guard.check("attach")
         name = str(getattr(device, "name", None) or type(device).__name__.lower())
-        if irq is not None and isinstance(device, PortDevice):
-            raise ConfigError(f"{name}: a compiled chip is given its IrqLine when it is made: machine.irq_line()")
+        if not (irq is None and dma is None) and isinstance(device, PortDevice):
+            raise ConfigError(f"{name}: a compiled chip is given its wires when it is made: machine.irq_line()")
         line = IrqLine() if irq is None else self.irq_line(irq, name)
         try:
             attached = self.bus.attach(device, base)
@@ -106,6 +106,8 @@ class Machine:
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
             device.memory = DmaView(self.memory)
+            if dma is not None:
+                device.dma = self.board.dma.channel(dma, IrqLine(attached, 0))
         attached.reset()
         return device
 

@@ -15,13 +15,12 @@ from hyperport.devices.fdc82077 import Fdc82077
 from hyperport.devices.floppy_drive import FloppyDrive
 from hyperport.errors import ConfigError
 from hyperport.host.disk import MemoryDisk
-from hyperport.host.floppy_image import MEDIA, RATES
+from hyperport.host.floppy_image import MEDIA, RATES, Medium
 from hyperport.time.clock import VirtualClock
 from tests.devices.qtest import Qtest
 from tests.devices.test_dma8237 import READ as FROM_MEMORY
-from tests.devices.test_dma8237 import SINGLE
+from tests.devices.test_dma8237 import SINGLE, program
 from tests.devices.test_dma8237 import WRITE as TO_MEMORY
-from tests.devices.test_dma8237 import program
 
 DOR, TDR, MSR, FIFO, DIR, CCR = 0x3F2, 0x3F3, 0x3F4, 0x3F5, 0x3F7, 0x3F7
 BUFFER = 0x11000
@@ -336,8 +335,8 @@ def test_what_does_not_fit(machine: Machine, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("medium", MEDIA)
-def test_each_medium_from_its_first_to_its_last_sector(medium: object, tmp_path: Path) -> None:
-    cylinders, heads, sectors, kind, kbits = medium  # type: ignore[misc]
+def test_each_medium_from_its_first_to_its_last_sector(medium: Medium, tmp_path: Path) -> None:
+    cylinders, heads, sectors, kind, kbits = medium
     path = tmp_path / "medium.img"
     count = cylinders * heads * sectors
     path.write_bytes(b"".join(number.to_bytes(4, "little") * 128 for number in range(count)))
@@ -389,7 +388,7 @@ def test_the_same_as_qemu(tmp_path: Path) -> None:
             count = rng.randint(1, 19 - sector)
             what = rng.randrange(5)
             if what == 0:
-                command = rng.choice(COMMANDS)
+                command: tuple[int, ...] = rng.choice(COMMANDS)
                 told = [driver.do(*command) for driver in both]
                 if command == (0x0E,):  # qemu has its own idea of heads and times, and of the last EOT
                     told = [[one[7] & 0x80, *one[8:]] for one in told]

@@ -36,8 +36,7 @@ def _dma(_attention: Attention, _clock: Clock) -> Any:
 def _floppies(_attention: Attention, clock: Clock) -> Any:
     """A floppy controller with a medium of 80 cylinders in drive A, and an empty drive B. Its DMA ends in the air."""
     disk, drive, fdc = (
-        import_module(name)
-        for name in ("hyperport.host.disk", f"{__name__}.floppy_drive", f"{__name__}.fdc82077")
+        import_module(name) for name in ("hyperport.host.disk", f"{__name__}.floppy_drive", f"{__name__}.fdc82077")
     )
     medium = disk.MemoryDisk(80 * 2 * 18 * disk.SECTOR_BYTES)
     return fdc.Fdc82077(clock, IrqLine(), (drive.FloppyDrive(4, medium, (80, 2, 18, 0)), drive.FloppyDrive(4)))

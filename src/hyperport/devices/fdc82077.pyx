@@ -2,7 +2,7 @@
 # cython: language_level=3
 """82077AA floppy-disk controller in AT mode, ports 3F0h to 3F5h and 3F7h, with two drives (floppy_drive.pyx).
 
-Source: Intel 82077AA datasheet (290166). Linux, BIOSes and DOS look at exactly this chip.
+Source: Intel 82077AA datasheet (290166). Registers and commands are named in fdc82077.pxd.
 
 A command goes through phases: its bytes are written to the FIFO (COMMAND), it waits a moment (EXECUTE: no bit says that
 the guest may go on), moves data (MOVING), and its result is read (RESULT). Seeks are the exception: they go on beside the
@@ -14,8 +14,8 @@ COMMAND phase, and SENSE INTERRUPT STATUS takes what came of them. RQM is set wh
 
 Data moves by DMA: DREQ is high in MOVING, and at DACK sectors pass through the buffer until the terminal count. With
 SPECIFY's ND bit the guest moves each byte through the FIFO; there INT says that data waits, and is low for a moment when the
-result comes. The drive is quick, so nothing overruns, and a read of many sectors takes no time beside the 100 us. Those
-are there for drivers that begin to wait after they have written the last byte.
+result comes. The drive is quick: nothing overruns, and many sectors take no time beside the 100 us, which are there for drivers
+that begin to wait after they have written the last byte.
 
 Transfers begin at sector R and end by TC, else after EOT with "end of cylinder"; MT goes on to the other side. The names in
 the result are those of the next sector (table 6-3). The medium's data rate must be the one that DSR or CCR selects.
@@ -41,95 +41,6 @@ from hyperport.lines.saved cimport Fields
 from hyperport.time.clock cimport Clock, Timer
 
 from hyperport.errors import StateError
-
-cdef enum:
-    DOR = 2                 # digital output: offsets are those of the ports from 3F0h on
-    TDR = 3                 # tape drive
-    MSR = 4                 # main status, read
-    DSR = 4                 # data rate select, write
-    FIFO = 5
-    DIR = 7                 # digital input, read
-    CCR = 7                 # configuration control, write
-
-    DOR_RUNS = 0x04         # 0 holds the chip in reset
-    DOR_GATE = 0x08         # INT and DREQ get out
-    DOR_MOTORS = 0xF0
-    DSR_RESET = 0x80        # clears itself
-    RATE = 0x03             # of DSR and CCR
-    MSR_BUSY = 0x10         # a command is in the chip
-    MSR_NO_DMA = 0x20       # MOVING, through the FIFO
-    MSR_OUT = 0x40          # the guest is to read
-    MSR_READY = 0x80        # the guest may move a byte
-    DIR_CHANGED = 0x80
-
-    COMMAND = 0             # phases
-    EXECUTE = 1
-    MOVING = 2
-    RESULT = 3
-
-    READ_TRACK = 0x02       # commands, bits 4-0 of the first byte
-    SPECIFY = 0x03
-    SENSE_DRIVE = 0x04
-    WRITE = 0x05
-    READ = 0x06
-    RECALIBRATE = 0x07
-    SENSE_INTERRUPT = 0x08
-    WRITE_DELETED = 0x09
-    READ_ID = 0x0A
-    READ_DELETED = 0x0C
-    FORMAT = 0x0D
-    DUMP_REGISTERS = 0x0E
-    SEEK = 0x0F             # with bit 7 relative, bit 6 is then the direction
-    VERSION = 0x10
-    PERPENDICULAR = 0x12
-    CONFIGURE = 0x13
-    LOCK = 0x14             # bit 7: lock, else unlock
-    VERIFY = 0x16
-    CODE = 0x1F
-    MULTI_TRACK = 0x80
-    SKIP = 0x20
-    RELATIVE = 0x80
-    INWARD = 0x40
-
-    HEAD = 0x04             # second byte
-    UNIT = 0x03
-    COUNTED = 0x80          # of VERIFY: the last byte is how many sectors
-
-    ABNORMAL = 0x40         # ST0
-    INVALID = 0x80
-    POLLED = 0xC0           # ready has changed: the reset's four interrupts
-    SEEK_END = 0x20
-    NO_TRACK_0 = 0x10
-    MISSING_MARK = 0x01     # ST1: no name of a sector under the heads
-    NOT_WRITABLE = 0x02
-    NO_DATA = 0x04          # there is no such sector
-    DATA_ERROR = 0x20
-    END_OF_CYLINDER = 0x80
-    DATA_FIELD = 0x20       # ST2: the error was in the data
-    CONTROL_MARK = 0x40     # the mark was the other one
-    PROTECTED = 0x40        # ST3
-    AT_TRACK_0 = 0x10
-    ALWAYS = 0x28           # two sides, ready
-
-    NO_DMA = 0x01           # second byte of SPECIFY
-    POLL_OFF = 0x10         # CONFIGURE
-    FIFO_OFF = 0x20
-    EIS = 0x40
-    THRESHOLD = 0x0F
-    GAP_BITS = 0x03         # PERPENDICULAR
-    PERPENDICULAR_KEPT = 0x3F
-    OVERWRITE = 0x80
-    CHIP = 0x90             # what VERSION says: with a FIFO
-    SIZE_512 = 2            # N
-    NAME = 4                # bytes of a name that FORMAT takes for each sector
-
-    UNITS = 4
-    BYTES = 16              # of a command or result
-    WITH_INTERRUPT = 7      # bytes of the results that INT tells of, and of no others
-    RECALIBRATION = 79      # steps at most
-    SOON = 100000           # ns
-    WHOLE_COMMAND = 0
-    SEEKS = 1               # timers
 
 cdef uint64_t NEVER = <uint64_t> -1
 cdef int64_t MOST_TIME = (<int64_t> 1 << 62) - 1 + (<int64_t> 1 << 62)     # in ns
@@ -340,15 +251,14 @@ cdef class Fdc82077(PortDevice):
     cdef void obey(self, uint8_t code) noexcept nogil:
         """All bytes of a command are here."""
         cdef int unit = self.command[1] & UNIT
+        cdef uint8_t kept
         self.written = 0
         self.result_at = self.result_size = 0
         if code == SPECIFY:
             self.step_times, self.load_time = self.command[1], self.command[2]
         elif code == SENSE_DRIVE:
             self.answer(self.drive_status())
-        elif code == RECALIBRATE:
-            self.begin_seek(unit)
-        elif code == SEEK:
+        elif code == RECALIBRATE or code == SEEK:
             self.begin_seek(unit)
         elif code == SENSE_INTERRUPT:
             self.sense_interrupt()
@@ -357,8 +267,8 @@ cdef class Fdc82077(PortDevice):
         elif code == VERSION:
             self.answer(CHIP)
         elif code == PERPENDICULAR:
-            self.perpendicular = self.command[1] & (PERPENDICULAR_KEPT if self.command[1] & OVERWRITE else GAP_BITS) | (
-                0 if self.command[1] & OVERWRITE else self.perpendicular & ~GAP_BITS)
+            kept = PERPENDICULAR_KEPT if self.command[1] & OVERWRITE else GAP_BITS
+            self.perpendicular = self.perpendicular & ~kept | self.command[1] & kept
         elif code == CONFIGURE:
             self.config, self.precompensation = self.command[2] & ~0x80, self.command[3]
         elif code == LOCK:
@@ -417,7 +327,8 @@ cdef class Fdc82077(PortDevice):
         cdef int here = self.at[unit], target
         cdef uint8_t ending = SEEK_END
         if self.command[0] & CODE == RECALIBRATE:
-            if not (<FloppyDrive> drive).kind or not (<FloppyDrive> drive).step_to(max(0, (<FloppyDrive> drive).cylinder - RECALIBRATION)) or (<FloppyDrive> drive).cylinder:
+            (<FloppyDrive> drive).step_to(max(0, (<FloppyDrive> drive).cylinder - RECALIBRATION))
+            if not (<FloppyDrive> drive).kind or (<FloppyDrive> drive).cylinder:
                 ending |= ABNORMAL | NO_TRACK_0
             self.at[unit] = 0
         else:
@@ -480,7 +391,7 @@ cdef class Fdc82077(PortDevice):
 
     cdef void run(self) noexcept nogil:
         """Begin to move data."""
-        cdef uint32_t most = 2 * 0x100          # sectors of a cylinder that can be named
+        cdef uint32_t most = MOST_BLOCKS
         self.next_block()
         if self.command[0] & CODE == VERIFY:
             while self.phase == MOVING and most:
@@ -498,14 +409,11 @@ cdef class Fdc82077(PortDevice):
 
     cdef void on_line(self, int number, int level) noexcept nogil:
         """DACK: move until TC, or until there is nothing left to move."""
-        cdef uint32_t moved, most = 2 * 0x100
+        cdef uint32_t moved, most = MOST_BLOCKS
         if not level:
             return
         while self.phase == MOVING and not self.load_time & NO_DMA and most:
-            if self.reads():
-                moved = self.dma.put(self.buffer + self.position, self.filled - self.position)
-            else:
-                moved = self.dma.get(self.buffer + self.position, self.filled - self.position)
+            moved = self.dma.move(self.buffer + self.position, self.filled - self.position, self.reads())
             self.position += moved
             if self.dma.terminal:
                 self.terminal = True
@@ -540,6 +448,7 @@ cdef class Fdc82077(PortDevice):
         """The buffer is done with, or TC has come in the middle of it."""
         cdef void *drive = self.unit(self.command[1])
         cdef uint8_t code = self.command[0] & CODE
+        cdef uint8_t error = 0 if code == VERIFY and not self.command[1] & COUNTED else ABNORMAL
         if code == FORMAT:
             self.format_sector(drive)
             return
@@ -551,17 +460,11 @@ cdef class Fdc82077(PortDevice):
         if code == READ_DELETED:
             self.advance()
             self.finish(0, 0, CONTROL_MARK)
-        elif code == VERIFY and self.command[1] & COUNTED and self.left == 1:
-            self.advance()
-            self.finish(0, 0, 0)
-        elif self.terminal:
+        elif self.terminal or code == VERIFY and self.command[1] & COUNTED and self.left == 1:
             self.advance()
             self.finish(0, 0, 0)
         elif not self.advance():
-            if code == VERIFY and not self.command[1] & COUNTED:
-                self.finish(0, 0, 0)
-            else:
-                self.finish(ABNORMAL, END_OF_CYLINDER, 0)
+            self.finish(error, END_OF_CYLINDER if error else 0, 0)
         else:
             self.left -= self.left > 0
             self.next_block()
@@ -570,8 +473,8 @@ cdef class Fdc82077(PortDevice):
         """A name has come: fill its sector."""
         cdef int64_t number
         if self.position == NAME:
-            number = (<FloppyDrive> drive).find(self.buffer[0], self.buffer[1], self.buffer[2])
             self.cylinder, self.head, self.sector = self.buffer[0], self.buffer[1], self.buffer[2]
+            number = (<FloppyDrive> drive).find(self.cylinder, self.head, self.sector)
             if number < 0 or self.buffer[3] != SIZE_512:
                 self.finish(ABNORMAL, MISSING_MARK, 0)
                 return
@@ -613,8 +516,6 @@ cdef class Fdc82077(PortDevice):
         self.answer(SIZE_512 if self.command[0] & CODE in (FORMAT, READ_ID) else self.command[5])
         self.interrupts = True
         self.drive_lines()
-
-    # Side effects.
 
     cdef void *unit(self, uint32_t number) noexcept nogil:
         """The FloppyDrive of that number."""

@@ -26,6 +26,7 @@ ARCHIVE, DIRECTORY, LABEL, LONG_NAME = 0x20, 0x10, 0x08, 0x0F
 END: Final = 0xFFF  # of a chain of clusters
 SHORT_EXTRA: Final = "!#$%&'()-@^_`{}~"
 LONG_PART: Final = 13  # characters of a long name in one entry
+TOO_MUCH: Final = "floppy {}: its files do not fit on 2.88 MB; make a CD image of it and attach that with --cdrom"
 BOOT_CODE: Final = bytes.fromhex("fa31c08ed8be1e7cfcac08c07409b40ebb0700cd10ebf2f4ebfd")
 MESSAGE: Final = b"This floppy was made of a folder; it does not boot.\r\n\0"
 
@@ -56,7 +57,9 @@ class _Node:
         for number in range(count, 0, -1):
             part = units[(number - 1) * 2 * LONG_PART : number * 2 * LONG_PART]
             order = number | (0x40 if number == count else 0)
-            entries += struct.pack("<B10sBBB12sH4s", order, part[:10], LONG_NAME, 0, checksum, part[10:22], 0, part[22:])
+            entries += struct.pack(
+                "<B10sBBB12sH4s", order, part[:10], LONG_NAME, 0, checksum, part[10:22], 0, part[22:]
+            )
         return entries
 
     def entry(self) -> bytes:
@@ -78,7 +81,7 @@ def image_of(folder: Path) -> bytes:
         image = _lay_out(nodes, *shape)
         if image is not None:
             return image
-    raise ConfigError(f"floppy {folder}: its files do not fit on 2.88 MB; make a CD of it: --cdrom {folder}")
+    raise ConfigError(TOO_MUCH.format(folder))
 
 
 def _nodes(folder: Path, depth: int) -> Iterator[_Node]:
@@ -92,7 +95,7 @@ def _nodes(folder: Path, depth: int) -> Iterator[_Node]:
         elif path.is_file():
             room -= path.stat().st_size
             if room < 0:
-                raise ConfigError(f"floppy {folder}: its files do not fit on 2.88 MB; make a CD of it: --cdrom {folder}")
+                raise ConfigError(TOO_MUCH.format(folder))
             content = path.read_bytes()
         else:
             continue  # a device or a socket is nothing for a floppy
@@ -106,7 +109,7 @@ def _short_name(name: str, taken: set[bytes]) -> bytes:
     stem, dot, extension = name.rpartition(".")
     if not stem:
         stem, extension = name.strip("."), ""
-    legal = ["".join(c for c in part.upper() if c.isascii() and (c.isalnum() or c in SHORT_EXTRA)) for part in (stem, extension)]
+    legal = ["".join(filter(_is_short, part.upper())) for part in (stem, extension)]
     plain = legal[0].encode() + (b"." + legal[1].encode() if dot and legal[1] else b"")
     if plain == name.upper().encode("ascii", "replace") and 0 < len(legal[0]) <= 8 and len(legal[1]) <= 3:
         short = legal[0].encode().ljust(8) + legal[1].encode().ljust(3)
@@ -120,11 +123,17 @@ def _short_name(name: str, taken: set[bytes]) -> bytes:
     raise ConfigError(f"floppy: too many names like {name}")
 
 
+def _is_short(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character in SHORT_EXTRA)
+
+
 def _entry(short: bytes, kind: int, time: int, date: int, cluster: int, size: int) -> bytes:
     return struct.pack("<11sBBBHHHHHHHI", short, kind, 0, 0, time, date, date, 0, time, date, cluster, size)
 
 
-def _lay_out(nodes: list[_Node], sectors: int, per_cluster: int, fat_sectors: int, media: int, track: int) -> bytes | None:
+def _lay_out(
+    nodes: list[_Node], sectors: int, per_cluster: int, fat_sectors: int, media: int, track: int
+) -> bytes | None:
     """The image in this shape, or None if they do not fit."""
     first = 1 + 2 * fat_sectors + ROOT_ENTRIES * ENTRY // SECTOR
     clusters = (sectors - first) // per_cluster
@@ -150,7 +159,8 @@ def _lay_out(nodes: list[_Node], sectors: int, per_cluster: int, fat_sectors: in
         node.cluster = allot(bytes(size))
         for child in node.content:
             lay(child, node.cluster)
-        dots = [_entry(name.ljust(11), DIRECTORY, node.time, node.date, at, 0) for name, at in ((b".", node.cluster), (b"..", parent))]
+        up = ((b".", node.cluster), (b"..", parent))
+        dots = [_entry(name.ljust(11), DIRECTORY, node.time, node.date, where, 0) for name, where in up]
         listing = b"".join([*dots, *(child.entry() for child in node.content)])
         at = (node.cluster - 2) * cluster_bytes
         data[at : at + len(listing)] = listing

@@ -8,7 +8,6 @@ boot sector alone, lies in memory with zeros behind it, and is write-protected.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from hyperport.errors import ConfigError, HostError
@@ -78,6 +77,8 @@ def medium_of(size: int, boot: bytes) -> Medium | None:
 def open_floppy(spec: FloppySpec) -> tuple[Disk, Medium]:
     """The image or folder that spec names, and what it is. Raises ConfigError with one line that says what to do."""
     path = spec.path
+    if path is None:
+        raise ConfigError("floppy: name an image or a folder")
     if path.is_dir():
         return _in_memory(image_of(path), COMMON)
     try:
@@ -89,7 +90,9 @@ def open_floppy(spec: FloppySpec) -> tuple[Disk, Medium]:
         raise ConfigError(f"floppy {path}: {error.strerror}{hint}") from None
     medium = medium_of(size, boot)
     if medium is None:
-        raise ConfigError(f"floppy {path}: {size} bytes are no floppy (160 KB to 2.88 MB): attach it with --disk or --cdrom")
+        raise ConfigError(
+            f"floppy {path}: {size} bytes are no floppy (160 KB to 2.88 MB): attach it with --disk or --cdrom"
+        )
     if size < medium.size:
         try:
             return _in_memory(path.read_bytes(), (medium,))

@@ -59,6 +59,7 @@ CHIPS: dict[str, Factory] = {
     "dma8237": _dma,
     "fdc82077": _floppies,
     "fpu-error": _chip("fpu_error", "FpuError"),
+    "fw-cfg": _chip("fw_cfg", "FwCfg"),
     "i8042": _chip("i8042", "I8042"),
     "parallel-port": _chip("parallel_port", "ParallelPort"),
     "ide": _ide_channel,

@@ -46,6 +46,7 @@ from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
 from hyperport.ui.display import Display
 from hyperport.ui.keyboard import Keyboard
+from hyperport.ui.mouse import Mouse
 
 IRQ_LINES: Final = 16
 CASCADE: Final = 2  # the slave PIC's place on the master
@@ -122,8 +123,11 @@ class Board:
         typed = CharBackend()
         typed.connect(attention, clock)
         self.keys = Keyboard(typed)
+        pointed = CharBackend()
+        pointed.connect(attention, clock)
+        self.mouse = Mouse(pointed)
         keyboard_lines = (lines.take(1, "i8042"), lines.take(12, "i8042"))
-        self.keyboard = I8042(*keyboard_lines, self._reset_line(), IrqLine(a20, 0), typed, clock)
+        self.keyboard = I8042(*keyboard_lines, self._reset_line(), IrqLine(a20, 0), typed, clock, pointed)
         fast_a20 = Port92(self._reset_line(), IrqLine(a20, 1))
         a20.read_back_by(IrqLine(self.keyboard, 0), IrqLine(fast_a20, 0))
         self.fpu_error = FpuError(lines.take(13, "fpu-error"))

@@ -66,6 +66,7 @@ class Machine:
         self.controller, self.lines, self.board = parts.controller, parts.lines, parts.board
         self.engine: Engine = parts.engine
         self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
+        self.mouse = parts.board.mouse
         self.consoles, self.streams = parts.host.consoles(), parts.host.streams()
         self.guard = Guard()
         for part in (self.bus, self.memory, self.engine):

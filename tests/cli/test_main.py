@@ -146,7 +146,7 @@ def test_monitor_shows_and_writes_the_screen(tmp_path: Path, capsys: pytest.Capt
     for words in (
         "  Hi\n",
         "could be screen, save, screenshot",
-        "give a file name",
+        "screenshot FILE.png",
         "No such file or directory; name another",
     ):
         assert words in err

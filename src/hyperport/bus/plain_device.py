@@ -11,6 +11,7 @@ from hyperport.errors import StateError
 from hyperport.lines.irq import IrqLine
 
 if TYPE_CHECKING:
+    from hyperport.lines.dma import DmaChannel
     from hyperport.memory.dma import DmaView
     from hyperport.memory.map import Region
     from hyperport.time.clock import Clock, Timer
@@ -32,6 +33,7 @@ class Device:
         timer:  arm_at(ns since power-on) -> on_timer(0); cancel().
         window: Region of its device memory, if it has any: base, mapped, map(), unmap().
         memory: DmaView: read(address, length), write(address, data), is_ram(address, length); guest-physical, checked.
+        dma:    DmaChannel, if it was attached with dma=N: request(level); in on_dma() write(data) and read(count).
     All methods run on the vCPU's thread. An exception ends the run and comes out of Machine.run().
     """
 
@@ -46,6 +48,7 @@ class Device:
     memory_widths: tuple[int, ...] = (1, 2, 4)
     memory: DmaView
     window: Region
+    dma: DmaChannel
 
     def read(self, offset: int, size: int) -> int:
         """One IN of size bytes at offset; the answer's bits above size are ignored."""
@@ -64,6 +67,9 @@ class Device:
     def on_timer(self, number: int) -> None:
         """The timer has reached its deadline."""
 
+    def on_dma(self) -> None:
+        """The DMA controller has granted what dma.request(True) asked for; outside of this no byte moves."""
+
     def reset(self) -> None:
         """Power-on."""
 
@@ -75,7 +81,7 @@ class Device:
         """Take back what save() gave. Line and timer come back by themselves."""
 
 
-WIRES: Final = ("irq", "clock", "timer", "memory")
+WIRES: Final = ("irq", "clock", "timer", "memory", "dma")
 DEEPEST: Final = 16  # lists and dicts within each other
 
 

@@ -195,6 +195,15 @@ cdef class PythonDevice(PortDevice):
         except BaseException as error:
             self.failed(error, "its timer was due")
 
+    cdef void on_line(self, int number, int level) noexcept with gil:
+        """DACK is the one wire into a device in Python (lines/dma.pyx)."""
+        if not level:
+            return
+        try:
+            self.target.on_dma()
+        except BaseException as error:
+            self.failed(error, "its DMA channel was granted")
+
     def reset(self):
         reset = getattr(self.target, "reset", None)
         if reset is not None:

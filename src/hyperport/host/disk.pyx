@@ -194,6 +194,10 @@ cdef class MemoryDisk(Disk):
     def __dealloc__(self):
         free(self.data)
 
+    def protect(self):
+        """No more writes."""
+        self.writable = False
+
     def fail_from(self, uint64_t first, int error):
         """From now on whatever touches a sector from first on fails with this errno, and so does a flush; 0 ends it."""
         self.bad_from = first if error else self.sectors

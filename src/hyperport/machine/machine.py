@@ -75,6 +75,7 @@ class Machine:
         self.engine: Engine = parts.engine
         self.services, self.calls = parts.services, parts.calls
         self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
+        self.mouse = parts.board.mouse
         self.host = parts.host
         self.consoles, self.streams = self.host.consoles(), self.host.streams()
         self.saves = SaveRequests(self)
@@ -96,16 +97,19 @@ class Machine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
         return self.lines.take(number, owner)
 
-    def attach(self, device: Any, base: int | None = None, irq: int | None = None, memory: int | None = None) -> Any:
-        """Put a device, plain Python or compiled, at port base and on line irq, its memory at address memory; returns it.
+    def attach(
+        self, device: Any, base: int | None = None, irq: int | None = None, memory: int | None = None, dma: int | None = None
+    ) -> Any:
+        """Put a device, plain Python or compiled, at port base and on line irq and DMA channel dma, its memory at address memory;
+        returns it.
 
-        Without base it has no ports. A plain Python device is given irq, clock, timer, memory and, if it has device
-        memory, window as attributes and is then reset.
+        Without base it has no ports. A plain Python device is given irq, clock, timer, memory, dma and, if it has device memory,
+        window as attributes and is then reset.
         """
         self.guard.check("attach")
         name = str(getattr(device, "name", None) or type(device).__name__.lower())
-        if irq is not None and isinstance(device, PortDevice):
-            raise ConfigError(f"{name}: a compiled chip is given its IrqLine when it is made: machine.irq_line()")
+        if not (irq is None and dma is None) and isinstance(device, PortDevice):
+            raise ConfigError(f"{name}: a compiled chip is given its wires when it is made: machine.irq_line()")
         span = getattr(device, "memory_span", 0)
         if base is None and memory is None:
             raise ConfigError(f"{name}: give it ports by base, or an address for its memory")
@@ -134,6 +138,8 @@ class Machine:
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
             device.memory = DmaView(self.memory)
+            if dma is not None:
+                device.dma = self.board.dma.channel(dma, IrqLine(attached, 0))
         attached.reset()
         return device
 

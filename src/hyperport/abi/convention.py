@@ -86,8 +86,8 @@ class Convention:
     and count; addresses are offsets in ES and DS, and a page fault is the guest's, who then makes the call once more.
     Else the result register gets what IN read, 0 for an OUT, or the elements of a string that are left; addresses are
     linear, and nothing else changes.
-    arguments: registers of the calls that are not port calls, at most MAX_ARGUMENTS. result_high: the upper word of a result
-    of 64 bits.
+    arguments: registers of the calls that are not port calls, at most MAX_ARGUMENTS. result_high: the upper word of a
+    result of 64 bits.
     ports: number as the guest gives it -> the port call.
     calls: number -> answer of every other known call; unknown: of all numbers that are in neither table.
     highest_cpl: calls from a CPL up to this are served. From above they get forbidden; None: the instruction does what

@@ -37,8 +37,9 @@ OPTIONS: Final = (
     ),
     Option(
         "vmi-calls",
-        "what the VMI ROM offers: `minimal` (the port calls and what a kernel cannot do without), which is the default; "
-        "`full` (all that kernels ask for, the timer included); or names, numbers and ranges, as `INB,OUTB,58-60`",
+        "what the VMI ROM offers: `minimal` (the port calls and what a kernel cannot do without), which is the "
+        "default; `full` (all that kernels ask for, the timer included); or names, numbers and ranges, as "
+        "`INB,OUTB,58-60`",
         NAMES,
         metavar="LIST",
         values=_vmi_calls,

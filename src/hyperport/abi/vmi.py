@@ -2,8 +2,8 @@
 """VMI 3.0: the guest calls an option ROM (abi/rom.py), whose stubs for the port calls ring a doorbell.
 
 The doorbell is `out %al, $number` at its own place in the ROM. It is known by its physical address, so nothing is
-taken from the guest: the same instruction anywhere else, or at CPL 3, is an ordinary port access. The calls of the timer
-are answered by io/vmi_timer.pyx. All other calls are either not offered or are code in the ROM that needs no VMM.
+taken from the guest: the same instruction anywhere else, or at CPL 3, is an ordinary port access. The calls of the
+timer are answered by io/vmi_timer.pyx. All other calls are either not offered or are code in the ROM that needs no VMM.
 """
 
 from __future__ import annotations

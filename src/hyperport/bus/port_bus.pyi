@@ -24,7 +24,7 @@ class PortBus:
     ) -> Any: ...
     def attach_memory(
         self,
-        map: MemoryMap,
+        memory: MemoryMap,
         device: Any,
         base: int,
         size: int | None = None,

@@ -92,8 +92,8 @@ class CpuState:
 
     halted: the vCPU sits in HLT, behind which eip points. interrupt_shadow: the last instruction was an STI or a load
     of SS, and holds interrupts off for one more. event: what is still to be delivered. tsc: the time-stamp counter;
-    None: it stays as it is. begun: a clock of
-    instructions has counted the one at eip already, a string that is half done. tsc_adjust: what the guest has added to it, an MSR.
+    None: it stays as it is. begun: a clock of instructions has counted the one at eip already, a string that is half
+    done. tsc_adjust: what the guest has added to it, an MSR.
     """
 
     eax: int = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An engine without a CPU: plays a list of port and memory accesses through its path and halts. For tests of all the rest."""
+"""An engine without a CPU: plays a list of port and memory accesses through its path. For tests of all the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Step = tuple[str, int, int, int]  # "in" or "out", port, size, value; "load" or 
 
 
 class ScriptedEngine:
-    """script: steps ("in"|"out"|"load"|"store", port or address, size, value). What the INs and loads gave is in `answers`."""
+    """script: steps ("in"|"out"|"load"|"store", port or address, size, value). answers: what INs and loads gave."""
 
     name = "scripted"
     paths = ("exit",)

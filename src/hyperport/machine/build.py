@@ -34,8 +34,8 @@ from hyperport.time.tsc import khz_of
 if TYPE_CHECKING:
     from hyperport.abi.convention import Convention, Image
     from hyperport.abi.rom import RomImage
-    from hyperport.io.vmi_timer import VmiTimer
     from hyperport.io.hypercall import CallTable
+    from hyperport.io.vmi_timer import VmiTimer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,8 +178,8 @@ def _offer_calls(
     Returns the calls, and what answers those of the ROM that are no port accesses, if it has them.
     """
     from hyperport.abi import vmi
-    from hyperport.io.vmi_timer import VmiTimer
     from hyperport.io.hypercall import CallTable
+    from hyperport.io.vmi_timer import VmiTimer
 
     offered = _offered(config)
     images: dict[str, Image] = {}

@@ -98,13 +98,17 @@ class Machine:
         return self.lines.take(number, owner)
 
     def attach(
-        self, device: Any, base: int | None = None, irq: int | None = None, memory: int | None = None, dma: int | None = None
+        self,
+        device: Any,
+        base: int | None = None,
+        irq: int | None = None,
+        memory: int | None = None,
+        dma: int | None = None,
     ) -> Any:
-        """Put a device, plain Python or compiled, at port base and on line irq and DMA channel dma, its memory at address memory;
-        returns it.
+        """Put a device, plain Python or compiled, at port base, its memory at address memory; returns it.
 
-        Without base it has no ports. A plain Python device is given irq, clock, timer, memory, dma and, if it has device memory,
-        window as attributes and is then reset.
+        irq, dma: its line and DMA channel. Without base it has no ports. A plain Python device is given irq, clock,
+        timer, memory, dma and, if it has device memory, window as attributes and is then reset.
         """
         self.guard.check("attach")
         name = str(getattr(device, "name", None) or type(device).__name__.lower())

@@ -50,7 +50,7 @@ class DeviceSpec:
 
 
 def parse_device(text: str) -> DeviceSpec:
-    """path/to/file.py:Class,base=0x300[,irq=5][,memory=0xd0000][,key=value ...]; other keys go to the class as they are."""
+    """path/to/file.py:Class,base=0x300[,irq=5][,memory=0xd0000][,key=value ...]; other keys go to the class."""
     where, *settings = text.split(",")
     path, colon, class_name = where.rpartition(":")
     if not colon or not path or not class_name.isidentifier():

@@ -58,7 +58,7 @@ def run_statistics(
     counts: Sequence[PortCount],
     calls: Mapping[str, Mapping[int, int]],
 ) -> dict[str, Any]:
-    """The object that --stats writes. Times in seconds; exceptions and irqs by vector, as decimal text; calls by number."""
+    """The object that --stats writes. Times in seconds; exceptions, irqs and calls by number, as text."""
     return {
         "outcome": outcome.kind,
         "status": outcome.status,

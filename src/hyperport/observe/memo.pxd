@@ -21,7 +21,8 @@ cdef struct Memo:
 
 
 cdef inline uint64_t what_of(const Access *access) noexcept nogil:
-    return (<uint64_t> access.port << 32 | access.crossings << 24 | access.path << 16 | access.size << 8 | access.direction)
+    return (<uint64_t> access.port << 32 | access.crossings << 24 | access.path << 16 | access.size << 8
+            | access.space << 1 | access.direction)
 
 
 cdef inline Memo *memo_of(Memo *memos, const Access *access) noexcept nogil:

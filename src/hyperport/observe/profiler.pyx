@@ -12,7 +12,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
-from hyperport.bus.access cimport Access
+from hyperport.bus.access cimport SPACE_PORT, Access
 from hyperport.bus.port_bus cimport PortObserver
 from hyperport.cpu.vcpu cimport EBP, Vcpu
 from hyperport.observe.filter_program cimport FilterProgram, Seen, look_at, place_of
@@ -111,6 +111,8 @@ cdef class Profiler(PortObserver):
         cdef Site *site
         cdef uint64_t what = what_of(access)
         cdef Memo *memo
+        if access.space != SPACE_PORT:
+            return
         look_at(&seen, access)
         if self.timed:
             self.end_gap()

@@ -35,6 +35,7 @@ from hyperport.observe.trace_format cimport (
     FLAG_PATH_SHIFT,
     FLAG_PLACED,
     FLAG_SIZE_SHIFT,
+    FLAG_SPACE_SHIFT,
     FORMAT_VERSION,
     HEAD_AGAIN,
     HEAD_KIND_SHIFT,
@@ -426,7 +427,8 @@ cdef inline void key_of(Seen *seen, SiteKey *key) noexcept nogil:
     """What a trace calls the site of an access."""
     cdef const Access *access = seen.access
     key.address = access.port
-    key.flags = <uint16_t> (access.direction | log2_of(access.size) << FLAG_SIZE_SHIFT | access.path << FLAG_PATH_SHIFT)
+    key.flags = <uint16_t> (access.direction | log2_of(access.size) << FLAG_SIZE_SHIFT | access.path << FLAG_PATH_SHIFT
+                            | access.space << FLAG_SPACE_SHIFT)
     if access.crossings:
         key.flags |= FLAG_CROSSED
     key.eip = key.cs = 0

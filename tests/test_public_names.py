@@ -87,6 +87,7 @@ MACHINE_FIELDS = [
     "disks",
     "engine",
     "flat",
+    "floppies",
     "initrd",
     "io",
     "kernel",

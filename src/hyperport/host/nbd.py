@@ -100,7 +100,7 @@ def _exactly(line: socket.socket, size: int) -> bytes:
     return data
 
 
-class ServedImage:
+class _ServedImage:
     """qemu-nbd with an image, for one disk. Ends with close(), or with this process."""
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
@@ -152,7 +152,10 @@ class ServedImage:
 class ServedDisk(NbdDisk):
     """A disk whose server is ours, and ends with it."""
 
-    server: ServedImage
+    server: _ServedImage
+
+    def __init__(self, fd: int, size: int, writable: bool, flushes: bool, limit_ns: int) -> None:
+        super().__init__(fd, size, writable, flushes, limit_ns)
 
     def close(self) -> None:
         """Flush, end the server. Raises HostError if the flush fails."""
@@ -162,9 +165,10 @@ class ServedDisk(NbdDisk):
             self.server.close()
 
 
-def open_qcow2(path: Path, *, read_only: bool) -> Disk:
+def open_qcow2(path: Path | str, *, read_only: bool) -> Disk:
     """A qcow2 image by a qemu-nbd of its own. Raises ConfigError."""
-    server = ServedImage(path, read_only=read_only)
+    path = Path(path)
+    server = _ServedImage(path, read_only=read_only)
     try:
         disk = connect(server.where, read_only=read_only, kind=ServedDisk)
     except BaseException as error:

@@ -89,6 +89,7 @@ MACHINE_FIELDS = [
     "disks",
     "engine",
     "flat",
+    "floppies",
     "initrd",
     "io",
     "kernel",

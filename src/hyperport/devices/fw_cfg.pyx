@@ -58,9 +58,9 @@ cdef class FwCfg(PortDevice):
     cdef uint16_t selected
     cdef uint32_t at
 
-    def __init__(self, items={}, files={}):
-        self.items = {SIGNATURE: b"QEMU", ID: struct.pack("<I", TRADITIONAL)} | dict(items)
-        self.files = dict(files)
+    def __init__(self, items=None, files=None):
+        self.items = {SIGNATURE: b"QEMU", ID: struct.pack("<I", TRADITIONAL)} | dict(items or {})
+        self.files = dict(files or {})
         self.index()
         self.reset()
 

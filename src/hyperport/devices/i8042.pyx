@@ -6,10 +6,10 @@ Sources: IBM Personal System/2 Hardware Interface Technical Reference (1988), "K
 Controller"; IBM PC AT Technical Reference (1985) for the A20 and pulse commands.
 
 One byte at a time goes to the guest. Whenever the output buffer is empty it is filled at once, first with the
-controller's own answer, then from the keyboard if its clock is not held, then likewise from the mouse; between two
-bytes IRQ1 and IRQ12 go low, so each byte has its edge. What the host types comes last, byte by byte as the guest takes them, and not before the
-cable could have carried it: a driver that empties the buffer before it begins finds it empty. Power-on here is what
-a PC's firmware leaves: keyboard on, translation to set 1 on, IRQ1 on, A20 on, self-test passed.
+controller's own answer, then from the keyboard if its clock is not held, then likewise from the mouse. Between two
+bytes IRQ1 and IRQ12 go low, so each byte has its edge. What the host types comes last, byte by byte as the guest
+takes them, and not before the cable could have carried it: a driver that empties the buffer before it begins finds it
+empty. Power-on here is what a PC's firmware leaves: keyboard on, translation to set 1 on, IRQ1 on, A20 on, self-test passed.
 
 A20 is one gate with two switches (a20_gate.pyx), so its bit of the output port follows port 92h too, by input 0.
 

@@ -132,17 +132,27 @@ cdef class Disk:
 
     def read_sectors(self, uint64_t first, uint32_t count):
         """count sectors as bytes. Raises AccessError outside the disk, HostError if the host fails."""
+        cdef uint8_t *to
+        cdef int error
         self._check(first, count)
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> count * SECTOR)
-        self._raise(self.read(first, count, <uint8_t *> PyBytes_AsString(data)))
+        to = <uint8_t *> PyBytes_AsString(data)
+        with nogil:
+            error = self.read(first, count, to)
+        self._raise(error)
         return data
 
     def write_sectors(self, uint64_t first, bytes data):
         """Write whole sectors. Raises AccessError outside the disk, HostError if the host fails."""
+        cdef const uint8_t *source = <const uint8_t *> PyBytes_AsString(data)
+        cdef uint32_t count = <uint32_t> (len(data) // SECTOR)
+        cdef int error
         if len(data) % SECTOR:
             raise AccessError(f"disk: {len(data)} bytes are no whole number of sectors of {SECTOR}")
-        self._check(first, <uint32_t> (len(data) // SECTOR))
-        self._raise(self.write(first, <uint32_t> (len(data) // SECTOR), <const uint8_t *> PyBytes_AsString(data)))
+        self._check(first, count)
+        with nogil:
+            error = self.write(first, count, source)
+        self._raise(error)
 
     def sync(self):
         """Flush. Raises HostError if the host fails."""

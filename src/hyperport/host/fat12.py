@@ -71,8 +71,9 @@ class _Node:
         )
 
 
-def image_of(folder: Path) -> bytes:
+def image_of(folder: Path | str) -> bytes:
     """The image. Raises ConfigError if the folder cannot be read or does not fit on a floppy."""
+    folder = Path(folder)
     try:
         nodes = list(_nodes(folder, 0))
     except OSError as error:

@@ -54,7 +54,7 @@ OPTIONS: Final = (
     ),
     Option(
         "disk",
-        "a hard disk, a raw image; up to four drives, hda first; may be repeated",
+        "a hard disk: a raw or qcow2 image, or `nbd:unix:PATH`; up to four drives, hda first; may be repeated",
         DISK,
         metavar="FILE[,ro][,overlay=FILE][,snapshot]",
         word="disks",

@@ -64,7 +64,8 @@ class DiskSpec:
 
     def beside(self, directory: Path) -> DiskSpec:
         """The same with its file names taken from directory."""
-        return replace(self, path=directory / self.path, overlay=self.overlay and directory / self.overlay)
+        path = self.path if str(self.path).startswith("nbd:") else directory / self.path
+        return replace(self, path=path, overlay=self.overlay and directory / self.overlay)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

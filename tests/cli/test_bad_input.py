@@ -84,7 +84,7 @@ RUN: Final = [  # options of run, status, what the line says
     ((*FLAT, "--device", "raises.py:A,base=0x300"), 78, "it cannot be imported: ZeroDivisionError"),
     ((*FLAT, "--device", "plain.py:A,base=0x300"), 78, "A is no port device: it has no read and no write()"),
     ((*FLAT, "--device", "picky.py:A,base=0x300"), 78, "cannot be made: TypeError"),
-    ((*FLAT, "--device", "wide.py:A,base=0x300"), 78, "span must be a number"),
+    ((*FLAT, "--device", "wide.py:A,base=0x300"), 78, "spans must be numbers"),
     ((*FLAT, "--config", "absent.toml"), 78, "absent.toml"),
     ((*FLAT, "--config", "bad.toml"), 78, "bad.toml"),
     ((*FLAT, "--config", "word.toml"), 78, "kernal"),

@@ -396,7 +396,7 @@ def test_in_kernel_chips_tick_and_take_our_lines() -> None:
         f4                                              ; wait: hlt
         83 3e 00 30 03                                  ; cmp word [0x3000], 3
         72 f8                                           ; jb wait
-        fa b0 bf e6 21                                  ; cli; only line 6
+        fa b0 df e6 21                                  ; cli; only line 5
         ba 40 03 ee                                     ; mov dx, PORT; out dx, al
         fb f4                                           ; again: sti; hlt
         83 3e 00 30 00                                  ; cmp word [0x3000], 0
@@ -404,11 +404,11 @@ def test_in_kernel_chips_tick_and_take_our_lines() -> None:
         ba f4 00 b0 15 ee                               ; mov dx, 0xf4; mov al, 21; out dx, al
     """
     with Machine(engine="kvm", kvm_irqchip=True, memory=2 * MIB) as machine:
-        machine.attach(Pulser(), PORT, 6)
+        machine.attach(Pulser(), PORT, 5)
         machine.memory.write(0x9000, machine_code(ON_TICK))
         machine.memory.write(0x9100, machine_code("c7 06 00 30 00 00 50 b0 20 e6 20 58 cf ; as ON_TICK, but with 0"))
         machine.memory.write(4 * 0x20, (0x9000).to_bytes(4, "little"))
-        machine.memory.write(4 * 0x26, (0x9100).to_bytes(4, "little"))
+        machine.memory.write(4 * 0x25, (0x9100).to_bytes(4, "little"))
         machine.memory.write(START, machine_code(listing))
         machine.engine.set_state(real_mode(cs=0, ip=START, sp=START))
         assert machine.run(timeout=LIMIT_S) == GuestExit(21)

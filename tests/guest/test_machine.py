@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_a_guest_that_hangs_is_stopped_and_goes_on() -> None:
         assert machine.run(timeout=0.3) == Timeout(0.3)
         where = machine.engine.state()
         assert machine.run(timeout=0.05).status == 124
-        assert machine.engine.state() == where
+        assert replace(machine.engine.state(), tsc=None) == replace(where, tsc=None)
 
 
 @pytest.mark.parametrize("word", ["badtr", "callgate_badtr"])

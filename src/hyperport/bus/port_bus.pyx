@@ -25,6 +25,7 @@ from hyperport.bus.attributes cimport PortAttributes
 from hyperport.bus.device cimport PortDevice
 from hyperport.cpu.vcpu cimport Place as CPlace, Vcpu
 from hyperport.memory.map cimport HP_REGIONS, MemoryMap
+from hyperport.memory.zeroes cimport hp_unmap_zeroes, hp_zeroes
 
 from hyperport.bus.access import Direction, Place, PortAccess, PortCount, Space
 from hyperport.bus.python_device import adapt
@@ -103,13 +104,17 @@ cdef void memory_write(MemoryWindow *window, uint32_t offset, uint32_t size, uin
         memory_write(window, offset + half, half, value >> (8 * half))
 
 
+cdef size_t TALLIES_SIZE = <size_t> PORTS * 2 * SIZES * PATH_KINDS * sizeof(Tally)
+cdef size_t SLOTS_SIZE = <size_t> PORTS * sizeof(Slot)
+
+
 @cython.final
 cdef class PortBus:
     """The port space of one machine."""
 
     def __cinit__(self):
-        self.tallies = <Tally *> calloc(PORTS * 2 * SIZES * PATH_KINDS, sizeof(Tally))
-        self.slots = <Slot *> calloc(PORTS, sizeof(Slot))
+        self.tallies = <Tally *> hp_zeroes(TALLIES_SIZE)
+        self.slots = <Slot *> hp_zeroes(SLOTS_SIZE)
         self.touched = <uint16_t *> calloc(PORTS, sizeof(uint16_t))
         if self.tallies == NULL or self.slots == NULL or self.touched == NULL:
             raise MemoryError("no memory for the port space")
@@ -120,8 +125,8 @@ cdef class PortBus:
         self._watching = []
 
     def __dealloc__(self):
-        free(self.tallies)
-        free(self.slots)
+        hp_unmap_zeroes(self.tallies, TALLIES_SIZE)
+        hp_unmap_zeroes(self.slots, SLOTS_SIZE)
         free(self.touched)
         free(self.observers)
 

@@ -107,7 +107,7 @@ cdef class FilterProgram:
         cdef Seen seen
         cdef bytes data = access.data
         one.direction, one.size, one.path, one.crossings = access.direction, access.size, access.path, 0
-        one.port, one.count = access.port, access.count
+        one.space, one.port, one.count = access.space, access.port, access.count
         one.value = 0
         one.data = <uint8_t *> data
         one.vcpu = NULL

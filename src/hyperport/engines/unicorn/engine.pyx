@@ -36,6 +36,7 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     count_instructions,
     enter_guest,
     exception_begins,
+    free_jumps,
     inside_block,
     instructions_left,
     leave_guest,
@@ -378,7 +379,8 @@ cdef class UnicornEngine(MendedVcpu):
             self.left = NULL
         guarded_close(self.lib, self.uc)
         free(self.counter)
-        self.counter = NULL
+        free_jumps(self.jumps)
+        self.counter = self.jumps = NULL
         self.uc = NULL
         self.cpu = NULL
         self.env = NULL

@@ -22,6 +22,7 @@
 
 #include "core.h"
 #include "tlb.h"
+#include "zeroes.h"
 
 enum {
     JUMP_BITS = 15,
@@ -148,11 +149,16 @@ static void hp_forget_page(void *cpu, uint64_t address)
 
 static hp_jump_table *hp_new_jumps(void *tcg)
 {
-    hp_jump_table *table = calloc(1, sizeof *table);
+    hp_jump_table *table = hp_zeroes(sizeof *table);
 
     if (table)
         table->tcg = tcg;
     return table;
+}
+
+static void hp_free_jumps(hp_jump_table *table)
+{
+    hp_unmap_zeroes(table, sizeof *table);
 }
 
 static void hp_set_jumps(hp_jump_table *table)

@@ -11,6 +11,7 @@ include "../layout.pxi"
 cdef int mend_core(void *flush_code) except -1
 cdef int mend_cpu(Library *library, void *uc) except -1
 cdef void *new_jumps(void *uc) except NULL
+cdef void free_jumps(void *jumps) noexcept
 cdef void mark_code_page(void *cpu, void *page) noexcept nogil
 cdef void remember_blocks(void *jumps) noexcept nogil
 cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil

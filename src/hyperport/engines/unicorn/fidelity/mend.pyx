@@ -42,6 +42,7 @@ cdef extern from "translate.h":
     ctypedef struct hp_jump_table:
         pass
     hp_jump_table *hp_new_jumps(void *tcg)
+    void hp_free_jumps(hp_jump_table *table)
     void hp_set_jumps(hp_jump_table *table) nogil
     uint32_t hp_port_hits(void *env, uint32_t port, uint32_t size) nogil
     uint32_t hp_data_hits(void *cpu) nogil
@@ -174,11 +175,15 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
 
 
 cdef void *new_jumps(void *uc) except NULL:
-    """What remembers the blocks of this CPU, see jumps.h; for free()."""
+    """What remembers the blocks of this CPU, see jumps.h; for free_jumps()."""
     cdef hp_jump_table *table = hp_new_jumps(at(<char *> uc, UC_TCG))
     if table == NULL:
         raise MemoryError("no memory for a table of blocks")
     return table
+
+
+cdef void free_jumps(void *jumps) noexcept:
+    hp_free_jumps(<hp_jump_table *> jumps)
 
 
 cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil:

@@ -52,11 +52,13 @@ bench: build ## hyperport beside qemu TCG, alternating, in one run
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/stats.py
 	$(BIN)/python bench/port.py
+	$(BIN)/python bench/elements.py
 	$(BIN)/python bench/devices.py
 	$(BIN)/python bench/strings.py
 	$(BIN)/python bench/workloads.py
 	$(BIN)/python bench/kvm.py || true # says why where the host has no KVM
 	$(BIN)/python bench/boot.py
+	$(BIN)/python bench/idle.py
 	$(BIN)/python bench/disk.py
 	$(BIN)/python bench/net.py
 

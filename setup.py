@@ -359,7 +359,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
         return []
 
 
-SHARED_HEADERS = Path("src/hyperport/engines/shared")  # of the engines
+SHARED_HEADERS = (Path("src/hyperport/engines/shared"), Path("src/hyperport/memory"))  # of the engines, of the map
 
 
 def extension(name: str) -> Extension:
@@ -369,7 +369,7 @@ def extension(name: str) -> Extension:
         name,
         [str(source)],
         extra_compile_args=CORE_FLAGS,
-        include_dirs=[str(source.parent), str(SHARED_HEADERS)],
+        include_dirs=[str(source.parent), *map(str, SHARED_HEADERS)],
         libraries=["dl"],
         py_limited_api=LIMITED_API,
     )

@@ -4,7 +4,8 @@
     python bench/observers.py [--runs 15] [--count 1000000] [--trace 10000000]
 
 A loop of one IN from the compiled port 80h, path exit, on Unicorn. Each round runs every row once, and begins with
-another; a figure is the median of the rounds' differences, with its quartiles. --trace N then records N accesses into a
+another; a figure is the median of the rounds' differences, with its quartiles. --workloads runs the workloads of
+`hyperport compare` profiled and plain. --trace N then records N accesses into a
 file, reads them all again, and says what that took for each and that none is missing.
 """
 
@@ -15,6 +16,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -22,8 +24,12 @@ from typing import Any
 import hyperport
 from hyperport.bus.port_bus import PortObserver
 from hyperport.cpu.state import protected_flat
+from hyperport.guests.registry import locate
+from hyperport.observe.compare import WORKLOADS
 from hyperport.observe.filter import compile_filter
 from hyperport.observe.port_log import PortLog
+from hyperport.observe.profile import Profile
+from hyperport.observe.profiler import Profiler
 from hyperport.observe.recorder import Recorder
 from hyperport.observe.text_trace import TextTrace
 from hyperport.observe.trace_file import TraceFile
@@ -53,6 +59,7 @@ ROWS: dict[str, Observe | None] = {
     "trace, filter `port 3f8-3ff` (leaves it out)": recorder(filter=compile_filter("port 3f8-3ff")),
     "trace, filter `write` (leaves it out)": recorder(filter=compile_filter("write")),
     "trace, filter `port 80 cpl==0` (takes it)": recorder(filter=compile_filter("port 80 cpl==0")),
+    "profile": lambda _: Profiler(),
     "trace-ports": lambda _: TextTrace(opened("t.txt")),
 }
 
@@ -96,11 +103,33 @@ def trace(count: int) -> None:
     print(f"read again in {again:.0f} ns each")
 
 
+def workload(name: str, profiled: bool) -> float:
+    """s of CPU of this thread for a workload."""
+    guest, units = locate(name), WORKLOADS[name].units
+    append = f"n={units} ops=native {WORKLOADS[name].options}"
+    with (
+        hyperport.Machine(kernel=guest.kernel, append=append, engine="unicorn", testdev=True) as machine,
+        Profile(machine) if profiled else nullcontext(),
+    ):
+        began = time.thread_time()
+        machine.run(timeout=120)
+        return time.thread_time() - began
+
+
+def workloads(runs: int) -> None:
+    """Each workload by exit, profiled beside plain, in turn."""
+    for name in WORKLOADS:
+        pairs = [(workload(name, True), workload(name, False)) for _ in range(runs)]
+        low, middle, high = quantiles([mine / plain for mine, plain in pairs], n=4)
+        print(f"{name:<12} profiled takes {middle:.2f} ({low:.2f} to {high:.2f}) of the plain run's CPU time")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--trace", type=int, default=0)
+    parser.add_argument("--workloads", action="store_true")
     options = parser.parse_args()
     names = list(ROWS)
     results: dict[str, list[float]] = {name: [] for name in names}
@@ -115,6 +144,8 @@ def main() -> None:
         print(f"{name:<48} {median(more):+7.1f} ns ({low:+.1f} to {high:+.1f})")
     if options.trace:
         trace(options.trace)
+    if options.workloads:
+        workloads(options.runs)
 
 
 if __name__ == "__main__":

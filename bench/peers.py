@@ -6,6 +6,7 @@ A figure of ours means something only beside the peer's from the same run: hosts
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -92,12 +93,26 @@ def alternate(
     return mine, peer
 
 
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Two of the values, between which their median lies with 95 %: order statistics by the binomial distribution."""
+    ordered = sorted(values)
+    count, rank, tail = len(ordered), 0, 0.5 ** len(ordered)
+    while rank < (count - 1) // 2 and tail <= 0.025:
+        rank += 1
+        tail += math.comb(count, rank) * 0.5**count
+    rank -= tail > 0.025 and rank > 0
+    return ordered[rank], ordered[count - 1 - rank]
+
+
 def report(title: str, unit: str, ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Print one row: median (smallest to largest) of both, and the ratio of medians, which is returned."""
+    """Print one row: median (smallest to largest) of both, and the median of the pairs' ratios, which is returned, with
+    its interval."""
 
     def column(values: Sequence[float]) -> str:
         return f"{median(values):9.3f} ({min(values):.3f} to {max(values):.3f})"
 
-    ratio = median(ours) / median(theirs)
-    print(f"{title:<28} {unit:<6} hyperport {column(ours):<32} qemu {column(theirs):<32} ratio {ratio:.3f}")
-    return ratio
+    ratios = [mine / peer for mine, peer in zip(ours, theirs, strict=True)]
+    low, high = interval(ratios)
+    between = f"{median(ratios):.3f} [{low:.3f}, {high:.3f}]"
+    print(f"{title:<28} {unit:<6} hyperport {column(ours):<32} qemu {column(theirs):<32} ratio {between}")
+    return median(ratios)

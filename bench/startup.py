@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import math
 import struct
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import hyperport
-from peers import Run, alternate, qemu, run
+from peers import Run, alternate, interval, qemu, run
 
 LIMIT_S = 60.0
 LOAD_AT = 0x100000
@@ -36,17 +35,6 @@ def empty_guest() -> bytes:
     end = LOAD_AT + HEADER.size + len(CODE)
     sum_to_zero = -(MAGIC + ADDRESSES) & 0xFFFFFFFF
     return HEADER.pack(MAGIC, ADDRESSES, sum_to_zero, LOAD_AT, LOAD_AT, end, end, LOAD_AT + HEADER.size) + CODE
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Two of the values, between which their median lies with 95 %: order statistics by the binomial distribution."""
-    ordered = sorted(values)
-    count, rank, tail = len(ordered), 0, 0.5 ** len(ordered)
-    while rank < (count - 1) // 2 and tail <= 0.025:
-        rank += 1
-        tail += math.comb(count, rank) * 0.5**count
-    rank -= tail > 0.025 and rank > 0
-    return ordered[rank], ordered[count - 1 - rank]
 
 
 def figure(values: Sequence[float]) -> str:

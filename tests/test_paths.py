@@ -19,11 +19,13 @@ from hyperport import DeviceSpec, DiskSpec, GuestMemory, Machine, MachineConfig,
 from hyperport.boot import flat, layout, linux, loader, multiboot
 from hyperport.cli.machine_file import load_machine_file
 from hyperport.cli.options import VERBS
-from hyperport.errors import FetchError
+from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import toolchain
 from hyperport.guests.registry import fetch, locate, read_manifest
-from hyperport.host import channel, disk_image, pcap, unix_channel, unix_socket
-from hyperport.host.specs import SerialSpec
+from hyperport.host import channel, disk_image, nbd, pcap, unix_channel, unix_socket
+from hyperport.host.fat12 import image_of
+from hyperport.host.floppy_image import open_floppy
+from hyperport.host.specs import FloppySpec, SerialSpec
 from hyperport.machine.drives import Drives
 from hyperport.machine.plugins import load_device_class
 from hyperport.observe import stats
@@ -73,6 +75,19 @@ def listening(give: Name) -> tuple[int, bool]:
     return found
 
 
+def changed_floppy(give: Name) -> list[str]:
+    made = Drives(floppies=[FloppySpec(path=None)])
+    made.change_floppy("fda", give("flat"))
+    made.close()
+    return sorted(made.images)
+
+
+def refused_disk(call: Callable[[], object]) -> bool:
+    with pytest.raises(ConfigError) as caught:
+        call()
+    return "flat" in str(caught.value)
+
+
 def refused(call: Callable[[], object]) -> str:
     with pytest.raises(FetchError) as caught:
         call()
@@ -91,6 +106,13 @@ CALLS: dict[str, Callable[[Name], Any]] = {
     "MachineConfig.disks": lambda give: config(disks=[give("disk")]),
     "MachineConfig.cdroms": lambda give: config(cdroms=[give("disk")]),
     "MachineConfig, one alone": lambda give: config(cdroms=give("disk"), disks=give("disk")),
+    "MachineConfig.floppies": lambda give: config(floppies=[give("flat")]),
+    "FloppySpec.path": lambda give: FloppySpec(path=give("flat")),
+    "open_floppy": lambda give: closed(open_floppy(FloppySpec(path=give("flat")))[0]),
+    "change_floppy": changed_floppy,
+    "image_of": lambda give: image_of(give("guest")),
+    "is_nbd": lambda give: nbd.is_nbd(give("flat")),
+    "open_qcow2": lambda give: refused_disk(lambda: nbd.open_qcow2(give("flat"), read_only=True)),
     "Machine": machine,
     "DiskSpec.path, overlay": lambda give: DiskSpec(path=give("disk"), overlay=give("over")),
     "DeviceSpec.path": lambda give: DeviceSpec(path=give("device.py"), class_name="Latch", base=1),
@@ -126,6 +148,7 @@ CALLS: dict[str, Callable[[Name], Any]] = {
 }
 # Not for users: an option's own callbacks, which always get a Path, and what a fetched guest is told as.
 INTERNAL = {"beside", "class_names", "FetchedGuest", "Option", "remove"}
+INTERNAL |= {"SavedMachine", "StateFile", "write_state", "Request", "busy_machine", "fuzz_files"}  # of Machine.save()
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +207,7 @@ def test_every_public_place_for_a_file_name_has_its_row() -> None:
     assert ("load_linux", "kernel") in found
     assert [place for place in found if place[0] not in told] == []
     records = [place for place, kind in found.items() if "str" not in kind]  # these make a Path of what they are given
-    assert {name for name, _ in records} <= {"DeviceSpec", "DiskSpec", "NetSpec", "SerialSpec"}
+    assert {name for name, _ in records} <= {"DeviceSpec", "DiskSpec", "FloppySpec", "NetSpec", "SerialSpec"}
 
 
 def test_every_option_with_a_file_takes_both() -> None:

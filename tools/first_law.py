@@ -6,7 +6,8 @@
 
 One line sums up; status 1 if anything differed, with each such program (at most ten) as a listing and what differs.
 Program N of a seed is always the same, whatever the number of programs. --no-qemu compares the paths with each other,
-on more ports. What the programs are: tests/io/law/programs.py; known differences: tests/io/law/differences.py.
+on more ports. --clock insns: with the clock of instructions. What the programs are: tests/io/law/programs.py; known
+differences: tests/io/law/differences.py.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def main() -> int:
     parser.add_argument("--only", type=int, metavar="N", help="run program N alone and list it")
     parser.add_argument("--batch", type=int, default=4000, metavar="N", help="programs in one run of a guest")
     parser.add_argument("--no-qemu", action="store_true", help="the paths with each other only")
+    parser.add_argument("--clock", default="real", metavar="CLOCK", help="of our machines, as hyperport run has it")
     arguments = parser.parse_args()
     if QEMU is None and not arguments.no_qemu:
         print("first_law: qemu-system-i386 is not installed: apt-get install qemu-system-x86, or --no-qemu")
@@ -46,7 +48,7 @@ def main() -> int:
         numbers = range(start, min(start + arguments.batch, first + count))
         programs = [program(RandomSource(f"{arguments.seed}/{number}"), ports) for number in numbers]
         with tempfile.TemporaryDirectory() as directory:
-            seen = run_everywhere(programs, Path(directory), qemu=not arguments.no_qemu)
+            seen = run_everywhere(programs, Path(directory), qemu=not arguments.no_qemu, clock=arguments.clock)
         accesses += sum(len(data) // size for log in seen["trap"].accesses for _, _, size, data in log)
         if arguments.only is not None:
             print(listing(programs[0]))

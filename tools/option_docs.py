@@ -30,8 +30,15 @@ def cli_page(text: str) -> str:
 
 def table(verb: Verb) -> str:
     """The options of a verb as a Markdown table."""
-    rows = "".join(f"| {_names(row)} | {row.help.replace('|', chr(92) + '|')}{_see(row)} |\n" for row in verb.rows())
+    own = [row for title, rows in verb.sections.items() if not _is_of_run(verb, title) for row in rows]
+    rows = "".join(f"| {_names(row)} | {row.help.replace('|', chr(92) + '|')}{_see(row)} |\n" for row in own)
     return f"| Option | Meaning |\n|---|---|\n{rows}"
+
+
+def _is_of_run(verb: Verb, title: str) -> bool:
+    """Whether a section is one of `run`, which another verb takes too: it is told once."""
+    run = VERBS["run"]
+    return verb is not run and verb.sections[title] is run.sections.get(title)
 
 
 def _names(row: Option) -> str:
@@ -61,6 +68,8 @@ def manual() -> str:
         parts.append(f".SH {name.upper()}\n{_roff(verb.summary[0].upper() + verb.summary[1:])}.\n.PP")
         parts.append(_paragraphs(verb.says))
         for title, rows in verb.sections.items():
+            if _is_of_run(verb, title):
+                continue
             parts.append(f".SS {_roff(title)}")
             parts += [f".TP\n.B {_roff(written(row))}\n{_roff(row.help)}" for row in rows]
         parts.append(".SS examples\n.nf\n" + "\n".join(_roff(line) for line in verb.examples) + "\n.fi")

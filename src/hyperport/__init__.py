@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from hyperport.outcome import TripleFault as TripleFault
     from hyperport.time.clock import RealClock as RealClock
     from hyperport.time.clock import VirtualClock as VirtualClock
+    from hyperport.time.insn_clock import InsnClock as InsnClock
 
     AccessPath = _Path
 
@@ -95,6 +96,7 @@ _HOMES = {  # public name -> where it is, as "module" or "module:name there"
     "Hub": "host.packet",
     "HyperportError": "errors",
     "ImageError": "errors",
+    "InsnClock": "time.insn_clock",
     "Interrupted": "outcome",
     "IrqLine": "lines.irq",
     "Machine": "machine.machine",

@@ -140,7 +140,16 @@ class Machine:
     def stats(self, outcome: Outcome) -> dict[str, Any]:
         counts = self.bus.counts()
         return run_statistics(
-            outcome, wall_s=1, cpu_s=0.5, engine="fake", io="exit", exceptions={"14": 2}, irqs={}, hlts=3, counts=counts
+            outcome,
+            wall_s=1,
+            cpu_s=0.5,
+            engine="fake",
+            io="exit",
+            exceptions={"14": 2},
+            irqs={},
+            hlts=3,
+            counts=counts,
+            calls={},
         )
 
 

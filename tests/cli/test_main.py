@@ -145,8 +145,8 @@ def test_monitor_shows_and_writes_the_screen(tmp_path: Path, capsys: pytest.Capt
     err = capsys.readouterr().err
     for words in (
         "  Hi\n",
-        "could be screen, screenshot",
-        "give a file name",
+        "could be screen, save, screenshot",
+        "screenshot FILE.png",
         "No such file or directory; name another",
     ):
         assert words in err

@@ -156,3 +156,9 @@ def test_a_full_disk_is_status_74_and_the_guest_runs_on(capfd: pytest.CaptureFix
     assert out.endswith("done\r\n")
     assert "trace: /dev/full: No space left on device; it is not complete" in err
     assert " accesses are lost" in err
+
+
+def test_with_a_clock_of_instructions_two_runs_leave_the_same_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert main([*DEMO, "--clock", "insns", f"--trace={tmp_path}/{name}"]) == 1
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -149,3 +149,29 @@ def test_large_page_above_4_gib() -> None:
     memory = GuestMemory(MIB)
     memory.write(0x1000, struct.pack("<I", LARGE | 1 | 0x0F << 13 | 0x0040_0000))
     assert translate(memory, CR0_PG, 0x1000, CR4_PSE, 0, 0x2345)[0] == 0xF_0040_2345
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("cr4", [CR4_PSE, CR4_PSE | CR4_PAE])
+def test_a_walk_that_nobody_notices_leaves_the_tables_as_they_are(cr4: int, large: bool) -> None:
+    unseen = 1 << 30
+    memory = GuestMemory(8 * MIB)
+    size = 8 if cr4 & CR4_PAE else 4
+
+    def entry(at: int, value: int) -> None:
+        memory.write(at, value.to_bytes(size, "little"))
+
+    pointers, directory, table = POINTERS, DIRECTORY, TABLE
+    linear = 0x1234
+    if cr4 & CR4_PAE:
+        memory.write(pointers, (directory | 1).to_bytes(8, "little"))
+    entry(directory, (0 | 1 | LARGE) if large else (table | 1))
+    entry(table + (linear >> 12) * size, PAGE | 1)
+    cr3 = pointers if cr4 & CR4_PAE else directory
+    before = memory.read(POINTERS, 0x4000)
+    found = translate(memory, CR0_PG, cr3, cr4, 0, linear, unseen)
+    assert memory.read(POINTERS, 0x4000) == before
+    assert (
+        found == translate(memory, CR0_PG, cr3, cr4, 0, linear) == ((linear if large else PAGE | linear & 0xFFF), None)
+    )
+    assert memory.read(POINTERS, 0x4000) != before

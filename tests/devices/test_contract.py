@@ -108,16 +108,17 @@ def test_any_guest_is_answered(name: str, steps: Guest) -> None:
 def test_blocks_are_the_same_as_single_accesses(name: str, steps: Guest) -> None:
     clock = VirtualClock()
     single, block = make(name, clock), make(name, clock)
-    for offset, size, value, _ in steps:
+    for offset, size, value, ns in steps:
+        clock.advance(ns)
         at = offset % single.span
         if value is None:
-            answers = b"".join(single.read(at, size).to_bytes(size, "little") for _ in range(3))
-            assert block.read_block(at, size, 3) == answers
+            answers = b"".join(single.read(at, size).to_bytes(size, "little") for _ in range(5))
+            assert block.read_block(at, size, 5) == answers
         else:
-            data = (value & (1 << 8 * size) - 1).to_bytes(size, "little") * 2
-            for _ in range(2):
-                single.write(at, size, value)
-            block.write_block(at, size, data)
+            elements = [value >> shift & (1 << 8 * size) - 1 for shift in (0, 0, 8, 16, 0)]
+            for element in elements:
+                single.write(at, size, element)
+            block.write_block(at, size, b"".join(element.to_bytes(size, "little") for element in elements))
         assert block.save() == single.save()
 
 

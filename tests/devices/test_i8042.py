@@ -181,12 +181,13 @@ def test_looped_bytes_come_as_if_from_the_ports(rig: Rig) -> None:
     assert rig.irq12.level == 0
 
 
-def test_nothing_answers_on_the_second_port(rig: Rig) -> None:
+def test_a_mouse_answers_on_the_second_port(rig: Rig) -> None:
+    rig.command(0x60, 0x47)
     rig.command(0xD4, 0xFF)
-    assert rig.status() & (FULL | AUX | TIMEOUT) == FULL | AUX | TIMEOUT
-    assert rig.drain() == [0xFE]
-    rig.command(0xAA)
-    assert not rig.status() & TIMEOUT
+    assert rig.status() & (FULL | AUX | TIMEOUT) == FULL | AUX
+    assert (rig.rose(), rig.irq12.level, rig.irq1.level) == (StopKind.PAUSE, 1, 0)
+    assert rig.drain() == [0xFA, 0xAA, 0x00]
+    assert rig.irq12.level == 0
 
 
 def test_a_command_cancels_one_that_waits_for_data(rig: Rig) -> None:

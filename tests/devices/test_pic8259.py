@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperport.devices.pic8259 import Pic8259
+from hyperport.devices.pit8254 import Pit8254
 from hyperport.errors import StateError
 from hyperport.lines.attention import Attention
 from hyperport.lines.irq import IrqLine
+from hyperport.time.clock import VirtualClock
 
 INTR_FLAG = 1
 MASTER, SLAVE, ELCR = 0, 2, 4
@@ -529,3 +531,25 @@ def test_pair_matches_the_model(steps: list[tuple[str, int, int]]) -> None:
         twin = Pic8259(Attention())
         twin.load(record)
         assert (twin.save(), twin.pins().pending()) == (record, pair.pins.pending())
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 1]), st.sampled_from([0x0A, 0x0B, 0x0C, 0x20, None]), st.integers(0, 10**6)))
+)
+def test_a_string_of_requests_is_what_single_reads_of_that_moment_give(
+    steps: list[tuple[int, int | None, int]],
+) -> None:
+    clock = VirtualClock()
+    singles, strings = Pair(), Pair()
+    for pair in (singles, strings):  # each with a timer whose square wave takes its request back when it is looked at
+        pit = Pit8254(clock, pair.irq[0])
+        pair.pic.look_by(IrqLine(pit, 0))
+        for offset, value in ((3, 0x36), (0, 0x00), (0, 0x02)):
+            pit.write(offset, 1, value)
+    for offset, command, ns in steps:
+        clock.advance(ns)
+        if command is not None:
+            singles.out(MASTER, command)
+            strings.out(MASTER, command)
+        assert strings.pic.read_block(offset, 1, 4) == bytes(singles.pic.read(offset) for _ in range(4))
+        assert strings.pic.save() == singles.pic.save()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The least around an engine: RAM, an empty port bus, an interrupt controller, virtual time."""
+"""The least around an engine: RAM, an empty port bus, an interrupt controller, virtual time or another clock."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hyperport.bus.port_bus import PortBus
@@ -11,10 +12,11 @@ from hyperport.devices.pic8259 import Pic8259
 from hyperport.engines import ENGINES
 from hyperport.engines.base import Engine, Stop
 from hyperport.io.exit import ExitPath
+from hyperport.io.path import PortPath
 from hyperport.lines.attention import Attention
 from hyperport.lines.irq import IrqLine
 from hyperport.memory.ram import GuestMemory
-from hyperport.time.clock import VirtualClock
+from hyperport.time.clock import Clock, VirtualClock
 
 from ..conftest import MIB, machine_code
 
@@ -25,17 +27,23 @@ VECTOR_BASE = 0x20  # IRQ 0 of the controller
 class Board:
     """An engine by name, with its parts as attributes."""
 
-    def __init__(self, engine: str = "unicorn", memory: int = 2 * MIB) -> None:
+    def __init__(
+        self,
+        engine: str = "unicorn",
+        memory: int = 2 * MIB,
+        clock: Clock | None = None,
+        path: Callable[[PortBus], PortPath] = ExitPath,
+    ) -> None:
         self.memory = GuestMemory(memory)
         self.bus = PortBus()
         self.attention = Attention()
-        self.clock = VirtualClock()
+        self.clock: Any = clock or VirtualClock()
         self.pic = Pic8259(self.attention)
         self.controller = self.pic.pins()
         for offset, value in ((0, 0x11), (1, VECTOR_BASE), (1, 0x04), (1, 0x01), (1, 0x00)):  # ICW1 to ICW4, OCW1
             self.pic.write(offset, 1, value)
         factory: Any = ENGINES[engine].load()
-        self.engine: Engine = factory(self.memory, ExitPath(self.bus), self.controller, self.attention, self.clock)
+        self.engine: Engine = factory(self.memory, path(self.bus), self.controller, self.attention, self.clock)
 
     def line(self, number: int) -> IrqLine:
         """A wire to the interrupt controller."""

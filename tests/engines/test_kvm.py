@@ -543,7 +543,7 @@ def test_a_machine_that_cannot_be_made_leaks_nothing(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(api, "CREATE_VCPU", 0xAEFF)
     before = resources()[0]
     with pytest.raises(EngineError, match="kvm: making a vCPU"):
-        api.VirtualMachine(())
+        api.VirtualMachine()
     assert resources()[0] == before
 
 

@@ -177,7 +177,7 @@ def test_a_busy_device_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "open_device", lambda: os.open(os.devnull, os.O_RDONLY))
     monkeypatch.setattr(fcntl, "ioctl", busy)
     with pytest.raises(EngineError, match="is busy: another hypervisor has the CPU; stop it, or use --engine unicorn"):
-        api.VirtualMachine(())
+        api.VirtualMachine()
 
 
 def test_doctor_tells_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def test_known_guests_have_what_a_list_shows() -> None:
 def test_a_need_names_an_option_and_the_setting_that_it_makes() -> None:
     rows = {row.flag: row.word for row in VERBS["run"].rows()}
     needs = {guest.name: guest.need for guest in registry.GUESTS.values() if guest.need is not None}
-    assert set(needs) == {"diskbench", "netbench", "devtest", "vmiguest"}
+    assert set(needs) == {"diskbench", "netbench", "devtest", "vmiguest", "vmicalls"}
     for need in needs.values():
         assert rows[need.option.split()[0]] == need.word
 

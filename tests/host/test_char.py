@@ -8,6 +8,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperport.devices.debugcon import Debugcon
 from hyperport.host.char import CharBackend, FdBackend, MemoryBackend
 from hyperport.lines.attention import Attention, StopKind
 from hyperport.time.clock import VirtualClock
@@ -71,6 +72,27 @@ def test_output_goes_at_a_newline_when_full_and_after_two_milliseconds() -> None
     backend.clear()
     backend.emit(bytes(4096))
     assert len(backend.output()) == 4096
+
+
+PIECES = st.sampled_from(
+    [b"x" * 4095, b"y" * 511 + b"\n", b"\n", b"Kernel panic - not syncing: ", b"end Kernel panic\n"]
+)
+
+
+@given(st.lists(st.tuples(PIECES | st.binary(max_size=600), st.sampled_from([0, 1_999_999, 2 * 10**6])), max_size=12))
+def test_a_block_goes_out_as_its_bytes_would(steps: list[tuple[bytes, int]]) -> None:
+    singles, blocks = MemoryBackend(), MemoryBackend()
+    (told, clock), (told_of_blocks, other) = connected(singles), connected(blocks)
+    port = Debugcon(blocks)
+    for data, ns in steps:
+        singles.emit(data)
+        port.write_block(0, 1, data)
+        assert blocks.output() == singles.output()
+        clock.advance(ns)
+        other.advance(ns)
+        assert blocks.output() == singles.output()
+        assert (blocks.panicked, blocks.panic_line) == (singles.panicked, singles.panic_line)
+        assert told_of_blocks.pending_flags() == told.pending_flags()
 
 
 def test_a_memory_backend_does_not_grow_without_bound() -> None:

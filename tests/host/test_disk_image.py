@@ -277,7 +277,6 @@ def test_refusals_are_one_clear_line(base: Path, tmp_path: Path) -> None:
     qcow.write_bytes(b"QFI\xfb".ljust(512, b"\0"))
     assert "no whole number of sectors" in told(spec(odd))
     assert "no whole number of sectors" in told(spec(empty))
-    assert "this is qcow2" in told(spec(qcow))
     assert "is no overlay" in told(spec(base, odd))
     assert "is no overlay" in told(spec(base, empty))
     assert "cannot be made" in told(spec(base, tmp_path / "no" / "folder"))

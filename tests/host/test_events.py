@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -79,6 +80,27 @@ def test_a_descriptor_without_room_is_looked_at_again_however_often_timers_fire(
 
     try:
         assert eventually(has_read)
+    finally:
+        events.stop()
+
+
+def test_a_deadline_after_a_sleep_that_ended_early() -> None:
+    """While the vCPU sleeps until a deadline nobody else looks after it; once it is awake, somebody does."""
+    clock, attention = RealClock(), Attention()
+    ticker = Ticker(clock)
+    timer = Timer(clock, PythonDevice(ticker))
+    events = HostEvents(attention, clock)
+    events.start()
+    try:
+        timer.arm_at(clock.now_ns() + 200_000_000)
+        waker = threading.Timer(0.02, attention.stop, (StopKind.QUIT,))
+        waker.start()
+        clock.idle(attention)
+        waker.join()
+        attention.take_stop()
+        clock.fire_due()
+        assert eventually(lambda: attention.pending_flags() != 0)
+        assert clock.next_deadline_ns() is not None  # nobody but the vCPU fires it
     finally:
         events.stop()
 

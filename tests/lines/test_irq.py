@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperport.errors import ConfigError
 from hyperport.lines.attention import Attention, StopKind, StopPin
-from hyperport.lines.irq import IrqLine, SharedLine
+from hyperport.lines.irq import IrqLine, LineTap, SharedLine
 
 
 def test_a_line_in_the_air_can_be_driven() -> None:
@@ -51,3 +53,19 @@ def test_a_shared_line_takes_as_many_devices_as_there_are() -> None:
         assert line.level == 1
         wire.set(0)
     assert line.level == 0
+
+
+def test_a_tap_hands_on_what_it_hears_to_the_watcher_first() -> None:
+    sink, watcher = Attention(), Attention()
+    tap = LineTap(StopPin(sink))
+    line = IrqLine(tap, StopKind.RESET)
+    line.pulse()
+    assert sink.take_stop()[0] == StopKind.RESET
+    tap.watch(StopPin(watcher))
+    line.pulse()
+    assert (sink.take_stop()[0], watcher.take_stop()[0]) == (StopKind.RESET, StopKind.RESET)
+    with pytest.raises(ConfigError, match="watched already"):
+        tap.watch(StopPin(watcher))
+    tap.watch(None)
+    line.pulse()
+    assert (sink.take_stop()[0], watcher.take_stop()[0]) == (StopKind.RESET, StopKind.NONE)

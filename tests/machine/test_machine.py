@@ -52,7 +52,7 @@ def test_board_of_a_pc(machine: Machine) -> None:
         0x3FF: "uart16550",
         0xCF9: "pci-host",
     }
-    assert machine.lines.owners.keys() == {0, 1, 2, 4, 8, 12, 13, 14, 15}
+    assert machine.lines.owners.keys() == {0, 1, 2, 4, 6, 8, 12, 13, 14, 15}
 
 
 def test_python_device_gets_its_wires(machine: Machine) -> None:

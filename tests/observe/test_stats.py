@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 
+from hyperport.bus.access import Direction
+from hyperport.bus.plain_device import Device
 from hyperport.bus.port_bus import PortBus
+from hyperport.engines.shared.scripted_vcpu import ScriptedVcpu
 from hyperport.errors import ConfigError
+from hyperport.io.exit import ExitPath
 from hyperport.machine.statistics import run_statistics
+from hyperport.memory.ram import GuestMemory
 from hyperport.observe.stats import check_destination, write_statistics
 from hyperport.outcome import GuestExit
 
@@ -26,6 +31,7 @@ def statistics(bus: PortBus) -> dict[str, Any]:
         exceptions={"13": 7},
         irqs={"0": 100, "4": 2},
         hlts=9,
+        calls={"vmi": {68: 2}},
         counts=bus.counts(),
     )
 
@@ -34,6 +40,11 @@ def test_the_object_as_json(tmp_path: Path) -> None:
     bus = PortBus()
     bus.inp(0x3FD)
     bus.outp(0xCF8, 4, 0x80000000)
+    card = Device()
+    card.name, card.memory_span = "card", 4096
+    ram = GuestMemory(1 << 20)
+    bus.attach_memory(ram.map, card, 0xD0000)
+    ScriptedVcpu(ExitPath(bus), ram).load_store(Direction.IN, 0xD0004, 4)
     file = tmp_path / "stats.json"
     write_statistics(file, statistics(bus))
     row = {"path": "exit", "device": None, "accesses": 1, "crossings": 1}
@@ -48,9 +59,13 @@ def test_the_object_as_json(tmp_path: Path) -> None:
         "exceptions": {"13": 7},
         "irqs": {"0": 100, "4": 2},
         "hlts": 9,
+        "calls": {"vmi": {"68": 2}},
         "ports": [
             {"port": 0x3FD, "size": 1, "direction": "in"} | row,
             {"port": 0xCF8, "size": 4, "direction": "out"} | row,
+        ],
+        "memory": [
+            {"address": 0xD0000, "size": 4, "direction": "load", "device": "card", "accesses": 1, "crossings": 1},
         ],
     }
 

@@ -282,3 +282,23 @@ def test_four_drives_of_both_kinds(tmp_path: Path) -> None:
     assert "I/O error" in output
     assert disks[1].read_bytes() == bytes(9 * MIB)
     assert disks[2].read_bytes().rstrip(b"\0") == b"read-only"
+
+
+def test_ext4_on_qcow2(tmp_path: Path) -> None:
+    """Written and synced by the guest, served by the qemu-nbd of --disk, checked by the host's e2fsck."""
+    image, raw = tmp_path / "disk.qcow2", tmp_path / "raw"
+    host_tool("qemu-nbd")
+    subprocess.run([host_tool("qemu-img"), "create", "-q", "-f", "qcow2", str(image), "160M"], check=True)
+    said = run_script(
+        tmp_path,
+        """
+        wait_for /dev/sda
+        mkfs.ext4 -q /dev/sda && mount -t ext4 /dev/sda /mnt
+        dd if=/dev/urandom of=/mnt/file bs=1M count=16 2>/dev/null && sync && md5sum /mnt/file && umount /mnt
+        """,
+        *("--disk", str(image)),
+    )
+    subprocess.run([host_tool("qemu-img"), "check", "-q", str(image)], check=True)
+    subprocess.run([host_tool("qemu-img"), "convert", "-O", "raw", str(image), str(raw)], check=True)
+    check_filesystem(raw)
+    assert re.search(r"[0-9a-f]{32}  /mnt/file", said)

@@ -16,6 +16,7 @@ OUT_IMM8_AL: Final = 0xE6  # opcodes with a byte behind them: SDM vol. 2
 INT_IMM8: Final = 0xCD
 MAX_DOORBELL: Final = 0xFF
 LONGEST: Final = 15  # bytes of an i386 instruction
+MAX_ARGUMENTS: Final = 5
 
 
 def doorbell(number: int) -> bytes:
@@ -38,15 +39,20 @@ class Action(IntEnum):
     HALT = 4  # as HLT with interrupts as they are
     SHUTDOWN = 5  # argument 2 is LguestShutdown.RESTART: reset; anything else: power off
     KILL = 6  # end the guest; the answer's reason says why
+    SERVICE = 7  # a part of the machine answers it (lines/service.pyx)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call gets. result is signed and goes to EAX; None leaves EAX alone. reason is for KILL."""
+    """What a call gets. result is signed and goes to EAX; None leaves EAX alone. reason is for KILL.
+
+    words: of a SERVICE's result, which go to the result register and the one behind it; 0 leaves both alone.
+    """
 
     action: Action = Action.NOTHING
     result: int | None = None
     reason: str = ""
+    words: int = 0
 
 
 class Entry(StrEnum):
@@ -80,7 +86,8 @@ class Convention:
     and count; addresses are offsets in ES and DS, and a page fault is the guest's, who then makes the call once more.
     Else the result register gets what IN read, 0 for an OUT, or the elements of a string that are left; addresses are
     linear, and nothing else changes.
-    arguments: registers of the calls that are not port calls.
+    arguments: registers of the calls that are not port calls, at most MAX_ARGUMENTS. result_high: the upper word of a
+    result of 64 bits.
     ports: number as the guest gives it -> the port call.
     calls: number -> answer of every other known call; unknown: of all numbers that are in neither table.
     highest_cpl: calls from a CPL up to this are served. From above they get forbidden; None: the instruction does what
@@ -98,6 +105,7 @@ class Convention:
     registers: PortRegisters
     as_native: bool = False
     arguments: tuple[str, ...] = ("ebx", "ecx", "edx", "esi")
+    result_high: str = "edx"
     ports: Mapping[int, VmiCall]
     calls: Mapping[int, Answer]
     unknown: Answer | None
@@ -121,6 +129,8 @@ class Convention:
                 raise ConfigError(
                     f"ABI {self.name}: a doorbell is `out %al, $number` in an image, number 1 to {MAX_DOORBELL}"
                 )
+        if not 2 <= len(self.arguments) <= MAX_ARGUMENTS:
+            raise ConfigError(f"ABI {self.name}: give 2 to {MAX_ARGUMENTS} registers for arguments")
         if self.kind == Entry.VECTOR and any(len(code) != 2 or code[0] != INT_IMM8 for code in self.instructions):
             raise ConfigError(f"ABI {self.name}: the instruction of a vector is INT n")
         for answer in filter(None, (self.unknown, self.forbidden, *self.calls.values())):

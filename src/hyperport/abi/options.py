@@ -18,8 +18,9 @@ def _conventions() -> list[str]:
 
 def _vmi_calls() -> list[str]:
     from hyperport.abi.numbers import VMI_BY_NAME
+    from hyperport.abi.rom import SETS
 
-    return list(VMI_BY_NAME)
+    return [*SETS, *VMI_BY_NAME]
 
 
 OPTIONS: Final = (
@@ -36,7 +37,9 @@ OPTIONS: Final = (
     ),
     Option(
         "vmi-calls",
-        "restrict the VMI ROM to these calls: names, numbers or ranges, as `INB,OUTB,58-60`",
+        "what the VMI ROM offers: `minimal` (the port calls and what a kernel cannot do without), which is the "
+        "default; `full` (all that kernels ask for, the timer included); or names, numbers and ranges, as "
+        "`INB,OUTB,58-60`",
         NAMES,
         metavar="LIST",
         values=_vmi_calls,

@@ -3,8 +3,10 @@
 
 Layout, in bytes from the start (all of it position-independent; the length is a multiple of 512, the sum 0):
     0       header (hyperport.abi.numbers.RomOffset)
-    128     jump to VMI_Init; 136 jump to VMI_GetRelocationInfo; 144 u16, where the answers are
-    160     code; doorbells are `out %al, $number; ret`
+    128     jump to VMI_Init; 136 jump to VMI_GetRelocationInfo; 144 u16, where the answers are; 146 u16, where the
+            doorbells of calls that are no port calls are
+    160     code; doorbells are `out %al, $number`, those of port calls the whole of the call's code
+    then    doorbells, 4 bytes each: u16 offset, u8 number, u8 0; an offset of 0 ends them
     then    the answers of get_reloc, 4 bytes a call: u16 offset of the code, u8 Relocation, u8 0
     then    16-byte aligned: PCI data structure, PnP expansion header, strings
 Header formats: VMI specification, part 2; PCI Firmware Specification 3.0, 5.1; Plug and Play BIOS Specification 1.0A,
@@ -16,6 +18,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -38,10 +41,14 @@ from hyperport.errors import ConfigError, HostError
 
 ROM_BASE: Final = 0xC8000  # physical; the first address at which the specification allows a VMI ROM
 ANSWERS_AT: Final = RomOffset.GET_RELOC + 8
+DOORBELLS_AT: Final = ANSWERS_AT + 2
 ANSWER: Final = struct.Struct("<HBx")  # offset of the code, Relocation
 BLOCK: Final = 512  # unit of a ROM's length
 LONGEST: Final = 255 * BLOCK
 ALWAYS: Final = ("IRET", "SYSEXIT")  # Linux cannot run on without them: its own operations are gone by then
+FULL: Final = "full"  # names of sets: all that the ROM has,
+MINIMAL: Final = "minimal"  # or what speeds up port I/O and nothing else
+SETS: Final = (MINIMAL, FULL)
 
 FAR_RETURN: Final = b"\xcb"  # retf: nothing to initialise when the BIOS calls
 MANUFACTURER: Final = b"hyperport"
@@ -56,32 +63,55 @@ PNP_SIZE: Final = 32
 RomImage = Image  # doorbells: number of the VMI call
 
 
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The assembled guest/rom/vmi.S. answers: what it offers, number -> (offset, type). doorbells: number -> offset."""
+
+    data: bytes
+    answers: dict[int, tuple[int, Relocation]]
+    doorbells: dict[int, int]
+
+    @property
+    def minimal(self) -> set[int]:
+        """Numbers of the set MINIMAL."""
+        return {VMI_BY_NAME[name].number for name in (*ALWAYS, "IODelay")} | {call.number for call in PORT_CALLS}
+
+
 @cache
-def _code() -> tuple[bytes, dict[int, tuple[int, Relocation]]]:
-    """The assembled guest/rom/vmi.S, and what its table offers: number -> (offset, type)."""
+def _code() -> Code:
     try:
-        code = (Path(__file__).parent / "vmi.bin").read_bytes()
+        data = (Path(__file__).parent / "vmi.bin").read_bytes()
     except FileNotFoundError:
         raise HostError("the VMI ROM's code (hyperport/abi/vmi.bin) is not built: run `make build`") from None
-    (table,) = struct.unpack_from("<H", code, ANSWERS_AT)
-    answers = (ANSWER.unpack_from(code, table + ANSWER.size * call.number) for call in VMI_CALLS)
-    return code, {
-        number: (offset, Relocation(kind)) for number, (offset, kind) in enumerate(answers) if kind != Relocation.NONE
-    }
+    table, bells = struct.unpack_from("<HH", data, ANSWERS_AT)
+    rows = (ANSWER.unpack_from(data, table + ANSWER.size * call.number) for call in VMI_CALLS)
+    answers = {number: (at, Relocation(kind)) for number, (at, kind) in enumerate(rows) if kind != Relocation.NONE}
+    doorbells = {call.number: answers[call.number][0] for call in PORT_CALLS}
+    for at, number in struct.iter_unpack(ANSWER.format, data[bells:table]):
+        if at:
+            doorbells[number] = at
+    return Code(data, answers, doorbells)
 
 
 def offered_calls() -> tuple[str, ...]:
     """Names of all calls that the ROM can offer, in the order of their numbers."""
-    return tuple(VMI_CALLS[number].name for number in _code()[1])
+    return tuple(VMI_CALLS[number].name for number in _code().answers)
+
+
+def doorbell_calls() -> tuple[int, ...]:
+    """Numbers of all calls that need the VMM."""
+    return tuple(_code().doorbells)
 
 
 def select_calls(calls: Iterable[str]) -> frozenset[int]:
-    """Numbers of the offered calls that are named: INB (in any case), 50, or 49-60. Raises ConfigError."""
+    """Numbers of the offered calls that are named: INB (in any case), 50, 49-60, or a set. Raises ConfigError."""
     return frozenset(number for text in calls for number in _select(text.strip()))
 
 
 def _select(text: str) -> set[int]:
-    offered = _code()[1]
+    offered = _code().answers
+    if text.lower() in SETS:
+        return set(offered) if text.lower() == FULL else _code().minimal
     span = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text, re.ASCII)
     if span:
         first, last = int(span[1]), int(span[2] or span[1])
@@ -89,7 +119,9 @@ def _select(text: str) -> set[int]:
     else:
         found = {number for number in offered if VMI_CALLS[number].name.lower() == text.lower()}
     if not found:
-        raise ConfigError(f"VMI call {text!r} is not there: choose from {', '.join(offered_calls())}, 50, 49-60")
+        raise ConfigError(
+            f"VMI call {text!r} is not there: choose from {', '.join((*SETS, *offered_calls()))}, 50, 49-60"
+        )
     return found
 
 
@@ -100,16 +132,16 @@ def build_rom(
     api: tuple[int, int] = (VMI_API_MAJOR, VMI_API_MINOR),
     pci: bool = True,
 ) -> RomImage:
-    """The ROM that offers calls (None: all it can; see select_calls) besides IRET and SYSEXIT, which are always there.
+    """The ROM that offers calls (None: MINIMAL; see select_calls) besides IRET and SYSEXIT, which are always there.
 
     licence, api (major, minor) and pci make ROMs that guests must refuse: Linux wants "GPL" or "GPL v2", major 3 and
     a PCI data structure. Raises ConfigError for a call that is not there.
     """
-    code, offered = _code()
-    chosen = offered.keys() if calls is None else select_calls(calls) | {VMI_BY_NAME[name].number for name in ALWAYS}
-    (table,) = struct.unpack_from("<H", code, ANSWERS_AT)
-    image = bytearray(code)
-    for number in offered.keys() - chosen:
+    code = _code()
+    chosen = select_calls((MINIMAL,) if calls is None else (*calls, *ALWAYS))
+    (table,) = struct.unpack_from("<H", code.data, ANSWERS_AT)
+    image = bytearray(code.data)
+    for number in code.answers.keys() - chosen:
         ANSWER.pack_into(image, table + ANSWER.size * number, 0, Relocation.NONE)
 
     _align(image)
@@ -132,7 +164,7 @@ def build_rom(
     struct.pack_into("<IBB", image, RomOffset.VMI_SIGNATURE, VMI_SIGNATURE, minor, major)
     struct.pack_into("<HHH", image, RomOffset.LICENCE, licence_at, pci_at if pci else 0, pnp_at)
     image[-1] = -sum(image) & 0xFF
-    doorbells = {offered[call.number][0]: call.number for call in PORT_CALLS if call.number in chosen}
+    doorbells = {at: number for number, at in code.doorbells.items() if number in chosen}
     return RomImage(ROM_BASE, bytes(image), doorbells)
 
 

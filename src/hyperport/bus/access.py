@@ -15,6 +15,13 @@ class Direction(IntEnum):
     OUT = 1
 
 
+class Space(IntEnum):
+    """Where the address of an access counts: in the port space, or in guest-physical memory."""
+
+    PORT = 0
+    MEMORY = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where in guest code an access was made: code selector, EIP and CPL.
@@ -32,6 +39,8 @@ class Place:
 class PortAccess:
     """One access as it reached the bus. data holds count elements of size bytes, little-endian.
 
+    space: with Space.MEMORY it is an access to device memory, and port is its physical address.
+
     place: for observers that were added with places=True; None for accesses that no guest code is making just now (from
     Python, from a script, or a posted write that is drained).
     """
@@ -43,6 +52,7 @@ class PortAccess:
     data: bytes
     path: Any
     place: Place | None = None
+    space: Space = Space.PORT
 
     @property
     def value(self) -> int:
@@ -52,7 +62,10 @@ class PortAccess:
 
 @dataclass(frozen=True, slots=True)
 class PortCount:
-    """How often a port was accessed in one way. accesses counts elements, crossings transitions to the VMM."""
+    """How often a port was accessed in one way. accesses counts elements, crossings transitions to the VMM.
+
+    space: with Space.MEMORY it is a window of device memory, all of it, and port its first address.
+    """
 
     port: int
     size: int
@@ -61,3 +74,4 @@ class PortCount:
     device: str | None
     accesses: int
     crossings: int
+    space: Space = Space.PORT

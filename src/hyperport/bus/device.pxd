@@ -21,4 +21,6 @@ cdef class PortDevice(Saved):
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil
     cdef uint32_t attributes(self, uint32_t offset) noexcept nogil
     cdef void publish(self, uint32_t offset) noexcept nogil
+    cdef uint32_t mem_read(self, uint32_t offset, uint32_t size) noexcept nogil
+    cdef void mem_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil
     cdef note_attachment(self, PortAttributes attributes, uint32_t port, uint32_t offset, uint32_t span)

@@ -31,12 +31,15 @@ cdef class PortDevice(Saved):
     span: number of consecutive offsets
     widths: sizes of accesses, 1, 2 or 4 bytes, that io_read and io_write take whole; all others are split
     widths_at: offset -> widths, where they are others
+    memory_span: bytes of device memory, a multiple of 4,096; 0 for none. memory_widths: as widths, for mem_read and mem_write
     """
 
     name = "device"
     span = 1
     widths = (1,)
     widths_at = {}
+    memory_span = 0
+    memory_widths = (1, 2, 4)
 
     def __dealloc__(self):
         free(self.attachments)
@@ -80,6 +83,14 @@ cdef class PortDevice(Saved):
             for i in range(count):
                 memcpy(&value, data + 4 * i, 4)
                 self.io_write(offset, 4, value)
+
+    cdef uint32_t mem_read(self, uint32_t offset, uint32_t size) noexcept nogil:
+        """One load of size bytes at offset of the device's memory, naturally aligned. Upper bits are ignored."""
+        return 0xFFFFFFFF
+
+    cdef void mem_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+        """One store of size bytes likewise; value has no bits above size."""
+        pass
 
     # Attributes: what the guest cannot tell about an access. attributes() is asked when the device is attached and at
     # each publish().

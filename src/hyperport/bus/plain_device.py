@@ -11,7 +11,9 @@ from hyperport.errors import StateError
 from hyperport.lines.irq import IrqLine
 
 if TYPE_CHECKING:
+    from hyperport.lines.dma import DmaChannel
     from hyperport.memory.dma import DmaView
+    from hyperport.memory.map import Region
     from hyperport.time.clock import Clock, Timer
 
 
@@ -22,13 +24,16 @@ class Device:
         span: number of consecutive ports. widths: access sizes in bytes that are taken whole, others are split;
             widths_at: the same for offsets where they differ.
         stateless: it keeps nothing that a guest can tell, so that it needs no save() and load().
+        memory_span: bytes of device memory, a multiple of 4,096; memory_widths: as widths, for it.
         name: what port tables show; by default the class name in lower case.
     The constructor gets the settings of `--device FILE.py:Class,...,key=value` as keyword arguments, all str.
     Wires, set by the machine before reset():
         irq:    IrqLine: set(level), pulse(). Ends in the air if no irq was given.
         clock:  now_ns(): ns since power-on.
         timer:  arm_at(ns since power-on) -> on_timer(0); cancel().
+        window: Region of its device memory, if it has any: base, mapped, map(), unmap().
         memory: DmaView: read(address, length), write(address, data), is_ram(address, length); guest-physical, checked.
+        dma:    DmaChannel, if it was attached with dma=N: request(level); in on_dma() write(data) and read(count).
     All methods run on the vCPU's thread. An exception ends the run and comes out of Machine.run().
     """
 
@@ -39,7 +44,11 @@ class Device:
     irq: IrqLine
     clock: Clock
     timer: Timer
+    memory_span: int = 0
+    memory_widths: tuple[int, ...] = (1, 2, 4)
     memory: DmaView
+    window: Region
+    dma: DmaChannel
 
     def read(self, offset: int, size: int) -> int:
         """One IN of size bytes at offset; the answer's bits above size are ignored."""
@@ -48,8 +57,18 @@ class Device:
     def write(self, offset: int, size: int, value: int) -> None:
         """One OUT of size bytes at offset."""
 
+    def memory_read(self, offset: int, size: int) -> int:
+        """One load of size bytes at offset of the device's memory."""
+        return (1 << 8 * size) - 1
+
+    def memory_write(self, offset: int, size: int, value: int) -> None:
+        """One store of size bytes at offset of the device's memory."""
+
     def on_timer(self, number: int) -> None:
         """The timer has reached its deadline."""
+
+    def on_dma(self) -> None:
+        """The DMA controller has granted what dma.request(True) asked for; outside of this no byte moves."""
 
     def reset(self) -> None:
         """Power-on."""
@@ -62,7 +81,7 @@ class Device:
         """Take back what save() gave. Line and timer come back by themselves."""
 
 
-WIRES: Final = ("irq", "clock", "timer", "memory")
+WIRES: Final = ("irq", "clock", "timer", "memory", "dma")
 DEEPEST: Final = 16  # lists and dicts within each other
 
 
@@ -140,5 +159,8 @@ def _require_plain(name: str, value: Any, depth: int) -> None:
     elif isinstance(value, list):
         for item in value:
             _require_plain(name, item, depth + 1)
-    elif not isinstance(value, int | float | str | bytes | None):
+    elif isinstance(value, int):
+        if not -(1 << 63) <= value < 1 << 64:
+            raise StateError(f"{name}: its record holds a number of more than 64 bits")
+    elif not isinstance(value, float | str | bytes | None):
         raise StateError(f"{name}: its record holds a {type(value).__name__}: give numbers, texts, bytes, lists, dicts")

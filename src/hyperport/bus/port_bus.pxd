@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from hyperport.bus.access cimport Access
 from hyperport.bus.attributes cimport PortAttributes
 from hyperport.bus.device cimport PortDevice
+from hyperport.memory.map cimport HP_REGIONS
 
 cpdef enum Path:
     TRAP = 0            # #GP, fetch, decode, simulate
@@ -30,10 +31,16 @@ cdef struct Tally:
     uint64_t accesses   # elements the guest transferred
     uint64_t crossings  # transitions guest -> VMM -> guest that it took
 
+cdef struct MemoryWindow:       # device memory
+    void *device        # its PortDevice
+    uint8_t whole       # sizes (1 | 2 | 4) of accesses that go whole to it
+    Tally tallies[2 * SIZES]    # direction * SIZES + (size >> 1)
+
 ctypedef void (*gate_function)(void *context) noexcept nogil
 
 cdef class PortObserver:
     cdef void access(self, Access *access) noexcept nogil
+    cdef void memory_access(self, Access *access) noexcept nogil
 
 cdef class PortBus:
     cdef Slot *slots
@@ -44,6 +51,8 @@ cdef class PortBus:
     cdef Py_ssize_t observer_count
     cdef readonly PortAttributes attributes
     cdef list _windows          # (first port, last port, device)
+    cdef MemoryWindow memory_windows[HP_REGIONS]
+    cdef list _regions          # by number of the window: (Region, device)
     cdef dict _attached         # id of what was given to attach() -> its PortDevice
     cdef list _watching
     cdef public object guard    # see machine/guard.py; None: whoever comes
@@ -53,6 +62,7 @@ cdef class PortBus:
     cdef void settle(self, Slot *slot) noexcept nogil
     cdef void carry(self, Access *access) noexcept nogil
     cdef void carry_block(self, Access *access) noexcept nogil
+    cdef void carry_memory(self, Access *access, uint32_t window, uint32_t offset) noexcept nogil
     cdef void from_python(self, Access *access) noexcept nogil
     cdef bint nobody_at(self, uint32_t port, uint32_t size) noexcept nogil
     cdef uint32_t route_read(self, uint32_t port, uint32_t size) noexcept nogil

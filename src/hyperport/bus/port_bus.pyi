@@ -5,6 +5,7 @@ from typing import Any
 
 from hyperport.bus.access import PortAccess, PortCount
 from hyperport.bus.attributes import PortAttributes
+from hyperport.memory.map import MemoryMap, Region
 
 class Path(IntEnum):
     TRAP = 0
@@ -21,6 +22,16 @@ class PortBus:
     def attach(
         self, device: Any, base: int, span: int | None = None, offset: int = 0, widths: Iterable[int] | None = None
     ) -> Any: ...
+    def attach_memory(
+        self,
+        memory: MemoryMap,
+        device: Any,
+        base: int,
+        size: int | None = None,
+        offset: int = 0,
+        widths: tuple[int, ...] | None = None,
+    ) -> Region: ...
+    def adapter(self, device: Any) -> Any: ...
     def observe(self, observer: PortObserver | Callable[[PortAccess], object], places: bool = ...) -> None: ...
     def owner(self, port: int) -> str | None: ...
     def devices(self) -> list[Any]: ...

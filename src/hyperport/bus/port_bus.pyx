@@ -20,12 +20,13 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-from hyperport.bus.access cimport Access, describe
+from hyperport.bus.access cimport SPACE_MEMORY, Access, describe
 from hyperport.bus.attributes cimport PortAttributes
 from hyperport.bus.device cimport PortDevice
 from hyperport.cpu.vcpu cimport Place as CPlace, Vcpu
+from hyperport.memory.map cimport HP_REGIONS, MemoryMap
 
-from hyperport.bus.access import Direction, Place, PortAccess, PortCount
+from hyperport.bus.access import Direction, Place, PortAccess, PortCount, Space
 from hyperport.bus.python_device import adapt
 from hyperport.errors import AccessError, ConfigError
 
@@ -38,6 +39,10 @@ cdef class PortObserver:
 
     cdef void access(self, Access *access) noexcept nogil:
         """data is never NULL here; an IN's is what the device gave. Good only until this returns."""
+        pass
+
+    cdef void memory_access(self, Access *access) noexcept nogil:
+        """The same for an access to device memory, one element: port is its physical address."""
         pass
 
 
@@ -54,13 +59,16 @@ cdef class CallbackObserver(PortObserver):
         self.callback = callback
         self.places = places
 
+    cdef void memory_access(self, Access *access) noexcept nogil:
+        self.access(access)
+
     cdef void access(self, Access *access) noexcept with gil:
         if self.callback is None:
             return
         try:
             data = PyBytes_FromStringAndSize(<const char *> access.data, <Py_ssize_t> access.size * access.count)
             self.callback(PortAccess(Direction(access.direction), access.port, access.size, access.count, data,
-                                     Path(access.path), place_of(access) if self.places else None))
+                                     Path(access.path), place_of(access) if self.places else None, Space(access.space)))
         except Exception as error:
             self.callback = None
             import sys
@@ -76,6 +84,25 @@ cdef object place_of(Access *access):
     return Place(place.cs, place.eip, place.cpl, place.exact)
 
 
+cdef uint32_t memory_read(MemoryWindow *window, uint32_t offset, uint32_t size) noexcept nogil:
+    cdef uint32_t half = size >> 1, low
+    if window.whole & size:
+        return (<PortDevice> window.device).mem_read(offset, size) & ones(size)
+    if size == 1:
+        return 0xFF
+    low = memory_read(window, offset, half)
+    return low | memory_read(window, offset + half, half) << (8 * half)
+
+
+cdef void memory_write(MemoryWindow *window, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+    cdef uint32_t half = size >> 1
+    if window.whole & size:
+        (<PortDevice> window.device).mem_write(offset, size, value)
+    elif size > 1:
+        memory_write(window, offset, half, value & ones(half))
+        memory_write(window, offset + half, half, value >> (8 * half))
+
+
 @cython.final
 cdef class PortBus:
     """The port space of one machine."""
@@ -88,6 +115,7 @@ cdef class PortBus:
             raise MemoryError("no memory for the port space")
         self.attributes = PortAttributes()
         self._windows = []
+        self._regions = []
         self._attached = {}
         self._watching = []
 
@@ -197,7 +225,25 @@ cdef class PortBus:
         if access.data == NULL:
             access.data = <uint8_t *> &access.value
         for i in range(self.observer_count):
-            (<PortObserver> self.observers[i]).access(access)
+            if access.space == SPACE_MEMORY:
+                (<PortObserver> self.observers[i]).memory_access(access)
+            else:
+                (<PortObserver> self.observers[i]).access(access)
+
+    # Device memory: io/memory.pyx has found the window.
+
+    cdef void carry_memory(self, Access *access, uint32_t window, uint32_t offset) noexcept nogil:
+        """carry() for one element of 1, 2 or 4 bytes, naturally aligned, at offset of a device's memory."""
+        cdef MemoryWindow *found = &self.memory_windows[window]
+        cdef Tally *tally = &found.tallies[access.direction * SIZES + (access.size >> 1)]
+        tally.accesses += 1
+        tally.crossings += access.crossings
+        if access.direction == DIRECTION_IN:
+            access.value = memory_read(found, offset, access.size)
+        else:
+            memory_write(found, offset, access.size, access.value)
+        if self.observer_count:
+            self.tell(access)
 
     # Building.
 
@@ -242,6 +288,39 @@ cdef class PortBus:
         target.note_attachment(self.attributes, base, offset, span)
         return target
 
+    def attach_memory(self, MemoryMap map not None, device, base, size=None, offset=0, widths=None):
+        """Give size bytes of guest-physical memory from base on to device, as offset .. of its memory; returns the Region.
+
+        device: a PortDevice with a memory_span, or any object with memory_span, memory_read(offset, size) and
+        memory_write(offset, size, value). size defaults to all from offset on, widths to the device's memory_widths.
+        Splitting is as for ports. Raises ConfigError for an overlap, and for what is no multiple of 4 KiB.
+        """
+        cdef PortDevice target
+        cdef uint32_t number = <uint32_t> len(self._regions)
+        self._ask("attach")
+        target = self._adapter_of(device)
+        size = target.memory_span - offset if size is None else size
+        taken = target.memory_widths if widths is None else widths
+        if target.memory_span < 1 or offset < 0 or offset + size > target.memory_span:
+            raise ConfigError(f"{target.name}: offsets {offset:#x} to {offset + size - 1:#x} are outside its memory of "
+                              f"{target.memory_span:#x} bytes")
+        if not taken or not set(taken) <= {1, 2, 4}:
+            raise ConfigError(f"{target.name}: widths are {tuple(taken)}, each must be 1, 2 or 4")
+        if number == HP_REGIONS:
+            raise ConfigError(f"{target.name}: more than {HP_REGIONS} windows of device memory")
+        memset(&self.memory_windows[number], 0, sizeof(MemoryWindow))
+        self.memory_windows[number].device = <void *> target
+        self.memory_windows[number].whole = <uint8_t> sum(set(taken))
+        region = map.device(target.name, base, size, number, offset)
+        self._regions.append((region, target))
+        self._attached[id(device)] = target
+        self._attached[id(target)] = target
+        return region
+
+    def adapter(self, device):
+        """The PortDevice that stands for an attached device."""
+        return self._attached[id(device)]
+
     def _adapter_of(self, device):
         """What stands for device on this bus: one adapter for all windows of a plain Python device."""
         attached = self._attached.get(id(device))   # it keeps device, so the number is nobody else's
@@ -277,15 +356,16 @@ cdef class PortBus:
         return None if slot.device == NULL else (<PortDevice> slot.device).name
 
     def devices(self):
-        """The attached devices, each once, in order of attachment."""
-        return list({id(device): device for _, _, device in self._windows}.values())
+        """The attached devices, each once: those with ports in order of attachment, then those with memory alone."""
+        attached = [device for _, _, device in self._windows] + [device for _, device in self._regions]
+        return list({id(device): device for device in attached}.values())
 
     def map(self):
         """Rows (first port, last port, device name), by port."""
         return sorted((first, last, device.name) for first, last, device in self._windows)
 
     def counts(self):
-        """A PortCount for every port, size, direction and path that was accessed, by port."""
+        """A PortCount for every port, size, direction and path that was accessed, by port; then windows of memory."""
         cdef uint32_t port, i
         cdef int direction, size_index, path
         cdef Tally *tally
@@ -300,7 +380,20 @@ cdef class PortBus:
                             rows.append(PortCount(port, 1 << size_index, DIRECTION_OF[direction], PATH_OF[path], owner,
                                                   tally.accesses, tally.crossings))
                         tally += 1
-        return rows
+        return rows + self._memory_counts()
+
+    def _memory_counts(self):
+        cdef int direction, size_index
+        cdef Tally *tally
+        rows = []
+        for number, (region, device) in enumerate(self._regions):
+            for direction in range(2):
+                for size_index in range(SIZES):
+                    tally = &self.memory_windows[<int> number].tallies[direction * SIZES + size_index]
+                    if tally.accesses:
+                        rows.append(PortCount(region.base, 1 << size_index, DIRECTION_OF[direction], PATH_OF[EXIT],
+                                              device.name, tally.accesses, tally.crossings, Space.MEMORY))
+        return sorted(rows, key=lambda row: row.port)
 
     # The same accesses from Python.
 

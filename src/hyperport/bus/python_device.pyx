@@ -51,9 +51,12 @@ cdef class PythonDevice(PortDevice):
     cdef readonly object span
     cdef readonly object widths
     cdef readonly object widths_at
+    cdef readonly object memory_span
+    cdef readonly object memory_widths
     cdef Attention attention
     cdef Vcpu vcpu
     cdef object base
+    cdef object window          # its Region, or None
     cdef object read_many
     cdef object write_many
     cdef object says            # the target's attributes(offset), or None
@@ -64,23 +67,32 @@ cdef class PythonDevice(PortDevice):
         try:
             self.span = int(getattr(target, "span", 1))
             self.widths = tuple(getattr(target, "widths", (1,)))
+            self.memory_span = int(getattr(target, "memory_span", 0))
+            self.memory_widths = tuple(getattr(target, "memory_widths", (1, 2, 4)))
             self.widths_at = {int(at): tuple(widths) for at, widths in dict(getattr(target, "widths_at", {})).items()}
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{self.name}: span must be a number, widths a tuple of numbers, and widths_at a dict of "
+            raise ConfigError(f"{self.name}: spans must be numbers, widths tuples of numbers, and widths_at a dict of "
                               f"offsets to such tuples ({error})") from error
+        missing = [name for name in ("memory_read", "memory_write") if not callable(getattr(target, name, None))]
+        if self.memory_span and missing:
+            raise ConfigError(f"{self.name} has device memory, but no {' and no '.join(missing)}(); see docs/devices.md")
         self.read_many = getattr(target, "read_block", None)
         self.write_many = getattr(target, "write_block", None)
         self.says = getattr(target, "attributes", None)
 
-    def connect(self, Attention attention not None, base=None, vcpu=None):
-        """Say whose run an exception stops; base: the device's first port; vcpu: an engine, which knows where it is."""
+    def connect(self, Attention attention not None, base=None, vcpu=None, window=None):
+        """Say whose run an exception stops; base: the device's first port; vcpu: an engine, which knows where it is.
+
+        window: the Region of its memory.
+        """
+        self.window = window
         self.attention = attention
         self.base = base
         self.vcpu = vcpu if isinstance(vcpu, Vcpu) else None
 
-    cdef void failed(self, error, str doing, offset=None):
-        """Keep what the device raised while it was doing something; offset: of its port, None outside accesses."""
-        error.add_note(self.note(doing, offset))
+    cdef void failed(self, error, str doing, offset=None, bint in_memory=False):
+        """Keep what the device raised while it was doing something; offset: None outside accesses."""
+        error.add_note(self.note(doing, offset, in_memory))
         if self.attention is None:      # nobody runs it: a test, or a bus without a machine
             traceback.print_exception(error)
             return
@@ -90,10 +102,13 @@ cdef class PythonDevice(PortDevice):
             told = f"{self.name} raised {type(error).__name__}"
         self.attention.stop(StopKind.DEVICE_ERROR, 0, error, told)
 
-    cdef str note(self, str doing, offset):
+    cdef str note(self, str doing, offset, bint in_memory):
         cdef Place place
         at = ""
-        if offset is not None:
+        if in_memory:
+            at = f", memory offset {offset:#x}" if self.window is None else \
+                f", address {self.window.base + offset:#x} (memory offset {offset:#x})"
+        elif offset is not None:
             at = f", offset {offset:#x}" if self.base is None else f", port {self.base + offset:#x} (offset {offset:#x})"
         where = ""
         if self.vcpu is not None and self.vcpu.why and offset is not None:
@@ -152,6 +167,19 @@ cdef class PythonDevice(PortDevice):
             begin = data[:min(<Py_ssize_t> size * count, SHOWN)].hex(" ")
             self.failed(error, f"write of {count} times {octets(size)}, which begin with {begin}", offset)
 
+    cdef uint32_t mem_read(self, uint32_t offset, uint32_t size) noexcept with gil:
+        try:
+            return <uint32_t> (int(self.target.memory_read(offset, size)) & 0xFFFFFFFF)
+        except BaseException as error:
+            self.failed(error, f"read of {octets(size)}", offset, True)
+            return 0xFFFFFFFF
+
+    cdef void mem_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept with gil:
+        try:
+            self.target.memory_write(offset, size, value)
+        except BaseException as error:
+            self.failed(error, f"write of {octets(size)}, value {value:#x}", offset, True)
+
     cdef uint32_t attributes(self, uint32_t offset) noexcept with gil:
         if self.says is None:
             return 0
@@ -166,6 +194,15 @@ cdef class PythonDevice(PortDevice):
             self.target.on_timer(number)
         except BaseException as error:
             self.failed(error, "its timer was due")
+
+    cdef void on_line(self, int number, int level) noexcept with gil:
+        """DACK is the one wire into a device in Python (lines/dma.pyx)."""
+        if not level:
+            return
+        try:
+            self.target.on_dma()
+        except BaseException as error:
+            self.failed(error, "its DMA channel was granted")
 
     def reset(self):
         reset = getattr(self.target, "reset", None)

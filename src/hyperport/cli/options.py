@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hyperport.errors import UsageError
 from hyperport.machine.config import SECTIONS as MACHINE_SECTIONS
-from hyperport.observe.options import FILTER, SYMBOLS
+from hyperport.observe.options import FILTER, PROFILE, SYMBOLS
 from hyperport.observe.options import OPTIONS as OBSERVE
 from hyperport.options import FILE, FILES, NAMES, Option, one_of
 from hyperport.ui.options import OPTIONS as UI
@@ -242,6 +242,22 @@ VERBS: Final[dict[str, Verb]] = {
         "are run. Every row is the median of several runs. The exit status is 0 only if all paths gave the guest the "
         "same values.",
         examples=("hyperport compare", "hyperport compare cmos pci --io trap,hypercall --repeat 11"),
+    ),
+    "profile": Verb(
+        "hyperport.cli.profile:profile",
+        "run a guest, and say which port costs most and who calls it",
+        words="[GUEST]",
+        values=_guests,
+        sections={"the report": PROFILE, **RUN_SECTIONS},
+        fills=False,
+        says="Takes whatever `run` takes. At the end it tells of every access by port, register, device and call site, "
+        "with counts that are exact and times that are sampled. Where stderr is a terminal and the guest's console is "
+        "not on it, the busiest ports are shown while it runs. The exit status is that of `run`.",
+        examples=(
+            "hyperport profile demo",
+            "hyperport profile debian --html debian.html --symbols kallsyms",
+            "hyperport profile -k driver.elf --filter 'device ide' --json > driver.json",
+        ),
     ),
     "trace": Verb(
         "hyperport.cli.trace:trace",

@@ -6,11 +6,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hyperport.cli import collect_from_here
 from hyperport.cli.options import STATUS_OF_GUEST, VERBS
-from hyperport.errors import UsageError
+from hyperport.errors import HostError, UsageError
 from hyperport.host.channel import Channel
 from hyperport.host.notes import be_quiet, hint, note
 from hyperport.host.specs import NetSpec, SerialSpec
@@ -36,18 +36,37 @@ from hyperport.outcome import (
 from hyperport.ui.console import StdioChannel, open_channel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hyperport.host.char import CharBackend
     from hyperport.host.net import Link
     from hyperport.host.watchdog import Watchdog
     from hyperport.machine.machine import Machine
+    from hyperport.observe.filter_program import FilterProgram
+    from hyperport.observe.symbols import Symbols
     from hyperport.observe.trace import PortTrace, Trace
 
+    class Watcher(Protocol):
+        """Watches a machine while it is entered; ended() is told how the run ended."""
+
+        def __enter__(self) -> Watcher: ...
+        def __exit__(self, *exception: object) -> None: ...
+        def ended(self, outcome: Outcome) -> None:
+            """The run is over."""
+
+    Watch = Callable[[Machine, Symbols | None, FilterProgram | None], Watcher]
+
+DESTINATIONS: Final = {"stats": "statistics", "screenshot": "screenshot", "save": "saved machine"}  # option -> its name
+HELD: Final = (Timeout, Interrupted, Quit)  # ends from outside: the guest could go on
 ORDINARY: Final = (GuestExit, PowerOff, Quit, Reset)  # ends that the guest or the user chose
 ANY_OTHER: Final = 1  # the exit status of a guest whose value is a multiple of 256, and not 0
 
 
-def run(guest: str | None = None, **given: Any) -> int:
-    """Run a guest. given: the options that were given, by word; returns the exit status."""
+def run(guest: str | None = None, *, watch: Watch | None = None, **given: Any) -> int:
+    """Run a guest. given: the options that were given, by word; returns the exit status.
+
+    watch: given the machine, its symbols and the filter before the run, it returns what watches, see Watcher.
+    """
     from hyperport.host.watchdog import Watchdog
 
     with Watchdog() as dog:
@@ -60,12 +79,12 @@ def run(guest: str | None = None, **given: Any) -> int:
             from hyperport.cli.machine_file import load_machine_file
 
             wanted = settings({"guest": guest, **given}, load_machine_file(config_file))
-        for what in ("stats", "screenshot"):
+        for what, called in DESTINATIONS.items():
             if what in wanted:
                 from hyperport.observe.stats import check_destination
 
-                check_destination(wanted[what], "statistics" if what == "stats" else what)
-        return execute(wanted, dog)
+                check_destination(wanted[what], called)
+        return execute(wanted, dog, watch)
 
 
 def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]:
@@ -80,6 +99,10 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     if given.get("kernel"):  # another kernel than the file's guest
         chosen["guest"] = given.get("guest")
     name, has_kernel = chosen.pop("guest", None), "kernel" in chosen
+    if "restore" in chosen:
+        if name is not None or has_kernel:
+            raise UsageError("--restore brings its guest with it: leave out the guest's name and --kernel")
+        return chosen
     if name is None and not has_kernel:
         raise UsageError("nothing to run: name a guest (hyperport list guests) or give --kernel FILE")
     if name is not None and given.get("guest") and given.get("kernel"):
@@ -102,7 +125,7 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     return {key: value for key, value in own.items() if value is not None} | chosen
 
 
-def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
+def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -> int:
     """Build the machine, run it, report; returns the exit status of the outcome."""
     from hyperport.host.signals import HostSignals
     from hyperport.lines.attention import StopKind
@@ -134,16 +157,20 @@ def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
                 backends.setdefault(line, []).append(channels[-1].backend)
         (debugcon,) = backends["debugcon"]
         printer = next(iter(backends.get("parallel", ())), None)
-        links = [stack.enter_context(_open_link(spec)) for spec in wanted.get("net", ())]
+        saved = SavedMachine(of_run["restore"])
+        links = [stack.enter_context(_open_link(spec)) for spec in wanted.get("net", saved.net)]
         cables = [link.backend for link in links]
-        machine = stack.enter_context(
-            Machine(
-                MachineConfig(**wanted), serial=backends["serial"], debugcon=debugcon, parallel=printer, cables=cables
-            )
-        )
+        ends: dict[str, Any] = {"debugcon": debugcon, "parallel": printer, "cables": cables}
+        if of_run["restore"] is None:
+            machine = Machine(MachineConfig(**wanted), serial=backends["serial"], **ends)
+        else:
+            ends["serial"] = _as_many(backends["serial"], saved.lines)
+            machine = Machine.restore(of_run["restore"], **ends, **wanted)
+        stack.enter_context(machine)
         traces = list(_traces(machine, of_run))
         for trace in traces:
             stack.callback(trace.close)
+        watcher = None if watch is None else stack.enter_context(watch(machine, *_meant(machine, of_run)))
         if on_terminal:
             from hyperport.ui.screen import ScreenChannel
 
@@ -178,7 +205,9 @@ def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
             dog.expect_end(STATUS_TIMEOUT, timeout)
         outcome = machine.run(timeout=timeout, monitor=_monitor(console, lambda: bool(signals.received)))
         dog.forget()
-        if isinstance(outcome, Timeout | Interrupted | Quit):
+        if watcher is not None:
+            watcher.ended(outcome)
+        if isinstance(outcome, HELD):
             dog.expect_end(outcome.status, may_work=True)
         for channel in channels:  # the terminal is ordinary again before anything is said
             channel.stop()
@@ -190,6 +219,8 @@ def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
         for name, write in _reports(machine, outcome, of_run):
             try:
                 write()
+            except HostError as error:
+                lost.append(str(error))
             except OSError as error:
                 lost.append(f"{name}: {error.strerror or error}; it is not written")
         for line in lost:
@@ -201,6 +232,31 @@ def execute(wanted: dict[str, Any], dog: Watchdog) -> int:
             link.stop()
             lost += [link.spec.kind] if link.incomplete else []
     return STATUS_IO if lost else status
+
+
+class SavedMachine:
+    """What has to be known of --restore's file before its machine is built. net: its cards; lines: its serial lines."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.net: tuple[NetSpec, ...] = ()
+        self.lines = 0
+        if path is None:
+            return
+        from hyperport.machine.state import saved_ends
+        from hyperport.machine.state_file import StateFile
+
+        file = StateFile(path)
+        try:
+            self.net, self.lines = saved_ends(file.record)
+        finally:
+            file.close()
+
+
+def _as_many(backends: list[CharBackend], lines: int) -> list[CharBackend]:
+    """Ends for so many serial lines: those that nobody asked for lead nowhere."""
+    from hyperport.host.char import CharBackend
+
+    return [*backends, *(CharBackend() for _ in range(lines - len(backends)))]
 
 
 def _loss(channel: Channel, outcome: Outcome) -> str:
@@ -222,6 +278,13 @@ def _reports(machine: Machine, outcome: Outcome, of_run: dict[str, Any]) -> Iter
 
     if of_run["stats"] is not None:
         yield f"statistics: {of_run['stats']}", lambda: write_statistics(of_run["stats"], machine.stats(outcome))
+    if of_run["save"] is not None and isinstance(outcome, HELD):
+        yield (
+            f"saved machine: {of_run['save']}",
+            lambda: hint(f"saved: {of_run['save']}, {machine.save(of_run['save'])} bytes"),
+        )
+    elif of_run["save"] is not None:
+        note(f"not saved: the guest has ended by itself, so {of_run['save']} is not written")
     if of_run["screenshot"] is not None:
         if not machine.display.text():
             note("the screen is in a graphics mode, which is not modelled: its picture is black")
@@ -279,17 +342,22 @@ def _traces(machine: Machine, of_run: dict[str, Any]) -> Iterator[Trace | PortTr
         return
     from hyperport.observe.trace import PortTrace, Trace
 
-    program = None
-    if of_run["filter"]:
-        from hyperport.observe.filter import compile_filter
-        from hyperport.observe.symbols import load_symbols
-
-        symbols = load_symbols(of_run["symbols"], machine.config.kernel)
-        program = compile_filter(of_run["filter"], machine.bus.map(), symbols.functions if symbols else None)
+    program = _meant(machine, of_run)[1] if of_run["filter"] else None
     if of_run["trace"] is not None:
         yield Trace(machine, of_run["trace"], program)
     if of_run["trace_ports"] is not None:
         yield PortTrace(machine.bus, of_run["trace_ports"], program)
+
+
+def _meant(machine: Machine, of_run: dict[str, Any]) -> tuple[Symbols | None, FilterProgram | None]:
+    """The guest's symbols, and the accesses that --filter means."""
+    from hyperport.observe.filter import compile_filter
+    from hyperport.observe.symbols import load_symbols
+
+    symbols = load_symbols(of_run["symbols"], machine.config.kernel)
+    if not of_run["filter"]:
+        return symbols, None
+    return symbols, compile_filter(of_run["filter"], machine.bus.map(), symbols.functions if symbols else None)
 
 
 def _monitor(console: StdioChannel | None, give_up: Any) -> Any:

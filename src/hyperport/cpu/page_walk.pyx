@@ -4,7 +4,7 @@
 
 For engines whose own MMU cannot be asked. 32-bit paging with 4 MiB pages (CR4.PSE, with the 40-bit addresses of PSE-36)
 and PAE paging, CR0.WP, NX, and the accessed and dirty bits, which are set only where the access is allowed. Nothing is
-cached: the tables are what memory holds now. Tables outside RAM read as all ones.
+cached: the tables are what memory holds now. Tables in device memory, or where nobody is, read as all ones.
 
 PAE reads the four directory pointers from memory, where a CPU has kept them since CR3 was loaded: a guest that changes
 them without loading CR3 is ahead of its CPU here.
@@ -13,6 +13,7 @@ them without loading CR3 is ahead of its CPU here.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from hyperport.memory.map cimport hp_host_at, hp_map
 from hyperport.memory.ram cimport GuestMemory
 
 cdef enum:
@@ -42,31 +43,22 @@ cdef uint64_t POINTER_RESERVED = 0xFFFFFFF0000001E6  # of a directory pointer
 cdef uint64_t PAE_LARGE_RESERVED = 0x1FE000         # bits 20-13
 
 
-cdef uint8_t *ram_at(const Ram *ram, uint64_t physical, uint64_t length) noexcept nogil:
-    """Host address of length bytes of RAM, or NULL where some of them are none."""
-    if physical >= ram.size or length > ram.size - physical:
-        return NULL
-    if physical < ram.hole_end and physical + length > ram.hole:
-        return NULL
-    return ram.base + physical
-
-
-cdef inline uint64_t entry_at(const Ram *ram, uint64_t address, uint32_t size) noexcept nogil:
+cdef inline uint64_t entry_at(const hp_map *map, uint64_t address, uint32_t size) noexcept nogil:
     cdef uint64_t entry = 0
-    cdef uint8_t *host = ram_at(ram, address, size)
+    cdef uint8_t *host = hp_host_at(map, address, size, False)
     if host == NULL:
         return <uint32_t> 0xFFFFFFFF if size == 4 else <uint64_t> -1
     memcpy(&entry, host, size)
     return entry
 
 
-cdef inline void mark(const Ram *ram, uint64_t address, uint64_t entry, uint32_t bits) noexcept nogil:
-    cdef uint8_t *host = ram_at(ram, address, 1)
+cdef inline void mark(const hp_map *map, uint64_t address, uint64_t entry, uint32_t bits) noexcept nogil:
+    cdef uint8_t *host = hp_host_at(map, address, 1, True)
     if host != NULL and entry & bits != bits:
         host[0] |= <uint8_t> bits
 
 
-cdef int walk(const Ram *ram, const Paging *paging, uint32_t linear, uint32_t access, uint64_t *physical) noexcept nogil:
+cdef int walk(const hp_map *map, const Paging *paging, uint32_t linear, uint32_t access, uint64_t *physical) noexcept nogil:
     """Translate linear for an access: WALK_OK with the address in physical, or the error code of the #PF it raises."""
     cdef uint64_t directory_at, directory, table_at = 0, entry, rights
     cdef uint32_t size = 8 if paging.cr4 & CR4_PAE else 4
@@ -80,7 +72,7 @@ cdef int walk(const Ram *ram, const Paging *paging, uint32_t linear, uint32_t ac
         error |= WALK_FETCH
 
     if size == 8:
-        directory = entry_at(ram, (paging.cr3 & <uint32_t> 0xFFFFFFE0) + (linear >> 30) * 8, 8)
+        directory = entry_at(map, (paging.cr3 & <uint32_t> 0xFFFFFFE0) + (linear >> 30) * 8, 8)
         if not directory & PRESENT:
             return <int> error
         if directory & POINTER_RESERVED:
@@ -88,7 +80,7 @@ cdef int walk(const Ram *ram, const Paging *paging, uint32_t linear, uint32_t ac
         directory_at = (directory & PAE_ADDRESS) + (linear >> 21 & 0x1FF) * 8
     else:
         directory_at = (paging.cr3 & <uint32_t> 0xFFFFF000) + (linear >> 22) * 4
-    directory = entry_at(ram, directory_at, size)
+    directory = entry_at(map, directory_at, size)
     if not directory & PRESENT:
         return <int> error
     large = (directory & LARGE) != 0 and (size == 8 or paging.cr4 & CR4_PSE)
@@ -102,7 +94,7 @@ cdef int walk(const Ram *ram, const Paging *paging, uint32_t linear, uint32_t ac
             table_at = (directory & PAE_ADDRESS) + (linear >> 12 & 0x1FF) * 8
         else:
             table_at = (directory & <uint32_t> 0xFFFFF000) + (linear >> 12 & 0x3FF) * 4
-        entry = entry_at(ram, table_at, size)
+        entry = entry_at(map, table_at, size)
         if not entry & PRESENT:
             return <int> error
         if reserved(entry, size, False, paging.nx):
@@ -117,11 +109,13 @@ cdef int walk(const Ram *ram, const Paging *paging, uint32_t linear, uint32_t ac
         return <int> (error | ERROR_PRESENT)
 
     if not large:
-        mark(ram, directory_at, directory, ACCESSED)
-        mark(ram, table_at, entry, used)
+        if not access & WALK_UNSEEN:
+            mark(map, directory_at, directory, ACCESSED)
+            mark(map, table_at, entry, used)
         physical[0] = (entry & PAE_ADDRESS if size == 8 else entry & <uint32_t> 0xFFFFF000) | (linear & 0xFFF)
         return WALK_OK
-    mark(ram, directory_at, directory, used)
+    if not access & WALK_UNSEEN:
+        mark(map, directory_at, directory, used)
     if size == 8:
         physical[0] = (directory & PAE_ADDRESS & ~<uint64_t> 0x1FFFFF) | (linear & 0x1FFFFF)
     else:
@@ -145,8 +139,7 @@ cdef inline bint reserved(uint64_t entry, uint32_t size, bint large, bint nx) no
 
 def translate(GuestMemory memory not None, cr0, cr3, cr4, efer, linear, access=0):
     """walk() from Python: (physical address, None) or (None, error code). access is an or of the WALK_ bits."""
-    cdef Ram ram = Ram(memory.base, memory.size, 0, 0)
     cdef Paging paging = Paging(cr0, cr3, cr4, (efer >> 11) & 1)
     cdef uint64_t physical = 0
-    cdef int error = walk(&ram, &paging, linear, access, &physical)
+    cdef int error = walk(&memory.map.flat, &paging, linear, access, &physical)
     return (physical, None) if error == WALK_OK else (None, error)

@@ -17,6 +17,9 @@ GRANULAR: Final = 1 << 23  # the limit counts pages
 
 CR0_PE: Final = 1 << 0
 CR0_ET: Final = 1 << 4
+DR6_ONES: Final = 0xFFFF0FF0  # bits that are always set
+DR7_ONES: Final = 1 << 10
+PAT_RESET: Final = 0x0007040600070406
 EFLAGS_ONE: Final = 1 << 1  # always set
 EFLAGS_IF: Final = 1 << 9
 
@@ -45,7 +48,11 @@ class Table:
 @dataclass(frozen=True, slots=True)
 class FpuState:
     """x87 and SSE, as after FNINIT. stack: ST(0) to ST(7), 10 bytes each; in_use: a bit for each register that is not
-    empty, by its place in the file, not from the top; xmm: XMM0 to XMM7, 16 bytes each."""
+    empty, by its place in the file, not from the top; xmm: XMM0 to XMM7, 16 bytes each.
+
+    opcode, code_at, data_at: of the last x87 instruction, as FXSAVE stores them, where the engine knows. told: FERR#
+    has told the error that the status word holds.
+    """
 
     control: int = 0x37F
     status: int = 0
@@ -53,6 +60,22 @@ class FpuState:
     stack: tuple[bytes, ...] = (bytes(10),) * 8
     mxcsr: int = 0x1F80
     xmm: tuple[bytes, ...] = (bytes(16),) * 8
+    opcode: int = 0
+    code_at: int = 0
+    data_at: int = 0
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An exception or an interrupt that the CPU has accepted, and whose handler it has not entered yet.
+
+    error: the error code of an exception, None where it has none.
+    """
+
+    vector: int
+    interrupt: bool = False
+    error: int | None = None
 
 
 CODE_16: Final = PRESENT | NOT_SYSTEM | CODE | WRITABLE | ACCESSED
@@ -65,10 +88,12 @@ SYSTEM_TSS_BUSY: Final = PRESENT | 11 << 8
 
 @dataclass(slots=True, kw_only=True)
 class CpuState:
-    """All registers that boot, reports and a move between engines need. Numbers are unsigned 32-bit.
+    """All that the vCPU's guest-visible state is. Numbers are unsigned 32-bit; pat, tsc and tsc_adjust have 64 bits.
 
     halted: the vCPU sits in HLT, behind which eip points. interrupt_shadow: the last instruction was an STI or a load
-    of SS, and holds interrupts off for one more.
+    of SS, and holds interrupts off for one more. event: what is still to be delivered. tsc: the time-stamp counter;
+    None: it stays as it is. begun: a clock of instructions has counted the one at eip already, a string that is half
+    done. tsc_adjust: what the guest has added to it, an MSR.
     """
 
     eax: int = 0
@@ -102,6 +127,17 @@ class CpuState:
     halted: bool = False
     interrupt_shadow: bool = False
     fpu: FpuState = field(default_factory=FpuState)
+    dr0: int = 0
+    dr1: int = 0
+    dr2: int = 0
+    dr3: int = 0
+    dr6: int = DR6_ONES
+    dr7: int = DR7_ONES
+    pat: int = PAT_RESET
+    tsc: int | None = None
+    tsc_adjust: int = 0
+    event: Event | None = None
+    begun: bool = False
 
     def describe(self) -> str:
         """The registers in four lines, for reports of a guest that died."""
@@ -115,8 +151,8 @@ class CpuState:
         return "\n".join(lines)
 
     def differences(self, other: CpuState) -> list[str]:
-        """Names of the fields in which two states differ."""
-        return [f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name)]
+        """Names of the fields in which two states differ, but for the time-stamp counter, which runs."""
+        return [f.name for f in fields(self) if f.name != "tsc" and getattr(self, f.name) != getattr(other, f.name)]
 
 
 def protected_flat(*, eip: int, code: int = 0x10, data: int = 0x18, gdtr: Table | None = None) -> CpuState:

@@ -35,6 +35,8 @@ cdef class Vcpu:
     cdef uint32_t beyond            # bit n: hooks[n] wants to know of every crossing; see io/crossing.pxd
     cdef uint32_t why               # the Crossing at hand; 0 while guest code runs
     cdef uintptr_t token            # the engine's own word for the place of the crossing at hand
+    cdef uint32_t *selector         # of CS now, where tokens above 1 stand for EIP and CPL until the next epoch; else NULL
+    cdef uint32_t epoch
     cdef void *hooks[MAX_HOOKS]
     cdef list hooked                # what keeps them alive
 
@@ -49,10 +51,17 @@ cdef class Vcpu:
     cdef const uint8_t *code_at(self, uint32_t linear) noexcept nogil
     cdef uint8_t *probe(self, uint32_t linear, uint32_t length, bint store) noexcept nogil
     cdef uint32_t load(self, uint32_t linear, uint32_t size) noexcept nogil
+    cdef bint peek(self, uint32_t linear, uint32_t *value) noexcept nogil
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil
     cdef bint port_allowed(self, uint32_t port, uint32_t size) noexcept nogil
     cdef bint segment_checked(self, int segment) noexcept nogil
     cdef int segment_fault(self, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil
     cdef bint steps(self) noexcept nogil
+    cdef void moved(self, uint32_t elements) noexcept nogil
     cdef void retire(self, uint32_t length) noexcept nogil
     cdef void fault(self, int vector, int error_code) noexcept nogil
+
+
+cdef inline void begin_epoch(Vcpu vcpu) noexcept nogil:
+    """From here on, tokens may stand for something else."""
+    vcpu.epoch += 1

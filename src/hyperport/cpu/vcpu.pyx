@@ -63,6 +63,10 @@ cdef class Vcpu:
         """Read 1, 2 or 4 bytes, wherever they are. May fault."""
         return 0xFFFFFFFF
 
+    cdef bint peek(self, uint32_t linear, uint32_t *value) noexcept nogil:
+        """Read 4 bytes within one page of RAM, as nobody notices. False where there are none. Does not fault."""
+        return False
+
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil:
         """Write 1, 2 or 4 bytes, wherever they are. May fault."""
         pass
@@ -82,6 +86,10 @@ cdef class Vcpu:
     cdef bint steps(self) noexcept nogil:
         """Whether something may happen after each element of a string, so that it is not done whole."""
         return (self.flags() & EFLAGS_TF) != 0
+
+    cdef void moved(self, uint32_t elements) noexcept nogil:
+        """So many elements of a repeated string were moved: for who counts instructions."""
+        pass
 
     cdef void retire(self, uint32_t length) noexcept nogil:
         """An instruction of length bytes is complete, or (0) one element of a string: EIP moves, RF and the STI shadow

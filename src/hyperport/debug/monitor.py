@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from hyperport.errors import HostError, HyperportError
+from hyperport.host.specs import parse_floppy
 from hyperport.observe.report import port_table
 from hyperport.observe.stats import write_whole
 
@@ -56,6 +58,49 @@ def screenshot(machine: Any, path: str) -> str:
     return f"  written: {path}\n"
 
 
+def save(machine: Any, path: str) -> str:
+    """Write the whole machine to a file, from which --restore goes on."""
+    try:
+        size = machine.save(path)
+    except HostError as error:
+        return f"{error}\n"
+    return f"  saved: {path}, {size} bytes\n"
+
+
+def change_floppy(machine: Any, words: str) -> str:
+    """Put another floppy, or none, into a drive."""
+    place, _, given = words.partition(" ")
+    try:
+        if given.strip():
+            spec = parse_floppy(given.strip())
+            machine.drives.change_floppy(place, spec.path, read_only=spec.read_only)
+        else:
+            machine.drives.change_floppy(place, None)
+    except HyperportError as error:
+        return f"{error}\n"
+    return f"  {place}: {given.strip() or 'empty'}\n"
+
+
+def change_disc(machine: Any, words: str) -> str:
+    """Lay another disc, or none, into a CD-ROM drive."""
+    place, _, path = words.partition(" ")
+    try:
+        done = machine.drives.change_disc(place, Path(path.strip()) if path.strip() else None)
+    except HyperportError as error:
+        return f"{error}\n"
+    return f"  {place}: {path.strip() or 'empty'}\n" if done else f"{place}: the guest has locked the tray\n"
+
+
+def move_mouse(machine: Any, words: str) -> str:
+    """Move the mouse, turn its wheel, or click."""
+    given = words.split()
+    try:
+        done = machine.mouse.click(given[0]) if len(given) == 1 else machine.mouse.move(*map(int, given[:3]))
+    except (HyperportError, ValueError) as error:
+        return f"{error}\n"
+    return "" if done else "too much waits for the guest\n"
+
+
 SHOWS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     "help": ("show this list", lambda _: help_text()),
     "registers": ("show the vCPU's registers", registers),
@@ -64,7 +109,11 @@ SHOWS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     "screen": ("show the text on the VGA's screen", screen),
 }
 WRITES: Final[dict[str, tuple[str, Callable[[Any, str], str]]]] = {
+    "save": ("write the whole machine to a file, for --restore: save FILE", save),
     "screenshot": ("write a picture of the screen: screenshot FILE.png", screenshot),
+    "floppy": ("put a floppy in: floppy fda FILE[,ro], or out: floppy fda", change_floppy),
+    "mouse": ("move the mouse: mouse RIGHT DOWN [WHEEL], or click: mouse left", move_mouse),
+    "cdrom": ("lay a disc in: cdrom hdc FILE, or take it out: cdrom hdc", change_disc),
 }
 ENDS: Final[dict[str, str]] = {
     CONTINUE: "let the guest go on",
@@ -111,7 +160,7 @@ class Monitor:
             return None
         name = fitting[0]
         if name in WRITES and not argument:
-            _say(f"{name}: give a file name\n")
+            _say(f"{name}: {WRITES[name][0]}\n")
             return None
         if name in ENDS:
             return name

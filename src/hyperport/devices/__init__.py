@@ -27,6 +27,21 @@ def _chip(module: str, class_name: str, *wires: str) -> Factory:
     return make
 
 
+def _dma(_attention: Attention, _clock: Clock) -> Any:
+    """The DMA controllers with 1 MiB to move from and to."""
+    memory, ram = import_module("hyperport.memory.dma"), import_module("hyperport.memory.ram")
+    return import_module(f"{__name__}.dma8237").Dma8237(memory.DmaView(ram.GuestMemory(1 << 20)))
+
+
+def _floppies(_attention: Attention, clock: Clock) -> Any:
+    """A floppy controller with a medium of 80 cylinders in drive A, and an empty drive B. Its DMA ends in the air."""
+    disk, drive, fdc = (
+        import_module(name) for name in ("hyperport.host.disk", f"{__name__}.floppy_drive", f"{__name__}.fdc82077")
+    )
+    medium = disk.MemoryDisk(80 * 2 * 18 * disk.SECTOR_BYTES)
+    return fdc.Fdc82077(clock, IrqLine(), (drive.FloppyDrive(4, medium, (80, 2, 18, 0)), drive.FloppyDrive(4)))
+
+
 def _ide_channel(_attention: Attention, _clock: Clock) -> Any:
     """An IDE channel with a hard disk and a CD-ROM drive, small and of zeros."""
     disk, ide, ata, atapi = (
@@ -41,7 +56,10 @@ def _ide_channel(_attention: Attention, _clock: Clock) -> Any:
 CHIPS: dict[str, Factory] = {
     "debug-exit": _chip("debug_exit", "DebugExit", "attention"),
     "debugcon": _chip("debugcon", "Debugcon"),
+    "dma8237": _dma,
+    "fdc82077": _floppies,
     "fpu-error": _chip("fpu_error", "FpuError"),
+    "fw-cfg": _chip("fw_cfg", "FwCfg"),
     "i8042": _chip("i8042", "I8042"),
     "parallel-port": _chip("parallel_port", "ParallelPort"),
     "ide": _ide_channel,

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""8042 keyboard controller of a PS/2-style PC, with a keyboard on its first port and nothing on its second.
+"""8042 keyboard controller of a PS/2-style PC, with a keyboard on its first port and a mouse on its second.
 
 Sources: IBM Personal System/2 Hardware Interface Technical Reference (1988), "Keyboard and Auxiliary Device
 Controller"; IBM PC AT Technical Reference (1985) for the A20 and pulse commands.
 
 One byte at a time goes to the guest. Whenever the output buffer is empty it is filled at once, first with the
-controller's own answer, then from the keyboard if its clock is not held; between two bytes IRQ1 goes low, so
-each byte has its edge. What the host types comes last, byte by byte as the guest takes them, and not before the
-cable could have carried it: a driver that empties the buffer before it begins finds it empty. Power-on here is what
-a PC's firmware leaves: keyboard on, translation to set 1 on, IRQ1 on, A20 on, self-test passed.
+controller's own answer, then from the keyboard if its clock is not held, then likewise from the mouse. Between two
+bytes IRQ1 and IRQ12 go low, so each byte has its edge. What the host types comes last, byte by byte as the guest
+takes them, and not before the cable could have carried it: a driver that empties the buffer before it begins finds it
+empty. Power-on here is what a PC's firmware leaves: keyboard on, translation to set 1 on, IRQ1 on, A20 on, self-test passed.
 
 A20 is one gate with two switches (a20_gate.pyx), so its bit of the output port follows port 92h too, by input 0.
 
-Not modelled: a device on the second port, which is answered for as one that times out; the password (its bytes are taken,
+What the host does with the mouse comes as events of four bytes (ui/mouse.py), which the mouse adds up.
+
+Not modelled: the password (its bytes are taken,
 none is kept); the key lock; polling of the input port (C1h, C2h); a keyboard whose transmission fails (parity, time-out).
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+cimport cython
+from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from hyperport.host.char cimport CharBackend
@@ -26,6 +29,7 @@ from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
 from hyperport.devices.ps2_keyboard cimport QUEUE_SIZE, Ps2Keyboard, set2_to_set1
+from hyperport.devices.ps2_mouse cimport Ps2Mouse
 
 from hyperport.errors import AccessError, StateError
 
@@ -79,7 +83,7 @@ cdef enum:
     PASSWORD_NONE = 0xF1
     SELF_TEST_PASSED = 0x55
     TEST_PASSED = 0x00
-    NO_ANSWER = 0xFE    # what the controller gives for a device that does not answer
+    EVENT = 4           # bytes of an event of the host's: buttons, then how far right, up, and the wheel down
     RAM_SIZE = 32
     BYTE_NS = 660000    # eleven bits on the cable at 16.7 kHz
 
@@ -92,10 +96,12 @@ cdef inline bint takes_data(uint8_t command) noexcept nogil:
             or command == LOAD_PASSWORD)
 
 
+@cython.final
 cdef class I8042(PortDevice):
     """irq1, irq12: the ports' interrupts. reset_line: high resets the machine. a20_line: high opens address line 20.
 
-    typed, clock: scan codes of set 2 from the host (ui/keyboard.py), and by whose time the cable carries them.
+    typed, clock: scan codes of set 2 from the host (ui/keyboard.py), and by whose time the cable carries them. pointed: the
+    host's mouse.
     """
 
     name = "i8042"
@@ -107,6 +113,8 @@ cdef class I8042(PortDevice):
     cdef Timer cable
     cdef uint64_t cable_free        # ns: the keyboard's next byte cannot be here before
     cdef readonly Ps2Keyboard keyboard
+    cdef CharBackend pointed
+    cdef readonly Ps2Mouse mouse
     cdef uint8_t ram[RAM_SIZE]
     cdef uint8_t status, data, output_port
     cdef uint8_t awaiting           # the command whose data byte comes next, or 0
@@ -115,7 +123,7 @@ cdef class I8042(PortDevice):
     cdef uint8_t answer, answer_flags
 
     def __init__(self, IrqLine irq1=None, IrqLine irq12=None, IrqLine reset_line=None, IrqLine a20_line=None,
-                 CharBackend typed=None, Clock clock=None):
+                 CharBackend typed=None, Clock clock=None, CharBackend pointed=None):
         self.irq1 = IrqLine() if irq1 is None else irq1
         self.irq12 = IrqLine() if irq12 is None else irq12
         self.reset_line = IrqLine() if reset_line is None else reset_line
@@ -124,6 +132,8 @@ cdef class I8042(PortDevice):
         self.clock = Clock() if clock is None else clock
         self.cable = Timer(self.clock, self, 0)
         self.keyboard = Ps2Keyboard()
+        self.pointed = CharBackend() if pointed is None else pointed
+        self.mouse = Ps2Mouse()
         self.reset()
 
     def reset(self):
@@ -135,6 +145,7 @@ cdef class I8042(PortDevice):
         self.cable_free = 0
         self.cable.disarm()
         self.keyboard.reset()
+        self.mouse.reset()
         self.drive_port(OUTPUT_PORT)
         self.update_irq()
 
@@ -219,7 +230,8 @@ cdef class I8042(PortDevice):
         elif command == WRITE_AUX_BUFFER:
             self.give(byte, AUX_FULL)
         else:
-            self.give(NO_ANSWER, AUX_FULL | TIMED_OUT)
+            self.ram[0] &= ~AUX_OFF
+            self.mouse.receive(byte)
 
     # Side effects.
 
@@ -242,13 +254,27 @@ cdef class I8042(PortDevice):
             byte = self.keyboard.next_byte()
             if byte < 0:
                 if not self.take_typed():
-                    return
+                    break
                 continue
             if self.ram[0] & TRANSLATE:
                 byte = set2_to_set1(<uint8_t> byte, &self.released)
             if byte >= 0:
                 self.put(<uint8_t> byte, 0)
                 return
+        self.take_pointed()
+        if not self.ram[0] & AUX_OFF:
+            byte = self.mouse.next_byte()
+            if byte >= 0:
+                self.put(<uint8_t> byte, AUX_FULL)
+
+    cdef void take_pointed(self) noexcept nogil:
+        """Let the mouse have what the host's hand has done; a button after another waits until the guest was told."""
+        cdef uint8_t event[EVENT]
+        cdef int i
+        while self.pointed.waiting() >= EVENT and not self.mouse.owes():
+            for i in range(EVENT):
+                event[i] = <uint8_t> self.pointed.get()
+            self.mouse.feel(event[0], <int8_t> event[1], <int8_t> event[2], <int8_t> event[3])
 
     cdef bint take_typed(self) noexcept nogil:
         """Give the keyboard one byte of what the host has typed; False if there is none, or not yet."""
@@ -320,6 +346,7 @@ cdef class I8042(PortDevice):
         fields.u64("cable_free", &self.cable_free)
         fields.derived("cable_at", MOST)
         fields.part("keyboard_", self.keyboard)
+        fields.part("mouse_", self.mouse)
 
     cdef dict derived(self):
         return {"cable_at": 0 if self.cable.deadline == NEVER else self.cable.deadline}

@@ -33,6 +33,7 @@ cdef enum:
     CONTROL = 8             # write: device control; read: alternate status, which leaves INTRQ alone
     FLOATING = 0x7F
     CHUNK = 16384           # elements that are moved at once
+    BYTES = 256             # and as bytes, of each of which the drive moves a word
     EXECUTE_DEVICE_DIAGNOSTIC = 0x90
 
 cdef enum Control:          # clause 7.8
@@ -203,15 +204,16 @@ cdef class IdeChannel(PortDevice):
 
     cdef void move_in(self, uint8_t *data, uint32_t size, uint32_t count) noexcept nogil:
         cdef void *place = self.places[self.chosen]
-        cdef uint32_t part
-        cdef uint8_t word[2]
+        cdef uint32_t part, i
+        cdef uint8_t words[2 * BYTES]
         while count:
-            part = 1 if size == 1 else min(count, <uint32_t> CHUNK)
+            part = min(count, <uint32_t> (BYTES if size == 1 else CHUNK))
             if place == NULL:
                 memset(data, 0xFF, part * size)
             elif size == 1:
-                (<IdeDrive> place).take(word, 2)
-                data[0] = word[0]
+                (<IdeDrive> place).take(words, 2 * part)
+                for i in range(part):
+                    data[i] = words[2 * i]
             else:
                 (<IdeDrive> place).take(data, part * size)
             data += part * size
@@ -220,16 +222,17 @@ cdef class IdeChannel(PortDevice):
 
     cdef void move_out(self, const uint8_t *data, uint32_t size, uint32_t count) noexcept nogil:
         cdef void *place = self.places[self.chosen]
-        cdef uint32_t part
-        cdef uint8_t word[2]
+        cdef uint32_t part, i
+        cdef uint8_t words[2 * BYTES]
         if place == NULL:
             return
-        word[1] = 0
+        memset(words, 0, sizeof(words))
         while count:
-            part = 1 if size == 1 else min(count, <uint32_t> CHUNK)
+            part = min(count, <uint32_t> (BYTES if size == 1 else CHUNK))
             if size == 1:
-                word[0] = data[0]
-                (<IdeDrive> place).put(word, 2)
+                for i in range(part):
+                    words[2 * i] = data[i]
+                (<IdeDrive> place).put(words, 2 * part)
             else:
                 (<IdeDrive> place).put(data, part * size)
             data += part * size

@@ -39,6 +39,7 @@ What is left out: 8080 vectors (ICW4 bit 0 clear) and buffered mode, which mean 
 Source: Intel 8259A data sheet (231468); ELCR: Intel 82371SB (PIIX3) data sheet (290550).
 """
 
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
@@ -173,6 +174,7 @@ cdef inline int serve(Chip *chip) noexcept nogil:
     return level
 
 
+@cython.final
 cdef class Pic8259(PortDevice):
     """The two 8259A of a PC with their ELCR, as the bus sees them; pins() is what the CPU and the other chips see.
 
@@ -205,13 +207,25 @@ cdef class Pic8259(PortDevice):
         self.update()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
+        cdef uint8_t byte
+        self.io_read_block(offset, 1, 1, &byte)
+        return byte
+
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        """A string takes no time, so one look is enough."""
+        cdef Chip *chip = &self.chips[offset >> 1 & 1]
+        cdef uint32_t i
+        if offset < MASTER_ELCR and (chip.poll or not offset & A0 and not chip.read_isr):
+            self.look.drive(1)
+            self.look.drive(0)
+        for i in range(count):
+            data[i] = <uint8_t> self.read_at(offset)
+
+    cdef uint32_t read_at(self, uint32_t offset) noexcept nogil:
         cdef Chip *chip
         if offset >= MASTER_ELCR:
             return self.chips[offset & 1].elcr
         chip = &self.chips[offset >> 1]
-        if chip.poll or not offset & A0 and not chip.read_isr:
-            self.look.drive(1)
-            self.look.drive(0)
         if chip.poll:
             return self.poll(offset >> 1)
         if offset & A0:

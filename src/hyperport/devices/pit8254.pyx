@@ -25,6 +25,7 @@ each microsecond gets no more than fifty thousand a second.
 Source: Intel 82C54 data sheet (231244); port 0x61: Intel 82371SB (PIIX3) data sheet (290550).
 """
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -202,6 +203,7 @@ cdef int64_t next_rising(const Channel *ch, int64_t after) noexcept nogil:
     return edge
 
 
+@cython.final
 cdef class Pit8254(PortDevice):
     """The three channels of a PC's timer at 1,193,182 Hz; gates of channels 0 and 1 are high.
 
@@ -244,11 +246,19 @@ cdef class Pit8254(PortDevice):
         self.update_speaker()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
-        cdef int64_t now
+        return self.read_at(offset, ns_to_ticks(self.clock.now()))
+
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        """A string takes no time."""
+        cdef int64_t now = ns_to_ticks(self.clock.now())
+        cdef uint32_t i
+        for i in range(count):
+            data[i] = <uint8_t> self.read_at(offset, now)
+
+    cdef uint32_t read_at(self, uint32_t offset, int64_t now) noexcept nogil:
         cdef Channel *ch
         if offset == CONTROL:
             return 0xFF
-        now = ns_to_ticks(self.clock.now())
         if offset == PORT_B:
             ch = &self.channels[2]
             self.settle(ch, now)
@@ -258,17 +268,27 @@ cdef class Pit8254(PortDevice):
         return read_channel(ch, now)
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+        cdef uint8_t byte = <uint8_t> value
+        self.io_write_block(offset, 1, 1, &byte)
+
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
         cdef uint64_t now_ns = self.clock.now()
         cdef int64_t now = ns_to_ticks(now_ns)
-        cdef uint8_t byte = value & 0xFF
+        cdef uint32_t i
+        for i in range(count):
+            self.write_at(offset, data[i], now)
+        if offset == 0:
+            self.arm(now, now_ns, 0)
+
+    cdef void write_at(self, uint32_t offset, uint8_t byte, int64_t now) noexcept nogil:
         if offset == CONTROL:
-            self.write_control(byte, now, now_ns)
+            self.write_control(byte, now)
         elif offset == PORT_B:
             self.settle(&self.channels[2], now)
             self.port_b = byte & PORT_B_KEPT
             set_gate(&self.channels[2], byte & GATE2, now)
         else:
-            self.write_count(offset, byte, now, now_ns)
+            self.write_count(offset, byte, now)
         if self.listener is not None:
             self.update_speaker()
 
@@ -364,13 +384,12 @@ cdef class Pit8254(PortDevice):
             return 0
         return due - now_ns
 
-    cdef void reschedule(self, int64_t now, uint64_t now_ns) noexcept nogil:
-        """Channel 0 was programmed: unless edges are owed, find the next one anew."""
+    cdef void reschedule(self, int64_t now) noexcept nogil:
+        """Channel 0 was programmed: unless edges are owed, find the next one anew. Its timer is then to be armed."""
         if self.next_edge > now:
             self.next_edge = next_rising(&self.channels[0], now)
-        self.arm(now, now_ns, 0)
 
-    cdef void write_control(self, uint8_t byte, int64_t now, uint64_t now_ns) noexcept nogil:
+    cdef void write_control(self, uint8_t byte, int64_t now) noexcept nogil:
         cdef uint32_t select = byte >> SELECT_SHIFT
         cdef uint32_t i
         cdef Channel *ch
@@ -397,7 +416,7 @@ cdef class Pit8254(PortDevice):
             self.timer.disarm()
             self.irq0.drive(ch.mode != 0)
 
-    cdef void write_count(self, uint32_t index, uint8_t byte, int64_t now, uint64_t now_ns) noexcept nogil:
+    cdef void write_count(self, uint32_t index, uint8_t byte, int64_t now) noexcept nogil:
         cdef Channel *ch = &self.channels[index]
         cdef uint32_t access = ch.control >> ACCESS_SHIFT & BOTH
         self.settle(ch, now)
@@ -416,7 +435,7 @@ cdef class Pit8254(PortDevice):
         else:
             new_count(ch, byte if access == LOW else <uint32_t> byte << 8, now)
         if index == 0:
-            self.reschedule(now, now_ns)
+            self.reschedule(now)
 
     cdef declare(self, Fields fields):
         """Each of three channels; ticks relative to the one of the save, so that the record fits any clock."""

@@ -54,6 +54,7 @@ cdef enum:
     B = 0x0B
     C = 0x0C
     D = 0x0D
+    FLOPPIES = 0x10             # kinds of drives: A in bits 7-4, B in 3-0; 0 for none
     EQUIPMENT = 0x14
     BASE_MEMORY = 0x15          # and 16h: KiB
     EXTENDED_MEMORY = 0x17      # and 18h: KiB above 1 MiB
@@ -84,7 +85,9 @@ cdef enum:
     DONT_CARE = 0xC0    # an alarm byte of C0h and above matches any value
 
     A_FIRMWARE = 0x26   # 32,768 Hz, 1,024 Hz: what a PC's firmware sets
-    FPU_PRESENT = 0x02  # equipment byte
+    HAS_FLOPPY = 0x01   # equipment byte; how many more, in bits 7-6
+    MORE_FLOPPIES = 0x40
+    FPU_PRESENT = 0x02
     UIP_NS = 244_000
     DAY_S = 86400
     TIMES = 7           # time bytes that have two digits
@@ -133,7 +136,9 @@ cdef inline int clamp(int number, int low, int high) noexcept nogil:
 
 
 cdef class Rtc146818(PortDevice):
-    """clock: whose wall time it shows. irq: IRQ8. memory_size: bytes of guest memory, for the CMOS bytes."""
+    """clock: whose wall time it shows. irq: IRQ8. For the CMOS bytes, memory_size: bytes of guest memory; floppies: the
+    kinds of drives A and B, as in byte 10h.
+    """
 
     name = "rtc146818"
     span = 2
@@ -142,6 +147,7 @@ cdef class Rtc146818(PortDevice):
     cdef IrqLine irq
     cdef Timer timer
     cdef uint64_t memory_size
+    cdef tuple floppies
     cdef uint8_t index
     cdef uint8_t cmos[REGISTERS]    # time bytes as of last_update, A without UIP, C without IRQF
     cdef uint64_t phase_ns          # from the clock's wall time to the divider chain
@@ -149,12 +155,13 @@ cdef class Rtc146818(PortDevice):
     cdef uint64_t last_edge         # and of the last periodic edge
     cdef uint64_t alarm_update      # the next update that matches the alarm; 0: not worked out
 
-    def __init__(self, Clock clock not None, IrqLine irq=None, memory_size=0):
+    def __init__(self, Clock clock not None, IrqLine irq=None, memory_size=0, floppies=(0, 0)):
         if not 0 <= memory_size <= 1 << 32:
             raise ConfigError(f"{self.name}: memory size {memory_size} is outside 0 to 4 GiB")
         self.clock = clock
         self.irq = IrqLine() if irq is None else irq
         self.memory_size = memory_size
+        self.floppies = tuple(floppies)
         self.timer = Timer(clock, self, 0)
         self.reset()
 
@@ -172,7 +179,7 @@ cdef class Rtc146818(PortDevice):
         self.settle()
 
     cdef void fill_ram(self):
-        """What a PC's firmware leaves in the RAM: sizes, equipment (no floppy, no disk), checksum."""
+        """What a PC's firmware leaves in the RAM: sizes, equipment (no disk), checksum."""
         cdef uint32_t checksum = 0
         cdef int64_t size = <int64_t> self.memory_size
         cdef int i
@@ -181,7 +188,9 @@ cdef class Rtc146818(PortDevice):
         self.put_word(EXTENDED_MEMORY, extended)
         self.put_word(EXTENDED_MEMORY_POST, extended)
         self.put_word(HIGH_MEMORY, max(0, min(0xFFFF, (size - (16 << 20)) >> 16)))
-        self.cmos[EQUIPMENT] = FPU_PRESENT
+        drives = sum(kind > 0 for kind in self.floppies)
+        self.cmos[FLOPPIES] = <uint8_t> (self.floppies[0] << 4 | self.floppies[1])
+        self.cmos[EQUIPMENT] = FPU_PRESENT | (HAS_FLOPPY | (drives - 1) * MORE_FLOPPIES if drives else 0)
         for i in range(CHECKSUMMED, CHECKSUM):
             checksum += self.cmos[i]
         self.cmos[CHECKSUM] = <uint8_t> (checksum >> 8)
@@ -209,6 +218,21 @@ cdef class Rtc146818(PortDevice):
         if self.is_time(register):
             self.sync()
         return self.cmos[register]
+
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        """A string takes no time: what the first element reads, the others do, but for flags that it has cleared."""
+        cdef uint8_t value
+        if count:
+            value = <uint8_t> self.io_read(offset, 1)
+            memset(data, 0 if offset != INDEX and self.index & 0x7F == C else value, count)
+            data[0] = value
+
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        """A string takes no time, and in none the same byte once more changes nothing but B, see write_b()."""
+        cdef uint32_t i
+        for i in range(count):
+            if i == 0 or data[i] != data[i - 1] or self.index & 0x7F == B:
+                self.io_write(offset, 1, data[i])
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         cdef int register = self.index & 0x7F

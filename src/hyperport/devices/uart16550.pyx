@@ -24,6 +24,7 @@ break of the receiver (LSR bits 2 to 4 and 7 are 0); the DMA mode of FCR (RXRDY 
 lines that change, but for loopback.
 """
 
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.host.char cimport CharBackend
@@ -92,6 +93,7 @@ cdef uint8_t[4] TRIGGERS = [1, 4, 8, 14]
 cdef uint8_t[4] CHARACTER = [0x1F, 0x3F, 0x7F, 0xFF]    # bits on the wire, by WLS
 
 
+@cython.final
 cdef class Uart16550(PortDevice):
     """irq: the interrupt output. backend: where bytes go and come from; none: the cable's far end is silent."""
 

@@ -23,6 +23,7 @@ class EngineEntry:
     module: str
     paths: tuple[str, ...]
     entries: tuple[str, ...] = ()  # kinds of hypercalls that it can notice: abi/convention.py, Entry
+    counts: bool = False  # the guest's instructions, as time/insn_clock.pyx needs it
 
     def offers(self, abi: str) -> bool:
         """Whether it can offer the hypercall convention of this name."""
@@ -51,6 +52,7 @@ ENGINES: dict[str, EngineEntry] = {
             "hyperport.engines.unicorn",
             ("trap", "exit", "hypercall"),
             ("doorbell", "instruction", "vector"),
+            counts=True,
         ),
         EngineEntry(
             "kvm",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An engine without a CPU: plays a list of port accesses through its path and halts. For tests of all the rest."""
+"""An engine without a CPU: plays a list of port and memory accesses through its path. For tests of all the rest."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hyperport.engines.shared.scripted_vcpu import ScriptedVcpu
 from hyperport.lines.attention import StopKind
 from hyperport.lines.listener import Listener
 
-Step = tuple[str, int, int, int]  # "in" or "out", port, size, value
+Step = tuple[str, int, int, int]  # "in" or "out", port, size, value; "load" or "store", physical address, size, value
 
 
 class ScriptedEngine:
-    """script: steps ("in"|"out", port, size, value). What the INs gave is in `answers`."""
+    """script: steps ("in"|"out"|"load"|"store", port or address, size, value). answers: what INs and loads gave."""
 
     name = "scripted"
     paths = ("exit",)
@@ -54,6 +54,10 @@ class ScriptedEngine:
             direction, port, size, value = self.script.pop(0)
             if direction == "in":
                 self.answers.append(self.vcpu.access(Direction.IN, port, size))
+            elif direction == "load":
+                self.answers.append(self.vcpu.load_store(Direction.IN, port, size))
+            elif direction == "store":
+                self.vcpu.load_store(Direction.OUT, port, size, value)
             else:
                 self.vcpu.access(Direction.OUT, port, size, value)
 

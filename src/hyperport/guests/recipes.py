@@ -29,6 +29,8 @@ MODULE_SETS: Final[Mapping[str, tuple[str, ...]]] = {
         "ext4",
         "pata_legacy all=1 probe_mask=3",  # all: PCI or not; the mask: the two channels of a PC
     ),
+    "floppy": ("floppy", "vfat", "nls_cp437", "nls_ascii"),  # the last two: vfat asks for them by modprobe only
+    "mouse": ("psmouse", "mousedev", "evdev"),
     "parallel": ("parport_pc io=0x378 irq=7", "lp"),
     "speaker": ("pcspkr",),
     "net": ("ne io=0x300 irq=9",),

@@ -156,6 +156,11 @@ GUESTS: Final[dict[str, Guest]] = {
             testdev=True,
             need=Need("io", "--io hypercall", "without calls it checks the native instructions only"),
         ),
+        _built_in(
+            "vmicalls",
+            "makes every other call of the VMI ROM and checks it; alarms=N",
+            need=Need("vmi_calls", "--vmi-calls full --io hypercall", "without them there is nothing to call"),
+        ),
         _built_in("console", "workload: polled text on COM1; n=N, ops=vmi|kvm|lguest|native"),
         _built_in("cmos", "workload: CMOS reads"),
         _built_in("ticks", "workload: timer interrupts; hz=N"),

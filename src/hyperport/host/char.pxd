@@ -3,14 +3,14 @@
 from libc.stdint cimport uint8_t, uint32_t
 from hyperport.time.clock cimport Clock, Timer
 from hyperport.lines.attention cimport Attention
-from hyperport.lines.listener cimport Listener
+from hyperport.lines.saved cimport Saved
 
 cdef enum:
     INPUT_SIZE = 65536      # bytes waiting for the guest; a power of two
     OUTPUT_SIZE = 4096      # bytes waiting for the host
     LINE_SIZE = 512         # longest console line that is watched for a panic
 
-cdef class CharBackend(Listener):
+cdef class CharBackend(Saved):
     cdef uint8_t input[INPUT_SIZE]
     cdef uint32_t head, tail
     cdef uint8_t output[OUTPUT_SIZE]

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from collections.abc import Callable
-from typing import ClassVar
 
 from hyperport.errors import OutputError
 from hyperport.lines.attention import Attention
+from hyperport.lines.saved import Saved
 from hyperport.time.clock import Clock
 
-class CharBackend:
-    name: ClassVar[str]
+class CharBackend(Saved):
+    name: str
     panicked: bool
     panic_line: str | None
     bytes_out: int
@@ -18,6 +18,7 @@ class CharBackend:
     def take(self) -> int | None: ...
     def emit(self, data: bytes) -> None: ...
     def drain(self) -> None: ...
+    def drop_input(self) -> None: ...
 
 class MemoryBackend(CharBackend):
     dropped: int

@@ -12,10 +12,11 @@ Each backend also watches the lines for a Linux panic, the one console text that
 from cpython.bytes cimport PyBytes_AsString
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from hyperport.time.clock cimport Clock, Timer
 from hyperport.lines.attention cimport ATTENTION_INPUT, ATTENTION_STOP, PANIC, Attention
-from hyperport.lines.listener cimport Listener
+from hyperport.lines.saved cimport Fields, Saved
 
 from libc.string cimport memchr, memcpy
 from posix.unistd cimport write
@@ -55,12 +56,15 @@ cdef enum:
     NEWLINE = 10
     ATOMIC = 4096       # PIPE_BUF of Linux: a blocking write of no more, to a pipe that is ready, does not wait (pipe(7))
 
+cdef enum:
+    PANIC_BYTES = 3 * LINE_SIZE     # of a line in UTF-8, where a byte that is none became a mark of three
+
 cdef uint64_t FLUSH_AFTER_NS = 2_000_000
 cdef const char *PANIC_BEGIN = b"Kernel panic - not syncing"
 cdef const char *PANIC_END = b"end Kernel panic"
 
 
-cdef class CharBackend(Listener):
+cdef class CharBackend(Saved):
     """A backend that hears nothing and drops what it is given ("null"). Base of the others."""
 
     name = "null"
@@ -184,9 +188,40 @@ cdef class CharBackend(Listener):
         for byte in bytes(data):
             self.put(byte)
 
+    def drop_input(self):
+        """Forget what waits for the guest; while it does not run."""
+        self.tail = hp_load_acquire(&self.head)
+
     def drain(self):
         """Send now what waits for a newline."""
         self.flush()
+
+    # State: what the guest has still to be told, and what it has told of itself. Output that waits is sent first.
+
+    cdef declare(self, Fields fields):
+        fields.derived_data("waiting", INPUT_SIZE)
+        fields.derived_data("line", LINE_SIZE)
+        fields.flag("panicked", &self.panicked)
+        fields.derived_data("panic_line", PANIC_BYTES)
+
+    cdef before_save(self):
+        self.flush()
+
+    cdef dict derived(self):
+        cdef uint32_t i
+        return {
+            "waiting": bytes([self.input[(self.tail + i) % INPUT_SIZE] for i in range(self.waiting())]),
+            "line": <bytes> self.line[:self.line_used],
+            "panic_line": (self.panic_line or "").encode(),
+        }
+
+    cdef after_load(self, dict record):
+        cdef bytes line = record["line"]
+        self.drop_input()
+        self.feed(record["waiting"])
+        memcpy(self.line, <const char *> line, len(line))
+        self.line_used = <uint32_t> len(line)
+        self.panic_line = record["panic_line"].decode("utf-8", "replace") if self.panicked else None
 
 
 cdef class MemoryBackend(CharBackend):

@@ -35,7 +35,7 @@ cdef class OverlayDisk(RawDisk):
     cdef uint64_t map_offset, data_offset, map_bytes
     cdef uint8_t *map           # a bit for each sector: it is in the overlay
     cdef uint8_t *stale         # a byte for each page of the map: the file does not have it yet
-    cdef bint durable
+    cdef readonly bint durable
     cdef bint any_stale
     cdef bint here(self, uint64_t sector) noexcept nogil
     cdef uint32_t run_of(self, uint64_t first, uint32_t count) noexcept nogil

@@ -20,7 +20,7 @@ from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.errno cimport EINTR, EIO, ENXIO, EROFS, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from posix.unistd cimport close as close_fd
 
 import os
@@ -80,6 +80,14 @@ cdef int sync_data(int fd) noexcept nogil:
     return 0
 
 
+def stamp_of(fd):
+    """(bytes, ns of the last change) of an open file. Raises HostError."""
+    try:
+        return (os.lseek(fd, 0, os.SEEK_END), os.fstat(fd).st_mtime_ns)
+    except OSError as error:
+        raise HostError(f"disk: {error.strerror}; check the host's disk") from None
+
+
 cdef class Disk:
     """sectors sectors of 512 bytes. Base of all; by itself it has none.
 
@@ -124,17 +132,27 @@ cdef class Disk:
 
     def read_sectors(self, uint64_t first, uint32_t count):
         """count sectors as bytes. Raises AccessError outside the disk, HostError if the host fails."""
+        cdef uint8_t *to
+        cdef int error
         self._check(first, count)
         data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> count * SECTOR)
-        self._raise(self.read(first, count, <uint8_t *> PyBytes_AsString(data)))
+        to = <uint8_t *> PyBytes_AsString(data)
+        with nogil:
+            error = self.read(first, count, to)
+        self._raise(error)
         return data
 
     def write_sectors(self, uint64_t first, bytes data):
         """Write whole sectors. Raises AccessError outside the disk, HostError if the host fails."""
+        cdef const uint8_t *source = <const uint8_t *> PyBytes_AsString(data)
+        cdef uint32_t count = <uint32_t> (len(data) // SECTOR)
+        cdef int error
         if len(data) % SECTOR:
             raise AccessError(f"disk: {len(data)} bytes are no whole number of sectors of {SECTOR}")
-        self._check(first, <uint32_t> (len(data) // SECTOR))
-        self._raise(self.write(first, <uint32_t> (len(data) // SECTOR), <const uint8_t *> PyBytes_AsString(data)))
+        self._check(first, count)
+        with nogil:
+            error = self.write(first, count, source)
+        self._raise(error)
 
     def sync(self):
         """Flush. Raises HostError if the host fails."""
@@ -145,6 +163,21 @@ cdef class Disk:
 
     def close(self):
         """Flush what only this process knows, give the file back, unlocked. Raises HostError if the host fails."""
+
+    def stamps(self):
+        """What tells whether the host's files are as they were: (bytes, ns of the last change) of each, base last."""
+        return [stamp_of(fd) for fd in self.files()]
+
+    def files(self):
+        """The open files that the sectors are in."""
+        return []
+
+    def own_runs(self):
+        """What is kept nowhere else and goes with this process: runs of sectors, (first, how many)."""
+        return []
+
+    def replace_own(self, runs):
+        """Let the sectors of these runs be kept here and all others be the base's; their contents come by writing."""
 
     def _check(self, uint64_t first, uint32_t count):
         if first > self.sectors or count > self.sectors - first:
@@ -170,6 +203,10 @@ cdef class MemoryDisk(Disk):
 
     def __dealloc__(self):
         free(self.data)
+
+    def protect(self):
+        """No more writes."""
+        self.writable = False
 
     def fail_from(self, uint64_t first, int error):
         """From now on whatever touches a sector from first on fails with this errno, and so does a flush; 0 ends it."""
@@ -205,6 +242,9 @@ cdef class RawDisk(Disk):
     def __dealloc__(self):
         if self.fd >= 0:
             close_fd(self.fd)
+
+    def files(self):
+        return [self.fd] if self.fd >= 0 else []
 
     cdef int do_read(self, uint64_t first, uint32_t count, uint8_t *data) noexcept nogil:
         return read_all(self.fd, first * SECTOR, data, <size_t> count * SECTOR)
@@ -287,6 +327,38 @@ cdef class OverlayDisk(RawDisk):
         for sector in range(self.sectors):
             count += self.here(sector)
         return count
+
+    def files(self):
+        """Without a durable overlay the base alone: the rest is not there for another process."""
+        own = [self.fd] if self.durable else []
+        return [fd for fd in [*own, self.base_fd] if fd >= 0]
+
+    def own_runs(self):
+        cdef uint64_t sector = 0, last
+        runs = []
+        if self.durable:
+            return runs
+        while sector < self.sectors:
+            if sector % 8 == 0 and not self.map[sector >> 3]:
+                sector += 8
+                continue
+            if self.here(sector):
+                last = sector
+                while last < self.sectors and self.here(last):
+                    last += 1
+                runs.append((sector, last - sector))
+                sector = last
+            sector += 1
+        return runs
+
+    def replace_own(self, runs):
+        cdef uint64_t sector
+        if self.durable:
+            return
+        memset(self.map, 0, self.map_bytes)
+        for first, count in runs:
+            for sector in range(<uint64_t> first, <uint64_t> (first + count)):
+                self.map[sector >> 3] |= <uint8_t> (1 << (sector & 7))
 
     cdef bint here(self, uint64_t sector) noexcept nogil:
         return self.map[sector >> 3] >> (sector & 7) & 1

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from hyperport.errors import ConfigError, HostError
+from hyperport.host import nbd
 from hyperport.host.disk import SECTOR_BYTES, Disk, OverlayDisk, RawDisk
 from hyperport.host.specs import DiskSpec
 
@@ -30,6 +31,7 @@ LARGEST: Final = (1 << 48) * SECTOR_BYTES  # what a 48-bit sector number reaches
 
 PAGE: Final = 4096
 MAGIC: Final = b"HPOVRLAY"
+QCOW2: Final = b"QFI\xfb"
 VERSION: Final = 1
 # magic, version, bytes a sector, sectors, place of the map, its bytes, place of the sectors; then CRC-32 of these
 HEADER: Final = struct.Struct("<8sIIQQQQ")
@@ -38,6 +40,12 @@ CHECKSUM: Final = struct.Struct("<I")
 
 def open_disk(spec: DiskSpec) -> Disk:
     """The disk that spec describes. Raises ConfigError with one line that says what to do."""
+    if nbd.is_nbd(spec.path) or _is_qcow2(spec.path):
+        if spec.overlay is not None or spec.snapshot:
+            raise ConfigError(f"disk {spec.path}: an overlay needs a raw image; use qemu-img create -b for qcow2")
+        if nbd.is_nbd(spec.path):
+            return nbd.connect(str(spec.path), read_only=spec.read_only)
+        return nbd.open_qcow2(spec.path, read_only=spec.read_only)
     if spec.overlay is None and not spec.snapshot:
         fd, size = _open_image(spec.path, SECTOR_BYTES, "disk", write=not spec.read_only)
         return RawDisk(fd, size, not spec.read_only)
@@ -58,6 +66,14 @@ def open_disk(spec: DiskSpec) -> Disk:
             disk.close()
             raise ConfigError(f"overlay {spec.overlay}: {error}; try again, or restore it from a copy") from None
     return disk
+
+
+def _is_qcow2(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(QCOW2)) == QCOW2
+    except OSError:
+        return False  # whoever opens it says why
 
 
 def open_cdrom(path: Path | str) -> Disk:
@@ -85,8 +101,8 @@ def _open_image(path: Path, unit: int, what: str, *, write: bool) -> tuple[int, 
         head = _read_head(fd, len(MAGIC))
         if head == MAGIC:
             raise ConfigError(f"{what} {path}: this is an overlay; write --disk BASE,overlay={path}")
-        if head[:4] == b"QFI\xfb":
-            raise ConfigError(f"{what} {path}: this is qcow2; convert it with qemu-img, or attach it with qemu-nbd")
+        if head[: len(QCOW2)] == QCOW2:
+            raise ConfigError(f"{what} {path}: this is qcow2; convert it with qemu-img convert -O raw")
     except OSError as error:
         os.close(fd)
         raise ConfigError(f"{what} {path}: {error.strerror}; check the host's disk") from None

@@ -16,7 +16,7 @@ import threading
 from libc.stdint cimport uint64_t
 from posix.unistd cimport close, read, write
 
-from hyperport.time.clock cimport Clock, VirtualClock
+from hyperport.time.clock cimport Clock, RealClock
 from hyperport.lines.attention cimport ATTENTION_TIMER, SIGNAL, Attention
 
 from hyperport.errors import ConfigError, EngineError
@@ -53,6 +53,7 @@ cdef enum:
 
 cdef uint64_t NEVER = <uint64_t> -1
 cdef uint64_t RETRY_NS = 2_000_000      # look again whether the vCPU has served a deadline
+cdef uint64_t GRACE_NS = 100_000        # what a vCPU that wakes up by itself is given before we look whether it has
 cdef uint64_t PAUSE_NS = 10_000_000     # leave a descriptor alone whose reader has no room
 
 
@@ -74,7 +75,7 @@ cdef class HostEvents:
     def __init__(self, Attention attention not None, Clock clock not None):
         self.attention = attention
         self.clock = clock
-        self.timed = not isinstance(clock, VirtualClock)
+        self.timed = isinstance(clock, RealClock)
         self.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
         if self.wake_fd < 0:
             raise ConfigError("no eventfd for the watcher: the process has too many open files")
@@ -180,8 +181,13 @@ cdef class HostEvents:
                     self._call(fds[i].fd)
 
     cdef void sleep(self, pollfd *fds, int count, uint64_t timeout) noexcept nogil:
-        """Wait for descriptors; on the way raise ATTENTION_TIMER for every deadline that comes."""
+        """Wait for descriptors; on the way raise ATTENTION_TIMER for every deadline that comes.
+
+        A vCPU that sleeps in HLT until the same deadline is not woken twice: its own look-up serves the deadline, and
+        calls Clock.rearm(), which wakes us where we have counted on it and it is awake too early.
+        """
         cdef uint64_t now, deadline, earliest, limit
+        cdef bint asleep
         cdef uint64_t end = NEVER
         if self.timed and timeout != NEVER:
             end = self.clock.now() + timeout
@@ -194,11 +200,16 @@ cdef class HostEvents:
                     return
                 if end != NEVER:
                     limit = end - now
-                if deadline <= now:
+                asleep = self.attention.wakes_by_itself()
+                if asleep and deadline != NEVER:
+                    deadline = max(deadline, now) + GRACE_NS
+                elif deadline <= now:
                     self.attention.raise_flags(ATTENTION_TIMER)
                     deadline = now + RETRY_NS
                 self.clock.watched_deadline = deadline
                 hp_fence()                      # as in rearm(): of the two, at least one sees what the other wrote
+                if asleep and not self.attention.wakes_by_itself():
+                    continue                    # awake meanwhile: it may not have seen what we count on
                 if self.clock.next_deadline < deadline and self.clock.next_deadline != earliest:
                     continue                    # armed between the two looks
                 if deadline != NEVER and deadline - now < limit:

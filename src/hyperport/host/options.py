@@ -13,7 +13,9 @@ from hyperport.host.specs import (
     SERIAL_FILES,
     SERIAL_KINDS,
     DiskSpec,
+    FloppySpec,
     parse_disk,
+    parse_floppy,
     parse_net,
     parse_serial,
 )
@@ -22,6 +24,7 @@ from hyperport.options import FILE, FILES, Kind, Option
 SERIAL_WORDS: Final = tuple(f"{kind}:" if kind in SERIAL_FILES else kind for kind in SERIAL_KINDS)
 NET_WORDS: Final = tuple(f"{kind}=" if target else kind for kind, target in NET_KINDS.items())
 DISK: Final = Kind(parse_disk, take=lambda disk: DiskSpec(path=disk) if isinstance(disk, Path) else disk)
+FLOPPY: Final = Kind(parse_floppy, take=lambda given: FloppySpec(path=given) if isinstance(given, Path) else given)
 
 OPTIONS: Final = (
     Option(
@@ -51,7 +54,7 @@ OPTIONS: Final = (
     ),
     Option(
         "disk",
-        "a hard disk, a raw image; up to four drives, hda first; may be repeated",
+        "a hard disk: a raw or qcow2 image, or `nbd:unix:PATH`; up to four drives, hda first; may be repeated",
         DISK,
         metavar="FILE[,ro][,overlay=FILE][,snapshot]",
         word="disks",
@@ -60,6 +63,19 @@ OPTIONS: Final = (
         values=FILES,
         then=(f"{word}=" if word == "overlay" else word for word in DISK_SETTINGS),
         see="Disks and CD-ROMs",
+    ),
+    Option(
+        "floppy",
+        "a floppy of 160 KB to 2.88 MB in drive A, given again in drive B: an image, a folder, or `none` for an empty "
+        "drive",
+        FLOPPY,
+        metavar="FILE[,ro]",
+        word="floppies",
+        many=True,
+        adds_up=True,
+        values=FILES,
+        then=("ro",),
+        see="Floppies",
     ),
     Option(
         "cdrom",

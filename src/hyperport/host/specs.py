@@ -64,7 +64,27 @@ class DiskSpec:
 
     def beside(self, directory: Path) -> DiskSpec:
         """The same with its file names taken from directory."""
-        return replace(self, path=directory / self.path, overlay=self.overlay and directory / self.overlay)
+        path = self.path if str(self.path).startswith("nbd:") else directory / self.path
+        return replace(self, path=path, overlay=self.overlay and directory / self.overlay)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloppySpec:
+    """A floppy: an image or a folder (Path or str), or None for an empty drive."""
+
+    path: Path | None
+    read_only: bool = False
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, path: Path | str | None, read_only: bool = ...) -> None: ...
+
+    def __post_init__(self) -> None:
+        as_paths(self, "path")
+
+    def beside(self, directory: Path) -> FloppySpec:
+        """The same with its file name taken from directory."""
+        return replace(self, path=self.path and directory / self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +166,14 @@ def parse_disk(text: str) -> DiskSpec:
         overlay=Path(overlay) if overlay else None,
         snapshot=setting == "snapshot",
     )
+
+
+def parse_floppy(text: str) -> FloppySpec:
+    """FILE[,ro], a folder, or none."""
+    path, comma, setting = text.partition(",")
+    if not path or (comma and setting != "ro"):
+        raise UsageError(f"floppy {text!r}: write FILE, FILE,ro, a folder, or none for an empty drive")
+    return FloppySpec(path=None if text == "none" else Path(path), read_only=bool(comma))
 
 
 def parse_net(text: str) -> NetSpec:

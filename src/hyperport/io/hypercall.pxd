@@ -17,10 +17,11 @@ cdef enum CallAction:           # what is left to do of a call: convention.Actio
     ACTION_HALT = 4
     ACTION_SHUTDOWN = 5
     ACTION_KILL = 6
+    ACTION_SERVICE = 7
 
 cdef enum:
     LONGEST_ENTRY = 15          # bytes of an instruction
-    MAX_ARGUMENTS = 4
+    MAX_ARGUMENTS = 5
     VECTORS = 256
 
 cdef struct Call:               # one number of one convention
@@ -31,6 +32,8 @@ cdef struct Call:               # one number of one convention
     uint8_t size
     uint8_t string
     uint8_t has_result
+    uint8_t words               # of a service's result
+    uint64_t served             # how often the service has answered it
     uint8_t alone               # a port call for one element: carry_call() is all there is to it
     uint8_t highest_cpl         # for carry_call(), as the rest: what Rules says
     uint8_t port_register
@@ -44,8 +47,10 @@ cdef struct Call:               # one number of one convention
 cdef struct Rules:              # one convention: abi/convention.py says what the fields mean
     uint8_t as_native
     uint32_t highest_cpl
-    int number, port, value, count, source, destination, result     # registers
+    int number, port, value, count, source, destination, result, result_high    # registers
     int arguments[MAX_ARGUMENTS]
+    uint32_t argument_count
+    void *service               # a Service that CallTable.services keeps, or None
     uint32_t unknown            # indices of calls
     uint32_t forbidden
     uint32_t first_slot         # of its hash table of calls, in slots
@@ -74,6 +79,7 @@ cdef class CallTable:
     cdef uint8_t rung_by[VECTORS]       # whether some doorbell is an OUT to this port
     cdef int16_t vectors[VECTORS]       # the Rules of INT n, or -1
     cdef list reasons
+    cdef object services                # name of a convention -> its Service
     cdef int killed_by                  # index of the reason; -1: nobody has been killed
     cdef uint32_t killed_with
     cdef bint in_string                 # a string that is left to count is at work
@@ -86,6 +92,7 @@ cdef class CallTable:
     cdef int instruction_at(self, Vcpu vcpu, uint32_t *length) noexcept nogil
     cdef Call *numbered(self, int rules, uint32_t number) noexcept nogil
     cdef int answer(self, Vcpu vcpu, Call *call) noexcept nogil
+    cdef int serve(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil
     cdef int port_call(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil
     cdef int native_string(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil
     cdef void counted_string(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil

@@ -22,6 +22,7 @@ from hyperport.bus.port_bus cimport DIRECTION_IN, HYPERCALL, PortBus
 from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.io.path cimport PortPath
 from hyperport.io.strings cimport StringAccess, run_string
+from hyperport.lines.service cimport Service
 
 from hyperport.cpu.state import REGISTERS
 from hyperport.errors import ConfigError
@@ -62,10 +63,12 @@ cdef class CallTable:
     """What calls a machine offers, and their answers.
 
     offered: the Convention of each. images: name of each doorbell convention among them -> its Image in memory.
+    services: name of a convention -> the Service that answers its calls with Action.SERVICE.
     """
 
-    def __init__(self, PortBus bus not None, offered, images=None):
+    def __init__(self, PortBus bus not None, offered, images=None, services=None):
         self.bus = bus
+        self.services = dict(services or {})
         self.conventions = tuple(offered)
         self.reasons = []
         self.killed_by = -1
@@ -91,9 +94,12 @@ cdef class CallTable:
         """Rules, calls and the hash tables of their numbers."""
         cdef uint32_t used = 0, first_slot = 0, slot
         cdef Rules *rules
+        cdef Service service
         for index, (convention, table) in enumerate(zip(self.conventions, tables, strict=True)):
             rules = &self.rules[<int> index]
             rules[0] = rules_of(convention)
+            service = self.services.get(convention.name)
+            rules.service = <void *> service
             rules.first_slot = first_slot
             rules.slot_mask = slot_count(table) - 1
             first_slot += slot_count(table)
@@ -121,6 +127,7 @@ cdef class CallTable:
             call.action = what.action
             call.has_result = what.result is not None
             call.result = <int32_t> <uint32_t> ((what.result or 0) & 0xFFFFFFFF)
+            call.words = what.words
             if what.action == convention_module.Action.KILL:
                 call.reason = <int32_t> len(self.reasons)
                 self.reasons.append((what.reason, what is self.conventions[rules].unknown))
@@ -177,6 +184,20 @@ cdef class CallTable:
             self.doorbells[<int> place] = Doorbell(address, call_at, length)
             self.rung_by[<int> number] = 1
         self.doorbell_count = <uint32_t> len(found)
+
+    def served(self):
+        """{number of a call that is no port access: how often a service has answered it}, by convention; no zeros."""
+        cdef Call *call
+        told = {}
+        for index, convention in enumerate(self.conventions):
+            numbers = {}
+            for number in sorted(convention.calls):
+                call = self.numbered(index, number)
+                if call.served:
+                    numbers[number] = call.served
+            if numbers:
+                told[convention.name] = numbers
+        return told
 
     def reason(self):
         """Why the guest was killed, in words."""
@@ -254,9 +275,28 @@ cdef class CallTable:
         if call.action == ACTION_KILL:
             self.killed_by = call.reason
             self.killed_with = vcpu.get(rules.number)
+        elif call.action == ACTION_SERVICE:
+            return self.serve(vcpu, rules, call)
         if call.has_result:
             vcpu.put(rules.result, <uint32_t> call.result)
         return call.action
+
+    cdef int serve(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:
+        """Let the convention's service answer; without one the call is not ours."""
+        cdef uint32_t arguments[MAX_ARGUMENTS]
+        cdef uint64_t result
+        cdef uint32_t i
+        if <Service> rules.service is None:
+            return ACTION_NOT_OURS
+        for i in range(rules.argument_count):
+            arguments[i] = vcpu.get(rules.arguments[i])
+        call.served += 1
+        result = (<Service> rules.service).serve(call.number, arguments)
+        if call.words:
+            vcpu.put(rules.result, <uint32_t> result)
+        if call.words > 1:
+            vcpu.put(rules.result_high, <uint32_t> (result >> 32))
+        return ACTION_NOTHING
 
     cdef int port_call(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:
         cdef Access access
@@ -352,8 +392,8 @@ cdef Rules rules_of(convention) except *:
     rules.port, rules.value, rules.count, rules.source, rules.destination, rules.result = (
         register_of(convention, name)
         for name in (where.port, where.value, where.count, where.source, where.destination, where.result))
-    if len(convention.arguments) != MAX_ARGUMENTS:
-        raise ConfigError(f"ABI {convention.name}: give {MAX_ARGUMENTS} registers for arguments")
+    rules.result_high = register_of(convention, convention.result_high)
+    rules.argument_count = <uint32_t> len(convention.arguments)
     for index, name in enumerate(convention.arguments):
         rules.arguments[<int> index] = register_of(convention, name)
     return rules

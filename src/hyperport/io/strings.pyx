@@ -83,6 +83,7 @@ cdef bint run_string(Vcpu vcpu, PortBus bus, StringAccess *access) noexcept nogi
         put_part(vcpu, access.index_register, index, access.mask)
         if access.repeated:
             put_part(vcpu, access.count_register, count, access.mask)
+            vcpu.moved(done)
     return True
 
 

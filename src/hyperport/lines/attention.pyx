@@ -80,8 +80,10 @@ cdef class Attention:
         return hp_load(&self.flags)
 
     cdef void request_stop(self, int kind, uint32_t value) noexcept nogil:
-        if hp_replace(&self.stop_kind, NONE, kind) or hp_replace(&self.stop_kind, PAUSE, kind):
+        if hp_replace(&self.stop_kind, NONE, kind):
             self.stop_value = value
+        elif hp_replace(&self.stop_kind, PAUSE, kind):
+            self.stop_value = self.stop_value & value if kind == PAUSE else value     # two PAUSEs: for both of them
         self.raise_flags(ATTENTION_STOP)
 
     cdef int wait(self, uint64_t timeout_ns) noexcept nogil:
@@ -95,6 +97,18 @@ cdef class Attention:
                 read(self.event_fd, &drained, 8)
         hp_fetch_and(&self.waiting, 0)
         return woken
+
+    cdef int wait_for_deadline(self, uint64_t timeout_ns) noexcept nogil:
+        """wait(), until the clock's next deadline: nobody else has to look after it meanwhile."""
+        cdef int woken
+        hp_fetch_or(&self.timed, 1)
+        woken = self.wait(timeout_ns)
+        hp_fetch_and(&self.timed, 0)
+        return woken
+
+    cdef bint wakes_by_itself(self) noexcept nogil:
+        """Does the vCPU sleep until the clock's next deadline?"""
+        return hp_load(&self.timed) != 0
 
     # The same from Python, for the run loop, the command line and tests.
 

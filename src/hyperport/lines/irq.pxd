@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
+cimport cython
+
 from hyperport.lines.listener cimport Listener
 
+
+@cython.final
 cdef class IrqLine:
     cdef Listener sink
     cdef readonly int number
     cdef readonly int level
-    cdef void drive(self, int level) noexcept nogil
+
+    cdef inline void drive(self, int level) noexcept nogil:
+        level = 1 if level else 0
+        if level != self.level:
+            self.level = level
+            self.sink.on_line(self.number, level)
+
 
 cdef class LineTap(Listener):
     cdef Listener sink

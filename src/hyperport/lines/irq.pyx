@@ -23,12 +23,6 @@ cdef class IrqLine:
         self.number = number
         self.level = 0
 
-    cdef void drive(self, int level) noexcept nogil:
-        level = 1 if level else 0
-        if level != self.level:
-            self.level = level
-            self.sink.on_line(self.number, level)
-
     def set(self, level):
         """Drive the line to level (truth value)."""
         self.drive(1 if level else 0)

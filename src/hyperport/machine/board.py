@@ -14,6 +14,8 @@ from hyperport.bus.port_bus import PortBus
 from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
 from hyperport.devices.debugcon import Debugcon
+from hyperport.devices.dma8237 import Dma8237
+from hyperport.devices.fdc82077 import Fdc82077
 from hyperport.devices.fpu_error import FpuError
 from hyperport.devices.i8042 import I8042
 from hyperport.devices.ide import IdeChannel
@@ -39,16 +41,19 @@ from hyperport.lines.irq import IrqLine, LineTap, SharedLine
 from hyperport.lines.listener import Listener
 from hyperport.machine.config import MachineConfig
 from hyperport.machine.drives import Drives
+from hyperport.memory.dma import DmaView
 from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import Clock
 from hyperport.ui.display import Display
 from hyperport.ui.keyboard import Keyboard
+from hyperport.ui.mouse import Mouse
 
 IRQ_LINES: Final = 16
 CASCADE: Final = 2  # the slave PIC's place on the master
 TESTDEV_BASE: Final = 0x340  # where guest/workloads look for the test device
 COM_PORTS: Final = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))  # first port and line of COM1 to COM4 on a PC
 LPT1: Final = (0x378, 7)
+FLOPPY_DMA: Final = 2  # channel
 NET_PLACES: Final = ((0x300, 9), (0x320, 10), (0x340, 11), (0x280, 5))  # first port and line of the first cards
 
 Row = tuple[Any, int, int, int]  # chip, first port, ports, offset of the first
@@ -123,18 +128,26 @@ class Board:
         typed = CharBackend()
         typed.connect(attention, clock)
         self.keys = Keyboard(typed)
+        pointed = CharBackend()
+        pointed.connect(attention, clock)
+        self.mouse = Mouse(pointed)
         keyboard_lines = (lines.take(1, "i8042"), lines.take(12, "i8042"))
-        self.keyboard = I8042(*keyboard_lines, self._reset_line(), IrqLine(a20, 0), typed, clock)
+        self.keyboard = I8042(*keyboard_lines, self._reset_line(), IrqLine(a20, 0), typed, clock, pointed)
         fast_a20 = Port92(self._reset_line(), IrqLine(a20, 1))
         a20.read_back_by(IrqLine(self.keyboard, 0), IrqLine(fast_a20, 0))
+        self.parts = {a20.name: a20}  # what has a state and no ports
         self.fpu_error = FpuError(lines.take(13, "fpu-error"))
-        self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size)
+        self.drives = Drives(config.disks, config.cdroms, config.floppies)
+        self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size, self.drives.floppy_kinds())
+        self.dma = Dma8237(DmaView(memory))
         self.vga = Vga(clock)
         self.display = Display(self.vga, memory)
-        self.drives = Drives(config.disks, config.cdroms)
+        self.floppy = Fdc82077(clock, lines.take(6, "fdc82077"), self.drives.floppies)
+        self.floppy.connect(self.dma.channel(FLOPPY_DMA, IrqLine(self.floppy, 0)))
         primary = IdeChannel(lines.take(14, "ide"), *self.drives.primary)
         secondary = IdeChannel(lines.take(15, "ide"), *self.drives.secondary)
-        self.pit = Pit8254(clock, lines.take(0, "pit8254")) if timing else None
+        self.timer_line = lines.take(0, "pit8254") if timing else IrqLine(lines.controller, 0)
+        self.pit = Pit8254(clock, self.timer_line) if timing else None
         if self.pit is not None:
             pins: Any = lines.controller
             pins.chip.look_by(IrqLine(self.pit, 0))
@@ -142,12 +155,15 @@ class Board:
         cards = self._make_cards(config, host.cables)
 
         rows: tuple[Row, ...] = (
+            (self.dma, 0x000, 16, 0x00),
             *self._timing_rows(),
             (self.keyboard, 0x060, 1, 0),
             (self.keyboard, 0x064, 1, 1),
             (self.rtc, 0x070, 2, 0),
             (PostCode(), 0x080, 1, 0),
+            (self.dma, 0x081, 15, 0x31),
             (fast_a20, 0x092, 1, 0),
+            (self.dma, 0x0C0, 32, 0x10),
             (Debugcon(host.debugcon), 0x0E9, 1, 0),
             (PostCode(), 0x0ED, 1, 0),
             (self.fpu_error, 0x0F0, 2, 0),
@@ -162,7 +178,9 @@ class Board:
             (self.vga, 0x3C0, 16, 0x10),
             (self.vga, 0x3D4, 2, 0x24),
             (self.vga, 0x3DA, 1, 0x2A),
+            (self.floppy, 0x3F0, 6, 0),
             (primary, 0x3F6, 1, 8),
+            (self.floppy, 0x3F7, 1, 7),
             *((uart, base, 8, 0) for uart, (base, _) in zip(self.uarts, COM_PORTS, strict=False)),
             (Debugcon(host.debugcon), 0x402, 1, 0),
             (DebugExit(attention), 0x501, 2, 0),

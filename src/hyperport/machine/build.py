@@ -26,17 +26,25 @@ from hyperport.lines.attention import Attention
 from hyperport.lines.irq import IrqLine
 from hyperport.machine.board import Board, HostSide, InterruptLines
 from hyperport.machine.config import OWN_OPTIONS, MachineConfig
-from hyperport.memory.ram import GuestMemory
+from hyperport.memory.ram import PAGE, GuestMemory
 from hyperport.time.clock import Clock
+from hyperport.time.insn_clock import InsnClock
+from hyperport.time.tsc import khz_of
 
 if TYPE_CHECKING:
     from hyperport.abi.convention import Convention, Image
     from hyperport.abi.rom import RomImage
+    from hyperport.io.hypercall import CallTable
+    from hyperport.io.vmi_timer import VmiTimer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a machine is made of. controller: ours, or what stands for the kernel's. host: what is behind the chips."""
+    """What a machine is made of.
+
+    controller: ours, or what stands for the kernel's. host: what is behind the chips. services: what answers calls that
+    are no port accesses. calls: None where none are offered.
+    """
 
     attention: Attention
     clock: Clock
@@ -49,6 +57,8 @@ class Parts:
     lines: InterruptLines
     board: Board
     host: HostSide
+    services: Sequence[VmiTimer]
+    calls: CallTable | None
 
 
 def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | None) -> Parts:
@@ -58,13 +68,15 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
     for backend in host.streams():
         backend.connect(attention, clock)
     entry = _engine_entry(config)
+    if isinstance(clock, InsnClock) and not entry.counts:
+        raise ConfigError(
+            f"the engine {entry.name} counts no instructions: give it another clock or add --engine unicorn"
+        )
     module = import_module(entry.module)
     kernels = module.interrupt_controller(config) if hasattr(module, "interrupt_controller") else None
     controller = kernels or Pic8259(attention).pins()
     path = PATHS[config.io](bus)
     engine: Engine = entry.load()(memory, path, controller, attention, clock)
-    if config.io == "hypercall":
-        _offer_calls(config, engine, memory, bus, rom)
     lines = InterruptLines(controller)
     board = Board(
         config,
@@ -77,6 +89,10 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         a20_pin=engine.a20_pin,
         timing=kernels is None,
     )
+    services: list[VmiTimer] = []
+    calls = None
+    if config.io == "hypercall":
+        calls, services = _offer_calls(config, engine, memory, bus, rom, clock, board.timer_line)
     engine.connect_ferr(IrqLine(board.fpu_error, 0))
     for chip in board.listeners:
         engine.listen(chip)
@@ -94,6 +110,8 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         lines=lines,
         board=board,
         host=host,
+        services=services,
+        calls=calls,
     )
 
 
@@ -147,20 +165,36 @@ def _engine_entry(config: MachineConfig) -> EngineEntry:
 
 
 def _offer_calls(
-    config: MachineConfig, engine: Engine, memory: GuestMemory, bus: PortBus, rom: RomImage | None
-) -> None:
-    """Put the code of doorbells into memory, and let the engine answer the calls of the chosen conventions."""
+    config: MachineConfig,
+    engine: Engine,
+    memory: GuestMemory,
+    bus: PortBus,
+    rom: RomImage | None,
+    clock: Clock,
+    timer_line: IrqLine,
+) -> tuple[CallTable, list[VmiTimer]]:
+    """Put the code of doorbells into memory, and let the engine answer the calls of the chosen conventions.
+
+    Returns the calls, and what answers those of the ROM that are no port accesses, if it has them.
+    """
     from hyperport.abi import vmi
     from hyperport.io.hypercall import CallTable
+    from hyperport.io.vmi_timer import VmiTimer
 
     offered = _offered(config)
     images: dict[str, Image] = {}
     leaves: dict[int, Leaf] = {}
+    timers = []
     for convention in offered:
         if convention.image is not None:
             mine = rom if convention is vmi.CONVENTION else None
             images[convention.name] = image = mine or convention.image(config.vmi_calls)
             memory.write(image.base, image.data)
+            memory.map.rom_in_ram(f"{convention.name}-rom", image.base, -(-len(image.data) // PAGE) * PAGE)
+            if convention is vmi.CONVENTION and vmi.TIMER.keys() & set(image.doorbells.values()):
+                timers.append(VmiTimer(clock, timer_line, 1000 * khz_of(clock)))
         if convention.cpuid is not None:
             leaves |= convention.cpuid()
-    engine.offer(CallTable(bus, offered, images), leaves)
+    calls = CallTable(bus, offered, images, {timer.abi: timer for timer in timers})
+    engine.offer(calls, leaves)
+    return calls, timers

@@ -14,10 +14,11 @@ from hyperport.host.options import OPTIONS as HOST
 from hyperport.io.options import OPTIONS as IO
 from hyperport.machine.options import OPTIONS as MACHINE
 from hyperport.options import Option
+from hyperport.time.options import OPTIONS as TIME
 
 SECTIONS: Final[dict[str, tuple[Option, ...]]] = {  # heading of the help -> rows
     "what is loaded": BOOT,
-    "machine": MACHINE,
+    "machine": (*MACHINE, *TIME),
     "engine and path": (*ENGINE, *IO, *ABI),
     "host": HOST,
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which image becomes which of a PC's four drives."""
+"""Which image becomes which of a PC's drives: four on the IDE channels, two on the floppy controller."""
 
 from __future__ import annotations
 
@@ -10,34 +10,93 @@ from typing import Final
 
 from hyperport.devices.ata_drive import AtaDrive
 from hyperport.devices.atapi_cdrom import AtapiCdrom
+from hyperport.devices.floppy_drive import FloppyDrive
 from hyperport.devices.ide_drive import IdeDrive
 from hyperport.errors import ConfigError, HostError
 from hyperport.host.disk import Disk
-from hyperport.host.specs import DiskSpec
+from hyperport.host.floppy_image import DRIVE_3, DRIVE_3_ED, DRIVE_NAMES, Medium, open_floppy
+from hyperport.host.specs import DiskSpec, FloppySpec
 
 PLACES: Final = ("hda", "hdb", "hdc", "hdd")  # first and second drive of the primary channel, then of the secondary
 CDROM_PLACES: Final = (2, 3, 0, 1)  # in this order, where no disk is
+FLOPPY_PLACES: Final = ("fda", "fdb")  # A and B
 
 
 class Drives:
-    """Four places, some with a drive in it. Raises ConfigError for an image that cannot be used."""
+    """Four places for disks and CD-ROMs, two for floppies, some with a drive in it. images: what is open, by place.
 
-    def __init__(self, disks: Sequence[DiskSpec] = (), cdroms: Sequence[Path | str] = ()) -> None:
+    Raises ConfigError for an image that cannot be used.
+    """
+
+    def __init__(
+        self,
+        disks: Sequence[DiskSpec] = (),
+        cdroms: Sequence[Path | str] = (),
+        floppies: Sequence[FloppySpec] = (),
+    ) -> None:
         if len(disks) + len(cdroms) > len(PLACES):
             raise ConfigError(f"{len(disks)} disks and {len(cdroms)} CD-ROMs: there are {len(PLACES)} drives in all")
+        if len(floppies) > len(FLOPPY_PLACES):
+            raise ConfigError(f"{len(floppies)} floppies: there are two drives, A and B")
         self.images: dict[str, Disk] = {}
+        self.paths: dict[str, Path] = {}  # of the images
         drives: list[IdeDrive | None] = [None] * len(PLACES)
         if disks or cdroms:
             from hyperport.host.disk_image import open_cdrom, open_disk
         for place, spec in enumerate(disks):
             image = self.images[PLACES[place]] = open_disk(spec)
+            self.paths[PLACES[place]] = spec.path
             drives[place] = AtaDrive(image, serial=f"HP{place + 1:08}")
         free = [place for place in CDROM_PLACES if place >= len(disks)]
         for place, path in zip(free, cdroms, strict=False):
             image = self.images[PLACES[place]] = open_cdrom(path)
+            self.paths[PLACES[place]] = Path(path)
             drives[place] = AtapiCdrom(image)
         self.primary = (drives[0], drives[1])
         self.secondary = (drives[2], drives[3])
+        floppy_drives = [self._floppy_drive(place, spec) for place, spec in zip(FLOPPY_PLACES, floppies, strict=False)]
+        self.floppies = (*floppy_drives, None, None)[:2]
+
+    def _floppy_drive(self, place: str, spec: FloppySpec) -> FloppyDrive:
+        """The drive that the medium needs; without one it is of 1.44 MB."""
+        if spec.path is None:
+            return FloppyDrive(DRIVE_3)
+        self.images[place], medium = open_floppy(spec)
+        self.paths[place] = Path(spec.path)
+        return FloppyDrive(medium.drive, self.images[place], medium.geometry)
+
+    def floppy_kinds(self) -> tuple[int, int]:
+        """Drives A and B as CMOS byte 10h has them."""
+        first, second = (0 if drive is None else drive.kind for drive in self.floppies)
+        return first, second
+
+    def change_floppy(self, place: str, path: Path | str | None, *, read_only: bool = False) -> None:
+        """Put another floppy, an image or a folder, or none, into drive "fda" or "fdb", while the guest does not run.
+
+        Raises ConfigError for a place without a drive, and for an image that cannot be used or does not fit into the
+        drive, which is then empty.
+        """
+        drive = dict(zip(FLOPPY_PLACES, self.floppies, strict=True)).get(place)
+        if drive is None:
+            raise ConfigError(f"{place}: no floppy drive is there; start with --floppy FILE or --floppy none")
+        drive.insert(None)
+        self._forget(place)
+        if path is None:
+            return
+        image, medium = open_floppy(FloppySpec(path=path, read_only=read_only))
+        if not fits(medium, drive.kind):
+            image.close()
+            raise ConfigError(
+                f"{place}: {path} is for a drive of {DRIVE_NAMES[medium.drive]}, and this one is of"
+                f" {DRIVE_NAMES[drive.kind]}"
+            )
+        drive.insert(image, medium.geometry)
+        self.images[place], self.paths[place] = image, Path(path)
+
+    def _forget(self, place: str) -> None:
+        if place in self.images:
+            self.images.pop(place).close()
+            self.paths.pop(place, None)
 
     def change_disc(self, place: str, path: Path | None) -> bool:
         """Lay another disc, or none, into a CD-ROM drive, while the guest does not run. False if it is locked.
@@ -54,10 +113,9 @@ class Drives:
             if image is not None:
                 image.close()
             return False
-        if place in self.images:
-            self.images.pop(place).close()
-        if image is not None:
-            self.images[place] = image
+        self._forget(place)
+        if path is not None and image is not None:
+            self.images[place], self.paths[place] = image, path
         return True
 
     def trouble(self) -> list[str]:
@@ -71,6 +129,9 @@ class Drives:
     def close(self) -> None:
         """Finish all images, unlocked. Raises HostError if one cannot be finished, after closing the others."""
         errors = []
+        for drive in self.floppies:
+            if drive is not None:
+                drive.flush()
         for place, image in self.images.items():
             try:
                 image.close()
@@ -78,3 +139,8 @@ class Drives:
                 errors.append(f"{place}: {error}; what the guest wrote after its last flush may be lost")
         if errors:
             raise HostError("; ".join(errors))
+
+
+def fits(medium: Medium, drive: int) -> bool:
+    """Whether a drive of that kind takes the medium: one of 2.88 MB takes those of 1.44 MB, too."""
+    return medium.drive == drive or (drive == DRIVE_3_ED and medium.drive == DRIVE_3)

@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hyperport.bus.device import PortDevice
 from hyperport.bus.python_device import PythonDevice
 from hyperport.engines.base import Engine, Stop
-from hyperport.errors import ConfigError, StateError
+from hyperport.errors import ConfigError, ThreadError
 from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.lines.attention import StopKind
@@ -24,10 +25,12 @@ from hyperport.machine.config import MachineConfig, make_config
 from hyperport.machine.guard import Guard
 from hyperport.machine.interrupt import Interrupter, Unresponsive
 from hyperport.machine.plugins import DeviceSpec, make_device
+from hyperport.machine.save_requests import SaveRequests
 from hyperport.machine.statistics import run_statistics
 from hyperport.memory.dma import DmaView
 from hyperport.outcome import Outcome, OutputLost
-from hyperport.time.clock import Clock, RealClock, Timer
+from hyperport.time.clock import Clock, Timer
+from hyperport.time.kinds import make_clock
 
 if TYPE_CHECKING:
     from hyperport.abi.rom import RomImage
@@ -42,7 +45,7 @@ class Machine:
     serial, debugcon: CharBackends behind COM1 and port 0xE9; by default they drop output and have no input. A list of
     serial is for COM1 to COM4. parallel: behind LPT1, which is there only if it is given.
     cables: PacketBackends behind the cards of config.net, in order; by default there is nothing at their ends.
-    clock: RealClock() by default; VirtualClock() makes time deterministic.
+    clock: RealClock() by default; VirtualClock() or InsnClock() makes time deterministic. A str is config.clock.
     rom: the VMI ROM that io "hypercall" offers; by default one that guests accept, with config.vmi_calls.
     Raises ConfigError, ImageError or EngineError with one line that says what to do.
     """
@@ -55,20 +58,27 @@ class Machine:
         debugcon: CharBackend | None = None,
         parallel: CharBackend | None = None,
         cables: Sequence[PacketBackend] = (),
-        clock: Clock | None = None,
+        clock: Clock | str | None = None,
         rom: RomImage | None = None,
         **overrides: Any,
     ) -> None:
+        if isinstance(clock, str):
+            overrides["clock"], clock = clock, None
         if config is not None and overrides:
             raise ConfigError(f"give a config or its fields, not both: {', '.join(sorted(overrides))}")
         self.config = config or make_config(overrides)
-        parts = build(self.config, host_side(serial, debugcon, parallel, cables), clock or RealClock(), rom)
+        chosen = clock or make_clock(self.config.clock)
+        parts = build(self.config, host_side(serial, debugcon, parallel, cables), chosen, rom)
         self.attention, self.clock, self.events = parts.attention, parts.clock, parts.events
         self.memory, self.bus, self.path = parts.memory, parts.bus, parts.path
         self.controller, self.lines, self.board = parts.controller, parts.lines, parts.board
         self.engine: Engine = parts.engine
+        self.services, self.calls = parts.services, parts.calls
         self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
-        self.consoles, self.streams = parts.host.consoles(), parts.host.streams()
+        self.mouse = parts.board.mouse
+        self.host = parts.host
+        self.consoles, self.streams = self.host.consoles(), self.host.streams()
+        self.saves = SaveRequests(self)
         self.guard = Guard()
         for part in (self.bus, self.memory, self.engine):
             part.guard = self.guard
@@ -87,34 +97,59 @@ class Machine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
         return self.lines.take(number, owner)
 
-    def attach(self, device: Any, base: int, irq: int | None = None) -> Any:
-        """Put a device, plain Python or compiled, at port base and on line irq; returns it.
+    def attach(
+        self,
+        device: Any,
+        base: int | None = None,
+        irq: int | None = None,
+        memory: int | None = None,
+        dma: int | None = None,
+    ) -> Any:
+        """Put a device, plain Python or compiled, at port base, its memory at address memory; returns it.
 
-        A plain Python device is given irq, clock, timer and memory as attributes and is then reset.
+        irq, dma: its line and DMA channel. Without base it has no ports. A plain Python device is given irq, clock,
+        timer, memory, dma and, if it has device memory, window as attributes and is then reset.
         """
         self.guard.check("attach")
         name = str(getattr(device, "name", None) or type(device).__name__.lower())
-        if irq is not None and isinstance(device, PortDevice):
-            raise ConfigError(f"{name}: a compiled chip is given its IrqLine when it is made: machine.irq_line()")
+        if not (irq is None and dma is None) and isinstance(device, PortDevice):
+            raise ConfigError(f"{name}: a compiled chip is given its wires when it is made: machine.irq_line()")
+        span = getattr(device, "memory_span", 0)
+        if base is None and memory is None:
+            raise ConfigError(f"{name}: give it ports by base, or an address for its memory")
+        if (memory is None) != (not span):
+            said = f"memory of {span:#x} bytes: give it an address" if span else "no memory: leave the address out"
+            raise ConfigError(f"{name} has {said} (memory=)")
+        if memory is not None and not self.memory.map.is_free(memory, span):
+            # What a line or ports would be given back for: told first.
+            self.bus.attach_memory(self.memory.map, device, memory)
         line = IrqLine() if irq is None else self.irq_line(irq, name)
         try:
-            attached = self.bus.attach(device, base)
+            if base is not None:
+                attached = self.bus.attach(device, base)
         except ConfigError:
             if irq is not None:
                 del self.lines.owners[irq]
             raise
+        window = None
+        if memory is not None:
+            window, attached = self.bus.attach_memory(self.memory.map, device, memory), self.bus.adapter(device)
         if isinstance(attached, PythonDevice):
-            attached.connect(self.attention, base, self.engine)
+            attached.connect(self.attention, base, self.engine, window)
+            if window is not None:
+                device.window = window
             device.irq = line
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
             device.memory = DmaView(self.memory)
+            if dma is not None:
+                device.dma = self.board.dma.channel(dma, IrqLine(attached, 0))
         attached.reset()
         return device
 
     def attach_python(self, spec: DeviceSpec) -> Any:
         """Load the class that spec names from its file, make a device of it and attach it."""
-        return self.attach(make_device(spec), spec.base, spec.irq)
+        return self.attach(make_device(spec), spec.base, spec.irq, spec.memory)
 
     def load(self) -> None:
         """Put the configured kernel into memory and the vCPU at its entry."""
@@ -132,7 +167,7 @@ class Machine:
         if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
             raise ConfigError(f"timeout of {timeout} s: give a number from 0 to {threading.TIMEOUT_MAX:.0f}")
         self.events.start()
-        self.guard.runner = threading.get_ident()
+        self.saves.run_begins()
         self.interrupter = Interrupter(OWN_CODE, self.attention.stop_pending)
         self.timeout = timeout
         alarm = None if timeout is None else threading.Timer(timeout, self.request_stop, (StopKind.TIMEOUT,))
@@ -148,7 +183,7 @@ class Machine:
             raise
         finally:
             self.interrupter.end()
-            self.guard.runner = None
+            self.saves.run_ends()
             if alarm is not None:
                 alarm.cancel()
                 alarm.join()
@@ -238,6 +273,7 @@ class Machine:
             irqs={str(vector): count for vector, count in counters.interrupts.items()},
             hlts=counters.hlts,
             counts=self.bus.counts(),
+            calls={} if self.calls is None else self.calls.served(),
         )
 
     def save_devices(self) -> dict[str, Any]:
@@ -246,17 +282,91 @@ class Machine:
 
     def load_devices(self, records: dict[str, Any]) -> None:
         """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
-        devices = dict(self.named_devices())
-        if wrong := set(devices) ^ set(records):
-            raise StateError(f"the saved machine has other devices ({', '.join(sorted(wrong))}): load it into its like")
-        for name, device in devices.items():
+        from hyperport.machine.state import check_each
+
+        check_each(dict(self.named_devices()), records, "devices")
+        for name, device in self.named_devices():
             device.load(records[name])
 
+    def save(self, path: Path | str) -> int:
+        """Save the whole machine to a file, whole or not at all; returns the file's bytes. It can go on.
+
+        While the guest runs, any other thread may call this: the run is held for it at the next moment between two
+        instructions. In a device's or a listener's code it raises ThreadError. Raises StateError for a machine that
+        cannot be saved, HostError where the host does not take the file.
+        """
+        return self.saves.save(Path(path))
+
+    def reload(self, path: Path | str) -> None:
+        """Go on from a file that save() wrote, of this machine or its like. Raises StateError before any change."""
+        from hyperport.machine.state import load_state
+        from hyperport.machine.state_file import StateFile
+
+        self.guard.check("reload")
+        if self.guard.runner is not None:
+            raise ThreadError("reload: the guest runs; stop it first")
+        file = StateFile(Path(path))
+        try:
+            load_state(self, file.record, file)
+        finally:
+            file.close()
+
+    @classmethod
+    def restore(
+        cls,
+        path: Path | str,
+        *,
+        serial: CharBackend | Sequence[CharBackend] | None = None,
+        debugcon: CharBackend | None = None,
+        parallel: CharBackend | None = None,
+        cables: Sequence[PacketBackend] = (),
+        clock: Clock | None = None,
+        rom: RomImage | None = None,
+        attach: Callable[[Self], object] | None = None,
+        **overrides: Any,
+    ) -> Self:
+        """A machine that goes on from a file that save() wrote: built with its options, those of overrides before them.
+
+        Other keywords: as for Machine; ends of lines are there as in the saved machine, and clock is of its kind.
+        attach: called with the machine to attach() devices that the saved one was given in that way. Network cables are
+        plugged in anew. Raises StateError for a file that does not fit, and what Machine() raises.
+        """
+        from hyperport.machine.state import clock_like, load_state, saved_ends, saved_options
+        from hyperport.machine.state_file import StateFile
+
+        file = StateFile(Path(path))
+        try:
+            options = saved_options(file.record)
+            if serial is None:
+                serial = [CharBackend() for _ in range(saved_ends(file.record)[1])]
+            if parallel is None and "parallel" in file.record["host"]:
+                parallel = CharBackend()
+            config = make_config(options | overrides)
+            machine = cls(
+                config,
+                serial=serial,
+                debugcon=debugcon,
+                parallel=parallel,
+                cables=cables,
+                clock=clock or clock_like(file.record["clock"]),
+                rom=rom,
+            )
+            try:
+                if attach is not None:
+                    attach(machine)
+                load_state(machine, file.record, file)
+            except BaseException:
+                machine.close()
+                raise
+        finally:
+            file.close()
+        return machine
+
     def named_devices(self) -> list[tuple[str, Any]]:
-        """The devices on the bus, by the names that save_devices() gives them."""
+        """The devices on the bus and what else has a state, by the names that save_devices() gives them."""
         names: dict[str, int] = {}
         named = []
-        for device in self.bus.devices():
+        for device in (*self.bus.devices(), *self.services):
             number = names[device.name] = names.get(device.name, 0) + 1
             named.append((device.name if number == 1 else f"{device.name}.{number}", device))
         return named

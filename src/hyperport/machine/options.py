@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from hyperport.machine.plugins import class_names, parse_device
-from hyperport.options import FILES, MIB, SECONDS, SIZE, Option
+from hyperport.options import FILE, FILES, MIB, SECONDS, SIZE, Option
 
 OPTIONS: Final = (
     Option(
@@ -22,15 +22,35 @@ OPTIONS: Final = (
         "device",
         "a device in Python; may be repeated",
         parse_device,
-        metavar="FILE.py:Class,base=PORT[,irq=N][,key=value]",
+        metavar="FILE.py:Class,base=PORT[,irq=N][,memory=ADDRESS][,key=value]",
         word="devices",
         many=True,
         adds_up=True,
         values=FILES,
-        then=("base=", "irq="),
+        then=("base=", "irq=", "memory="),
         inside=class_names,
         see="devices.md#attaching-one",
     ),
     Option("testdev", "put the workloads' test device at port 0x340"),
+    Option(
+        "save",
+        "save the machine when the run is ended from outside: by `--timeout`, a signal or Ctrl-a x; also the monitor's "
+        "`save FILE`, at any moment",
+        FILE,
+        metavar="FILE",
+        values=FILES,
+        of_machine=False,
+        see="Saving a machine",
+    ),
+    Option(
+        "restore",
+        "go on with a saved machine, which brings its options with it; those given here are stronger",
+        FILE,
+        metavar="FILE",
+        values=FILES,
+        of_machine=False,
+        in_file=False,
+        see="Saving a machine",
+    ),
     Option("timeout", "end the run after that time of the host", SECONDS, metavar="SECONDS", of_machine=False),
 )

@@ -16,13 +16,16 @@ from hyperport.options import ISA_IRQS, PORTS, parse_number
 class DeviceSpec:
     """A device in plain Python: class class_name of the file at path, at port base, with ISA line irq (or none).
 
+    memory: the address of its device memory. A device with memory needs no base.
+
     path: Path or str. options: given to the class by name, as they are.
     """
 
     path: Path
     class_name: str
-    base: int
+    base: int | None = None
     irq: int | None = None
+    memory: int | None = None
     options: dict[str, str] = field(default_factory=dict)
 
     if TYPE_CHECKING:  # for type checkers: what may be given, and not only what is kept
@@ -32,8 +35,9 @@ class DeviceSpec:
             *,
             path: Path | str,
             class_name: str,
-            base: int,
+            base: int | None = ...,
             irq: int | None = ...,
+            memory: int | None = ...,
             options: dict[str, str] = ...,
         ) -> None: ...
 
@@ -46,7 +50,7 @@ class DeviceSpec:
 
 
 def parse_device(text: str) -> DeviceSpec:
-    """path/to/file.py:Class,base=0x300[,irq=5][,key=value ...]; other keys go to the class as they are."""
+    """path/to/file.py:Class,base=0x300[,irq=5][,memory=0xd0000][,key=value ...]; other keys go to the class."""
     where, *settings = text.split(",")
     path, colon, class_name = where.rpartition(":")
     if not colon or not path or not class_name.isidentifier():
@@ -59,15 +63,20 @@ def parse_device(text: str) -> DeviceSpec:
         if key in options:
             raise UsageError(f"device {where}: {key} is given twice")
         options[key] = value
-    if "base" not in options:
+    numbers = {
+        key: parse_number(options.pop(key), f"device {where}: {key}") if key in options else None
+        for key in ("base", "irq", "memory")
+    }
+    base, irq, memory = numbers["base"], numbers["irq"], numbers["memory"]
+    if base is None and memory is None:
         raise UsageError(f"device {where}: its first port is missing: add base=0x300 or another free port")
-    base = parse_number(options.pop("base"), f"device {where}: base")
-    irq = parse_number(options.pop("irq"), f"device {where}: irq") if "irq" in options else None
-    if base >= PORTS:
+    if base is not None and base >= PORTS:
         raise UsageError(f"device {where}: base {base:#x} is outside the ports 0 to {PORTS - 1:#x}")
     if irq is not None and irq >= ISA_IRQS:
         raise UsageError(f"device {where}: irq {irq} is outside the lines 0 to {ISA_IRQS - 1}")
-    return DeviceSpec(path=Path(path), class_name=class_name, base=base, irq=irq, options=options)
+    if memory is not None and (memory % 4096 or memory >> 32):
+        raise UsageError(f"device {where}: memory {memory:#x} must be a multiple of 4096 below 4 GiB: 0xd0000 is one")
+    return DeviceSpec(path=Path(path), class_name=class_name, base=base, irq=irq, memory=memory, options=options)
 
 
 def load_device_class(path: Path | str, name: str) -> type[Any]:

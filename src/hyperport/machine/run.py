@@ -17,6 +17,8 @@ from hyperport.lines.attention import Attention, StopKind
 from hyperport.machine.interrupt import Unresponsive
 from hyperport.time.clock import Clock
 
+FOR_A_SAVE = 1  # the value of a PAUSE that no monitor is wanted for
+
 
 class Runs(Protocol):
     """What the loop needs of a machine. timeout: seconds, of this run."""
@@ -26,6 +28,7 @@ class Runs(Protocol):
     attention: Attention
     clock: Clock
     timeout: float | None
+    saves: Any
 
     def flush_output(self) -> None:
         """Send what waits for a newline."""
@@ -43,7 +46,8 @@ def run(machine: Runs, monitor: Callable[[Any], str] | None = None) -> outcome.O
                 return finish(machine, stop)
             wait_for_interrupt(machine)
         elif stop.kind == StopKind.PAUSE:
-            if monitor is not None and monitor(machine) == "quit":
+            machine.saves.serve()
+            if stop.value != FOR_A_SAVE and monitor is not None and monitor(machine) == "quit":
                 return outcome.Quit()
         else:
             return finish(machine, stop)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hyperport.bus.access import PortCount
+from hyperport.bus.access import Direction, PortCount, Space
 from hyperport.outcome import Outcome
+
+MEMORY_WORDS = {Direction.IN: "load", Direction.OUT: "store"}
 
 
 def port_rows(counts: Iterable[PortCount]) -> list[dict[str, Any]]:
@@ -23,6 +25,23 @@ def port_rows(counts: Iterable[PortCount]) -> list[dict[str, Any]]:
             "crossings": row.crossings,
         }
         for row in counts
+        if row.space == Space.PORT
+    ]
+
+
+def memory_rows(counts: Iterable[PortCount]) -> list[dict[str, Any]]:
+    """One row for each window of device memory, size and direction that was used; address is the window's."""
+    return [
+        {
+            "address": row.port,
+            "size": row.size,
+            "direction": MEMORY_WORDS[row.direction],
+            "device": row.device,
+            "accesses": row.accesses,
+            "crossings": row.crossings,
+        }
+        for row in counts
+        if row.space == Space.MEMORY
     ]
 
 
@@ -36,9 +55,10 @@ def run_statistics(
     exceptions: Mapping[str, int],
     irqs: Mapping[str, int],
     hlts: int,
-    counts: Iterable[PortCount],
+    counts: Sequence[PortCount],
+    calls: Mapping[str, Mapping[int, int]],
 ) -> dict[str, Any]:
-    """The object that --stats writes. Times in seconds; exceptions and irqs by vector, as decimal text."""
+    """The object that --stats writes. Times in seconds; exceptions, irqs and calls by number, as text."""
     return {
         "outcome": outcome.kind,
         "status": outcome.status,
@@ -50,5 +70,7 @@ def run_statistics(
         "exceptions": exceptions,
         "irqs": irqs,
         "hlts": hlts,
+        "calls": {name: {str(number): count for number, count in found.items()} for name, found in calls.items()},
         "ports": port_rows(counts),
+        "memory": memory_rows(counts),
     }

@@ -2,15 +2,17 @@
 # cython: language_level=3
 """The guest's RAM: one anonymous host mapping, reached from Python only through checked reads and writes.
 
-Guest-physical address 0 is byte 0. The bytes from HOLE up to HOLE_END belong to the mapping but not to the guest: no
-engine maps them, reads there float high. Text memory of the VGA is RAM like all else (docs/decisions/0015). A write
+Guest-physical address 0 is byte 0. The bytes from HOLE up to HOLE_END belong to the mapping but not to the guest: they
+are not in the map, which says what else is where (map.pyx). Text memory of the VGA is RAM like all else (docs/decisions/0015). A write
 from the host also tells the engine which bytes changed, so that it drops code it has translated from them.
 """
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
+
+from hyperport.memory.map cimport MemoryMap
 
 from hyperport.errors import AccessError, ConfigError
 
@@ -21,8 +23,13 @@ TEXT_ADDRESS = TEXT
 TEXT_SIZE = 32 << 10
 
 
-cdef void no_engine(void *context, uint64_t address, uint64_t length) noexcept nogil:
-    pass
+cdef enum:
+    PAGE_BYTES = 4096
+
+
+cdef bint is_zero(const uint8_t *page) noexcept nogil:
+    """Whether PAGE_BYTES bytes are all zeros: the first is, and each is what the one before it is."""
+    return page[0] == 0 and memcmp(page, page + 1, PAGE_BYTES - 1) == 0
 
 
 cdef class GuestMemory:
@@ -36,7 +43,8 @@ cdef class GuestMemory:
             raise ConfigError(f"guest memory of {size >> 20} MiB: the host has no room for it; ask for less")
         self.base = <uint8_t *> base
         self.size = size
-        self.invalidate = no_engine
+        self.map = MemoryMap()
+        self.map.ground(<uint64_t> base, size)
 
     def __dealloc__(self):
         if self.base != NULL:
@@ -52,7 +60,7 @@ cdef class GuestMemory:
             self.guard.check(what)
 
     def regions(self):
-        """What every engine maps as RAM: (first byte, first byte behind it), guest-physical, by address."""
+        """The ground of the map, RAM: (first byte, first byte behind it), guest-physical, by address."""
         return ((0, HOLE), (HOLE_END, self.size))
 
     def read(self, address, length):
@@ -66,10 +74,27 @@ cdef class GuestMemory:
         self._ask("write of memory")
         self._check(address, len(source))
         memcpy(self.base + <uint64_t> address, PyBytes_AsString(source), len(source))
-        self.invalidate(self.invalidate_context, <uint64_t> address, <uint64_t> len(source))
+        self.map.invalidate(self.map.invalidate_context, self.base + <uint64_t> address, <uint64_t> len(source))
 
     def clear(self):
-        """All zeros, as at power-on."""
+        """All zeros, as at power-on. Pages that are zeros stay untouched."""
         self._ask("clear of memory")
-        memset(self.base, 0, self.size)
-        self.invalidate(self.invalidate_context, 0, self.size)
+        for first, count in self.pages():
+            memset(self.base + <uint64_t> first * PAGE_BYTES, 0, <size_t> count * PAGE_BYTES)
+        self.map.invalidate(self.map.invalidate_context, self.base, self.size)
+
+    def pages(self):
+        """The runs of pages of RAM that are not all zeros, by address: (first page, how many)."""
+        cdef uint64_t page, start, last
+        cdef list runs = []
+        for low, high in self.regions():
+            start = last = <uint64_t> low // PAGE_BYTES
+            for page in range(<uint64_t> low // PAGE_BYTES, <uint64_t> high // PAGE_BYTES):
+                if is_zero(self.base + page * PAGE_BYTES):
+                    if last > start:
+                        runs.append((start, last - start))
+                    start = page + 1
+                last = page + 1
+            if last > start:
+                runs.append((start, last - start))
+        return runs

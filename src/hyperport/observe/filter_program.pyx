@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from hyperport.bus.access cimport Access
+from hyperport.bus.access cimport SPACE_PORT, Access
 
 from hyperport.errors import AccessError
 
@@ -54,7 +54,7 @@ cdef inline bint matches(const Row *row, Seen *seen) noexcept nogil:
     cdef Access *access = seen.access
     cdef uint8_t field = row.field
     if field == Field.PORT:
-        return holds(row, access.port)
+        return access.space == SPACE_PORT and holds(row, access.port)
     elif field == Field.DIRECTION:
         return holds(row, access.direction)
     elif field == Field.SIZE:

@@ -21,6 +21,12 @@ def _filter(text: str) -> str:
     return text
 
 
+def _count(text: str) -> int:
+    from hyperport.options import parse_number
+
+    return parse_number(text, "top")
+
+
 FILTER: Final = Option(
     "filter",
     "only the accesses that TEXT means, as `port 3f8-3ff write value==0x41`",
@@ -64,4 +70,19 @@ OPTIONS: Final = (
     ),
     FILTER,
     SYMBOLS,
+)
+
+PROFILE: Final = (
+    Option("json", "print the report as one JSON object; the guest's console is dropped then, but for --serial"),
+    Option("html", "write it as one page for a browser, which needs no other file", FILE, metavar="FILE", values=FILES),
+    Option(
+        "speedscope",
+        "write the stacks for https://www.speedscope.app",
+        FILE,
+        metavar="FILE",
+        values=FILES,
+        see="profile.md#other-tools",
+    ),
+    Option("pprof", "write the stacks for pprof", FILE, metavar="FILE", values=FILES, see="profile.md#other-tools"),
+    Option("top", "rows of each table, 20 by default", _count, metavar="N", default=20),
 )

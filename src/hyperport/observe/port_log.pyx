@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from hyperport.bus.access cimport Access
+from hyperport.bus.access cimport SPACE_PORT, Access
 from hyperport.bus.port_bus cimport PORTS, PortObserver
 
 from hyperport.bus.access import Direction, PortAccess
@@ -61,7 +61,7 @@ cdef class PortLog(PortObserver):
     cdef void access(self, Access *access) noexcept nogil:
         cdef uint32_t port = access.port
         cdef uint64_t length = <uint64_t> access.size * access.count, at, head
-        if not self.wanted[port]:
+        if access.space != SPACE_PORT or not self.wanted[port]:
             return
         if length > DATA_SIZE:
             self.incomplete[port] = True

@@ -4,7 +4,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from hyperport.bus.access cimport Access
 from hyperport.bus.port_bus cimport PortObserver
-from hyperport.observe.filter_program cimport FilterProgram
+from hyperport.observe.filter_program cimport FilterProgram, Seen
+from hyperport.observe.memo cimport MEMOS, Memo
 from hyperport.observe.trace_format cimport SLOTS, SiteKey
 from hyperport.time.clock cimport Clock
 
@@ -37,10 +38,13 @@ cdef class Recorder(PortObserver):
     cdef uint64_t age               # ticks after which a block is written though it is not full
     cdef uint32_t block             # number of the block at hand, from 1
     cdef uint32_t turn
+    cdef uint32_t naming            # another one whenever a slot may mean something else
     cdef object teller
     cdef Slot slots[SLOTS]
+    cdef Memo memos[MEMOS]
 
     cdef uint64_t ticks(self) noexcept nogil
+    cdef uint32_t slot_at(self, Memo *memo, Access *access, uint64_t what, Seen *seen) noexcept nogil
     cdef uint32_t slot_of(self, const SiteKey *key) noexcept nogil
     cdef uint32_t other_slot_of(self, const SiteKey *key, uint32_t slot) noexcept nogil
     cdef uint32_t timed(self, uint64_t now) noexcept nogil

@@ -23,6 +23,7 @@ from hyperport.bus.access cimport Access
 from hyperport.bus.port_bus cimport PortObserver
 from hyperport.lines.listener cimport Listener
 from hyperport.observe.filter_program cimport FilterProgram, Seen, look_at, place_of
+from hyperport.observe.memo cimport Memo, is_known, memo_of, remember, what_of
 from hyperport.observe.trace_format cimport (
     ACCESSES,
     BARE,
@@ -34,6 +35,7 @@ from hyperport.observe.trace_format cimport (
     FLAG_PATH_SHIFT,
     FLAG_PLACED,
     FLAG_SIZE_SHIFT,
+    FLAG_SPACE_SHIFT,
     FORMAT_VERSION,
     HEAD_AGAIN,
     HEAD_KIND_SHIFT,
@@ -145,26 +147,16 @@ cdef class Recorder(PortObserver):
         cdef SiteKey key
         cdef uint32_t *record
         cdef uint32_t slot, ticks
-        cdef uint64_t now
+        cdef uint64_t now, what = what_of(access)
+        cdef Memo *memo = memo_of(self.memos, access)
         look_at(&seen, access)
         if self.filtered and not self.filter.passes(&seen):
             return
         if not self.recording:
             self.lost += 1
             return
-        key.address = access.port
-        key.flags = <uint16_t> (access.direction | log2_of(access.size) << FLAG_SIZE_SHIFT | access.path << FLAG_PATH_SHIFT)
-        if access.crossings:
-            key.flags |= FLAG_CROSSED
-        if place_of(&seen):
-            key.eip = seen.place.eip
-            key.cs = <uint16_t> seen.place.cs
-            key.flags |= FLAG_PLACED | (seen.place.cpl & 3) << FLAG_CPL_SHIFT
-            if seen.place.exact:
-                key.flags |= FLAG_EXACT
-        else:
-            key.eip = key.cs = 0
         if access.count != 1 or access.size > 4:
+            key_of(&seen, &key)
             self.string(access, &key)
             return
         if self.at > self.end and not self.turn_block():
@@ -172,7 +164,7 @@ cdef class Recorder(PortObserver):
             return
         if self.bare:
             self.bare -= 1
-            slot = self.slot_of(&key) | BARE << HEAD_KIND_SHIFT
+            slot = self.slot_at(memo, access, what, &seen) | BARE << HEAD_KIND_SHIFT
             record = <uint32_t *> self.at
             self.at += 4
         else:
@@ -183,7 +175,7 @@ cdef class Recorder(PortObserver):
                     return
                 now = self.begin
             self.bare = self.most_bare if now - self.last < self.dense else 0
-            slot = self.slot_of(&key)
+            slot = self.slot_at(memo, access, what, &seen)
             ticks = self.timed(now)
             record = <uint32_t *> self.at
             record[1] = ticks
@@ -197,6 +189,19 @@ cdef class Recorder(PortObserver):
             memcpy(self.at, access.data, 4)
             self.at += 4
         self.accesses += 1
+
+    cdef inline uint32_t slot_at(self, Memo *memo, Access *access, uint64_t what, Seen *seen) noexcept nogil:
+        """The slot of the access's site, which this instruction may have had in this block before."""
+        cdef SiteKey key
+        cdef uint32_t slot
+        if memo != NULL and is_known(memo, access, what) and memo.block == self.naming:
+            return memo.found
+        key_of(seen, &key)
+        slot = self.slot_of(&key)
+        if memo != NULL:
+            remember(memo, access, what)
+            memo.found, memo.block = slot, self.naming
+        return slot
 
     cdef inline uint32_t slot_of(self, const SiteKey *key) noexcept nogil:
         """The slot that this block knows the site by; one that is new to it is told first."""
@@ -216,6 +221,7 @@ cdef class Recorder(PortObserver):
         if self.slots[slot].block == self.block and beside.block == self.block:     # both are taken: in turn
             self.turn ^= 1
             slot ^= self.turn
+            self.naming += 1
         elif self.slots[slot].block == self.block:
             slot ^= 1
         self.slots[slot].key = key[0]
@@ -292,6 +298,7 @@ cdef class Recorder(PortObserver):
         """Begin one in the buffer at hand, which is empty or may be overwritten."""
         cdef uint8_t *buffer = self.buffers + <size_t> self.current * self.size
         self.block += 1
+        self.naming += 1
         self.first = self.accesses
         self.begin_ns = self.clock.now()
         self.begin = self.last = self.ticks()
@@ -414,6 +421,23 @@ cdef class Recorder(PortObserver):
 cdef inline bint is_site(const Slot *entry, const SiteKey *key, uint32_t block) noexcept nogil:
     return (entry.key.eip == key.eip and entry.key.address == key.address and entry.key.flags == key.flags
             and entry.key.cs == key.cs and entry.block == block)
+
+
+cdef inline void key_of(Seen *seen, SiteKey *key) noexcept nogil:
+    """What a trace calls the site of an access."""
+    cdef const Access *access = seen.access
+    key.address = access.port
+    key.flags = <uint16_t> (access.direction | log2_of(access.size) << FLAG_SIZE_SHIFT | access.path << FLAG_PATH_SHIFT
+                            | access.space << FLAG_SPACE_SHIFT)
+    if access.crossings:
+        key.flags |= FLAG_CROSSED
+    key.eip = key.cs = 0
+    if place_of(seen):
+        key.eip = seen.place.eip
+        key.cs = <uint16_t> seen.place.cs
+        key.flags |= FLAG_PLACED | (seen.place.cpl & 3) << FLAG_CPL_SHIFT
+        if seen.place.exact:
+            key.flags |= FLAG_EXACT
 
 
 cdef void describe_block(BlockHeader *header, int kind, const uint8_t *body, size_t length) noexcept nogil:

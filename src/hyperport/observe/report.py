@@ -5,16 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hyperport.bus.access import PortCount
+from hyperport.bus.access import Direction, PortCount, Space
 
 HEADER = ("port", "size", "dir", "path", "device", "accesses", "crossings")
 RIGHT = {"size", "accesses", "crossings"}  # columns that hold numbers
 UNCLAIMED = "(unclaimed)"
+MEMORY_WORDS = {Direction.IN: "load", Direction.OUT: "store"}
 
 
 def port_table(counts: Sequence[PortCount], limit: int | None = 40) -> str:
     """The table as lines, most accesses first; rows beyond limit are counted in one line. Ends with the sums."""
-    ordered = sorted(counts, key=lambda row: (-row.accesses, row.port, row.size, row.direction, row.path))
+    ordered = sorted(counts, key=lambda row: (-row.accesses, row.space, row.port, row.size, row.direction, row.path))
     shown = ordered if limit is None else ordered[:limit]
     rows = [HEADER, *(_cells(row) for row in shown)]
     if len(ordered) > len(shown):
@@ -28,7 +29,10 @@ def port_table(counts: Sequence[PortCount], limit: int | None = 40) -> str:
 def _cells(row: PortCount) -> tuple[str, ...]:
     direction, path = row.direction.name.lower(), row.path.name.lower()
     device = row.device or UNCLAIMED
-    return (f"{row.port:04x}", str(row.size), direction, path, device, f"{row.accesses:,}", f"{row.crossings:,}")
+    port = f"{row.port:04x}"
+    if row.space == Space.MEMORY:
+        port, direction = f"{row.port:08x}", MEMORY_WORDS[row.direction]
+    return (port, str(row.size), direction, path, device, f"{row.accesses:,}", f"{row.crossings:,}")
 
 
 def _sum(label: str, rows: Sequence[PortCount]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from posix.unistd cimport write
 
-from hyperport.bus.access cimport Access
+from hyperport.bus.access cimport SPACE_PORT, Access
 from hyperport.bus.port_bus cimport DIRECTION_IN, PortObserver
 from hyperport.observe.filter_program cimport FilterProgram, Seen, look_at
 
@@ -67,8 +67,12 @@ cdef class TextTrace(PortObserver):
             value = 0
             memcpy(&value, access.data + <size_t> i * access.size, access.size)
             at = self.buffer + self.used
-            memcpy(at, b"in  " if access.direction == DIRECTION_IN else b"out ", 4)
-            at = hexadecimal(at + 4, access.port, 4)
+            if access.space == SPACE_PORT:
+                memcpy(at, b"in  " if access.direction == DIRECTION_IN else b"out ", 4)
+                at = hexadecimal(at + 4, access.port, 4)
+            else:
+                memcpy(at, b"ld  " if access.direction == DIRECTION_IN else b"st  ", 4)
+                at = hexadecimal(at + 4, access.port, 8)
             at[0] = b" "
             at[1] = DIGITS[access.size]
             at[2] = b" "

@@ -5,6 +5,7 @@ The text of --trace-ports has a line for each element, in the order in which the
 
     out 03f8 1 41           direction, port, size in bytes, value; all but the size in hexadecimal
     in  03fd 1 60
+    st  000d0000 4 00000001     a store to device memory: physical address; ld is a load
 
 No times and no paths: traces of two runs of the same guest, whatever the path or engine, can be compared by diff.
 For the same reason a string access gives a line for each element.
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from hyperport.bus.access import Direction, PortAccess
+from hyperport.bus.access import Direction, PortAccess, Space
 from hyperport.errors import ConfigError, UsageError
 from hyperport.host.notes import note
 from hyperport.options import parse_number, parse_size
@@ -27,14 +28,19 @@ if TYPE_CHECKING:
     from hyperport.observe.filter_program import FilterProgram
     from hyperport.observe.recorder import Recorder
 
-WORDS: Final = {Direction.IN: "in ", Direction.OUT: "out"}
+WORDS: Final = {
+    (Space.PORT, Direction.IN): "in  {:04x}",
+    (Space.PORT, Direction.OUT): "out {:04x}",
+    (Space.MEMORY, Direction.IN): "ld  {:08x}",
+    (Space.MEMORY, Direction.OUT): "st  {:08x}",
+}
 STDERR: Final = "-"
 EVERY: Final = 4  # of accesses close together, every how many has its own reading of the clock
 
 
 def trace_lines(access: PortAccess) -> str:
     """The lines of one access."""
-    head = f"{WORDS[access.direction]} {access.port:04x} {access.size}"
+    head = f"{WORDS[access.space, access.direction].format(access.port)} {access.size}"
     size, data = access.size, access.data
     return "".join(
         f"{head} {int.from_bytes(data[at : at + size], 'little'):0{2 * size}x}\n" for at in range(0, len(data), size)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-from hyperport.bus.access import Direction, Place
+from hyperport.bus.access import Direction, Place, Space
 from hyperport.bus.port_bus import Path
 
 HEADER_SIZE: int
@@ -13,6 +13,7 @@ class TracedAccess:
     count: int
     data: bytes
     path: Path
+    space: Space
     crossings: int
     stamped: bool
     number: int

@@ -18,6 +18,7 @@ from hyperport.observe.trace_format cimport (
     FLAG_PATH_SHIFT,
     FLAG_PLACED,
     FLAG_SIZE_SHIFT,
+    FLAG_SPACE_SHIFT,
     FORMAT_VERSION,
     HEAD_AGAIN,
     HEAD_KIND_SHIFT,
@@ -38,7 +39,7 @@ from hyperport.observe.trace_format cimport (
     checksum,
 )
 
-from hyperport.bus.access import Direction, Place
+from hyperport.bus.access import Direction, Place, Space
 from hyperport.bus.port_bus import Path
 from hyperport.errors import StateError
 
@@ -47,6 +48,7 @@ VERSION = FORMAT_VERSION
 MOST_BODY = 1 << 26         # bytes: no block of ours is near it
 
 PATHS = {int(path): path for path in Path}
+SPACES = {int(space): space for space in Space}
 DIRECTIONS = tuple(Direction)
 
 
@@ -57,7 +59,7 @@ cdef class TracedAccess:
     stamped: it is the access's own. crossings: that it is charged with. place: CS:EIP and CPL, or None.
     """
 
-    cdef readonly object direction, path
+    cdef readonly object direction, path, space
     cdef readonly uint32_t port, count
     cdef readonly uint8_t size, crossings
     cdef readonly bytes data
@@ -175,7 +177,8 @@ cdef class Decoder:
                 data += length
                 continue
             site = &self.sites[head & SLOT_MASK]
-            if kind > STRING or not self.known[head & SLOT_MASK] or site.flags >> FLAG_PATH_SHIFT & 7 not in PATHS:
+            if kind > STRING or not self.known[head & SLOT_MASK] or site.flags >> FLAG_PATH_SHIFT & 7 not in PATHS \
+                    or site.flags >> FLAG_SPACE_SHIFT & 3 not in SPACES:
                 raise self.damage(body, data)
             count = 1
             if kind == SHORT:
@@ -221,6 +224,7 @@ cdef class Decoder:
 cdef TracedAccess access_of(const SiteKey *site, uint32_t count, bytes data, uint64_t number, uint64_t ns, bint stamped):
     cdef TracedAccess access = TracedAccess.__new__(TracedAccess)
     access.direction = DIRECTIONS[site.flags & FLAG_OUT]
+    access.space = SPACES[site.flags >> FLAG_SPACE_SHIFT & 3]
     access.path = PATHS[site.flags >> FLAG_PATH_SHIFT & 7]
     access.port = site.address
     access.size = <uint8_t> (1 << (site.flags >> FLAG_SIZE_SHIFT & 3))

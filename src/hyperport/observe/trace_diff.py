@@ -21,7 +21,7 @@ BEFORE: Final = 3  # elements shown before the first difference
 WINDOW: Final = 2000  # elements of either trace in which they are aligned again
 SAME: Final = 4  # elements that must agree to count as aligned
 
-Key = tuple[int, int, int, int]  # direction, port, size, value
+Key = tuple[int, int, int, int, int]  # space, direction, port, size, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Element:
     @property
     def key(self) -> Key:
         """What is compared."""
-        return (self.access.direction, self.access.port, self.access.size, self.value)
+        return (self.access.space, self.access.direction, self.access.port, self.access.size, self.value)
 
 
 @dataclass(frozen=True, slots=True)

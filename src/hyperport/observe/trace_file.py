@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final, Self
 
 import msgspec
 
+from hyperport.bus.access import Space
 from hyperport.errors import ConfigError, StateError
 from hyperport.observe.trace_decode import (
     HEADER_SIZE,
@@ -26,6 +27,7 @@ DESCRIPTION: Final = 0  # kinds of blocks, as in trace_format.pxd
 ACCESSES: Final = 1
 ENDING: Final = 2
 NOBODY: Final = "(unclaimed)"  # as in report.py
+MEMORY: Final = "(memory)"
 
 Record = TracedAccess | LineChange
 
@@ -56,6 +58,10 @@ class TraceFile:
             (int(low), int(high), str(name)) for low, high, name in self.description.get("windows", ())
         ]
         self._owners = {port: name for low, high, name in self.windows for port in range(low, high + 1)}
+
+    def device_of(self, access: TracedAccess) -> str:
+        """The name of the device that had its port; of device memory, that is not told."""
+        return self.device(access.port) if access.space == Space.PORT else MEMORY
 
     def device(self, port: int) -> str:
         """The name of the device that had port."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hyperport.bus.access import Direction
+from hyperport.bus.access import Direction, Space
 from hyperport.bus.device import PortDevice
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
@@ -91,7 +91,7 @@ def play(
     """
     result = Played(0, 0, [], 0)
     for access in accesses:
-        if ports and not any(access.port in span for span in ports):
+        if access.space != Space.PORT or (ports and not any(access.port in span for span in ports)):
             continue
         if clock is not None and access.ns > clock.now_ns():
             clock.advance(access.ns - clock.now_ns())

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
-from hyperport.bus.access import Direction
 from hyperport.errors import ConfigError
 from hyperport.observe.symbols import Symbols
 from hyperport.observe.trace import WORDS
@@ -33,8 +32,8 @@ def text_line(trace: TraceFile, record: Record, symbols: Symbols | None = None) 
     if not isinstance(record, TracedAccess):
         return f"  {seconds} irq {record.line} {LEVELS[record.level]}"
     mark = " " if record.stamped else "~"
-    what = f"{WORDS[record.direction]} {record.port:04x} {record.size} {shown_data(record)}"
-    who = f"{record.path.name.lower():<9} {trace.device(record.port):<12} {_place(record, symbols)}"
+    what = f"{WORDS[record.space, record.direction].format(record.port)} {record.size} {shown_data(record)}"
+    who = f"{record.path.name.lower():<9} {trace.device_of(record):<12} {_place(record, symbols)}"
     return f"{mark} {seconds} {what:<24} {who}".rstrip()
 
 
@@ -56,12 +55,13 @@ def json_row(trace: TraceFile, record: Record, symbols: Symbols | None = None) -
         "ns": record.ns,
         "stamped": record.stamped,
         "direction": record.direction.name.lower(),
+        "space": record.space.name.lower(),
         "port": record.port,
         "size": record.size,
         "count": record.count,
         "path": record.path.name.lower(),
         "crossings": record.crossings,
-        "device": trace.device(record.port),
+        "device": trace.device_of(record),
     }
     row |= {"value": record.value} if record.count == 1 else {"data": record.data.hex()}
     place = record.place
@@ -98,7 +98,7 @@ def write_perfetto(trace: TraceFile, records: Iterator[Record], stream: BinaryIO
 
     high: set[int] = set()
     for record in records:
-        of = track(trace.device(record.port) if isinstance(record, TracedAccess) else record.line)
+        of = track(trace.device_of(record) if isinstance(record, TracedAccess) else record.line)
         packet = builder.create_packet()
         packet.timestamp = record.ns
         packet.trusted_packet_sequence_id = SEQUENCE
@@ -106,7 +106,7 @@ def write_perfetto(trace: TraceFile, records: Iterator[Record], stream: BinaryIO
         event.track_uuid = of
         if isinstance(record, TracedAccess):
             event.type = TrackEvent.TYPE_INSTANT
-            event.name = f"{WORDS[record.direction].strip()} {record.port:x}"
+            event.name = f"{WORDS[record.space, record.direction].split()[0]} {record.port:x}"
             for name, value in json_row(trace, record, symbols).items():
                 if name in ("ns", "device", "direction", "port"):
                     continue
@@ -132,7 +132,7 @@ def write_perfetto(trace: TraceFile, records: Iterator[Record], stream: BinaryIO
 
 def plain_lines(access: TracedAccess) -> Iterator[str]:
     """As --trace-ports writes it: a line for each element, for diff."""
-    word = WORDS[Direction(access.direction)]
+    head = WORDS[access.space, access.direction].format(access.port)
     for at in range(0, len(access.data), access.size):
         value = int.from_bytes(access.data[at : at + access.size], "little")
-        yield f"{word} {access.port:04x} {access.size} {value:0{2 * access.size}x}"
+        yield f"{head} {access.size} {value:0{2 * access.size}x}"

@@ -37,6 +37,7 @@ BOARD: Final = "board"
 MAC: Final = bytes.fromhex("020000000001")
 MOST_FRAME: Final = 1518  # bytes, without the FCS, with a tag
 DISK_BYTES: Final = 1 << 20
+FLOPPY_BYTES: Final = 1440 << 10
 KEPT_OUTPUT: Final = 64 << 10
 TALLIES_IN_A_PAGE: Final = 8  # ports whose counters fill a page of the host: all are touched first, and grow no more
 PYTHON_GROWTH: Final = 1 << 20  # bytes that Python objects may grow by, after the first tenth
@@ -184,8 +185,9 @@ def board(**config: Any) -> Subject:
     clock, cable = VirtualClock(), Cable()
     serial, debugcon, printer = (MemoryBackend(KEPT_OUTPUT) for _ in range(3))
     settings: dict[str, Any] = {"engine": "scripted", "memory": 2 << 20, "testdev": True, "net": (NetSpec(mac=MAC),)}
-    with NamedTemporaryFile(suffix=".img") as image:  # the disk keeps it open
+    with NamedTemporaryFile(suffix=".img") as image, NamedTemporaryFile(suffix=".img") as floppy:  # kept open
         image.truncate(DISK_BYTES)
+        floppy.truncate(FLOPPY_BYTES)
         disk = DiskSpec(path=Path(image.name), snapshot=True)
         machine = Machine(
             serial=serial,
@@ -193,7 +195,7 @@ def board(**config: Any) -> Subject:
             parallel=printer,
             cables=[cable.backend],
             clock=clock,
-            **settings | {"disks": (disk,)} | config,
+            **settings | {"disks": (disk,), "floppies": (floppy.name, "none")} | config,
         )
     cable.card = next(device for name, device in machine.named_devices() if name == "ne2000")
     ports = [port for first, last, _ in machine.bus.map() for port in range(first, last + 1)]

@@ -16,6 +16,7 @@ cdef class Clock:
     cdef void move(self, Py_ssize_t index, void *timer) noexcept nogil
     cdef void rearm(self) noexcept nogil
     cdef void run_due(self) noexcept nogil
+    cdef go_on(self, dict record)
 
 cdef class RealClock(Clock):
     cdef uint64_t origin

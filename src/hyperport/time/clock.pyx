@@ -17,6 +17,8 @@ from posix.unistd cimport write
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.listener cimport Listener
 
+from hyperport.errors import StateError
+
 cdef extern from *:
     """
     #include <cpuid.h>
@@ -130,6 +132,37 @@ cdef class Clock:
     def idle(self, Attention attention not None):
         """Let time pass, without the GIL, until the next deadline or until somebody wants the vCPU's attention."""
 
+    # State. Timers are not in it: each belongs to a part, which saves its deadline and arms it again.
+
+    kind = "none"
+    fields = ()             # of its record, besides those that every clock has; numbers of 64 bits
+
+    def save(self):
+        """The time as a record: kind, now and wall (ns), and what a subclass has in `fields`."""
+        return {"kind": self.kind, "now": self.now(), "wall": self.wall()}
+
+    def check(self, record):
+        """Raise StateError for what load() cannot take. Another kind of clock goes on from its now and wall."""
+        if not isinstance(record, dict) or not {"kind", "now", "wall"} <= set(record):
+            raise StateError("clock: the saved record lacks kind, now or wall")
+        fields = {"kind", "now", "wall", *(self.fields if record["kind"] == self.kind else ())}
+        if not isinstance(record["kind"], str) or (record["kind"] == self.kind and set(record) != fields):
+            raise StateError(f"clock: the saved record is not one of the clock {self.kind}")
+        for field in fields - {"kind"}:
+            value = record[field]
+            if not isinstance(value, int) or not 0 <= value < 1 << 63:
+                raise StateError(f"clock: field {field} is no time")
+
+    def load(self, record):
+        """Let time go on from the one of the record. Raises StateError. Timers keep their deadlines."""
+        self.check(record)
+        self.go_on(record)
+        self.rearm()
+
+    cdef go_on(self, dict record):
+        """Take a record that was checked."""
+        pass
+
     def fire_due(self):
         """Fire the timers that are due; the run loop does this while the guest halts."""
         self.run_due()
@@ -137,6 +170,8 @@ cdef class Clock:
 
 cdef class RealClock(Clock):
     """The host's monotonic time, counted from the clock's making."""
+
+    kind = "real"
 
     def __init__(self):
         self.origin = hp_clock_ns(CLOCK_MONOTONIC)
@@ -148,6 +183,11 @@ cdef class RealClock(Clock):
     cdef uint64_t wall(self) noexcept nogil:
         return self.wall_origin + self.now()
 
+    cdef go_on(self, dict record):
+        """Time since power-on as saved; wall time is the host's."""
+        self.origin = hp_clock_ns(CLOCK_MONOTONIC) - <uint64_t> record["now"]
+        self.wall_origin = hp_clock_ns(CLOCK_REALTIME) - <uint64_t> record["now"]
+
     def idle(self, Attention attention not None):
         cdef uint64_t now
         with nogil:
@@ -155,7 +195,7 @@ cdef class RealClock(Clock):
             if self.next_deadline == NEVER:
                 attention.wait(NEVER)
             elif self.next_deadline > now:
-                attention.wait(self.next_deadline - now)
+                attention.wait_for_deadline(self.next_deadline - now)
 
 
 cdef class VirtualClock(Clock):
@@ -163,6 +203,8 @@ cdef class VirtualClock(Clock):
 
     start_wall_ns: wall time at power-on; by default 2007-08-22 05:29:04 UTC.
     """
+
+    kind = "virtual"
 
     def __init__(self, start_wall_ns=1187760544000000000):
         self.time = 0
@@ -173,6 +215,10 @@ cdef class VirtualClock(Clock):
 
     cdef uint64_t wall(self) noexcept nogil:
         return self.wall_origin + self.time
+
+    cdef go_on(self, dict record):
+        self.time = record["now"]
+        self.wall_origin = <uint64_t> record["wall"] - self.time
 
     def idle(self, Attention attention not None):
         if self.next_deadline == NEVER:

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from hyperport.time.clock import read_tsc, tsc_is_invariant
+from hyperport.time.clock import Clock, read_tsc, tsc_is_invariant
+from hyperport.time.insn_clock import InsnClock
 
 CURRENT_CLOCK: Final = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 TSC_CLOCKS: Final = ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "xen")  # made of the TSC: the kernel trusts it
@@ -78,6 +79,11 @@ def measure(first: Reading) -> int:
 def tsc_khz() -> int:
     """kHz of the host's TSC, the same for each machine of this process; 0 where it cannot be told truly."""
     return measure(FIRST) if is_trusted() else 0
+
+
+def khz_of(clock: Clock) -> int:
+    """kHz of the TSC of a guest that lives by this clock; 0 where it cannot be told truly."""
+    return clock.tsc_hz // 1000 if isinstance(clock, InsnClock) else tsc_khz()
 
 
 FIRST: Final = read()

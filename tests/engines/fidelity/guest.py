@@ -116,6 +116,9 @@ class CpuGuest:
                 setattr(state, name, Segment(USER_DATA, 0, 0xFFFFFFFF, 0xC0F300))
         for name, value in (registers or {}).items():
             setattr(state, name, value)
+        before = self.engine.state()
+        for name in ("dr0", "dr1", "dr2", "dr3", "dr6", "dr7"):  # a run goes on with those of the one before
+            setattr(state, name, getattr(before, name))
         self.engine.set_state(state)
         stop = self.engine.run()
         assert stop.kind == StopKind.HALT, stop

@@ -193,28 +193,32 @@ class AccessLog:
             self.current.append((*key, data))
 
 
-def run_everywhere(programs: Sequence[Program], directory: Path, *, qemu: bool) -> dict[str, Seen]:
+def run_everywhere(programs: Sequence[Program], directory: Path, *, qemu: bool, clock: str = "real") -> dict[str, Seen]:
     """What each machine shows of these programs, qemu's first if it takes part.
 
     Unicorn on all its paths, wherever this runs; KVM on its own besides, under "PATH on kvm", where that is hardware.
-    And what makes calls, by every other convention that there is, under "hypercall-NAME".
+    And what makes calls, by every other convention that there is, under "hypercall-NAME". clock: of
+    Unicorn's machines; KVM takes part with the real one only.
     """
     seen = {"qemu": run_on_qemu(programs, directory)} if qemu else {}
-    seen |= {io: run_on_path(programs, io, directory) for io in PATHS}
-    for io in KVM_PATHS:
+    seen |= {io: run_on_path(programs, io, directory, clock=clock) for io in PATHS}
+    for io in KVM_PATHS if clock == "real" else ():
         seen[f"{io} on kvm"] = run_on_path(programs, io, directory, engine="kvm")
     for name in CONVENTIONS:
         if name != "vmi":
-            seen[f"hypercall-{name}"] = run_by_stubs(programs, name, directory)
+            seen[f"hypercall-{name}"] = run_by_stubs(programs, name, directory, clock=clock)
     return seen
 
 
-def run_by_stubs(programs: Sequence[Program], abi: str, directory: Path, *, engine: str = "unicorn") -> Seen:
+def run_by_stubs(
+    programs: Sequence[Program], abi: str, directory: Path, *, engine: str = "unicorn", clock: str = "real"
+) -> Seen:
     """The programs with calls, by that convention. A stub has more steps than the instruction: no TF, no breakpoint."""
     ran = [
         index for index, made in enumerate(programs) if made.calls and not made.eflags & TF and made.breakpoint is None
     ]
-    some = run_on_path([programs[index] for index in ran], "hypercall", directory, engine=engine, abi=abi)
+    those = [programs[index] for index in ran]
+    some = run_on_path(those, "hypercall", directory, engine=engine, abi=abi, clock=clock)
     seen = Seen([[] for _ in programs], [b"" for _ in programs], [[] for _ in programs], some.ended, frozenset(ran))
     for place, index in enumerate(ran):
         seen.reports[index] = [(index, *report[1:]) for report in some.reports[place]]
@@ -261,6 +265,7 @@ def run_on_path(
     accesses: bool = True,
     engine: str = "unicorn",
     abi: str = "vmi",
+    clock: str = "real",
 ) -> Seen:
     """On one of our paths. On `hypercall` the programs' calls go by abi, elsewhere to their instructions."""
     batch = directory / f"batch-{io}"
@@ -268,7 +273,8 @@ def run_on_path(
     serial, log, results = (MemoryBackend(limit=1 << 31) for _ in range(3))
     test_device = TestDevice()
     observer = AccessLog(len(programs), test_device)
-    machine_arguments: dict[str, Any] = {"memory": 64 * MIB, "engine": engine, "io": io, "modules": ((batch, ""),)}
+    machine_arguments: dict[str, Any] = {"memory": 64 * MIB, "engine": engine, "io": io, "clock": clock}
+    machine_arguments["modules"] = ((batch, ""),)
     append = "vmi" if io == "hypercall" else ""
     if abi != "vmi":
         append, stubs = "stubs", directory / f"stubs-{abi}"

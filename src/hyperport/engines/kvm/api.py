@@ -12,7 +12,7 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,6 @@ CHECK_EXTENSION: Final = 0xAE03
 GET_VCPU_MMAP_SIZE: Final = 0xAE04
 GET_SUPPORTED_CPUID: Final = 0xC008AE05
 CREATE_VCPU: Final = 0xAE41
-SET_USER_MEMORY_REGION: Final = 0x4020AE46
 SET_TSS_ADDR: Final = 0xAE47
 SET_IDENTITY_MAP_ADDR: Final = 0x4008AE48
 CREATE_IRQCHIP: Final = 0xAE60
@@ -40,7 +39,6 @@ CREATE_PIT2: Final = 0x4040AE77
 IOEVENTFD: Final = 0x4040AE79
 SET_CPUID2: Final = 0x4008AE90
 
-MEMORY_REGION: Final = struct.Struct("<IIQQQ")  # slot, flags, guest-physical address, size, host address
 IO_EVENT: Final = struct.Struct("<QQIiI36x")  # value, port, bytes, descriptor, flags
 PIT_CONFIG: Final = struct.Struct("<I60x")  # flags
 CPUID_HEAD: Final = struct.Struct("<II")  # entries, padding
@@ -71,6 +69,7 @@ class Cap(IntEnum):
     VCPU_EVENTS = 41
     XSAVE = 55
     SYNC_REGS = 74  # answers a mask: 1 general registers, 2 special registers
+    READONLY_MEM = 81
     IMMEDIATE_EXIT = 136
     COALESCED_PIO = 162
 
@@ -112,11 +111,10 @@ def extension(descriptor: int, cap: Cap) -> int:
 class VirtualMachine:
     """The descriptors of a machine with one vCPU, and the page that it shares with the kernel.
 
-    ram: (guest-physical address, size, host address) of each piece of memory, all in pages of 4 KiB.
-    irqchip: interrupt controllers and timer in the kernel. Raises EngineError.
+    It has no memory yet. irqchip: interrupt controllers and timer in the kernel. Raises EngineError.
     """
 
-    def __init__(self, ram: Iterable[tuple[int, int, int]], *, irqchip: bool = False) -> None:
+    def __init__(self, *, irqchip: bool = False) -> None:
         self.fds: list[int] = []
         self.shared: mmap.mmap | None = None
         self.coalesced: CoalescedPorts | None = None
@@ -124,8 +122,6 @@ class VirtualMachine:
             self.fds.append(open_device())
             self.system = self.fds[0]
             self.vm = self._create(self.system, CREATE_VM, "a virtual machine")
-            for slot, (address, size, host) in enumerate(ram):
-                fcntl.ioctl(self.vm, SET_USER_MEMORY_REGION, MEMORY_REGION.pack(slot, 0, address, size, host))
             if self.has(Cap.SET_IDENTITY_MAP_ADDR):
                 fcntl.ioctl(self.vm, SET_IDENTITY_MAP_ADDR, IDENTITY_MAP_AT.to_bytes(8, "little"))
             if irqchip:

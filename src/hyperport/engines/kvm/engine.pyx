@@ -24,7 +24,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from hyperport.bus.access cimport Access, describe
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, POSTED
@@ -41,6 +41,8 @@ from hyperport.engines.kvm.structs cimport (
     KVM_EXIT_MMIO,
     KVM_EXIT_SHUTDOWN,
     KVM_INTERRUPT,
+    KVM_MEM_READONLY,
+    KVM_SET_USER_MEMORY_REGION,
     hp_arm_timer,
     hp_be_vcpu,
     hp_clear_immediate_exit,
@@ -56,19 +58,22 @@ from hyperport.engines.kvm.structs cimport (
     kvm_coalesced_mmio,
     kvm_coalesced_mmio_ring,
     kvm_run,
+    kvm_userspace_memory_region,
     timer_delete,
     timer_t,
 )
 from hyperport.engines.kvm.vcpu cimport FAULTED, KvmVcpu
 from hyperport.engines.shared.run cimport Runs
 from hyperport.io.crossing cimport Crossing, enter, leave
+from hyperport.io.memory cimport bytes_in, bytes_out
 from hyperport.io.hypercall cimport ACTION_AGAIN, ACTION_NOT_OURS, ACTION_NOTHING, VECTORS, Call, CallTable, Doorbell
 from hyperport.io.path cimport PortPath, carry
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.listener cimport Listener
-from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
+from hyperport.memory.map cimport HP_RANGES, HP_ROM, hp_map, hp_range, hp_range_at
+from hyperport.memory.ram cimport GuestMemory
 from hyperport.time.clock cimport Clock
 
 import os
@@ -99,6 +104,19 @@ SUBERRORS = {1: "emulation failed", 2: "simultaneous exceptions", 3: "delivery o
              4: "an exit that KVM does not know"}
 
 
+cdef void on_map_change(void *context) noexcept nogil:
+    (<KvmEngine> context).map_changed()
+
+
+cdef void ignore_map_change(void *context) noexcept nogil:
+    pass
+
+
+cdef bint same_slot(kvm_userspace_memory_region *one, kvm_userspace_memory_region *other) noexcept nogil:
+    return one.flags == other.flags and one.guest_phys_addr == other.guest_phys_addr \
+        and one.memory_size == other.memory_size and one.userspace_addr == other.userspace_addr
+
+
 cdef void kick(void *context) noexcept nogil:
     """Make KVM_RUN return, from any thread."""
     hp_kick(<hp_vcpu *> context)
@@ -121,20 +139,22 @@ cdef class KvmEngine(KvmVcpu):
 
     def __init__(self, GuestMemory memory not None, PortPath path not None, InterruptController controller not None,
                  Attention attention not None, Clock clock not None):
-        cdef uint64_t host = <uint64_t> memory.base
+        cdef uint32_t number
         self.memory = memory
         self.path = path
         self.runs = Runs(self.name, attention, controller, clock)
         self.pin = Listener()         # KVM has no A20 gate: address line 20 always passes
-        self.ram.base = memory.base
-        self.ram.size = memory.size
-        self.ram.hole = HOLE
-        self.ram.hole_end = HOLE_END
         if not hp_take_kick_signal():
             raise EngineError("kvm: every real-time signal is taken: free one, or use --engine unicorn")
         self.irqchip = isinstance(controller, KernelIrqchip)
-        self.vm = api.VirtualMachine([(start, end - start, host + start) for start, end in memory.regions()],
-                                     irqchip=self.irqchip)
+        for number in range(<uint32_t> HP_RANGES):
+            self.slots[number].slot = number
+        self.vm = api.VirtualMachine(irqchip=self.irqchip)
+        self.vm_fd = self.vm.vm
+        memory.map.changed_context = <void *> self
+        memory.map.changed = on_map_change
+        self.map_changed()
+        self.check_map()
         if self.irqchip:
             (<KernelIrqchip> controller).vm = self.vm.vm
         self.shared = memoryview(self.vm.shared)
@@ -147,6 +167,14 @@ cdef class KvmEngine(KvmVcpu):
         attention.kick_context = &self.vcpu
         attention.kick = kick
         path.connect(self)
+
+    def check_map(self):
+        """Raise EngineError if the kernel has refused a piece of the map."""
+        if self.map_error:
+            why = os.strerror(self.map_error)
+            if not self.vm.has(api.Cap.READONLY_MEM):
+                why += ", for it has no read-only memory"
+            raise EngineError(f"kvm: the kernel does not take the memory map: {why}; {api.ADVICE}")
 
     def _ioctl_on(self, int descriptor, unsigned long request, unsigned long argument):
         cdef int error = hp_ioctl(descriptor, request, <void *> argument)
@@ -185,6 +213,8 @@ cdef class KvmEngine(KvmVcpu):
         if self.vcpu.run == NULL:
             return
         self.runs.let_go(&self.vcpu)
+        if self.memory.map.changed_context == <void *> self:
+            self.memory.map.changed = ignore_map_change
         self.path.disconnect(self)
         self.vcpu.run = NULL
         self.posted = NULL
@@ -213,6 +243,7 @@ cdef class KvmEngine(KvmVcpu):
         cdef int ended
         cdef timer_t drain_timer
         self.runs.begin(hp_vcpu_of_this_thread() != NULL)
+        self.check_map()
         stop = self.runs.asked()
         if stop is not None:
             return stop
@@ -302,6 +333,8 @@ cdef class KvmEngine(KvmVcpu):
             enter(self, Crossing.EXIT, 0)
             if reason != KVM_EXIT_IRQ_WINDOW_OPEN:
                 return ENDED_ABORT
+        if not self.failed:
+            self.failed = self.map_error
         return ENDED_ABORT if self.failed else GOES_ON
 
     def look_up(self):
@@ -397,11 +430,58 @@ cdef class KvmEngine(KvmVcpu):
         return True
 
     cdef void memory_exit(self) noexcept nogil:
-        """Nobody is there: reads float high, writes vanish."""
-        enter(self, Crossing.MMIO, 0)
+        """Device memory, nobody, or a write to ROM."""
+        cdef kvm_run *run = self.vcpu.run
+        cdef const hp_range *found = hp_range_at(&self.memory.map.flat, run.mmio.phys_addr)
+        cdef uint32_t length = min(run.mmio.len, <uint32_t> sizeof(run.mmio.data))
         self.runs.counters.mmio += 1
-        if not self.vcpu.run.mmio.is_write:
-            memset(self.vcpu.run.mmio.data, 0xFF, sizeof(self.vcpu.run.mmio.data))
+        if found != NULL and found.kind == HP_ROM:
+            enter(self, Crossing.MMIO, 0)
+        elif run.mmio.is_write:
+            bytes_out(self, self.path.bus, self.memory.map, run.mmio.phys_addr, length, run.mmio.data)
+        else:
+            bytes_in(self, self.path.bus, self.memory.map, run.mmio.phys_addr, length, run.mmio.data)
+
+    cdef void map_changed(self) noexcept nogil:
+        """Give the kernel the pieces of the map that are memory, and take those back that are not there any more."""
+        cdef hp_map *flat = &self.memory.map.flat
+        cdef kvm_userspace_memory_region wanted[HP_RANGES]
+        cdef bint there[HP_RANGES]
+        cdef uint32_t count = 0, number, at
+        self.map_error = 0
+        for number in range(flat.count):
+            there[count] = False
+            wanted[count].flags = KVM_MEM_READONLY if flat.ranges[number].kind == HP_ROM else 0
+            wanted[count].guest_phys_addr = flat.ranges[number].first
+            wanted[count].memory_size = flat.ranges[number].end - flat.ranges[number].first
+            wanted[count].userspace_addr = <uint64_t> flat.ranges[number].host
+            count += flat.ranges[number].host != NULL
+        for number in range(<uint32_t> HP_RANGES):
+            if not self.slots[number].memory_size:
+                continue
+            for at in range(count):
+                if same_slot(&wanted[at], &self.slots[number]):
+                    there[at] = True
+                    break
+            else:
+                self.slots[number].memory_size = 0
+                self.put_slot(&self.slots[number])
+        number = 0
+        for at in range(count):
+            if there[at]:
+                continue
+            while self.slots[number].memory_size:
+                number += 1
+            wanted[at].slot = number
+            self.slots[number] = wanted[at]
+            self.put_slot(&self.slots[number])
+
+    cdef int put_slot(self, kvm_userspace_memory_region *slot) noexcept nogil:
+        cdef int error = hp_ioctl(self.vm_fd, KVM_SET_USER_MEMORY_REGION, slot)
+        if error:
+            self.map_error = error
+            slot.memory_size = 0
+        return error
 
     cdef void drain(self) noexcept nogil:
         """Take the posted writes out of the kernel's ring, oldest first."""
@@ -466,7 +546,7 @@ cdef class KvmEngine(KvmVcpu):
         cdef uint64_t address
         self.fetch_registers()
         address = self.code_address()
-        return "" if address >= self.ram.size - 8 else f", code {self.memory.read(address, 8).hex(' ')}"
+        return "" if address >= self.memory.size - 8 else f", code {self.memory.read(address, 8).hex(' ')}"
 
     # Registers.
 

@@ -39,6 +39,10 @@ cdef extern from "vcpu_thread.h" nogil:
         hp_interrupt_events interrupt
         uint32_t flags
 
+    cdef struct kvm_debugregs:
+        uint64_t db[4]
+        uint64_t dr6, dr7, flags
+
     cdef struct kvm_sync_regs:
         kvm_regs regs
         kvm_sregs sregs
@@ -57,6 +61,10 @@ cdef extern from "vcpu_thread.h" nogil:
         uint8_t data[8]
         uint32_t len
         uint8_t is_write
+
+    cdef struct kvm_userspace_memory_region:
+        uint32_t slot, flags
+        uint64_t guest_phys_addr, memory_size, userspace_addr
 
     cdef struct hp_internal_exit "":
         uint32_t suberror, ndata
@@ -94,7 +102,10 @@ cdef extern from "vcpu_thread.h" nogil:
     ctypedef void *timer_t
 
     unsigned long KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS, KVM_GET_XSAVE, KVM_SET_XSAVE
+    unsigned long KVM_SET_USER_MEMORY_REGION
+    uint32_t KVM_MEM_READONLY
     unsigned long KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, KVM_GET_MSRS, KVM_SET_MSRS, KVM_INTERRUPT
+    unsigned long KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS
     unsigned long KVM_IRQ_LINE, KVM_GET_MP_STATE, KVM_SET_MP_STATE
     uint32_t KVM_EXIT_IO, KVM_EXIT_HLT, KVM_EXIT_MMIO, KVM_EXIT_IRQ_WINDOW_OPEN, KVM_EXIT_SHUTDOWN, KVM_EXIT_INTR
     uint32_t KVM_EXIT_FAIL_ENTRY, KVM_EXIT_INTERNAL_ERROR

@@ -4,8 +4,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from hyperport.io.hypercall cimport Call, CallTable
 from hyperport.cpu.vcpu cimport Vcpu
-from hyperport.cpu.page_walk cimport Paging, Ram
+from hyperport.cpu.page_walk cimport Paging
 from hyperport.engines.kvm.structs cimport hp_vcpu, kvm_regs, kvm_segment, kvm_sregs
+from hyperport.io.path cimport PortPath
 from hyperport.memory.ram cimport GuestMemory
 
 cdef enum:
@@ -13,8 +14,9 @@ cdef enum:
 
 cdef class KvmVcpu(Vcpu):
     cdef GuestMemory memory
+    cdef int vm_fd
     cdef hp_vcpu vcpu
-    cdef Ram ram
+    cdef readonly PortPath path
     cdef bint synced            # the kernel hands registers over in the shared page
     cdef bint waits             # the vCPU sits in HLT
     cdef readonly bint irqchip  # the kernel has the interrupt controllers, the timer, and HLT

@@ -12,8 +12,11 @@ from libc.string cimport memcpy, memset
 
 from hyperport.io.hypercall cimport Call, CallTable
 from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_VM, VECTOR_GP, Place, Vcpu
-from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_LOAD, WALK_OK, WALK_STORE, WALK_USER, Paging, ram_at, walk
+from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_LOAD, WALK_OK, WALK_STORE, WALK_USER, Paging, walk
+from hyperport.io.memory cimport load_at, store_at
+from hyperport.memory.map cimport hp_host_at
 from hyperport.engines.kvm.structs cimport (
+    KVM_GET_DEBUGREGS,
     KVM_GET_MP_STATE,
     KVM_GET_MSRS,
     KVM_GET_REGS,
@@ -22,6 +25,7 @@ from hyperport.engines.kvm.structs cimport (
     KVM_GET_XSAVE,
     KVM_MP_STATE_HALTED,
     KVM_MP_STATE_RUNNABLE,
+    KVM_SET_DEBUGREGS,
     KVM_SET_MP_STATE,
     KVM_SET_MSRS,
     KVM_SET_REGS,
@@ -35,6 +39,7 @@ from hyperport.engines.kvm.structs cimport (
     hp_guarded,
     hp_ioctl,
     hp_leave,
+    kvm_debugregs,
     kvm_regs,
     kvm_segment,
     kvm_sregs,
@@ -45,7 +50,7 @@ from hyperport.engines.kvm.structs cimport (
 import os
 import struct
 
-from hyperport.cpu.state import REGISTERS, CpuState, FpuState, Segment, Table
+from hyperport.cpu.state import PAT_RESET, REGISTERS, CpuState, Event, FpuState, Segment, Table
 from hyperport.errors import EngineError
 
 cdef extern from "segment_rule.h":
@@ -63,7 +68,10 @@ cdef enum:
     MSR_SYSENTER_CS = 0x174
     MSR_SYSENTER_ESP = 0x175
     MSR_SYSENTER_EIP = 0x176
-    SYSENTER_MSRS = 3
+    MSR_PAT = 0x277
+    MSR_TSC = 0x10
+    MSR_TSC_ADJUST = 0x3B
+    MSRS = 6                    # that CPUID tells of, besides EFER
     FXSAVE_SIZE = 512           # the start of an XSAVE area (SDM vol. 1, 13.4); then come the bits of what is valid
     XSTATE_BV = FXSAVE_SIZE // 4
     X87_AND_SSE = 3
@@ -75,10 +83,10 @@ cdef struct MsrEntry:                       # struct kvm_msr_entry
     uint32_t reserved
     uint64_t data
 
-cdef struct SysenterMsrs:                   # struct kvm_msrs with three entries
+cdef struct Msrs:                           # struct kvm_msrs with its entries
     uint32_t count
     uint32_t padding
-    MsrEntry entries[SYSENTER_MSRS]
+    MsrEntry entries[MSRS]
 
 
 cdef struct Answering:
@@ -171,28 +179,22 @@ cdef class KvmVcpu(Vcpu):
         return <uint32_t> self.segment(segment).base
 
     cdef const uint8_t *code_at(self, uint32_t linear) noexcept nogil:
-        return ram_at(&self.ram, self.translate(linear, WALK_FETCH), 1)
+        return hp_host_at(&self.memory.map.flat, self.translate(linear, WALK_FETCH), 1, False)
 
     cdef uint8_t *probe(self, uint32_t linear, uint32_t length, bint store) noexcept nogil:
-        return ram_at(&self.ram, self.translate(linear, WALK_STORE if store else WALK_LOAD), length)
+        return hp_host_at(&self.memory.map.flat, self.translate(linear, WALK_STORE if store else WALK_LOAD), length, store)
 
     cdef uint32_t load(self, uint32_t linear, uint32_t size) noexcept nogil:
-        cdef uint32_t value = 0, i
-        cdef uint8_t *host
-        for i in range(size):
-            host = self.probe(linear + i, 1, False)
-            value |= (<uint32_t> host[0] if host != NULL else 0xFF) << (8 * i)
-        return value
+        cdef uint64_t first = self.translate(linear, WALK_LOAD)
+        cdef uint64_t last = self.translate(linear + size - 1, WALK_LOAD)
+        return load_at(self, self.path.bus, self.memory.map, first, last, size, 0)
 
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil:
         cdef uint32_t i
         cdef uint8_t *host
-        self.probe(linear, 1, True)
-        self.probe(linear + size - 1, 1, True)      # a fault leaves nothing half stored
-        for i in range(size):
-            host = self.probe(linear + i, 1, True)
-            if host != NULL:
-                host[0] = <uint8_t> (value >> (8 * i))
+        cdef uint64_t first = self.translate(linear, WALK_STORE)    # a fault leaves nothing half stored
+        cdef uint64_t last = self.translate(linear + size - 1, WALK_STORE)
+        store_at(self, self.path.bus, self.memory.map, first, last, size, value, 0)
 
     cdef void fault(self, int vector, int error_code) noexcept nogil:
         self.fault_vector = vector
@@ -229,7 +231,7 @@ cdef class KvmVcpu(Vcpu):
         cdef Paging paging = Paging(<uint32_t> self.sregs.cr0, <uint32_t> self.sregs.cr3, <uint32_t> self.sregs.cr4,
                                     (self.sregs.efer >> EFER_NXE_SHIFT) & 1)
         cdef uint64_t physical = NOWHERE
-        cdef int error = walk(&self.ram, &paging, linear, access | (WALK_USER if self.privilege() == 3 else 0), &physical)
+        cdef int error = walk(&self.memory.map.flat, &paging, linear, access | (WALK_USER if self.privilege() == 3 else 0), &physical)
         if error != WALK_OK:
             self.page_fault(linear, error)
         return physical
@@ -242,7 +244,7 @@ cdef class KvmVcpu(Vcpu):
         """Physical address of CS:EIP, NOWHERE if there is none. Does not fault."""
         cdef Paging paging = Paging(<uint32_t> self.sregs.cr0, <uint32_t> self.sregs.cr3, <uint32_t> self.sregs.cr4, False)
         cdef uint64_t physical = NOWHERE
-        if walk(&self.ram, &paging, <uint32_t> (self.sregs.cs.base + self.regs.rip), WALK_LOAD, &physical) != WALK_OK:
+        if walk(&self.memory.map.flat, &paging, <uint32_t> (self.sregs.cs.base + self.regs.rip), WALK_LOAD, &physical) != WALK_OK:
             return NOWHERE
         return physical
 
@@ -299,12 +301,14 @@ cdef class KvmVcpu(Vcpu):
         cdef kvm_sregs sregs
         cdef kvm_vcpu_events events
         cdef kvm_xsave extended
+        cdef kvm_debugregs debug
         cdef uint32_t activity
-        cdef SysenterMsrs msrs = sysenter_msrs(0, 0, 0)
+        cdef Msrs msrs = wanted_msrs()
         self._ioctl(KVM_GET_REGS, &regs, "reading registers")
         self._ioctl(KVM_GET_SREGS, &sregs, "reading registers")
         self._ioctl(KVM_GET_VCPU_EVENTS, &events, "reading events")
         self._ioctl(KVM_GET_MSRS, &msrs, "reading MSRs")
+        self._ioctl(KVM_GET_DEBUGREGS, &debug, "reading debug registers")
         if self.irqchip:
             self._ioctl(KVM_GET_MP_STATE, &activity, "reading whether it halts")
             self.waits = activity == KVM_MP_STATE_HALTED
@@ -317,7 +321,10 @@ cdef class KvmVcpu(Vcpu):
             gdtr=Table(<uint32_t> sregs.gdt.base, sregs.gdt.limit), idtr=Table(<uint32_t> sregs.idt.base, sregs.idt.limit),
             sysenter_cs=<uint32_t> msrs.entries[0].data, sysenter_esp=<uint32_t> msrs.entries[1].data,
             sysenter_eip=<uint32_t> msrs.entries[2].data, halted=self.waits,
-            interrupt_shadow=events.interrupt.shadow != 0,
+            interrupt_shadow=events.interrupt.shadow != 0, event=waiting_event(&events),
+            dr0=<uint32_t> debug.db[0], dr1=<uint32_t> debug.db[1], dr2=<uint32_t> debug.db[2], dr3=<uint32_t> debug.db[3],
+            dr6=<uint32_t> debug.dr6, dr7=<uint32_t> debug.dr7, pat=msrs.entries[3].data, tsc=msrs.entries[4].data,
+            tsc_adjust=msrs.entries[5].data,
         )
         for number, name in enumerate(REGISTERS):
             setattr(state, name, <uint32_t> hp_general(&regs, <int> number)[0])
@@ -333,7 +340,14 @@ cdef class KvmVcpu(Vcpu):
         cdef kvm_xsave extended
         cdef bytes image = fxsave_image(state.fpu)
         cdef uint32_t activity = KVM_MP_STATE_HALTED if state.halted else KVM_MP_STATE_RUNNABLE
-        cdef SysenterMsrs msrs = sysenter_msrs(state.sysenter_cs, state.sysenter_esp, state.sysenter_eip)
+        cdef kvm_debugregs debug
+        cdef Msrs msrs = wanted_msrs()
+        msrs.entries[0].data, msrs.entries[1].data = state.sysenter_cs, state.sysenter_esp
+        msrs.entries[2].data, msrs.entries[3].data = state.sysenter_eip, state.pat
+        if state.tsc is None:
+            msrs.count -= 2
+        else:
+            msrs.entries[4].data, msrs.entries[5].data = state.tsc, state.tsc_adjust
         if self.vcpu.entered:       # only from another thread
             raise EngineError("kvm: registers cannot be loaded while the guest runs")
         memset(&regs, 0, sizeof(kvm_regs))
@@ -352,6 +366,15 @@ cdef class KvmVcpu(Vcpu):
         memset(&events, 0, sizeof(kvm_vcpu_events))
         events.flags = KVM_VCPUEVENT_VALID_SHADOW
         events.interrupt.shadow = 1 if state.interrupt_shadow else 0
+        if state.event is not None and state.event.interrupt:
+            events.interrupt.injected, events.interrupt.nr = 1, state.event.vector
+        elif state.event is not None:
+            events.exception.injected, events.exception.nr = 1, state.event.vector
+            if state.event.error is not None:
+                events.exception.has_error_code, events.exception.error_code = 1, state.event.error
+        memset(&debug, 0, sizeof(kvm_debugregs))
+        debug.db[0], debug.db[1], debug.db[2], debug.db[3] = state.dr0, state.dr1, state.dr2, state.dr3
+        debug.dr6, debug.dr7 = state.dr6, state.dr7
         self._ioctl(KVM_GET_XSAVE, &extended, "reading x87 and SSE registers")
         memcpy(&extended, <const char *> image, FXSAVE_SIZE)
         extended.region[XSTATE_BV] |= X87_AND_SSE
@@ -359,30 +382,34 @@ cdef class KvmVcpu(Vcpu):
         self._ioctl(KVM_SET_SREGS, &sregs, "loading control and segment registers")
         self._ioctl(KVM_SET_REGS, &regs, "loading registers")
         self._ioctl(KVM_SET_MSRS, &msrs, "loading MSRs")
+        self._ioctl(KVM_SET_DEBUGREGS, &debug, "loading debug registers")
         self._ioctl(KVM_SET_VCPU_EVENTS, &events, "loading events")
         if self.irqchip:
             self._ioctl(KVM_SET_MP_STATE, &activity, "loading whether it halts")
         self.vcpu.run.kvm_dirty_regs = 0
-        self.vcpu.run.ready_for_interrupt_injection = state.eflags & EFLAGS_IF and not state.interrupt_shadow
+        self.vcpu.run.ready_for_interrupt_injection = (
+            state.eflags & EFLAGS_IF and not state.interrupt_shadow and state.event is None)
         self.waits = state.halted
 
 
 # FXSAVE (SDM vol. 2A): control, status, tags, opcode, two pointers, MXCSR and its mask, ST(0) to ST(7), XMM registers.
-FXSAVE_HEAD = struct.Struct("<HHBx18xI4x")
+FXSAVE_HEAD = struct.Struct("<HHBxHQQI4x")
 FXSAVE_SLOT = 16
 
 
 def fxsave_image(fpu):
     """An FpuState as FXSAVE stores it, XMM0 to XMM7 only."""
     slots = b"".join(value.ljust(FXSAVE_SLOT, b"\0") for value in (*fpu.stack, *fpu.xmm))
-    return (FXSAVE_HEAD.pack(fpu.control, fpu.status, fpu.in_use, fpu.mxcsr) + slots).ljust(FXSAVE_SIZE, b"\0")
+    head = FXSAVE_HEAD.pack(fpu.control, fpu.status, fpu.in_use, fpu.opcode, fpu.code_at, fpu.data_at, fpu.mxcsr)
+    return (head + slots).ljust(FXSAVE_SIZE, b"\0")
 
 
 def fpu_in(image):
     """The FpuState of an FXSAVE image."""
-    control, status, in_use, mxcsr = FXSAVE_HEAD.unpack_from(image)
+    control, status, in_use, opcode, code_at, data_at, mxcsr = FXSAVE_HEAD.unpack_from(image)
     slots = [image[at:at + FXSAVE_SLOT] for at in range(FXSAVE_HEAD.size, FXSAVE_HEAD.size + 16 * FXSAVE_SLOT, FXSAVE_SLOT)]
-    return FpuState(control, status, in_use, tuple(slot[:10] for slot in slots[:8]), mxcsr, tuple(slots[8:]))
+    return FpuState(control, status, in_use, tuple(slot[:10] for slot in slots[:8]), mxcsr, tuple(slots[8:]),
+                    opcode, code_at, data_at)
 
 
 cdef object get_segment(const kvm_segment *segment):
@@ -408,11 +435,21 @@ cdef kvm_segment made_segment(object segment):
     return made
 
 
-cdef SysenterMsrs sysenter_msrs(uint32_t cs, uint32_t esp, uint32_t eip):
-    cdef SysenterMsrs msrs
-    msrs.count = SYSENTER_MSRS
+cdef Msrs wanted_msrs():
+    cdef Msrs msrs
+    msrs.count = MSRS
     msrs.padding = 0
-    msrs.entries[0] = MsrEntry(MSR_SYSENTER_CS, 0, cs)
-    msrs.entries[1] = MsrEntry(MSR_SYSENTER_ESP, 0, esp)
-    msrs.entries[2] = MsrEntry(MSR_SYSENTER_EIP, 0, eip)
+    msrs.entries[0] = MsrEntry(MSR_SYSENTER_CS, 0, 0)
+    msrs.entries[1] = MsrEntry(MSR_SYSENTER_ESP, 0, 0)
+    msrs.entries[2] = MsrEntry(MSR_SYSENTER_EIP, 0, 0)
+    msrs.entries[3] = MsrEntry(MSR_PAT, 0, PAT_RESET)
+    msrs.entries[4] = MsrEntry(MSR_TSC, 0, 0)
+    msrs.entries[5] = MsrEntry(MSR_TSC_ADJUST, 0, 0)
     return msrs
+
+
+cdef object waiting_event(kvm_vcpu_events *events):
+    """What KVM has been given, or has found, and not delivered yet; None if nothing."""
+    if events.exception.injected or events.exception.pending:
+        return Event(events.exception.nr, False, events.exception.error_code if events.exception.has_error_code else None)
+    return Event(events.interrupt.nr, True) if events.interrupt.injected else None

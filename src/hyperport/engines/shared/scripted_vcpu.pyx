@@ -16,7 +16,9 @@ from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.vcpu cimport VECTOR_GP, VECTOR_PF, Vcpu
 from hyperport.io.crossing cimport Crossing, enter, leave
 from hyperport.io.hypercall cimport Call, CallTable
+from hyperport.io.memory cimport load_at, store_at
 from hyperport.io.path cimport PortPath, carry
+from hyperport.memory.map cimport hp_host_at
 from hyperport.memory.ram cimport GuestMemory
 
 from hyperport.cpu.state import REGISTERS
@@ -96,6 +98,15 @@ cdef class ScriptedVcpu(Vcpu):
         leave(self)
         return access.value
 
+    def load_store(self, int direction, uint32_t address, uint32_t size, uint32_t value=0):
+        """A load or store of 1, 2 or 4 bytes at a physical address, as an engine's MMU makes it; returns what a load gave."""
+        if size not in (1, 2, 4):
+            raise ConfigError(f"script: no memory access of {size} bytes")
+        if direction == DIRECTION_IN:
+            return load_at(self, self.path.bus, self.memory.map, address, <uint64_t> address + size - 1, size, 0)
+        store_at(self, self.path.bus, self.memory.map, address, <uint64_t> address + size - 1, size, value, 0)
+        return 0
+
     def execute(self):
         """What stands at CS:EIP, as a #GP(0) handler does it: False if it is none of its accesses. Raises GuestFaultError."""
         cdef Work work
@@ -166,25 +177,17 @@ cdef class ScriptedVcpu(Vcpu):
         if missing:
             self.fault_address = linear
             self.fault(VECTOR_PF, 2 if store else 0)
-        if <uint64_t> linear + length > self.memory.size:
-            return NULL
-        return self.memory.base + linear
+        return hp_host_at(&self.memory.map.flat, linear, length, store)
 
     cdef uint32_t load(self, uint32_t linear, uint32_t size) noexcept nogil:
-        cdef uint32_t value = 0, i
-        cdef uint8_t *host
-        for i in range(size):
-            host = self.probe(linear + i, 1, False)
-            value |= (<uint32_t> host[0] if host != NULL else 0xFF) << (8 * i)
-        return value
+        self.probe(linear, 1, False)
+        self.probe(linear + size - 1, 1, False)
+        return load_at(self, self.path.bus, self.memory.map, linear, <uint64_t> linear + size - 1, size, 0)
 
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil:
-        cdef uint32_t i
-        cdef uint8_t *host
-        for i in range(size):
-            host = self.probe(linear + i, 1, True)
-            if host != NULL:
-                host[0] = <uint8_t> (value >> (8 * i))
+        self.probe(linear, 1, True)
+        self.probe(linear + size - 1, 1, True)
+        store_at(self, self.path.bus, self.memory.map, linear, <uint64_t> linear + size - 1, size, value, 0)
 
     cdef bint port_allowed(self, uint32_t port, uint32_t size) noexcept nogil:
         with gil:

@@ -11,6 +11,7 @@ from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.io.path cimport PortPath
 from hyperport.lines.listener cimport Listener
 from hyperport.memory.ram cimport GuestMemory
+from hyperport.time.insn_clock cimport InsnClock
 
 cdef class UnicornEngine(MendedVcpu):
     cdef readonly PortPath path
@@ -23,15 +24,23 @@ cdef class UnicornEngine(MendedVcpu):
     cdef CodeFilter filter
     cdef readonly str dead
     cdef public object guard    # see machine/guard.py; None: whoever comes
+    cdef object khz             # of the TSC, as CPUID tells it
+    cdef InsnClock insns        # None: time is not what the guest executes
+    cdef void *counter          # the core's part of that
+    cdef bint unmappable        # the core had no room for a block of the map
     cdef bint delivering        # an event other than INT n
 
     cdef _ok(self, int error, str doing)
     cdef _open(self)
     cdef _map(self)
     cdef _hook(self)
+    cdef _count(self)
     cdef void release(self) noexcept
     cdef bint service(self) noexcept nogil
-    cdef void guest_misses_memory(self) noexcept nogil
+    cdef uint64_t guest_loads(self, uint64_t address, uint32_t size) noexcept nogil
+    cdef void guest_stores(self, uint64_t address, uint32_t size, uint64_t value) noexcept nogil
+    cdef void map_changed(self) noexcept nogil
+    cdef void deliver_event(self) noexcept nogil
     cdef void guest_invalid_instruction(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
     cdef void guest_sysenter(self) noexcept nogil

@@ -17,27 +17,38 @@ Ports, strings and doorbells.  See ports.pyx, which comes first on the way of an
 Crossings.  Every function that the core calls because of what the guest does passes enter(). on_new_code(), tlb_fill(),
     memory_mapping(), fetch_byte() and flush_code() are the core's own housekeeping, CPUID and SYSENTER its own
     instructions; none of them can reach a device.
-Stores and slow loads.  See code_pages.pyx.
+Memory map, stores and slow loads.  See code_pages.pyx. Device memory: io/memory.pyx.
 What the core gets wrong of the CPU.  See fidelity/mend.pyx and docs/cpu.md.
 """
 
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport free
 
 from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.shared.counters cimport count_exception, count_software
 from hyperport.engines.shared.run cimport Runs
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
-from hyperport.engines.unicorn.code_pages cimport PAGE_MASK, CodePages
+from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, PAGE_MASK, CodePages
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
+    between_blocks,
+    count_instructions,
     enter_guest,
     exception_begins,
+    inside_block,
+    instructions_left,
     leave_guest,
+    limit_block,
     mend_core,
     mend_cpu,
+    new_jumps,
     one_by_one,
+    remember_blocks,
     segments_changed,
+    set_counting,
+    set_tsc_base,
+    withhold,
 )
 from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.engines.unicorn.fields cimport at, u32, u64
@@ -55,20 +66,24 @@ from hyperport.engines.unicorn.library cimport (
 )
 from hyperport.engines.unicorn.ports cimport Ports, flush_code, redirect_ports
 from hyperport.engines.unicorn.translator_check cimport check_translator
-from hyperport.engines.unicorn.vcpu cimport INEXACT
+from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 from hyperport.io.crossing cimport Crossing, enter, leave
 from hyperport.io.hypercall cimport CallTable
+from hyperport.io.memory cimport memory_in, memory_out
 from hyperport.io.path cimport PortPath
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.listener cimport Listener
-from hyperport.memory.ram cimport HOLE, HOLE_END, GuestMemory
+from hyperport.memory.map cimport hp_host_at
+from hyperport.memory.ram cimport GuestMemory
 from hyperport.time.clock cimport Clock
+from hyperport.time.insn_clock cimport InsnClock
 
 from hyperport.engines.base import Stop
 from hyperport.errors import EngineError
 from hyperport.lines.attention import StopKind
+from hyperport.time.tsc import khz_of
 
 include "layout.pxi"
 
@@ -88,7 +103,6 @@ cdef enum:
     FLAT_DATA = 0x00C09300           # present, DPL 0, 4 GiB, 32-bit, data, written
     DESCRIPTOR_CODE = 1 << 11
 
-cdef uint64_t TOP_OF_PHYSICAL = <uint64_t> 1 << 40      # all that page tables of this core can point to
 
 
 cdef void kick(void *context) noexcept nogil:
@@ -102,6 +116,8 @@ cdef void kick(void *context) noexcept nogil:
     if hp_current() == NULL:
         hp_barrier_everywhere()
     hp_store_half(<uint16_t *> (<char *> at(cpu, CPU_ICOUNT_DECR_PTR) + 2), 0xFFFF)
+    if hp_current() != NULL and (<UnicornEngine> hp_current()).counter != NULL:
+        withhold((<UnicornEngine> hp_current()).counter)
 
 
 cdef Library *library = NULL
@@ -142,12 +158,34 @@ cdef void on_sysenter(void *uc, void *user) noexcept nogil:
 
 
 cdef uint64_t on_mmio_read(void *uc, uint64_t offset, unsigned size, void *user) noexcept nogil:
-    (<UnicornEngine> user).guest_misses_memory()
-    return <uint64_t> -1            # no memory there: the bus floats high
+    return (<UnicornEngine> user).guest_loads(offset, size)
 
 
 cdef void on_mmio_write(void *uc, uint64_t offset, unsigned size, uint64_t value, void *user) noexcept nogil:
-    (<UnicornEngine> user).guest_misses_memory()
+    (<UnicornEngine> user).guest_stores(offset, size, value)
+
+
+# The map: see code_pages.pyx. Page tables are read (fidelity/tlb.h) and marked by guest-physical address.
+
+cdef void set_page(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int protection, int mmu,
+                   uint64_t size) noexcept nogil:
+    if hp_current() == NULL:
+        library.set_page(cpu, address, physical, attributes, protection, mmu, size)
+    else:
+        (<UnicornEngine> hp_current()).pages.set_page(cpu, address, physical, attributes, protection, mmu, size)
+
+
+cdef void store_table_long(void *cpu, uint64_t address, uint32_t value) noexcept nogil:
+    if hp_current() == NULL:
+        library.store_table_long(cpu, address, value)
+        return
+    cdef uint8_t *host = hp_host_at(&(<UnicornEngine> hp_current()).memory.map.flat, address, 4, True)
+    if host != NULL:
+        (<uint32_t *> host)[0] = value
+
+
+cdef void on_map_change(void *context) noexcept nogil:
+    (<UnicornEngine> context).map_changed()
 
 
 cdef struct BlockRecord:            # uc_tb of unicorn.h
@@ -169,7 +207,10 @@ cdef tlb_fill_function plain_tlb_fill = NULL
 
 cdef bint tlb_fill(void *cpu, uint64_t address, int size, int access, int mmu, bint probe,
                    uintptr_t return_address) noexcept nogil:
-    if not plain_tlb_fill(cpu, address, size, access, mmu, probe, return_address):
+    cdef void *inside = between_blocks() if access == ACCESS_FETCH else NULL
+    cdef bint filled = plain_tlb_fill(cpu, address, size, access, mmu, probe, return_address)
+    inside_block(inside)
+    if not filled:
         return False
     if hp_current() != NULL:
         (<UnicornEngine> hp_current()).pages.tlb_filled(address, access, mmu)
@@ -186,8 +227,12 @@ cdef bint exec_interrupt(void *cpu, int request) noexcept nogil:
     return (<UnicornEngine> hp_current()).service()
 
 
-cdef void on_host_write(void *context, uint64_t address, uint64_t length) noexcept nogil:
-    (<UnicornEngine> context).pages.written(address, length)
+cdef uint64_t tsc_of(void *clock) noexcept nogil:
+    return (<InsnClock> clock).tsc()
+
+
+cdef void on_host_write(void *context, const uint8_t *host, uint64_t length) noexcept nogil:
+    (<UnicornEngine> context).pages.written(<uint64_t> host, length)
 
 
 cdef class A20Pin(Listener):
@@ -221,15 +266,21 @@ cdef class UnicornEngine(MendedVcpu):
         self.pin = A20Pin()
         self.ferr = IrqLine()
         self.lib = load_library()
-        self.pages = CodePages(memory)
+        self.pages = CodePages(memory.map)
         forget_position(&self.filter)
         self._open()
         self._map()
         self._hook()
-        self.identify({})
-        memory.invalidate_context = <void *> self
-        memory.invalidate = on_host_write
+        self.khz = khz_of(clock)
+        if isinstance(clock, InsnClock):
+            self.insns = clock
+            self._count()
+        self.identify({}, self.khz)
+        memory.map.invalidate_context = memory.map.changed_context = <void *> self
+        memory.map.invalidate = on_host_write
+        memory.map.changed = on_map_change
         hp_register_barrier()
+        self.map_changed()
         attention.kick_context = self.cpu
         attention.kick = kick
         (<A20Pin> self.pin).engine = <void *> self
@@ -246,20 +297,13 @@ cdef class UnicornEngine(MendedVcpu):
         self._ok(self.lib.ctl(self.uc, UC_CTL_USE_EXITS, 1), "switching stop addresses off")
 
     cdef _map(self):
-        cdef uint64_t size = self.memory.size
-        cdef uint8_t *base = self.memory.base
-        cdef void *read = <void *> on_mmio_read
-        cdef void *write = <void *> on_mmio_write
-        self._ok(self.lib.mem_map_ptr(self.uc, 0, HOLE, UC_PROT_ALL, base), "mapping low RAM")
-        self._ok(self.lib.mem_map_ptr(self.uc, HOLE_END, size - HOLE_END, UC_PROT_ALL, base + HOLE_END),
-                 "mapping RAM")
-        self._ok(self.lib.mmio_map(self.uc, HOLE, HOLE_END - HOLE, read, <void *> self, write,
-                                   <void *> self), "mapping the hole")
-        self._ok(self.lib.mmio_map(self.uc, size, TOP_OF_PHYSICAL - size, read, <void *> self, write,
-                                   <void *> self), "mapping the space above RAM")
+        """What the core has at addresses of its own, for as long as it lives: see code_pages.pyx."""
+        self.map = &self.memory.map.flat
+        self._ok(self.lib.mem_map_ptr(self.uc, 0, self.memory.size, UC_PROT_ALL, self.memory.base), "mapping RAM")
+        self._ok(self.lib.mmio_map(self.uc, DEVICES_AT, DEVICES_AT, <void *> on_mmio_read, <void *> self,
+                                   <void *> on_mmio_write, <void *> self), "mapping device memory")
         # Fetches float high too (FFh FFh is #UD); MMIO of the core cannot be executed by itself.
-        self._ok(self.lib.mem_protect(self.uc, HOLE, HOLE_END - HOLE, UC_PROT_ALL), "mapping the hole")
-        self._ok(self.lib.mem_protect(self.uc, size, TOP_OF_PHYSICAL - size, UC_PROT_ALL), "mapping the space above RAM")
+        self._ok(self.lib.mem_protect(self.uc, DEVICES_AT, DEVICES_AT, UC_PROT_ALL), "mapping device memory")
 
     cdef _hook(self):
         global plain_tlb_fill, library
@@ -281,6 +325,7 @@ cdef class UnicornEngine(MendedVcpu):
         check_layout(self.lib, self.uc)
         self.cpu = <char *> at(<char *> self.uc, UC_CPU)
         self.env = <char *> at(self.cpu, CPU_ENV_PTR)
+        self.selector = u32(self.env, ENV_SEGS + SEGMENT_SIZE)
         self.filter.tcg = <char *> at(<char *> self.uc, UC_TCG)
         (<uint8_t *> self.uc)[UC_NO_EXIT_REQUEST] = 1
         cpu_class = at(self.cpu, CPU_CLASS)
@@ -289,15 +334,25 @@ cdef class UnicornEngine(MendedVcpu):
         check_translator(self.lib)
         redirect_ports(self.lib)
         redirect_call("fetch_byte", <void *> fetch_byte)
+        redirect_call("set_page", <void *> set_page)
+        redirect_call("store_table_long", <void *> store_table_long)
         mend_delivery(self.lib)
         install_fpu_error(current_engine)
         mend_core(<void *> flush_code)
         mend_cpu(self.lib, self.uc)
+        self.jumps = new_jumps(self.uc)
         self.ports.connect(self)
         self.pages.connect(self.lib, self.uc, self.cpu, self.env)
         (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
         (<void **> (<char *> cpu_class + CLASS_CPU_EXEC_INTERRUPT))[0] = <void *> exec_interrupt
+
+    cdef _count(self):
+        """Let the core count instructions for the clock."""
+        cdef int32_t *left = instructions_left(self.cpu)
+        self.insns.drive(left)
+        self.left = left
+        self.counter = count_instructions(self.uc, &self.insns.target, tsc_of, <void *> self.insns)
 
     def offer(self, CallTable calls not None, cpuid_leaves=None):
         """Answer these calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""
@@ -306,21 +361,28 @@ cdef class UnicornEngine(MendedVcpu):
         self.runs.take_calls(calls, tuple(Entry))
         self.calls = Hypercalls(self.runs, self.memory)
         self.ports.offer(self.calls)
-        self.identify(cpuid_leaves or {})
+        self.identify(cpuid_leaves or {}, self.khz)
 
     cdef void release(self) noexcept:
         """Let go of whoever could still call us, then of the CPU."""
         if self.uc == NULL:
             return
-        if self.memory.invalidate_context == <void *> self:
-            self.memory.invalidate = ignore_host_write
+        if self.memory.map.invalidate_context == <void *> self:
+            self.memory.map.invalidate = ignore_host_write
+            self.memory.map.changed = ignore_map_change
         self.runs.let_go(self.cpu)
         self.path.disconnect(self)
         (<A20Pin> self.pin).engine = NULL
+        if self.left != NULL:
+            self.insns.release()
+            self.left = NULL
         guarded_close(self.lib, self.uc)
+        free(self.counter)
+        self.counter = NULL
         self.uc = NULL
         self.cpu = NULL
         self.env = NULL
+        self.selector = NULL
 
     def close(self):
         """Give the CPU back; only counters() works afterwards. Raises EngineError while the guest runs."""
@@ -341,6 +403,8 @@ cdef class UnicornEngine(MendedVcpu):
         cdef int error
         cdef uint64_t begin
         self.runs.begin(hp_current() != NULL)
+        if self.unmappable:
+            raise EngineError("unicorn: the host has no room for the tables of a memory region; ask for less")
         if self.dead is not None:
             return Stop(StopKind.ENGINE_ABORT, text=self.dead)
         stop = self.runs.asked()
@@ -356,9 +420,13 @@ cdef class UnicornEngine(MendedVcpu):
             hp_set_current(<void *> self)
             self.ports.enter_guest()
             leave(self)
-            enter_guest(self.env, self.memory.base, self.memory.size)
+            enter_guest(self.env, &self.memory.map.flat)
+            set_tsc_base(self.tsc_base)
+            set_counting(self.counter)
+            remember_blocks(self.jumps)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
+            set_counting(NULL)
             leave_guest()
             self.ports.leave_guest()
             hp_set_current(NULL)
@@ -383,10 +451,17 @@ cdef class UnicornEngine(MendedVcpu):
         cdef uint32_t *request = u32(self.cpu, CPU_INTERRUPT_REQUEST)
         hp_clear_bits(request, INTERRUPT_HARD)      # first: a flag raised from here on sets it again
         enter(self, Crossing.DELIVERY, 0)
+        if self.counter != NULL:
+            self.insns.look_up()
+            limit_block(self.counter, self.insns.exact)
         if self.runs.looks.now():
             self.lib.emu_stop(self.uc)
             return False
         leave(self)
+        if self.event_waits:
+            self.deliver_event()
+            hp_set_bits(request, INTERRUPT_HARD)
+            return True
         if not self.runs.controller.intr():
             return False
         hp_set_bits(request, INTERRUPT_HARD)        # stays until the guest takes it
@@ -399,6 +474,36 @@ cdef class UnicornEngine(MendedVcpu):
         segments_changed(self.env)
         return True
 
+    cdef void deliver_event(self) noexcept nogil:
+        """What a state that was loaded had still to deliver."""
+        self.event_waits = False
+        self.delivering = True
+        if self.event_interrupt:
+            self.lib.do_hardware_interrupt(self.env, self.event_vector, 1)
+            segments_changed(self.env)
+        else:
+            self.deliver(<uint32_t> self.event_vector, self.event_error)
+        self.delivering = False
+
+    def state(self):
+        """All registers as a CpuState."""
+        if self.running or self.counter == NULL:
+            return UnicornVcpu.state(self)
+        set_counting(self.counter)      # the time-stamp counter is made of what was counted
+        try:
+            return UnicornVcpu.state(self)
+        finally:
+            set_counting(NULL)
+
+    def set_state(self, state):
+        """Load all registers; the guest must be stopped."""
+        set_counting(self.counter)
+        try:
+            UnicornVcpu.set_state(self, state)
+        finally:
+            set_counting(NULL)
+        self.ports.forget()         # breakpoints may have thrown code away
+
     def look_up(self):
         """What service() does, for a vCPU that waits in HLT: fire timers, move input. Delivers nothing."""
         self._require_open()
@@ -409,16 +514,32 @@ cdef class UnicornEngine(MendedVcpu):
 
     # What the guest does.
 
-    cdef void guest_misses_memory(self) noexcept nogil:
-        enter(self, Crossing.MMIO, INEXACT)
+    cdef uint64_t guest_loads(self, uint64_t address, uint32_t size) noexcept nogil:
+        """A load where no memory is. The core gives at most 4 bytes, aligned; of a fetch its place is 0."""
         self.runs.counters.mmio += 1
-        leave(self)
+        return memory_in(self, self.path.bus, self.memory.map, address, size, u64(self.cpu, CPU_MEM_IO_PC)[0])
+
+    cdef void guest_stores(self, uint64_t address, uint32_t size, uint64_t value) noexcept nogil:
+        self.runs.counters.mmio += 1
+        memory_out(self, self.path.bus, self.memory.map, address, size, <uint32_t> value, u64(self.cpu, CPU_MEM_IO_PC)[0])
+
+    cdef void map_changed(self) noexcept nogil:
+        """Let the guest find the map as it is now: at the next access, and for code at the next block."""
+        if self.uc == NULL:
+            return
+        if not self.pages.add_blocks():
+            self.unmappable = True
+        self.lib.flush_tlb(self.cpu)
+        kick(self.cpu)
 
     cdef void guest_invalid_instruction(self) noexcept nogil:
         enter(self, Crossing.INSTRUCTION, 0)
+        self.undo_begin()
         if self.calls is None or not self.calls.by_instruction(self):
+            self.begin()
             if not self.did_undefined() and not (one_by_one(self.env) and self.ports.did_port_instruction(VECTOR_UD)):
                 self.guest_exception(VECTOR_UD)
+            self.begun = False
         leave(self)
 
     cdef void guest_exception(self, uint32_t vector) noexcept nogil:
@@ -428,6 +549,7 @@ cdef class UnicornEngine(MendedVcpu):
         cdef bint external = self.delivering        # still set: this is a fault of that delivery
         cdef bint decided = self.decided
         self.delivering = self.decided = False
+        self.undo_begin()
         if u32(env, ENV_EXCEPTION_IS_INT)[0] and vector != VECTOR_UD:
             # The core has already moved EIP past the INT; a fault during delivery must point at it.
             next_eip = u64(env, ENV_EXCEPTION_NEXT_EIP)[0]
@@ -437,9 +559,12 @@ cdef class UnicornEngine(MendedVcpu):
                 length = 1 if length == 0xCC or length == 0xCE else 2
             u64(env, ENV_EIP)[0] = <uint32_t> (next_eip - length)
             enter(self, Crossing.VECTOR, 0)
-            if self.calls is not None and self.calls.by_vector(self, vector, length):
-                leave(self)
-                return
+            if self.calls is not None:
+                self.begun = self.left != NULL      # the core has counted it
+                if self.calls.by_vector(self, vector, length):
+                    leave(self)
+                    return
+                self.begun = False
             count_software(self.runs.counters, vector)
         else:
             enter(self, Crossing.FAULT, 0)
@@ -451,9 +576,11 @@ cdef class UnicornEngine(MendedVcpu):
             if vector == VECTOR_GP and not u32(env, ENV_ERROR_CODE)[0] and not decided:
                 # Not delivered yet: what the handler raises in its place is a first fault, not a double one.
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = -1
+                self.begin()
                 if self.ports.did_port_instruction(vector) if one_by_one(env) else self.path.simulate(self):
                     leave(self)
                     return
+                self.undo_begin()
                 (<int32_t *> (env + ENV_OLD_EXCEPTION))[0] = VECTOR_GP
             exception_begins(env, vector)
             self.delivering = True
@@ -501,11 +628,16 @@ cdef class UnicornEngine(MendedVcpu):
 
     cdef void switch_a20(self, int level) noexcept nogil:
         self.lib.set_a20(self.cpu, level)
+        kick(self.cpu)          # what is chained to the block at hand may be elsewhere now
 
     def counters(self):
         """What was counted since power-on, as EngineCounters."""
         return self.runs.counters.record()
 
 
-cdef void ignore_host_write(void *context, uint64_t address, uint64_t length) noexcept nogil:
+cdef void ignore_host_write(void *context, const uint8_t *host, uint64_t length) noexcept nogil:
+    pass
+
+
+cdef void ignore_map_change(void *context) noexcept nogil:
     pass

@@ -13,6 +13,7 @@ cdef enum:
     CPU_INTERRUPT_REQUEST = 28      # uint32_t
     CPU_ENV_PTR = 296               # CPUX86State *
     CPU_ICOUNT_DECR_PTR = 304       # IcountDecr *; its upper half ends the current chain of blocks
+    CPU_MEM_IO_PC = 33144           # uintptr_t: the place in translated code whose load or store is a device's
     CPU_HALTED = 33176              # uint32_t
     CPU_EXCEPTION_INDEX = 33184     # int32_t
     CPU_UC = 33192                  # struct uc_struct *
@@ -21,6 +22,7 @@ cdef enum:
     CLASS_TLB_FILL = 72
     CLASS_CPU_EXEC_INTERRUPT = 144
     # X86CPU
+    X86CPU_TLB_FLUSHES = 33224      # size_t[3], of which each flush of a TLB raises one
     X86CPU_TLB_FAST = 35344         # CPUTLBDescFast[3]: {uintptr_t mask; CPUTLBEntry *table}
     X86CPU_ENV = 35408              # CPUX86State
     # CPUX86State
@@ -49,7 +51,17 @@ cdef enum:
     ENV_OLD_EXCEPTION = 5496        # int32_t
     ENV_FEATURES = 5632             # uint64_t[34]
     ENV_UC = 7000                   # struct uc_struct *
+    # TranslationBlock, the record of a block; its code follows
+    TB_PC = 0                       # uint64_t
+    TB_CS_BASE = 8                  # uint64_t
+    TB_FLAGS = 16                   # uint32_t
+    TB_CFLAGS = 24                  # uint32_t
+    TB_CODE = 32                    # the host's code
+    TB_SECOND_PAGE = 80             # uint64_t, -1 for a block in one page
+    TB_SIZE = 160
     # TCGContext
+    TCG_INVALIDATIONS = 216         # size_t, blocks that were made invalid
+    TCG_FLUSHES = 39120             # unsigned, of all blocks
     TCG_NB_GLOBALS = 44             # int: the first temporaries, which stand for registers
     TCG_NB_TEMPS = 48               # int: temporaries in use or used in this block
     TCG_NB_OPS = 56                 # int: operations of this block
@@ -73,11 +85,14 @@ cdef enum:
     REGISTER_TEMPS = 36             # nb_globals, once the CPU is there; before the first block also nb_temps
     TCG_OPS_FULL = 4000             # tcg_op_buf_full(): a block with so many operations takes no more instructions
     EXIT_REQUESTED = 3              # TB_EXIT_REQUESTED
+    CF_INVALID = 1 << 18
+    CF_PLAIN = 0xFF << 24           # a block of no special kind, of no cluster
     INTERRUPT_HARD = 2              # CPU_INTERRUPT_HARD
     EXCEPTION_DOUBLE_FAULT = 8
     CC_OP_EFLAGS = 1                # the flags are in cc_src as they are
     TLB_INVALID = 1 << 11
     TLB_NOT_DIRTY = 1 << 10
+    TLB_DISCARD_WRITE = 1 << 6
     MMU_USER = 1                    # MMU_USER_IDX
     MMU_KERNEL = 2                  # MMU_KNOSMAP_IDX
     ACCESS_LOAD = 0                 # MMU_DATA_LOAD

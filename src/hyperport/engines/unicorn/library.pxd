@@ -47,7 +47,6 @@ cdef struct Library:
     void (*update_cr3)(void *env, uint64_t value) noexcept nogil
     void (*update_cr4)(void *env, uint32_t value) noexcept nogil
     void (*set_a20)(void *cpu, int on) noexcept nogil
-    void (*tlb_reset_dirty)(void *cpu, uintptr_t host, uintptr_t length) noexcept nogil
     uint64_t (*code_page_host)(void *env, uint64_t address, void **host) noexcept nogil
     uint64_t (*ram_address)(void *uc, void *host) noexcept nogil
     void (*invalidate_range)(void *uc, uint64_t start, uint64_t end) noexcept nogil
@@ -66,6 +65,9 @@ cdef struct Library:
     void (*emit_call)(void *tcg, void *function, void *result, int count, void **arguments) noexcept nogil
     void (*emit_exit)(void *tcg, void *block, unsigned reason) noexcept nogil
     void *check_exit_request
+    void (*set_page)(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int protection, int mmu,
+                     uint64_t size) noexcept nogil
+    void (*store_table_long)(void *cpu, uint64_t address, uint32_t value) noexcept nogil
 
 cdef Library *load_library() except NULL
 cdef void *library_handle() noexcept

@@ -70,7 +70,6 @@ SYMBOLS = (
     ("update_cr3", b"cpu_x86_update_cr3_x86_64"),
     ("update_cr4", b"cpu_x86_update_cr4_x86_64"),
     ("set_a20", b"x86_cpu_set_a20_x86_64"),
-    ("tlb_reset_dirty", b"tlb_reset_dirty_x86_64"),
     ("code_page_host", b"get_page_addr_code_hostp_x86_64"),
     ("ram_address", b"qemu_ram_addr_from_host_x86_64"),
     ("invalidate_range", b"tb_invalidate_phys_range_x86_64"),
@@ -87,6 +86,8 @@ SYMBOLS = (
     ("emit_call", b"tcg_gen_callN_x86_64"),
     ("emit_exit", b"tcg_gen_exit_tb_x86_64"),
     ("check_exit_request", b"helper_check_exit_request_x86_64"),
+    ("set_page", b"tlb_set_page_with_attrs_x86_64"),
+    ("store_table_long", b"x86_stl_phys_notdirty_x86_64"),
 )
 cdef Library the_library
 cdef bint loaded = False

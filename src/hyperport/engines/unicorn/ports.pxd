@@ -20,6 +20,7 @@ cdef class Ports:
 
     cdef void connect(self, MendedVcpu vcpu) noexcept
     cdef void offer(self, Hypercalls calls)
+    cdef void forget(self) noexcept nogil
     cdef void enter_guest(self) noexcept nogil
     cdef void leave_guest(self) noexcept nogil
     cdef inline uint32_t guest_in(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil

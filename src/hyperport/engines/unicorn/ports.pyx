@@ -21,7 +21,7 @@ from hyperport.bus.access cimport Access, describe
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, HYPERCALL
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
-from hyperport.cpu.vcpu cimport ECX, EFLAGS_TF, VECTOR_GP, VECTOR_UD
+from hyperport.cpu.vcpu cimport ECX, EFLAGS_TF, VECTOR_GP, VECTOR_UD, begin_epoch
 from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.hypercalls cimport Hypercalls
@@ -97,6 +97,7 @@ cdef void flush_code(void *cpu) noexcept nogil:
     if hp_current() != NULL:
         forget_sites(&(<Ports> hp_current()).sites)
         forget_places(&(<MendedVcpu> (<Ports> hp_current()).vcpu).places)
+        begin_epoch(<MendedVcpu> (<Ports> hp_current()).vcpu)
     library.flush_code(cpu)
 
 
@@ -130,6 +131,11 @@ cdef class Ports:
         """From now on these calls are answered."""
         self.calls = calls
         forget_sites(&self.sites)
+
+    cdef void forget(self) noexcept nogil:
+        """Translated code was thrown away while no guest runs on this thread."""
+        forget_sites(&self.sites)
+        forget_places(&(<MendedVcpu> self.vcpu).places)
 
     cdef void enter_guest(self) noexcept nogil:
         """The guest begins to run on this thread."""

@@ -136,7 +136,7 @@ cdef class ScriptedTranslator:
         self.caller = caller
         reading = <void *> self
         self.set_limit(0xFFFFFFFF)      # entered with another one, a guest's translated code would be dropped
-        enter_guest(self.env, self.code, ROOM)
+        enter_guest(self.env, NULL)
         self.set_limit(self.limit)
         byte = hp_guarded(read_it, <void *> self, address)
         leave_guest()

@@ -6,14 +6,15 @@ The filter knows an opcode by the place in the library that asks for it. A compi
 callers leaves one such place for opcodes and operands alike; then the filter would change constants of the guest. So a
 CPU of its own translates a block with each kind of operand, and who asks for each byte is looked at. It costs less than
 a millisecond. translator_limits.pxd needs a count of temporaries that counts, fidelity/blocks.h that a block begins
-with a call of check_exit_request() and ends with the way out for it; that is looked at too.
+with a call of check_exit_request() and ends with the way out for it, fidelity/jumps.h the record of a block and the
+counts of what makes one invalid; that is looked at too.
 """
 
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from hyperport.engines.unicorn.fields cimport at, u32
+from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport Library, check_layout, redirect
 
 from hyperport.engines.unicorn.library import ADVICE
@@ -60,6 +61,7 @@ cdef void *watched = NULL           # env of the CPU that translates the block
 cdef char *watched_tcg = NULL
 cdef void *first_call = NULL        # the first helper that the block calls,
 cdef int last_exit = -1             # and its last way out
+cdef char *last_block = NULL        # the core's record of it
 cdef Library *plain = NULL
 checked = False
 
@@ -80,9 +82,10 @@ cdef void recorded_call(void *tcg, void *function, void *result, int count, void
 
 
 cdef void recorded_exit(void *tcg, void *block, unsigned reason) noexcept nogil:
-    global last_exit
+    global last_exit, last_block
     if tcg == watched_tcg:
         last_exit = <int> reason
+        last_block = <char *> block
     plain.emit_exit(tcg, block, reason)
 
 
@@ -112,7 +115,7 @@ cdef int check_translator(Library *library) except -1:
 
 cdef int translate(Library *library) except -1:
     """Have the block translated, with each read of a code byte in `reads`."""
-    global watched, watched_tcg, read_count, first_call, last_exit
+    global watched, watched_tcg, read_count, first_call, last_exit, last_block
     cdef void *uc = NULL
     cdef size_t hook
     cdef bytes code = b"".join(BLOCK)
@@ -136,13 +139,47 @@ cdef int translate(Library *library) except -1:
         read_count = 0
         first_call = NULL
         last_exit = -1
+        last_block = NULL
         library.emu_start(uc, 0, PAGE, 0, 0)
+        judge_counts(library, uc)
     finally:
         watched = NULL
         if uc != NULL:
             library.close(uc)
         free(raw)
     return 0
+
+
+cdef int judge_counts(Library *library, void *uc) except -1:
+    """The record of the block that was run, and what is counted when blocks and addresses are forgotten."""
+    cdef char *cpu = <char *> at(<char *> uc, UC_CPU)
+    cdef uint64_t code, invalidations, flushes
+    cdef uint32_t all_dropped
+    if last_block == NULL:
+        raise EngineError(f"libunicorn leaves blocks of code in another way: it is another build; {ADVICE}")
+    code = u64(last_block, TB_CODE)[0] - <uint64_t> last_block
+    invalidations = u64(watched_tcg, TCG_INVALIDATIONS)[0]
+    flushes = flush_count(cpu)
+    all_dropped = u32(watched_tcg, TCG_FLUSHES)[0]
+    record = (
+        u64(last_block, TB_PC)[0] == 0, u64(last_block, TB_CS_BASE)[0] == 0,
+        u32(last_block, TB_FLAGS)[0] == u32(<char *> watched, ENV_HFLAGS)[0], u32(last_block, TB_CFLAGS)[0] == CF_PLAIN,
+        u64(last_block, TB_SECOND_PAGE)[0] == <uint64_t> -1, TB_SIZE <= code < 2 * TB_SIZE,
+    )
+    library.invalidate_range(uc, 0, PAGE)
+    library.flush_tlb(cpu)
+    counts = (
+        u64(watched_tcg, TCG_INVALIDATIONS)[0] - invalidations == 1, u32(last_block, TB_CFLAGS)[0] == CF_PLAIN | CF_INVALID,
+        0 < flush_count(cpu) - flushes <= TLB_MODES,
+    )
+    library.flush_code(cpu)
+    if not all(record + counts) or u32(watched_tcg, TCG_FLUSHES)[0] - all_dropped != 1:
+        raise EngineError(f"libunicorn keeps blocks of code in another way: it is another build; {ADVICE}")
+    return 0
+
+
+cdef uint64_t flush_count(char *cpu) noexcept:
+    return u64(cpu, X86CPU_TLB_FLUSHES)[0] + u64(cpu, X86CPU_TLB_FLUSHES + 8)[0] + u64(cpu, X86CPU_TLB_FLUSHES + 16)[0]
 
 
 cdef int judge() except -1:

@@ -8,7 +8,9 @@ What Vcpu calls "may fault" leaves by the core's own longjmp, to the block loop 
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcpy
 
+from hyperport.cpu.page_walk cimport WALK_OK, WALK_UNSEEN, Paging, walk
 from hyperport.cpu.vcpu cimport (
     EFLAGS_DF,
     EFLAGS_RF,
@@ -17,14 +19,23 @@ from hyperport.cpu.vcpu cimport (
     Place,
     Vcpu,
 )
-from hyperport.engines.unicorn.fidelity.mend cimport one_by_one, raise_trap, registers_loaded
+from hyperport.engines.unicorn.fidelity.mend cimport (
+    debug_registers_loaded,
+    one_by_one,
+    page_attributes,
+    raise_trap,
+    registers_loaded,
+    set_time_stamp,
+    time_stamp,
+    time_stamp_offset,
+)
 from hyperport.engines.unicorn.fields cimport u32, u64
+from hyperport.memory.map cimport hp_host_at
 from hyperport.engines.unicorn.places cimport KnownPlace, known_place
 
 from hyperport.cpu import cpuid
 from hyperport.cpu.state import REGISTERS, SEGMENTS, CpuState, FpuState, Segment, Table
 from hyperport.errors import EngineError
-from hyperport.time.tsc import tsc_khz
 
 include "layout.pxi"
 
@@ -39,8 +50,10 @@ cdef enum:
     TSS_MAP_BASE = 0x66             # where a 32-bit TSS holds the offset of its I/O map
     TSS_SMALLEST = 103
     PAGE_SIZE = 4096
+    EFER_NXE_SHIFT = 11
     FPU_TOP_SHIFT = 11              # in the status word: which register is the top of the stack
     TAG_EMPTY = 3
+    FPUS_TOLD = 1 << 11             # see fpu_error.pyx
 
 
 cdef inline int mmu_of(char *env) noexcept nogil:
@@ -112,6 +125,20 @@ cdef class UnicornVcpu(Vcpu):
             return self.lib.load_word(self.env, linear, mmu_of(self.env), 0)
         return self.lib.load_long(self.env, linear, mmu_of(self.env), 0)
 
+    cdef bint peek(self, uint32_t linear, uint32_t *value) noexcept nogil:
+        cdef uint64_t *cr = u64(self.env, ENV_CR)
+        cdef Paging paging = Paging(<uint32_t> cr[0], <uint32_t> cr[3], <uint32_t> cr[4],
+                                    u64(self.env, ENV_EFER)[0] >> EFER_NXE_SHIFT & 1)
+        cdef uint64_t physical = 0
+        cdef uint8_t *host
+        if (linear & (PAGE_SIZE - 1)) > PAGE_SIZE - 4 or walk(self.map, &paging, linear, WALK_UNSEEN, &physical) != WALK_OK:
+            return False
+        host = hp_host_at(self.map, physical, 4, False)
+        if host == NULL:
+            return False
+        memcpy(value, host, 4)
+        return True
+
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil:
         if size == 1:
             self.lib.store_byte(self.env, linear, value, mmu_of(self.env), 0)
@@ -139,7 +166,31 @@ cdef class UnicornVcpu(Vcpu):
                 return not self.lib.load_word(env, base + offset, MMU_KERNEL, 0) >> (port & 7) & ((1 << size) - 1)
         return False
 
+    # What is counted where instructions are, outside of translated code.
+
+    cdef void begin(self) noexcept nogil:
+        """The VMM does the instruction at hand: it is counted before, as those are that translated code does."""
+        if self.left != NULL:
+            self.left[0] -= 1
+            self.begun = True
+
+    cdef void undo_begin(self) noexcept nogil:
+        """The instruction at hand is not complete."""
+        if self.begun:
+            self.left[0] += 1
+            self.begun = False
+
+    cdef void moved(self, uint32_t elements) noexcept nogil:
+        if self.left != NULL:
+            self.left[0] -= <int32_t> elements
+
     cdef void retire(self, uint32_t length) noexcept nogil:
+        if length == 0:
+            self.undo_begin()
+        elif self.begun:
+            self.begun = False
+        elif self.left != NULL:
+            self.left[0] -= 1
         u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + length)
         u64(self.env, ENV_EFLAGS)[0] &= ~<uint64_t> EFLAGS_RF
         u32(self.env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
@@ -156,9 +207,9 @@ cdef class UnicornVcpu(Vcpu):
 
     # CPUID.
 
-    cdef identify(self, more_leaves):
-        """Answer CPUID from our table and more_leaves, and let the core decode just what it promises."""
-        table = cpuid.leaves(more_leaves, tsc_khz())
+    cdef identify(self, more_leaves, khz):
+        """Answer CPUID from our table and more_leaves, with khz as the TSC's frequency, and let the core decode just what it promises."""
+        table = cpuid.leaves(more_leaves, khz)
         for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
             self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)
         self.leaf_count = len(table)
@@ -230,6 +281,7 @@ cdef class UnicornVcpu(Vcpu):
         self._require_open()
         self.lib.reg_read(self.uc, UC_X86_REG_EFLAGS, &eflags)
         cdef uint64_t *cr = u64(env, ENV_CR)
+        cdef uint64_t *dr = u64(env, ENV_DR)
         state = CpuState(
             eip=<uint32_t> u64(env, ENV_EIP)[0], eflags=eflags, cr0=<uint32_t> cr[0], cr2=<uint32_t> cr[2],
             cr3=<uint32_t> cr[3], cr4=<uint32_t> cr[4], efer=u64(env, ENV_EFER)[0],
@@ -239,6 +291,10 @@ cdef class UnicornVcpu(Vcpu):
             sysenter_cs=u32(env, ENV_SYSENTER_CS)[0], sysenter_esp=<uint32_t> u64(env, ENV_SYSENTER_ESP)[0],
             sysenter_eip=<uint32_t> u64(env, ENV_SYSENTER_EIP)[0], halted=self.halted,
             interrupt_shadow=(u32(env, ENV_HFLAGS)[0] & HFLAG_INHIBIT_IRQ) != 0,
+            dr0=<uint32_t> dr[0], dr1=<uint32_t> dr[1], dr2=<uint32_t> dr[2], dr3=<uint32_t> dr[3],
+            dr6=<uint32_t> dr[6], dr7=<uint32_t> dr[7], pat=page_attributes(env)[0], tsc=time_stamp(env),
+            begun=self.begun, tsc_adjust=time_stamp_offset(env) - self.tsc_base,
+            event=self.event if self.event_waits else None,
         )
         for index, name in enumerate(REGISTERS):
             setattr(state, name, <uint32_t> u64(env, ENV_REGS)[<int> index])
@@ -251,6 +307,7 @@ cdef class UnicornVcpu(Vcpu):
         """Load all registers; the guest must be stopped."""
         cdef char *env = self.env
         cdef uint32_t eflags = state.eflags
+        cdef uint64_t *dr = u64(env, ENV_DR)
         self._require_open()
         if self.running:
             raise EngineError("unicorn: registers cannot be loaded while the guest runs")
@@ -285,8 +342,22 @@ cdef class UnicornVcpu(Vcpu):
         u32(env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_INHIBIT_IRQ
         if state.interrupt_shadow:
             u32(env, ENV_HFLAGS)[0] |= HFLAG_INHIBIT_IRQ
+        dr[0], dr[1], dr[2], dr[3] = state.dr0, state.dr1, state.dr2, state.dr3
+        dr[6] = state.dr6
+        debug_registers_loaded(env, <uint32_t> state.dr7)
+        page_attributes(env)[0] = state.pat
+        if state.tsc is not None:
+            set_time_stamp(env, <uint64_t> state.tsc)
+            self.tsc_base = time_stamp_offset(env) - <uint64_t> state.tsc_adjust
+        self.begun = state.begun and self.left != NULL
+        self.event = state.event
+        self.event_waits = state.event is not None
+        if state.event is not None:
+            self.event_vector, self.event_interrupt = state.event.vector, state.event.interrupt
+            self.event_error = state.event.error or 0
         self.refresh_hidden_flags()
         registers_loaded(env)
+        self.lib.flush_tlb(self.cpu)
 
     # x87 and SSE.
 
@@ -306,7 +377,8 @@ cdef class UnicornVcpu(Vcpu):
             self.lib.reg_read(self.uc, UC_X86_REG_XMM0 + i, buffer)
             xmm.append(buffer[:16])
         in_use = sum(1 << n for n in range(8) if tags >> 2 * n & 3 != TAG_EMPTY)
-        return FpuState(control, status, in_use, tuple(stack), mxcsr, tuple(xmm))
+        told = (<uint16_t *> (self.env + ENV_FPUS))[0] & FPUS_TOLD != 0
+        return FpuState(control, status, in_use, tuple(stack), mxcsr, tuple(xmm), told=told)
 
     cdef set_fpu(self, object fpu):
         cdef uint16_t control = fpu.control, status = fpu.status
@@ -323,3 +395,5 @@ cdef class UnicornVcpu(Vcpu):
             self.lib.reg_write(self.uc, UC_X86_REG_FP0 + (i + (status >> FPU_TOP_SHIFT) & 7), <const char *> value)
             value = fpu.xmm[i].ljust(16, b"\0")
             self.lib.reg_write(self.uc, UC_X86_REG_XMM0 + i, <const char *> value)
+        if fpu.told:
+            (<uint16_t *> (self.env + ENV_FPUS))[0] |= FPUS_TOLD

@@ -12,20 +12,28 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include "map.h"
 
 enum {
     /* struct uc_struct */
     UC_CPU = 440,
     UC_TCG = 768,
     /* CPUState */
+    CPU_CFLAGS_NEXT_TB = 24,            /* uint32_t: cflags of the next block only */
     CPU_INTERRUPT_REQUEST = 28,
+    CPU_ICOUNT_EXTRA = 48,              /* int64_t, which the core does not use */
     CPU_ICOUNT_DECR_PTR = 304,
     CPU_WATCHPOINT_HIT = 33128,         /* CPUWatchpoint *, which the core only compares with NULL */
+    CPU_MEM_IO_PC = 33144,              /* uintptr_t: where in translated code device memory is accessed */
+    CPU_EXCEPTION_INDEX = 33184,
     CPU_CLASS = 33200,
     /* CPUClass */
     CLASS_UNALIGNED_ACCESS = 24,
     CLASS_DEBUG = 120,
     /* X86CPU */
+    X86CPU_TLB_FLUSHES = 33224,         /* size_t[3], of which each flush of a TLB raises one */
+    X86CPU_TLB_SLOW = 33248,            /* CPUTLBDesc[3] */
+    X86CPU_TLB_FAST = 35344,            /* CPUTLBDescFast[3]: {uintptr_t mask; CPUTLBEntry *table} */
     X86CPU_ENV = 35408,
     /* CPUX86State */
     ENV_REGS = 0,
@@ -55,12 +63,36 @@ enum {
     SEGMENT_BASE = 8,
     SEGMENT_LIMIT = 16,
     SEGMENT_FLAGS = 20,
+    /* CPUTLBDesc */
+    TLB_SLOW_SIZE = 696,
+    TLB_VICTIMS = 48,                   /* CPUTLBEntry[8], the last that others took the place of */
+    TLB_VICTIM_COUNT = 8,
+    /* CPUTLBEntry */
+    TLB_ENTRY_SIZE = 64,
+    TLB_ENTRY_SHIFT = 6,
+    TLB_READ = 0,                       /* uint64_t: page address and marks */
+    TLB_WRITE = 8,
+    TLB_CODE = 16,
+    TLB_ADDEND = 32,                    /* host address minus guest address */
+    TLB_FAST_SIZE = 16,
+    TLB_MODES = 3,
+    /* TranslationBlock */
+    TB_PC = 0,                          /* uint64_t */
+    TB_CS_BASE = 8,                     /* uint64_t */
+    TB_FLAGS = 16,                      /* uint32_t */
+    TB_CFLAGS = 24,                     /* uint32_t */
+    TB_CODE = 32,                       /* the host's code */
+    TB_SECOND_PAGE = 80,                /* uint64_t, -1 for a block in one page */
     /* TCGContext */
+    TCG_INVALIDATIONS = 216,            /* size_t, blocks that were made invalid */
+    TCG_FLUSHES = 39120,                /* unsigned, of all blocks */
     TCG_NB_GLOBALS = 44,                /* int: the first temporaries, which stand for registers */
     TCG_TEMPS = 904,                    /* where the temporaries are; a handle is the distance from the context */
     TCG_TEMP_SIZE = 56,
     TCG_NB_OPS = 56,
+    TCG_CODE_PROLOGUE = 144,            /* uintptr_t (*)(env, code) */
     TCG_OPS = 29576,                    /* head of the list of TCGOp */
+    TCG_ICOUNT_START = 39128,           /* TCGOp * whose second argument becomes the instructions of the block */
     TCG_CPU_ENV = 39152,                /* handle of the temporary that is env */
     TCG_OP_DEFS = 39272,                /* TCGOpDef[], by opcode */
     TCG_UC = 39280,
@@ -70,13 +102,29 @@ enum {
     /* TCGOp */
     OP_LINK = 8,
     OP_ARGS = 24,
+    /* TranslationBlock */
+    BLOCK_ICOUNT = 22,                  /* uint16_t: instructions */
+    BLOCK_CFLAGS = 24,                  /* uint32_t */
+    BLOCK_CODE = 32,                    /* where it is, */
+    BLOCK_CODE_SIZE = 40,               /* and its bytes; the notes follow */
 
     /* values */
     OP_SET_LABEL = 1,                   /* INDEX_op_set_label */
+    OP_MOVI_I32 = 6,
     OP_LD_I32 = 13,
+    OP_ST_I32 = 16,
+    OP_SUB_I32 = 18,
     OP_ADD_I64 = 78,
     CONDITION_LT = 2,                   /* TCG_COND_LT */
     EXIT_REQUESTED = 3,                 /* TB_EXIT_REQUESTED */
+    EXCEPTION_DEBUG = 0x10002,          /* EXCP_DEBUG */
+    CF_USE_ICOUNT = 1 << 17,
+    NO_CFLAGS = -1,                     /* in cflags_next_tb */
+    MOST_IN_BLOCK = 512,                /* TCG_MAX_INSNS */
+    NOTED_WORDS = 2,                    /* TARGET_INSN_START_WORDS */
+    CALL_BACK = 2,                      /* GETPC_ADJ: from a return address into the call */
+    INTERRUPT_HARD = 2,                 /* CPU_INTERRUPT_HARD */
+    TYPE_I32 = 0,                       /* TCG_TYPE_I32 */
     MEMOP_SIZE = 3,                     /* log2 of the bytes */
     MEMOP_ALIGN_16 = 64,
     MEMOP_ALIGN = 112,                  /* all bits of alignment */
@@ -86,6 +134,13 @@ enum {
     OPS_FULL = 1 << 20,                 /* more than tcg_op_buf_full() takes for full: the block ends here */
     MMU_USER = 1,
     MMU_KERNEL = 2,
+
+    TLB_INVALID = 1 << 11,
+    TLB_NOT_DIRTY = 1 << 10,
+    TLB_MMIO = 1 << 9,
+    TLB_DISCARD_WRITE = 1 << 6,
+    CF_INVALID = 1 << 18,
+    CF_PLAIN = (int)0xFF000000u,       /* a block of no special kind, of no cluster */
 
     HFLAG_CPL = 3,
     HFLAG_CS32 = 1 << 4,
@@ -123,7 +178,8 @@ static struct {
     void (*update_dr7)(void *env, uint32_t value);
     uint32_t (*load_byte)(void *env, uint64_t address, int mmu, uintptr_t caller);
     uint32_t (*load_long)(void *env, uint64_t address, int mmu, uintptr_t caller);
-    uint64_t (*tsc)(void *env);
+    void *(*block_at)(void *tcg, uintptr_t code);
+    void (*io_recompile)(void *cpu, uintptr_t caller);      /* does not return */
 } hp_core;
 
 static void *hp_library;
@@ -160,7 +216,8 @@ static void hp_find_core(void)
     FIND(update_dr7, "cpu_x86_update_dr7");
     FIND(load_byte, "cpu_ldub_mmuidx_ra");
     FIND(load_long, "cpu_ldl_mmuidx_ra");
-    FIND(tsc, "cpu_get_tsc");
+    FIND(block_at, "tcg_tb_lookup");
+    FIND(io_recompile, "cpu_io_recompile");
 #undef FIND
 }
 

@@ -1,20 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from hyperport.engines.unicorn.fields cimport u32
 from hyperport.engines.unicorn.library cimport Library
+from hyperport.memory.map cimport hp_map
 
 include "../layout.pxi"
 
 cdef int mend_core(void *flush_code) except -1
 cdef int mend_cpu(Library *library, void *uc) except -1
-cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil
+cdef void *new_jumps(void *uc) except NULL
+cdef void mark_code_page(void *cpu, void *page) noexcept nogil
+cdef void remember_blocks(void *jumps) noexcept nogil
+cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil
 cdef void leave_guest() noexcept nogil
+cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL
+cdef int32_t *instructions_left(void *cpu) noexcept nogil
+cdef void set_counting(void *counter) noexcept nogil
+cdef void limit_block(void *counter, bint exact) noexcept nogil
+cdef void withhold(void *counter) noexcept nogil
+cdef void *between_blocks() noexcept nogil
+cdef void inside_block(void *inside) noexcept nogil
 cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil
 cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil
 cdef bint near_code_limit(void *env, void *tcg, uint64_t linear) noexcept nogil
 cdef void segments_changed(void *env) noexcept nogil
+cdef uint64_t *page_attributes(void *env) noexcept nogil
+cdef uint64_t time_stamp(void *env) noexcept nogil
+cdef uint64_t time_stamp_offset(void *env) noexcept nogil
+cdef void set_tsc_base(uint64_t base) noexcept nogil
+cdef void set_time_stamp(void *env, uint64_t ticks) noexcept nogil
+cdef void debug_registers_loaded(void *env, uint32_t dr7) noexcept nogil
 cdef void registers_loaded(void *env) noexcept nogil
 cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil
 cdef int segment_vector(int segment) noexcept nogil

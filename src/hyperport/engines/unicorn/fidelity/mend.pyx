@@ -4,6 +4,8 @@
 
 translate.h     which of the core's helpers are swapped, and how checks get into translated code
 blocks.h        how each block of translated code begins and ends
+counting.h      the guest's instructions, counted
+jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with code: what the core does slowly
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
 sse.h, x87.h    exceptions of floating point
@@ -13,11 +15,12 @@ Undefined opcodes are not here: cpu/undefined.pyx knows them, code_filter.pyx ma
 left. All of it acts only while an engine of ours runs on the thread.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc
 
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport Library, library_handle, redirect
-from hyperport.memory.ram cimport HOLE, HOLE_END
+from hyperport.memory.map cimport hp_map
 
 from hyperport.errors import EngineError
 
@@ -34,10 +37,26 @@ cdef extern from "translate.h":
     int hp_segment_vector(int segment) nogil
     void hp_mxcsr_loaded(void *env) nogil
     bint hp_opcodes_fit(void *tcg)
+    bint hp_tlb_fits(void *cpu)
+    void hp_mark_code_page(void *cpu, void *page) nogil
+    ctypedef struct hp_jump_table:
+        pass
+    hp_jump_table *hp_new_jumps(void *tcg)
+    void hp_set_jumps(hp_jump_table *table) nogil
     uint32_t hp_port_hits(void *env, uint32_t port, uint32_t size) nogil
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
     void hp_debug(void *cpu) nogil
+    void hp_load_dr7(void *env, uint32_t value) nogil
+    void hp_count_instructions(void *counter, void *uc, uint64_t *target,
+                               uint64_t (*tsc)(void *clock) noexcept nogil, void *clock)
+    void hp_withhold(void *counter) nogil
+    void hp_set_counting(void *counter) nogil
+    void hp_limit_block(void *counter, bint exact) nogil
+    int32_t *hp_left(void *cpu) nogil
+    char *hp_between_blocks() nogil
+    void hp_inside_block(char *inside) nogil
+    int HP_COUNTER_SIZE "sizeof(hp_counter)"
     void hp_unaligned(void *cpu, uint64_t address, int kind, int mmu, size_t caller) nogil
     enum:
         CLASS_DEBUG
@@ -49,7 +68,12 @@ cdef extern from "translate.h":
         OPS_FULL
         ENV_MXCSR
         ENV_FPUC
+        ENV_PAT
         CPU_WATCHPOINT_HIT
+        CPU_CFLAGS_NEXT_TB
+        CPU_ICOUNT_EXTRA
+        TCG_CODE_PROLOGUE
+        NO_CFLAGS
         DR6_BS
         DR6_ONES
         DR7_GD
@@ -61,17 +85,25 @@ cdef extern from "translate.h":
 cdef extern from *:
     """
     #define hp_set_env(e) (hp_instruction.env = (char *)(e))
-    #define hp_set_ram(b, s, h, e) (hp_ram.base = (b), hp_ram.size = (s), hp_ram.hole = (h), hp_ram.hole_end = (e))
+    #define hp_set_memory(m) (hp_memory = (m))
     #define hp_set_called(h) (hp_called.valid = 1, hp_called.hits = (h))
     #define hp_forget_limits() memset(hp_code_limit, 0, sizeof hp_code_limit)
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
+    #define hp_tsc_offset(e) HP_AT(e, ENV_TSC_OFFSET, uint64_t)
+    #define hp_set_tsc_base(b) (hp_tsc_base = (b))
+    #define hp_time_stamp(e) (hp_tsc(e) + HP_AT(e, ENV_TSC_OFFSET, uint64_t))
+    #define hp_set_time_stamp(e, t) (HP_AT(e, ENV_TSC_OFFSET, uint64_t) = (t) - hp_tsc(e))
     #define hp_raise_now(e, v) hp_core.raise_now((e), (v), 0)
     """
     void hp_set_env(void *env) nogil
-    void hp_set_ram(const uint8_t *base, uint64_t size, uint64_t hole, uint64_t hole_end) nogil
+    void hp_set_memory(const hp_map *memory) nogil
     void hp_set_called(uint32_t hits) nogil
     void hp_forget_limits() nogil
     void hp_set_flush(void *flush_code) nogil
+    uint64_t hp_tsc_offset(void *env) nogil
+    void hp_set_tsc_base(uint64_t base) nogil
+    uint64_t hp_time_stamp(void *env) nogil
+    void hp_set_time_stamp(void *env, uint64_t ticks) nogil
     void hp_raise_now(void *env, int vector) nogil
 
 # Vectors whose exceptions are faults: they push RF set (SDM vol. 3, 17.3.1.1), but for #DB, see system.h.
@@ -120,6 +152,7 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
     library.reg_write(uc, UC_X86_REG_FPCW, &control)
     for name, holds in (
         ("tcg->uc", tcg != NULL and at(tcg, TCG_UC) == uc),
+        ("TLB", hp_tlb_fits(cpu)),
         ("opcodes", hp_opcodes_fit(tcg)),
         ("tcg->cpu_env", is_global(tcg, TCG_CPU_ENV)),
         ("tcg->cpu_seg_base", all([is_global(tcg, TCG_CPU_SEG_BASE + 8 * i) for i in range(6)])),
@@ -127,6 +160,9 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
         ("FPU control word", (<unsigned short *> (env + ENV_FPUC))[0] == control),
         ("debug registers", u64(env, ENV_DR)[6] == <uint32_t> DR6_ONES and u64(env, ENV_DR)[7] == 0x400),
         ("watchpoint", at(cpu, CPU_WATCHPOINT_HIT) == NULL),
+        ("cflags_next_tb", u32(cpu, CPU_CFLAGS_NEXT_TB)[0] == <uint32_t> NO_CFLAGS),
+        ("icount_extra", u64(cpu, CPU_ICOUNT_EXTRA)[0] == 0),
+        ("tcg->code_gen_prologue", at(tcg, TCG_CODE_PROLOGUE) != NULL),
         ("debug_excp_handler", at(cpu_class, CLASS_DEBUG) != NULL),
     ):
         if not holds:
@@ -137,16 +173,83 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
     return 0
 
 
-cdef void enter_guest(void *env, const uint8_t *ram, uint64_t size) noexcept nogil:
+cdef void *new_jumps(void *uc) except NULL:
+    """What remembers the blocks of this CPU, see jumps.h; for free()."""
+    cdef hp_jump_table *table = hp_new_jumps(at(<char *> uc, UC_TCG))
+    if table == NULL:
+        raise MemoryError("no memory for a table of blocks")
+    return table
+
+
+cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil:
     """A guest begins to run on this thread."""
     hp_set_env(env)
-    hp_set_ram(ram, size, HOLE, HOLE_END)
+    hp_set_memory(memory)
     hp_forget_limits()
     hp_segments_changed(env)
 
 
+cdef void set_tsc_base(uint64_t base) noexcept nogil:
+    """Of the guest that runs on this thread: what of its offset it has not added itself."""
+    hp_set_tsc_base(base)
+
+
+cdef void remember_blocks(void *jumps) noexcept nogil:
+    """Behind enter_guest(): of new_jumps() for this CPU."""
+    hp_set_jumps(<hp_jump_table *> jumps)
+
+
 cdef void leave_guest() noexcept nogil:
     hp_set_env(NULL)
+    hp_set_jumps(NULL)
+    hp_set_memory(NULL)
+
+
+cdef void mark_code_page(void *cpu, void *page) noexcept nogil:
+    """Stores to this page of the host become slow: translated code was made from it."""
+    hp_mark_code_page(cpu, page)
+
+
+cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL:
+    """Let a new CPU count what it executes; gives the counter, which is the caller's to free().
+
+    target: the count at which no instructions are left. tsc(clock): what RDTSC shows.
+    """
+    cdef void *counter = calloc(1, HP_COUNTER_SIZE)
+    if counter == NULL:
+        raise MemoryError("no memory for a counter of instructions")
+    hp_count_instructions(counter, uc, target, tsc, clock)
+    return counter
+
+
+cdef int32_t *instructions_left(void *cpu) noexcept nogil:
+    """What that CPU counts down."""
+    return hp_left(cpu)
+
+
+cdef void set_counting(void *counter) noexcept nogil:
+    """The guest that begins to run on this thread counts, or (NULL) does not."""
+    hp_set_counting(counter)
+
+
+cdef void limit_block(void *counter, bint exact) noexcept nogil:
+    """The vCPU has looked up and goes on. exact: the next block must have no more instructions than are left."""
+    hp_limit_block(counter, exact)
+
+
+cdef void withhold(void *counter) noexcept nogil:
+    """No block is begun until the vCPU has looked up. On its own thread only."""
+    hp_withhold(counter)
+
+
+cdef void *between_blocks() noexcept nogil:
+    """The block at hand is complete, and who leaves now gives nothing back. inside_block() takes that back."""
+    return hp_between_blocks()
+
+
+cdef void inside_block(void *inside) noexcept nogil:
+    """inside: what between_blocks() gave."""
+    hp_inside_block(<char *> inside)
 
 
 cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil:
@@ -175,6 +278,31 @@ cdef bint near_code_limit(void *env, void *tcg, uint64_t linear) noexcept nogil:
 cdef void segments_changed(void *env) noexcept nogil:
     """Segment registers were loaded by something else than translated code."""
     hp_segments_changed(env)
+
+
+cdef uint64_t *page_attributes(void *env) noexcept nogil:
+    """The MSR PAT."""
+    return u64(<char *> env, ENV_PAT)
+
+
+cdef uint64_t time_stamp(void *env) noexcept nogil:
+    """The time-stamp counter."""
+    return hp_time_stamp(env)
+
+
+cdef uint64_t time_stamp_offset(void *env) noexcept nogil:
+    """What the counter is ahead of the host's."""
+    return hp_tsc_offset(env)
+
+
+cdef void set_time_stamp(void *env, uint64_t ticks) noexcept nogil:
+    """Let it go on from there."""
+    hp_set_time_stamp(env, ticks)
+
+
+cdef void debug_registers_loaded(void *env, uint32_t dr7) noexcept nogil:
+    """DR0 to DR3 and DR6 were loaded from outside; so is DR7 now."""
+    hp_load_dr7(env, dr7)
 
 
 cdef void registers_loaded(void *env) noexcept nogil:

@@ -7,6 +7,7 @@
 #define HYPERPORT_FIDELITY_SYSTEM_H
 
 #include "core.h"
+#include "counting.h"
 #include "segments.h"
 
 enum {
@@ -30,8 +31,11 @@ enum {
 #define MSR_EFER 0xC0000080u
 #define PDPTE_RESERVED (0x1E6ull | ~((1ull << 36) - 1))     /* CPUID 8000_0008h: 36 bits */
 
-/* The guest's RAM, for the one thing that is read by physical address. Set while a guest runs. */
-static __thread struct { const uint8_t *base; uint64_t size, hole, hole_end; } hp_ram;
+/* The guest's memory, for what is read by physical address. Set while a guest of ours runs. */
+static __thread const struct hp_map *hp_memory __attribute__((tls_model("initial-exec")));
+
+/* What the TSC of a machine that was restored is ahead of the host's, besides what its guest has added. */
+static __thread uint64_t hp_tsc_base;
 
 static inline uint64_t hp_cr(void *env, int n) { return HP_AT(env, ENV_CR + 8 * n, uint64_t); }
 
@@ -42,9 +46,10 @@ static int hp_bad_pdpte(uint32_t cr3)
     int i;
 
     for (i = 0; i < 4; i++, address += 8) {
-        if (address + 8 > hp_ram.size || (address >= hp_ram.hole && address < hp_ram.hole_end))
-            return 1;                   /* nobody there: all ones */
-        memcpy(&entry, hp_ram.base + address, sizeof entry);
+        const uint8_t *host = hp_memory ? hp_host_at(hp_memory, address, sizeof entry, 0) : NULL;
+        if (!host)
+            return 1;                   /* no memory: all ones */
+        memcpy(&entry, host, sizeof entry);
         if (entry & 1 && entry & PDPTE_RESERVED)
             return 1;
     }
@@ -106,9 +111,9 @@ static void hp_rdmsr(void *env)
     if (hp_core_has_msr(number))
         core_rdmsr(env);
     else if (number == MSR_TSC)
-        hp_edx_eax(env, hp_core.tsc(env) + HP_AT(env, ENV_TSC_OFFSET, uint64_t));
+        hp_edx_eax(env, hp_tsc(env) + HP_AT(env, ENV_TSC_OFFSET, uint64_t));
     else if (number == MSR_TSC_ADJUST)  /* what was added since power-on (SDM vol. 3B, 18.17.3): all that we add */
-        hp_edx_eax(env, HP_AT(env, ENV_TSC_OFFSET, uint64_t));
+        hp_edx_eax(env, HP_AT(env, ENV_TSC_OFFSET, uint64_t) - hp_tsc_base);
     else if (number == MSR_PLATFORM_ID || number == MSR_MICROCODE)
         hp_edx_eax(env, 0);
     else
@@ -135,9 +140,9 @@ static void hp_wrmsr(void *env)
     if (hp_core_has_msr(number))
         core_wrmsr(env);
     else if (number == MSR_TSC)
-        HP_AT(env, ENV_TSC_OFFSET, uint64_t) = value - hp_core.tsc(env);
+        HP_AT(env, ENV_TSC_OFFSET, uint64_t) = value - hp_tsc(env);
     else if (number == MSR_TSC_ADJUST)
-        HP_AT(env, ENV_TSC_OFFSET, uint64_t) = value;
+        HP_AT(env, ENV_TSC_OFFSET, uint64_t) = value + hp_tsc_base;
     else if (number != MSR_MICROCODE)
         hp_core.raise(env, VECTOR_GP, 0, HP_CALLER);
 }
@@ -265,6 +270,7 @@ static void hp_bpt_io(void *env, uint32_t port, uint32_t size, uint64_t next_eip
     hp_core.restore_state(hp_cpu(env), HP_CALLER, 1);
     HP_AT(env, ENV_EIP, uint64_t) = next_eip;
     HP_AT(env, ENV_EFLAGS, uint64_t) &= ~(uint64_t)EFLAGS_RF;
+    hp_completed(env);
     hp_dr6_hit(env, hits | (HP_AT(env, ENV_EFLAGS, uint64_t) & EFLAGS_TF ? DR6_BS : 0));
     hp_core.raise_now(env, VECTOR_DB, 0);
 }
@@ -307,6 +313,8 @@ static void hp_check_watchpoint(void *cpu, uint64_t address, uint64_t length, ui
         return;
     __atomic_fetch_or(&HP_AT(cpu, CPU_INTERRUPT_REQUEST, uint32_t), INTERRUPT_DEBUG, __ATOMIC_SEQ_CST);
     __atomic_store_n((uint16_t *)((char *)HP_AT(cpu, CPU_ICOUNT_DECR_PTR, void *) + 2), 0xFFFF, __ATOMIC_SEQ_CST);
+    if (hp_counting)
+        hp_withhold(hp_counting);
 }
 
 /* The bits of the data breakpoints that were hit since, which are then forgotten. */
@@ -343,6 +351,7 @@ static void hp_debug(void *cpu)
 
 static void hp_single_step(void *env)
 {
+    hp_completed(env);
     hp_dr6_hit(env, DR6_BS | hp_data_hits(hp_cpu(env)));
     hp_core.raise_now(env, VECTOR_DB, 0);
 }

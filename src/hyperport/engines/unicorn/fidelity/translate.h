@@ -17,9 +17,12 @@
 
 #include "blocks.h"
 #include "core.h"
+#include "counting.h"
+#include "jumps.h"
 #include "segments.h"
 #include "sse.h"
 #include "system.h"
+#include "tlb.h"
 #include "x87.h"
 
 /* What is known of the instruction that is being translated. */
@@ -36,6 +39,7 @@ static __thread struct {
 typedef struct {
     void *core, *before, *instead, *after;
     void (*emit)(hp_context *tcg, hp_temp **arguments);     /* in place of all that */
+    uint8_t last;               /* ends the block where instructions are counted */
     uint8_t address, write;     /* index of the argument that is an address, 0 for none */
     uint16_t size, small_size;  /* of what is there */
 } hp_swap;
@@ -77,8 +81,7 @@ static void *hp_takes_address, *hp_takes_env;       /* helpers with the signatur
 /* Make the call that was emitted last one of another function. */
 static void hp_change_call(hp_context *tcg, void *from, void *to)
 {
-    char *last = HP_AT(tcg, TCG_OPS + 8, char *);       /* the link of the last op */
-    char *op = HP_AT(HP_AT(last, 8, char *), 0, char *);
+    char *op = hp_last_op(tcg);
     int i;
 
     for (i = 0; i < 12; i++)
@@ -126,6 +129,8 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
         hp_emit_check(tcg, arguments[swap->address], hp_instruction.small ? swap->small_size : swap->size, swap->write);
     if (swap->before)
         hp_emit_call(tcg, function, swap->before, NULL, count, arguments);
+    if (swap->last && hp_counting)
+        HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
     hp_emit_call(tcg, function, swap->instead ? swap->instead : function, result, count, arguments);
     if (swap->after) {
         hp_emit_call(tcg, hp_takes_env, swap->after, NULL, 1, &env);
@@ -272,6 +277,33 @@ static const struct { const char *name; void **plain; void *ours; } hp_redirecti
     {"tcg_gen_qemu_st_i32_x86_64", (void **)&plain_st32, (void *)hp_st32},
     {"tcg_gen_qemu_st_i64_x86_64", (void **)&plain_st64, (void *)hp_st64},
     {"tcg_gen_exit_tb_x86_64", (void **)&plain_exit_tb, (void *)hp_exit_tb},
+    {"gen_intermediate_code_x86_64", (void **)&plain_gen_code, (void *)hp_gen_code},
+    {"cpu_restore_state_x86_64", NULL, (void *)hp_restore_state},
+    {"memory_region_dispatch_read_x86_64", (void **)&plain_io_read, (void *)hp_io_read},
+    {"memory_region_dispatch_write_x86_64", (void **)&plain_io_write, (void *)hp_io_write},
+    {"cpu_get_tsc_x86_64", (void **)&plain_tsc, (void *)hp_tsc},
+    {"siglongjmp", NULL, (void *)hp_siglongjmp},
+    {"tb_htable_lookup_x86_64", (void **)&plain_find_block, (void *)hp_find_block},
+    {"tb_flush_jmp_cache_x86_64", (void **)&plain_forget_page, (void *)hp_forget_page},
+    {"tlb_reset_dirty_by_vaddr_x86_64", (void **)&plain_reset_dirty_by_vaddr, (void *)hp_reset_dirty_by_vaddr},
+    {"x86_ldl_phys_x86_64", (void **)&plain_ldl_phys, (void *)hp_ldl_phys},
+    {"x86_ldq_phys_x86_64", (void **)&plain_ldq_phys, (void *)hp_ldq_phys},
+    {"cpu_ldub_mmuidx_ra_x86_64", (void **)&plain_ldub_mmu, (void *)hp_ldub_mmu},
+    {"cpu_lduw_mmuidx_ra_x86_64", (void **)&plain_lduw_mmu, (void *)hp_lduw_mmu},
+    {"cpu_ldl_mmuidx_ra_x86_64", (void **)&plain_ldl_mmu, (void *)hp_ldl_mmu},
+    {"cpu_ldq_mmuidx_ra_x86_64", (void **)&plain_ldq_mmu, (void *)hp_ldq_mmu},
+    {"cpu_stb_mmuidx_ra_x86_64", (void **)&plain_stb_mmu, (void *)hp_stb_mmu},
+    {"cpu_stw_mmuidx_ra_x86_64", (void **)&plain_stw_mmu, (void *)hp_stw_mmu},
+    {"cpu_stl_mmuidx_ra_x86_64", (void **)&plain_stl_mmu, (void *)hp_stl_mmu},
+    {"cpu_stq_mmuidx_ra_x86_64", (void **)&plain_stq_mmu, (void *)hp_stq_mmu},
+    {"cpu_ldub_data_ra_x86_64", (void **)&plain_ldub_data, (void *)hp_ldub_data},
+    {"cpu_lduw_data_ra_x86_64", (void **)&plain_lduw_data, (void *)hp_lduw_data},
+    {"cpu_ldl_data_ra_x86_64", (void **)&plain_ldl_data, (void *)hp_ldl_data},
+    {"cpu_ldq_data_ra_x86_64", (void **)&plain_ldq_data, (void *)hp_ldq_data},
+    {"cpu_stb_data_ra_x86_64", (void **)&plain_stb_data, (void *)hp_stb_data},
+    {"cpu_stw_data_ra_x86_64", (void **)&plain_stw_data, (void *)hp_stw_data},
+    {"cpu_stl_data_ra_x86_64", (void **)&plain_stl_data, (void *)hp_stl_data},
+    {"cpu_stq_data_ra_x86_64", (void **)&plain_stq_data, (void *)hp_stq_data},
     {"cpu_watchpoint_address_matches_x86_64", NULL, (void *)hp_watched_page},
     {"cpu_check_watchpoint_x86_64", NULL, (void *)hp_check_watchpoint},
 };
@@ -317,6 +349,7 @@ static const char *hp_prepare(void *library)
     hp_takes_address = hp_symbol("helper_fxrstor");
     hp_takes_env = hp_symbol("helper_clts");
     hp_swap_for("check_exit_request")->emit = hp_begin_block;
+    hp_swap_instead("lookup_tb_ptr", (void **)&plain_next_code, (void *)hp_next_code);
 #define SWAP(helper, ...) hp_swap_instead(#helper, (void **)&core_##helper, (void *)hp_##helper);
     SSE_ALL(SWAP, SWAP, SWAP, SWAP, SWAP, SWAP)
     X87_ALL(SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP)
@@ -330,6 +363,9 @@ static const char *hp_prepare(void *library)
     hp_swap_for("fldt_ST0")->before = hp_swap_for("fbld_ST0")->before = (void *)hp_before_load;
     hp_swap_for("fldt_ST0")->after = hp_swap_for("fbld_ST0")->after = (void *)hp_after_load;
     hp_swap_for("fstt_ST0")->before = hp_swap_for("fbst_ST0")->before = (void *)hp_before_store;
+    hp_swap_for("rdmsr")->last = hp_swap_for("wrmsr")->last = 1;
+    hp_swap_for("hlt")->before = hp_swap_for("pause")->before = (void *)hp_completed;
+    hp_swap_for("raise_interrupt")->before = (void *)hp_completed;
     hp_swap_for("fxrstor")->before = (void *)hp_check_fxrstor;
     hp_swap_for("fxrstor")->after = (void *)hp_mxcsr_loaded;
     for (i = 0; i < sizeof loads_segments / sizeof *loads_segments; i++)

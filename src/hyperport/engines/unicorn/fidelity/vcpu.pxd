@@ -6,6 +6,7 @@ from hyperport.cpu.decode cimport PortInstruction
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 
 cdef class MendedVcpu(UnicornVcpu):
+    cdef void *jumps            # of new_jumps()
     cdef bint decided           # the exception that comes next is none of a port access
 
     cdef bint did_undefined(self) noexcept nogil

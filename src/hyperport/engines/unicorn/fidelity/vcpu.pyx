@@ -4,6 +4,7 @@
 the core does not see, because a path or a hypercall makes them."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
 
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.undefined cimport ICEBP, NEED_MORE, SMSW_LONG, judge_instruction
@@ -31,6 +32,9 @@ cdef enum:
 
 cdef class MendedVcpu(UnicornVcpu):
     """A vCPU with the debug registers and the encodings of an i386."""
+
+    def __dealloc__(self):
+        free(self.jumps)
 
     cdef bint did_undefined(self) noexcept nogil:
         """#UD, as the translator was made to believe (code_filter.pyx). True if it is another thing, and done."""

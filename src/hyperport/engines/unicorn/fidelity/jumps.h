@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which block of translated code comes next, where one block does not lead straight into another: RET, CALL and JMP by a
+ * register, and whatever goes to another page.
+ *
+ * The core remembers 4,096 blocks by linear address, all of which it forgets at each flush of a TLB, that is whenever the
+ * guest changes to another address space; then it looks a block up by physical address, among all. Here a table remembers more of
+ * them, and does not forget. A row is right as long as
+ *
+ *     the CPU is where and how the row says: linear address, base of CS, flags (which have the mode in them);
+ *     nothing was made invalid since it was last looked at, or at least its block was not;
+ *     no TLB was flushed since, or the TLB says anew that the code of this address is where it was;
+ *     the core has not dropped all blocks: then their memory is used again.
+ *
+ * Blocks that lie in two pages are left to the core. What the core keeps itself is still kept by it: hp_find_block() stands
+ * behind its small table, too.
+ */
+#ifndef HYPERPORT_FIDELITY_JUMPS_H
+#define HYPERPORT_FIDELITY_JUMPS_H
+
+#include <stdlib.h>
+
+#include "core.h"
+#include "tlb.h"
+
+enum {
+    JUMP_BITS = 15,
+    /* What of EFLAGS is part of a block's flags: IOPL, TF, RF, VM, AC. */
+    JUMP_EFLAGS = 3 << 12 | EFLAGS_TF | EFLAGS_RF | EFLAGS_VM | 1 << 18,
+};
+
+typedef struct {
+    uint64_t pc, cs_base;
+    uint32_t flags;
+    uint32_t all_dropped;       /* the three counts as the row was last found to be right */
+    uint64_t invalidations, flushes;
+    uint64_t host;              /* where the code is */
+    char *block;                /* the core's TranslationBlock; NULL for no row */
+    void *code;                 /* what was made of it */
+} hp_jump;
+
+typedef struct {
+    char *tcg;
+    uint64_t page_flushes;      /* of single pages, and entries of the guest: what is flushed outside is not seen */
+    hp_jump rows[1 << JUMP_BITS];
+} hp_jump_table;
+
+static __thread hp_jump_table *hp_jumps __attribute__((tls_model("initial-exec")));     /* NULL: no guest of ours runs here */
+
+static void *(*plain_find_block)(void *cpu, uint64_t pc, uint64_t cs_base, uint32_t flags, uint32_t kind);
+static void *(*plain_next_code)(void *env);
+static void (*plain_forget_page)(void *cpu, uint64_t address);
+
+static inline hp_jump *hp_jump_row(uint64_t pc, uint32_t flags)
+{
+    return &hp_jumps->rows[((uint32_t)pc ^ flags) * 0x9E3779B1u >> (32 - JUMP_BITS)];
+}
+
+static inline uint64_t hp_flush_count(void *env)
+{
+    const uint64_t *counts = (const uint64_t *)((char *)hp_cpu(env) + X86CPU_TLB_FLUSHES);
+
+    return counts[0] + counts[1] + counts[2] + hp_jumps->page_flushes;
+}
+
+/* The row of a block, or NULL. */
+static inline hp_jump *hp_known_block(void *env, uint64_t pc, uint64_t cs_base, uint32_t flags)
+{
+    hp_jump *row = hp_jump_row(pc, flags);
+    uint64_t invalidations = HP_AT(hp_jumps->tcg, TCG_INVALIDATIONS, uint64_t), flushes = hp_flush_count(env);
+
+    if (row->pc != pc || row->cs_base != cs_base || row->flags != flags || !row->block
+        || row->all_dropped != HP_AT(hp_jumps->tcg, TCG_FLUSHES, uint32_t))
+        return NULL;
+    if (HP_RARELY(row->invalidations != invalidations)) {
+        if (HP_AT(row->block, TB_CFLAGS, uint32_t) & CF_INVALID)
+            return NULL;
+        row->invalidations = invalidations;
+    }
+    if (HP_RARELY(row->flushes != flushes)) {
+        if ((uint64_t)hp_tlb_host(env, hp_mmu(env), pc, 1, TLB_CODE) != row->host)
+            return NULL;
+        row->flushes = flushes;
+    }
+    return row;
+}
+
+static void hp_remember_block(void *env, char *block, uint64_t pc, uint64_t cs_base, uint32_t flags)
+{
+    hp_jump *row = hp_jump_row(pc, flags);
+    uint64_t host = (uint64_t)hp_tlb_host(env, hp_mmu(env), pc, 1, TLB_CODE);
+
+    if (!host || HP_AT(block, TB_SECOND_PAGE, uint64_t) != (uint64_t)-1)
+        return;
+    row->pc = pc;
+    row->cs_base = cs_base;
+    row->flags = flags;
+    row->all_dropped = HP_AT(hp_jumps->tcg, TCG_FLUSHES, uint32_t);
+    row->invalidations = HP_AT(hp_jumps->tcg, TCG_INVALIDATIONS, uint64_t);
+    row->flushes = hp_flush_count(env);
+    row->host = host;
+    row->block = block;
+    row->code = HP_AT(block, TB_CODE, void *);
+}
+
+/* In place of the core's look-up by physical address. May fault: a page of code is perhaps not there. */
+static void *hp_find_block(void *cpu, uint64_t pc, uint64_t cs_base, uint32_t flags, uint32_t kind)
+{
+    char *env = (char *)cpu + X86CPU_ENV;
+    hp_jump *row;
+    void *block;
+
+    if (!hp_jumps || kind != (uint32_t)CF_PLAIN)
+        return plain_find_block(cpu, pc, cs_base, flags, kind);
+    row = hp_known_block(env, pc, cs_base, flags);
+    if (row)
+        return row->block;
+    block = plain_find_block(cpu, pc, cs_base, flags, kind);
+    if (block)
+        hp_remember_block(env, block, pc, cs_base, flags);
+    return block;
+}
+
+/* In place of helper_lookup_tb_ptr(): the host's code to go on with. */
+static void *hp_next_code(void *env)
+{
+    uint64_t cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t), pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
+    uint32_t flags = HP_AT(env, ENV_HFLAGS, uint32_t) | (HP_AT(env, ENV_EFLAGS, uint32_t) & JUMP_EFLAGS);
+    hp_jump *row;
+    char *block;
+
+    if (!hp_jumps)
+        return plain_next_code(env);
+    row = hp_known_block(env, pc, cs_base, flags);
+    if (row)
+        return row->code;
+    block = hp_find_block(hp_cpu(env), pc, cs_base, flags, (uint32_t)CF_PLAIN);
+    return block ? HP_AT(block, TB_CODE, void *) : plain_next_code(env);
+}
+
+/* The core flushes a page from the TLB. */
+static void hp_forget_page(void *cpu, uint64_t address)
+{
+    if (hp_jumps)
+        hp_jumps->page_flushes++;
+    plain_forget_page(cpu, address);
+}
+
+static hp_jump_table *hp_new_jumps(void *tcg)
+{
+    hp_jump_table *table = calloc(1, sizeof *table);
+
+    if (table)
+        table->tcg = tcg;
+    return table;
+}
+
+static void hp_set_jumps(hp_jump_table *table)
+{
+    hp_jumps = table;
+    if (table)
+        table->page_flushes++;
+}
+
+#endif

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which port costs most, and who calls it: watches a run, and makes one report of it. docs/profile.md describes it.
+
+Counts and places are exact (profiler.pyx). Sampled are the guest's stacks, the time from an access to the next, and
+what the vCPU was at, which a thread looks at every few milliseconds; each estimate has its standard error.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from hyperport.io.crossing import Crossing
+from hyperport.observe.profiler import EVERY, Profiler
+from hyperport.observe.registers import register
+from hyperport.observe.report import UNCLAIMED
+
+if TYPE_CHECKING:
+    from hyperport.machine.machine import Machine
+    from hyperport.observe.filter_program import FilterProgram
+    from hyperport.observe.symbols import Symbols
+    from hyperport.outcome import Outcome
+
+LOOK_S: Final = 0.002  # how often the thread looks at the vCPU
+SLICE_S: Final = 0.05  # of the timeline, at first
+MOST_SLICES: Final = 400  # then two become one, and slices are twice as long
+PAUSE_NS: Final = 1_000_000  # a longer gap between two accesses is no cost of an access
+NOBODY: Final = "(no guest code)"
+STATES: Final = ("guest", "vmm", "idle")
+IDLE: Final = (int(Crossing.HLT), int(Crossing.STOP))
+
+Row = dict[str, Any]
+
+
+class Timeline:
+    """Accesses by device and samples by state, in slices of equal length."""
+
+    def __init__(self) -> None:
+        self.interval = SLICE_S
+        self.slices: list[Row] = []
+        self._last: dict[int, int] = {}
+
+    def add(self, ports: dict[int, int], states: Counter[str], owner: Any) -> None:
+        """One more slice. ports: accesses since the beginning, by port."""
+        devices: Counter[str] = Counter()
+        for port, accesses in ports.items():
+            if more := accesses - self._last.get(port, 0):
+                devices[owner(port)[0]] += more
+        self._last = ports
+        self.slices.append({"devices": dict(devices), "states": dict(states)})
+        if len(self.slices) > MOST_SLICES:
+            self.interval *= 2
+            pairs = zip(self.slices[::2], [*self.slices[1::2], {"devices": {}, "states": {}}], strict=False)
+            self.slices = [
+                {key: dict(Counter(one[key]) + Counter(other[key])) for key in ("devices", "states")}
+                for one, other in pairs
+            ]
+
+
+class Profile:
+    """Watches a machine from now on. program: only these accesses; symbols: of the guest; live: a screen to draw on."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        symbols: Symbols | None = None,
+        program: FilterProgram | None = None,
+        live: Any = None,
+    ) -> None:
+        self.machine, self.symbols, self.live = machine, symbols, live
+        self._windows = machine.bus.map()
+        self._began = (time.monotonic_ns(), Profiler.ticks())
+        time.sleep(0.001)
+        self.ticks_per_ns = self._rate()
+        self.profiler = Profiler(filter=program, pause=int(PAUSE_NS * self.ticks_per_ns))
+        self.filter = "" if program is None else program.text
+        self.result: Row | None = None
+        self.states: Counter[str] = Counter()
+        self.timeline = Timeline()
+        self._over = threading.Event()
+        machine.bus.observe(self.profiler)
+        self._thread = threading.Thread(target=self._look, name="hyperport-profile", daemon=True)
+        self._thread.start()
+
+    def _rate(self) -> float:
+        """Ticks of the TSC for a nanosecond, since the beginning."""
+        return (Profiler.ticks() - self._began[1]) / max(time.monotonic_ns() - self._began[0], 1)
+
+    def owner(self, port: int) -> tuple[str, int]:
+        """The device that has port, and the first port of its window."""
+        for first, last, name in self._windows:
+            if first <= port <= last:
+                return name, first
+        return UNCLAIMED, port
+
+    def _look(self) -> None:
+        """The thread: what is the vCPU at? And now and then a slice of the timeline."""
+        states: Counter[str] = Counter()
+        due = time.monotonic() + self.timeline.interval
+        while not self._over.wait(LOOK_S):
+            states[self._state()] += 1
+            if time.monotonic() >= due:
+                self._slice(states)
+                states = Counter()
+                due = max(due + self.timeline.interval, time.monotonic())
+        self._slice(states)
+
+    def _state(self) -> str:
+        if self.machine.guard.runner is None:
+            return "idle"
+        why = Profiler.why(self.machine.engine)
+        return "guest" if not why else "idle" if why in IDLE else "vmm"
+
+    def _slice(self, states: Counter[str]) -> None:
+        ports = self.profiler.by_port()
+        self.timeline.add(ports, states, self.owner)
+        self.states += states
+        if self.live is not None:
+            self.live.draw(self, ports)
+
+    def stop(self) -> None:
+        """Look no more; once is enough. Counting goes on as long as the guest does."""
+        self._over.set()
+        self._thread.join()
+        self.ticks_per_ns = self._rate()
+        if self.live is not None:
+            self.live.clear()
+
+    def ended(self, outcome: Outcome) -> None:
+        """The run is over: its report is kept in `result`."""
+        self.result = self.report(outcome)
+
+    def __enter__(self) -> Profile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    # The report.
+
+    def report(self, outcome: Outcome | None = None) -> Row:
+        """All of it as plain values: docs/profile.md lists them."""
+        self.stop()
+        sites = self.profiler.rows()
+        rows = sorted((self._row(site) for site in sites), key=lambda row: (-row["accesses"], row["port"]))
+        machine = self.machine
+        kernel = machine.config.kernel
+        return {
+            "kernel": None if kernel is None else kernel.name,
+            "engine": machine.engine.name,
+            "io": machine.config.io,
+            "filter": self.filter,
+            "outcome": None if outcome is None else str(outcome),
+            "wall_s": round(machine.wall_s, 6),
+            "cpu_s": round(machine.cpu_s, 6),
+            "accesses": sum(row["accesses"] for row in rows),
+            "crossings": sum(row["crossings"] for row in rows),
+            "rows": rows,
+            "ports": _summed(rows, ("port", "device")),
+            "devices": _summed(rows, ("device",)),
+            "functions": _summed(rows, ("function",)),
+            "paths": _summed(rows, ("path",)),
+            "privilege": _summed(rows, ("cpl",)),
+            "stacks": self._stacks({site["site"]: site for site in sites}),
+            "gaps": [
+                {"from_ns": round(ticks / self.ticks_per_ns, 1), "count": count}
+                for ticks, count in self.profiler.gap_rows()
+            ],
+            "states": self._states(),
+            "timeline": {"interval_s": self.timeline.interval, "slices": self.timeline.slices},
+            "sampling": {
+                "every": EVERY,
+                "samples": self.profiler.samples,
+                "pauses": self.profiler.pauses,
+                "stacks_lost": self.profiler.stacks_lost,
+                "folded": self.profiler.folded,
+                "looks": sum(self.states.values()),
+            },
+        }
+
+    def _row(self, site: Row) -> Row:
+        """A site for the report. ns: from such an access to the next one, with its standard error; None: no sample."""
+        device, first = self.owner(site["port"])
+        address = site["eip"]
+        return {
+            "port": site["port"],
+            "register": register(site["port"], site["direction"], device, first),
+            "device": device,
+            "direction": site["direction"].name.lower(),
+            "size": site["size"],
+            "path": site["path"].name.lower(),
+            "function": self._function(address),
+            "address": address,
+            "at": "" if address is None or self.symbols is None else self.symbols.told(address),
+            "line": "" if address is None or self.symbols is None else self.symbols.line(address),
+            "cs": site["cs"],
+            "cpl": site["cpl"],
+            "exact": site["exact"],
+            "accesses": site["accesses"],
+            "crossings": site["crossings"],
+            **self._gap(site["samples"], site["ticks"], site["squares"]),
+        }
+
+    def _gap(self, samples: int, ticks: float, squares: float) -> Row:
+        if not samples:
+            return {"samples": 0, "ns": None, "ns_error": None}
+        mean = ticks / samples
+        spread = math.sqrt(max(squares / samples - mean * mean, 0.0) / max(samples - 1, 1))
+        return {
+            "samples": samples,
+            "ns": round(mean / self.ticks_per_ns, 1),
+            "ns_error": round(spread / self.ticks_per_ns, 1) if samples > 1 else None,
+        }
+
+    def _function(self, address: int | None) -> str:
+        if address is None:
+            return NOBODY
+        name = "" if self.symbols is None else self.symbols.name(address)
+        return name or f"{address:#010x}"
+
+    def _stacks(self, sites: dict[int, Row]) -> list[Row]:
+        """Accesses by stack: those of a site are exact, and are shared out by its samples. frames: outermost first."""
+        seen: dict[int, list[tuple[list[int], int]]] = defaultdict(list)
+        for site, frames, samples in self.profiler.stack_rows():
+            seen[site].append((frames, samples))
+        found: Counter[tuple[str, ...]] = Counter()
+        for number, row in sites.items():
+            stacks = seen.get(number) or [([], 1)]
+            total = sum(samples for _, samples in stacks)
+            device, first = self.owner(row["port"])
+            name = register(row["port"], row["direction"], device, first)
+            leaf = f"{row['direction'].name.lower()} {row['port']:x} {name}".rstrip()
+            left = row["accesses"]
+            for index, (frames, samples) in enumerate(stacks):
+                share = left if index == len(stacks) - 1 else row["accesses"] * samples // total
+                left -= share
+                names = [self._function(address - 1) for address in reversed(frames)]
+                if share:
+                    found[(*names, self._function(row["eip"]), leaf)] += share
+        return [{"frames": list(frames), "accesses": accesses} for frames, accesses in found.most_common()]
+
+    def _states(self) -> list[Row]:
+        """What the vCPU was at: the share of all looks, and its standard error."""
+        total = sum(self.states.values())
+        return [
+            {
+                "state": state,
+                "share": round(share, 4),
+                "error": round(math.sqrt(share * (1 - share) / total), 4),
+            }
+            for state in STATES
+            if total
+            for share in [self.states[state] / total]
+        ]
+
+
+def _summed(rows: Iterable[Row], keys: tuple[str, ...]) -> list[Row]:
+    """Accesses and crossings by these keys, most accesses first."""
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for row in rows:
+        both = sums.setdefault(tuple(row[key] for key in keys), [0, 0])
+        both[0] += row["accesses"]
+        both[1] += row["crossings"]
+    ordered = sorted(sums.items(), key=lambda item: -item[1][0])
+    return [
+        dict(zip(keys, names, strict=True)) | {"accesses": accesses, "crossings": crossings}
+        for names, (accesses, crossings) in ordered
+    ]

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A profile's stacks for other tools: speedscope's JSON, and pprof's protobuf.
+
+pprof's message is described here as far as it is used (github.com/google/pprof, proto/profile.proto), and written by
+the package protobuf.
+"""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any, Final
+
+import msgspec
+
+from hyperport.errors import ConfigError
+
+Row = dict[str, Any]
+
+SCHEMA: Final = "https://www.speedscope.app/file-format-schema.json"
+SCALARS: Final = {"int64": 3, "uint64": 4, "string": 9}  # numbers of FieldDescriptorProto.Type
+MESSAGE: Final = 11
+OPTIONAL: Final = 1  # of FieldDescriptorProto.Label
+REPEATED: Final = 3
+MESSAGES: Final[dict[str, tuple[tuple[str, int, str, bool], ...]]] = {  # name -> (field, number, type, repeated)
+    "ValueType": (("type", 1, "int64", False), ("unit", 2, "int64", False)),
+    "Sample": (("location_id", 1, "uint64", True), ("value", 2, "int64", True)),
+    "Line": (("function_id", 1, "uint64", False), ("line", 2, "int64", False)),
+    "Location": (("id", 1, "uint64", False), ("line", 4, "Line", True)),
+    "Function": (("id", 1, "uint64", False), ("name", 2, "int64", False), ("system_name", 3, "int64", False)),
+    "Profile": (
+        ("sample_type", 1, "ValueType", True),
+        ("sample", 2, "Sample", True),
+        ("location", 4, "Location", True),
+        ("function", 5, "Function", True),
+        ("string_table", 6, "string", True),
+    ),
+}
+
+
+def speedscope(report: Row) -> bytes:
+    """The stacks with their accesses, as speedscope opens them."""
+    names: dict[str, int] = {}
+    samples = [[names.setdefault(frame, len(names)) for frame in row["frames"]] for row in report["stacks"]]
+    weights = [row["accesses"] for row in report["stacks"]]
+    title = f"port accesses of {report['kernel'] or 'the guest'}"
+    return msgspec.json.encode(
+        {
+            "$schema": SCHEMA,
+            "exporter": "hyperport",
+            "name": title,
+            "shared": {"frames": [{"name": name} for name in names]},
+            "profiles": [
+                {
+                    "type": "sampled",
+                    "name": title,
+                    "unit": "none",
+                    "startValue": 0,
+                    "endValue": sum(weights),
+                    "samples": samples,
+                    "weights": weights,
+                }
+            ],
+        }
+    )
+
+
+def require_protobuf() -> None:
+    """Raise ConfigError, one line, if the package protobuf is missing."""
+    try:
+        import google.protobuf.message_factory  # noqa: F401
+    except ImportError:
+        raise ConfigError("pprof's form needs the package protobuf: pip install 'hyperport[pprof]'") from None
+
+
+def pprof(report: Row) -> bytes:
+    """The stacks with their accesses, as `go tool pprof` opens them: compressed protobuf."""
+    profile = _profile_class()()
+    strings: dict[str, int] = {"": 0}
+    names: dict[str, int] = {}
+    kind = profile.sample_type.add()
+    kind.type = strings.setdefault("accesses", len(strings))
+    kind.unit = strings.setdefault("count", len(strings))
+    for row in report["stacks"]:
+        sample = profile.sample.add()
+        sample.value.append(row["accesses"])
+        sample.location_id.extend(names.setdefault(frame, len(names) + 1) for frame in reversed(row["frames"]))
+    for name, number in names.items():
+        function = profile.function.add()
+        function.id = number
+        function.name = function.system_name = strings.setdefault(name, len(strings))
+        location = profile.location.add()
+        location.id = number
+        location.line.add().function_id = number
+    profile.string_table.extend(strings)
+    data: bytes = profile.SerializeToString()
+    return gzip.compress(data, mtime=0)
+
+
+def _profile_class() -> Any:
+    """The class of the message Profile, made of MESSAGES."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    file = descriptor_pb2.FileDescriptorProto(name="profile.proto", package="perftools.profiles", syntax="proto3")
+    for name, fields in MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field, number, kind, repeated in fields:
+            row = message.field.add(name=field, number=number, label=REPEATED if repeated else OPTIONAL)
+            if kind in SCALARS:
+                row.type = SCALARS[kind]
+            else:
+                row.type = MESSAGE
+                row.type_name = f".perftools.profiles.{kind}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("perftools.profiles.Profile"))

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A profile as tables for a terminal, and the few lines that are drawn while the guest runs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+if TYPE_CHECKING:
+    from hyperport.observe.profile import Profile
+
+SHOWN: Final = 20
+SHOWN_LIVE: Final = 5
+BAR: Final = 20
+DRAW_S: Final = 0.5
+RIGHT: Final = ("accesses", "share", "crossings", "ns to next")
+
+Row = dict[str, Any]
+
+
+def text_report(report: Row, limit: int = SHOWN) -> str:
+    """The report for people: which port costs most, who calls it, and what is known beside."""
+    total = report["accesses"]
+    parts = [_summary(report)]
+    ports = [
+        {
+            "port": f"{row['port']:04x}",
+            "device": row["device"],
+            "called most by": _callers(report, row["port"]),
+            **_counts(row, total),
+            "": _bar(row["accesses"], total),
+        }
+        for row in report["ports"]
+    ]
+    parts.append(_table("by port", ports, limit))
+    sites = [
+        {
+            "access": f"{row['direction']:<3} {row['port']:04x} {row['size']}",
+            "register": row["register"],
+            "at": row["at"] or row["function"],
+            "line": row["line"],
+            "cpl": "" if row["cpl"] is None else str(row["cpl"]),
+            "path": row["path"],
+            **_counts(row, total),
+            "ns to next": _estimate(row),
+        }
+        for row in report["rows"]
+    ]
+    if not any(row["line"] for row in sites):
+        for row in sites:
+            del row["line"]
+    parts.append(_table("by call site", sites, limit))
+    functions = [{"function": row["function"], **_counts(row, total)} for row in report["functions"]]
+    parts.append(_table("by function", functions, limit))
+    return "\n".join(parts)
+
+
+def _summary(report: Row) -> str:
+    states = ", ".join(
+        f"{row['state']} {row['share']:.0%} ±{row['error']:.1%}" for row in report["states"] if row["share"]
+    )
+    made = f"{report['accesses']:,} accesses, {report['crossings']:,} crossings in {report['wall_s']:.2f} s"
+    lines = [f"{made} ({report['cpu_s']:.2f} s of CPU), {report['engine']}, {report['io']}"]
+    if states:
+        lines.append(f"the vCPU was at: {states} ({report['sampling']['looks']} looks)")
+    if report["sampling"]["folded"]:
+        lines.append(f"{report['sampling']['folded']:,} accesses are of too many places, and counted by port alone")
+    return "\n".join(lines) + "\n"
+
+
+def _callers(report: Row, port: int) -> str:
+    """The function that accesses port most, and its share."""
+    by: Counter[str] = Counter()
+    for row in report["rows"]:
+        if row["port"] == port:
+            by[row["function"]] += row["accesses"]
+    name, most = by.most_common(1)[0]
+    return f"{name} {most / sum(by.values()):.0%}"
+
+
+def _counts(row: Row, total: int) -> Row:
+    return {
+        "accesses": f"{row['accesses']:,}",
+        "share": f"{row['accesses'] / max(total, 1):.1%}",
+        "crossings": f"{row['crossings']:,}",
+    }
+
+
+def _estimate(row: Row) -> str:
+    if row["ns"] is None:
+        return ""
+    return f"{row['ns']:,.0f}" if row["ns_error"] is None else f"{row['ns']:,.0f} ±{row['ns_error']:,.0f}"
+
+
+def _bar(part: int, total: int) -> str:
+    return "#" * round(BAR * part / max(total, 1))
+
+
+def _table(title: str, rows: list[Row], limit: int) -> str:
+    """Aligned columns under a heading; what is beyond limit is counted in one line."""
+    if not rows:
+        return f"{title}: nothing\n"
+    names = list(rows[0])
+    shown = [dict(zip(names, names, strict=True)), *rows[:limit]]
+    widths = {name: max(len(row[name]) for row in shown) for name in names}
+    lines = [title]
+    for row in shown:
+        cells = [row[name].rjust(widths[name]) if name in RIGHT else row[name].ljust(widths[name]) for name in names]
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    if len(rows) > limit:
+        lines.append(f"  and {len(rows) - limit} more")
+    return "\n".join(lines) + "\n"
+
+
+class Live:
+    """Some lines on a terminal that are written over while the guest runs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self._lines = 0
+        self._last = (time.monotonic(), 0, 0)
+        self._due = 0.0
+
+    def draw(self, profile: Profile, ports: dict[int, int]) -> None:
+        """Write the lines again, if it is time. ports: accesses so far, by port."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + DRAW_S
+        accesses, crossings = sum(ports.values()), profile.profiler.crossings()
+        passed = max(now - self._last[0], 1e-9)
+        rates = ((accesses - self._last[1]) / passed, (crossings - self._last[2]) / passed)
+        self._last = (now, accesses, crossings)
+        devices: Counter[str] = Counter()
+        for port, count in ports.items():
+            devices[profile.owner(port)[0]] += count
+        lines = [f"{rates[0]:>14,.0f} accesses/s {rates[1]:>14,.0f} crossings/s {accesses:>16,} accesses"]
+        lines += [f"{count:>14,} {name}" for name, count in devices.most_common(SHOWN_LIVE)]
+        sites = sorted(profile.profiler.rows(), key=lambda row: -row["accesses"])[:SHOWN_LIVE]
+        for site in sites:
+            where = "" if site["eip"] is None else f"{site['eip']:08x}"
+            if site["eip"] is not None and profile.symbols is not None:
+                where = profile.symbols.told(site["eip"]) or where
+            lines.append(f"{site['accesses']:>14,} {site['direction'].name.lower():<3} {site['port']:04x} {where}")
+        self.clear()
+        self.stream.write("".join(f"\x1b[K{line}\r\n" for line in lines))
+        self.stream.flush()
+        self._lines = len(lines)
+
+    def clear(self) -> None:
+        """Take the lines away."""
+        if self._lines:
+            self.stream.write(f"\x1b[{self._lines}A\x1b[J")
+            self.stream.flush()
+            self._lines = 0

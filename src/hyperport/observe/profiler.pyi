@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from typing import Any
+
+from hyperport.bus.port_bus import PortObserver
+from hyperport.observe.filter_program import FilterProgram
+
+MOST_SITES: int
+MOST_STACKS: int
+EVERY: int
+
+class Profiler(PortObserver):
+    site_count: int
+    stack_count: int
+    folded: int
+    stacks_lost: int
+    samples: int
+    pauses: int
+    def __init__(self, *, filter: FilterProgram | None = None, pause: int = ...) -> None: ...  # noqa: A002
+    def rows(self) -> list[dict[str, Any]]: ...
+    def stack_rows(self) -> list[tuple[int, list[int], int]]: ...
+    def by_port(self) -> dict[int, int]: ...
+    def crossings(self) -> int: ...
+    @staticmethod
+    def why(vcpu: object) -> int | None: ...
+    @staticmethod
+    def ticks() -> int: ...
+    def gap_rows(self) -> list[tuple[int, int]]: ...

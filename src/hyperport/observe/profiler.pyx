@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""Counts every access by its site, and samples stacks and times, without the GIL. profile.py makes a report of it.
+
+A site is what trace_format.pxd calls so: port, direction, size, path, CS:EIP and CPL. Its counts are exact. Of every 256
+accesses or so (of the first, every 16), at random, one is a sample: the guest's stack is walked by frame pointers, and the
+clock is read before and after the next access, so that the guest's time from one access to the next has an estimate. The
+table has room for MOST_SITES; a guest that makes more is counted by port alone from there on.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memcpy, memset
+
+from hyperport.bus.access cimport SPACE_PORT, Access
+from hyperport.bus.port_bus cimport PortObserver
+from hyperport.cpu.vcpu cimport EBP, Vcpu
+from hyperport.observe.filter_program cimport FilterProgram, Seen, look_at, place_of
+from hyperport.observe.memo cimport MEMOS, Memo, is_known, memo_of, remember, what_of
+from hyperport.observe.trace_format cimport (
+    FLAG_CPL_SHIFT,
+    FLAG_EXACT,
+    FLAG_OUT,
+    FLAG_PATH_SHIFT,
+    FLAG_PLACED,
+    FLAG_SIZE_SHIFT,
+    SiteKey,
+)
+
+from hyperport.bus.access import Direction
+from hyperport.bus.port_bus import Path
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <x86intrin.h>
+    static inline uint64_t hp_ticks_now(void) { return __rdtsc(); }
+    """
+    uint64_t hp_ticks_now() nogil
+
+cdef enum:
+    TABLE = 1 << 15             # of sites: a power of two
+    STACKS = 1 << 14            # a power of two
+    FRAMES = 16
+    MOST_FRAME = 1 << 16        # bytes: a frame is not larger
+    GAPS = 40                   # of powers of two of ticks
+
+MOST_SITES = TABLE * 3 // 4
+MOST_STACKS = STACKS * 3 // 4
+EVERY = 256                     # one sample in about so many accesses
+EVERY_AT_FIRST = 16             # so that short runs have some, too
+FIRST_SAMPLES = 512
+
+cdef struct Site:
+    SiteKey key
+    uint32_t taken              # 1: this entry is somebody's
+    uint64_t accesses
+    uint64_t crossings
+    uint64_t samples            # gaps that began here, and were no pause
+    double ticks                # their sum, and that of their squares
+    double squares
+
+cdef struct Stack:
+    uint32_t site               # index of it, + 1; 0: free
+    uint32_t depth
+    uint32_t frames[FRAMES]     # return addresses, innermost first
+    uint64_t samples
+
+
+cdef class Profiler(PortObserver):
+    """An observer for PortBus.observe(). filter: a FilterProgram. pause: ticks from which on a gap is no cost of an access."""
+
+    cdef FilterProgram filter
+    cdef bint filtered
+    cdef Site *sites
+    cdef Stack *stacks
+    cdef uint32_t *order                            # the entries that are taken, by age
+    cdef readonly uint32_t site_count, stack_count
+    cdef readonly uint64_t folded                   # accesses that are counted by port alone
+    cdef readonly uint64_t stacks_lost              # samples that found no room
+    cdef readonly uint64_t samples, pauses
+    cdef uint64_t gaps[GAPS]
+    cdef Memo memos[MEMOS]
+    cdef uint64_t pause
+    cdef uint32_t countdown
+    cdef uint32_t random
+    cdef uint32_t timed                             # index + 1 of the site whose gap is measured now
+    cdef uint64_t began
+
+    def __cinit__(self):
+        self.sites = <Site *> calloc(TABLE, sizeof(Site))
+        self.stacks = <Stack *> calloc(STACKS, sizeof(Stack))
+        self.order = <uint32_t *> calloc(TABLE, sizeof(uint32_t))
+        if self.sites == NULL or self.stacks == NULL or self.order == NULL:
+            raise MemoryError("no memory for a profile")
+
+    def __init__(self, *, FilterProgram filter=None, uint64_t pause=1 << 22):
+        self.filter, self.filtered = filter, filter is not None
+        self.pause = pause
+        self.random = 2463534242
+        self.countdown = 1
+
+    def __dealloc__(self):
+        free(self.sites)
+        free(self.stacks)
+        free(self.order)
+
+    cdef void access(self, Access *access) noexcept nogil:
+        cdef Seen seen
+        cdef SiteKey key
+        cdef Site *site
+        cdef uint64_t what = what_of(access)
+        cdef Memo *memo
+        if access.space != SPACE_PORT:
+            return
+        look_at(&seen, access)
+        if self.timed:
+            self.end_gap()
+        if self.filtered and not self.filter.passes(&seen):
+            return
+        memo = memo_of(self.memos, access)
+        if memo != NULL and is_known(memo, access, what):
+            self.count(&self.sites[memo.found], access)
+            return
+        key.address = access.port
+        key.flags = <uint16_t> (access.direction | (access.size >> 1 if access.size < 8 else 3) << FLAG_SIZE_SHIFT
+                                | access.path << FLAG_PATH_SHIFT)
+        if place_of(&seen):
+            key.eip = seen.place.eip
+            key.cs = <uint16_t> seen.place.cs
+            key.flags |= FLAG_PLACED | (seen.place.cpl & 3) << FLAG_CPL_SHIFT
+            if seen.place.exact:
+                key.flags |= FLAG_EXACT
+        else:
+            key.eip = key.cs = 0
+        site = self.site_of(&key)
+        if site == NULL:
+            return
+        if memo != NULL:
+            remember(memo, access, what)
+            memo.found = <uint32_t> (site - self.sites)
+        self.count(site, access)
+
+    cdef inline void count(self, Site *site, const Access *access) noexcept nogil:
+        site.accesses += access.count
+        site.crossings += access.crossings
+        self.countdown -= 1
+        if not self.countdown:
+            self.sample(site, access)
+
+    cdef inline Site *site_of(self, SiteKey *key) noexcept nogil:
+        cdef uint32_t hashed = key.eip ^ key.address << 12 ^ <uint32_t> key.flags << 4 ^ <uint32_t> key.cs << 20
+        cdef uint32_t at = hashed * <uint32_t> 0x9E3779B1 >> 17
+        cdef Site *site = &self.sites[at]
+        if site.taken and same_site(&site.key, key):
+            return site
+        return self.other_site_of(key, at)
+
+    cdef Site *other_site_of(self, SiteKey *key, uint32_t at) noexcept nogil:
+        """It stands behind the entry where it is looked for first, or is new; of a full table, that of its port."""
+        cdef int _turn
+        for _turn in range(2):
+            while self.sites[at].taken:
+                if same_site(&self.sites[at].key, key):
+                    return &self.sites[at]
+                at = (at + 1) & (TABLE - 1)
+            if self.site_count < <uint32_t> MOST:
+                self.sites[at].key = key[0]
+                self.sites[at].taken = 1
+                self.order[self.site_count] = at
+                self.site_count += 1
+                return &self.sites[at]
+            self.folded += 1
+            if not key.flags & FLAG_PLACED:
+                break
+            key.eip = key.cs = 0
+            key.flags &= ~<uint16_t> (FLAG_PLACED | FLAG_EXACT | 3 << FLAG_CPL_SHIFT)
+            at = (key.address << 12 ^ <uint32_t> key.flags << 4) * <uint32_t> 0x9E3779B1 >> 17
+        return NULL
+
+    # Samples.
+
+    cdef void sample(self, Site *site, const Access *access) noexcept nogil:
+        self.random ^= self.random << 13        # xorshift, Marsaglia 2003
+        self.random ^= self.random >> 17
+        self.random ^= self.random << 5
+        self.countdown = 1 + self.random % (2 * (FIRST_STEP if self.samples < FIRST else STEP) - 1)
+        self.samples += 1
+        if access.vcpu != NULL:
+            self.stack(site, <Vcpu> access.vcpu)
+        self.timed = <uint32_t> (site - self.sites) + 1
+        self.began = hp_ticks_now()
+
+    cdef void end_gap(self) noexcept nogil:
+        """The access after a sample: how long the guest took from that one to this."""
+        cdef uint64_t ticks = hp_ticks_now() - self.began, power = ticks
+        cdef int bits = 0
+        cdef Site *site = &self.sites[self.timed - 1]
+        self.timed = 0
+        while power > 1 and bits < GAPS - 1:
+            power >>= 1
+            bits += 1
+        self.gaps[bits] += 1
+        if ticks >= self.pause:
+            self.pauses += 1
+            return
+        site.samples += 1
+        site.ticks += <double> ticks
+        site.squares += <double> ticks * <double> ticks
+
+    cdef void stack(self, const Site *site, Vcpu vcpu) noexcept nogil:
+        """Count the stack of return addresses that EBP leads to. Reads guest memory only, and cannot fault."""
+        cdef Stack found
+        cdef uint32_t frame, outer, at, hashed
+        memset(&found, 0, sizeof(Stack))
+        found.site = <uint32_t> (site - self.sites) + 1
+        frame = vcpu.get(EBP) if vcpu.code_is_32_bit() else 0
+        while found.depth < FRAMES and frame and not frame & 3:
+            if not vcpu.peek(frame, &outer) or not vcpu.peek(frame + 4, &found.frames[found.depth]):
+                break
+            if not found.frames[found.depth]:
+                break
+            found.depth += 1
+            if outer <= frame or outer - frame > MOST_FRAME:
+                break
+            frame = outer
+        for at in range(found.depth, <uint32_t> FRAMES):
+            found.frames[at] = 0
+        hashed = found.site
+        for at in range(found.depth):
+            hashed = (hashed ^ found.frames[at]) * <uint32_t> 0x9E3779B1
+        at = hashed >> 18
+        while self.stacks[at].site:
+            if not memcmp(&self.stacks[at], &found, sizeof(uint32_t) * (2 + FRAMES)):
+                self.stacks[at].samples += 1
+                return
+            at = (at + 1) & (STACKS - 1)
+        if self.stack_count == <uint32_t> MOST_OF_STACKS:
+            self.stacks_lost += 1
+            return
+        self.stack_count += 1
+        found.samples = 1
+        memcpy(&self.stacks[at], &found, sizeof(Stack))
+
+    # Asking: at any time, from any thread; while the guest runs, counts may be of slightly different moments.
+
+    def rows(self):
+        """A dict for each site: its fields, accesses, crossings, and samples, ticks and squares of the gaps behind it."""
+        cdef uint32_t i, at
+        cdef Site *site
+        found = []
+        for i in range(self.site_count):
+            at = self.order[i]
+            site = &self.sites[at]
+            placed = site.key.flags & FLAG_PLACED
+            found.append({
+                "site": at + 1,
+                "port": site.key.address,
+                "direction": Direction(site.key.flags & FLAG_OUT),
+                "size": 1 << (site.key.flags >> FLAG_SIZE_SHIFT & 3),
+                "path": Path(site.key.flags >> FLAG_PATH_SHIFT & 7),
+                "cs": site.key.cs if placed else None,
+                "eip": site.key.eip if placed else None,
+                "cpl": site.key.flags >> FLAG_CPL_SHIFT & 3 if placed else None,
+                "exact": bool(site.key.flags & FLAG_EXACT),
+                "accesses": site.accesses,
+                "crossings": site.crossings,
+                "samples": site.samples,
+                "ticks": site.ticks,
+                "squares": site.squares,
+            })
+        return found
+
+    def stack_rows(self):
+        """(site, return addresses innermost first, samples) for each stack that was seen."""
+        cdef uint32_t at
+        return [(self.stacks[at].site, [self.stacks[at].frames[i] for i in range(<int> self.stacks[at].depth)],
+                 self.stacks[at].samples) for at in range(<uint32_t> STACKS) if self.stacks[at].site]
+
+    def by_port(self):
+        """Accesses so far: port -> number."""
+        cdef uint32_t i
+        cdef Site *site
+        found = {}
+        for i in range(self.site_count):
+            site = &self.sites[self.order[i]]
+            found[site.key.address] = found.get(site.key.address, 0) + site.accesses
+        return found
+
+    def crossings(self):
+        """Crossings so far, of all sites."""
+        cdef uint32_t i
+        cdef uint64_t total = 0
+        for i in range(self.site_count):
+            total += self.sites[self.order[i]].crossings
+        return total
+
+    @staticmethod
+    def why(vcpu):
+        """Why a vCPU has left guest code, a Crossing; 0 while it has not, None for an engine without one."""
+        return (<Vcpu> vcpu).why if isinstance(vcpu, Vcpu) else None
+
+    @staticmethod
+    def ticks():
+        """The TSC, which the gaps are measured by."""
+        return hp_ticks_now()
+
+    def gap_rows(self):
+        """(ticks from which on, number of gaps) by powers of two."""
+        return [(1 << i, self.gaps[i]) for i in range(GAPS) if self.gaps[i]]
+
+
+cdef uint32_t MOST = MOST_SITES
+cdef uint32_t MOST_OF_STACKS = MOST_STACKS
+cdef uint32_t STEP = EVERY
+cdef uint32_t FIRST_STEP = EVERY_AT_FIRST
+cdef uint32_t FIRST = FIRST_SAMPLES
+
+
+cdef inline bint same_site(const SiteKey *one, const SiteKey *other) noexcept nogil:
+    return (one.eip == other.eip and one.address == other.address and one.flags == other.flags and one.cs == other.cs)

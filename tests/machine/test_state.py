@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A whole machine is saved and restored: what comes back, what is refused, and when it may be asked for."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyperport import Device, GuestExit, Machine, MemoryBackend, Timeout
+from hyperport.errors import HostError, StateError, ThreadError
+from hyperport.host.specs import DiskSpec
+from hyperport.lines.attention import StopKind
+from hyperport.machine.state import load_state, save_state
+from hyperport.testing.fuzz_state import Held, fuzz_files, fuzz_records
+from hyperport.testing.saved_guest import PYTHON_BASE, Latch, busy_machine
+from hyperport.time.clock import VirtualClock
+
+from ..guest.board import BIN
+
+LIMIT_S = 60
+LOOP = bytes.fromhex("e680ebfc")  # 1: out 0x80, al; jmp 1b
+
+
+def attach(machine: Machine) -> None:
+    machine.attach(Latch(), PYTHON_BASE, irq=5)
+
+
+def steady(machine: Machine) -> dict[str, Any]:
+    record, _ = save_state(machine)
+    return record | {"cpu": record["cpu"] | {"tsc": 0}}
+
+
+def test_everything_comes_back(tmp_path: Path) -> None:
+    file = tmp_path / "a.state"
+    with busy_machine(tmp_path) as machine:
+        size = machine.save(file)
+        assert size == file.stat().st_size
+        before, ram = steady(machine), machine.memory.read(0, 1 << 20)
+        overlay = machine.drives.images["hda"].read_sectors(9, 2)
+    with Machine.restore(file, attach=attach) as restored:
+        assert steady(restored) == before
+        assert restored.memory.read(0, 1 << 20) == ram
+        assert restored.drives.images["hda"].read_sectors(9, 2) == overlay == b"\x5a" * 1024
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.state", "disk.img"]
+
+
+def test_mutants_are_refused_or_go_round(tmp_path: Path) -> None:
+    with busy_machine(tmp_path) as machine:
+        records = fuzz_records(machine, 600, 7)
+        assert min(records.refused, records.taken) > 20
+        assert fuzz_files(machine, tmp_path / "b.state", 60, 7).refused == 60
+
+
+def test_a_refusal_in_a_python_device_is_undone(tmp_path: Path) -> None:
+    with busy_machine(tmp_path) as machine:
+        record, streams = save_state(machine)
+        record["cpu"]["eax"] = 7
+        record["devices"]["latch"]["own"] = {"value": 1000}
+        before = steady(machine)
+        with pytest.raises(StateError, match=r"as it was: latch: its load\(\) raised ValueError: no byte"):
+            load_state(machine, record, Held(streams))
+        assert steady(machine) == before
+
+
+def test_a_device_that_cannot_be_saved_is_named(tmp_path: Path) -> None:
+    class Counter(Device):
+        def __init__(self) -> None:
+            self.count = 0
+
+    with Machine(memory=1 << 20) as machine:
+        machine.attach(Counter(), 0x300)
+        with pytest.raises(StateError, match=r"counter: it has no save\(\) and load\(\), and keeps count"):
+            machine.save(tmp_path / "c.state")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_was_written_since_is_refused(tmp_path: Path) -> None:
+    image, file = tmp_path / "disk.img", tmp_path / "d.state"
+    image.write_bytes(bytes(1 << 16))
+    with Machine(memory=1 << 20, disks=DiskSpec(path=image)) as machine:
+        machine.drives.images["hda"].write_sectors(1, b"x" * 512)
+        machine.save(file)
+    Machine.restore(file).close()
+    os.utime(image, ns=(1, 1))
+    with pytest.raises(StateError, match="has changed since the machine was saved"):
+        Machine.restore(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"memory": 2 << 20}, "memory: the saved machine has"),
+        ({"testdev": True}, "other devices"),
+        ({"io": "hypercall"}, "io: "),
+    ],
+)
+def test_another_machine_is_refused(change: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with Machine(memory=1 << 20, engine="unicorn") as machine:
+        machine.save(tmp_path / "e.state")
+    with pytest.raises(StateError, match=told):
+        Machine.restore(tmp_path / "e.state", **change)
+    with Machine.restore(tmp_path / "e.state", io="trap") as other:
+        assert other.config.io == "trap"
+
+
+@pytest.mark.parametrize("content", [b"", b"HPSTATE\n", b"x" * 100])
+def test_a_file_that_is_none(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(content)
+    with pytest.raises(StateError, match=r"cut short|no saved machine"):
+        Machine.restore(tmp_path / "f")
+    with pytest.raises(StateError, match="No such file"):
+        Machine.restore(tmp_path / "nowhere")
+
+
+def test_a_host_that_does_not_take_the_file(tmp_path: Path) -> None:
+    with Machine(memory=1 << 20) as machine, pytest.raises(HostError, match="not saved: No such file"):
+        machine.save(tmp_path / "nowhere" / "g.state")
+
+
+def looping(folder: Path, code: bytes = LOOP) -> Machine:
+    """A machine at the first byte of code."""
+    image = folder / "loop.bin"
+    image.write_bytes(code)
+    return Machine(memory=1 << 20, engine="unicorn", clock=VirtualClock(), kernel=image, flat="0x7c00,real")
+
+
+def test_another_thread_may_ask_while_the_guest_runs(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def ask() -> None:
+        while machine.guard.runner is None:
+            time.sleep(0.001)
+        sizes.extend(machine.save(tmp_path / f"{number}.state") for number in range(3))
+
+    with looping(tmp_path) as machine:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert isinstance(machine.run(timeout=2), Timeout)
+        thread.join(LIMIT_S)
+        assert len(sizes) == 3
+    with Machine.restore(tmp_path / "2.state") as machine:
+        assert isinstance(machine.run(timeout=0.1), Timeout)
+        assert machine.bus.counts()
+
+
+def test_a_device_may_not(tmp_path: Path) -> None:
+    class Asks(Device):
+        stateless = True
+
+        def write(self, offset: int, size: int, value: int) -> None:
+            machine.save(tmp_path / "h.state")
+
+    with looping(tmp_path, bytes.fromhex("ba0003eeebfe")) as machine:
+        machine.attach(Asks(), 0x300)
+        with pytest.raises(ThreadError, match="in the middle of an instruction"):
+            machine.run(timeout=LIMIT_S)
+
+
+def test_a_guest_in_hlt_goes_on_at_its_next_tick(tmp_path: Path) -> None:
+    """The demo guest counts ticks in HLT; it is saved at its first output, and says the rest in another machine."""
+    whole, first, second = (MemoryBackend() for _ in range(3))
+    with Machine(
+        kernel=BIN / "demo.elf", memory=32 << 20, engine="unicorn", clock=VirtualClock(), serial=whole
+    ) as machine:
+        end = machine.run(timeout=LIMIT_S)
+        now = machine.clock.now_ns()
+    assert end == GuestExit(0)
+    with Machine(
+        kernel=BIN / "demo.elf", memory=32 << 20, engine="unicorn", clock=VirtualClock(), serial=first
+    ) as machine:
+        seen = 0
+
+        def stop(_: Any) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == 400:
+                machine.request_stop(StopKind.TIMEOUT)
+
+        machine.bus.observe(stop)
+        assert isinstance(machine.run(timeout=LIMIT_S), Timeout)
+        machine.save(tmp_path / "i.state")
+    with Machine.restore(tmp_path / "i.state", serial=second) as machine:
+        assert machine.run(timeout=LIMIT_S) == end
+        assert machine.clock.now_ns() == now
+    assert first.output() + second.output() == whole.output()

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Profiles beside what the guest itself counted, and what an observer in Python that forgets nothing has seen."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hyperport
+from hyperport.bus.access import Direction, PortAccess
+from hyperport.bus.port_bus import PortBus
+from hyperport.guests.registry import locate
+from hyperport.guests.toolchain import compiler, link_program
+from hyperport.host.char import MemoryBackend
+from hyperport.observe.filter import compile_filter
+from hyperport.observe.profile import MOST_SLICES, Profile, Timeline
+from hyperport.observe.profile_export import MESSAGES, pprof, speedscope
+from hyperport.observe.profile_html import page
+from hyperport.observe.profile_text import Live, text_report
+from hyperport.observe.profiler import MOST_SITES, Profiler
+from hyperport.observe.registers import register
+from hyperport.observe.symbols import load_symbols
+from hyperport.outcome import GuestExit
+
+GUEST = """
+#include "guest.h"
+#include "io.h"
+
+#define FUNCTION __attribute__((noinline, noclone, optimize("no-omit-frame-pointer", "no-optimize-sibling-calls")))
+
+static unsigned ones, twos, strings, deeps;
+
+FUNCTION static void nothing(void) { __asm__ volatile(""); }
+FUNCTION static void one(unsigned n) { outb(n, 0x80); nothing(); ones++; }
+FUNCTION static void two(unsigned n) { outw(n, 0x340); inb(0x341); twos += 2; }
+FUNCTION static void string(unsigned n) { static char text[64]; outsb(0x80, text, n); strings += n; }
+FUNCTION static void deep(unsigned n) { if (n) deep(n - 1); else inb(0x70); deeps += !n; }
+FUNCTION static void through(unsigned n) { one(n); deep(3); ones += 0; }
+
+int main(const char *command_line)
+{
+    (void)command_line;
+    for (unsigned n = 0; n < 1000; n++) {
+        one(n);
+        if (n % 3 == 0)
+            two(n);
+        if (n % 10 == 0)
+            string(n % 60 + 2);
+        through(n);
+    }
+    print("one %u two %u string %u deep %u\\n", ones, twos, strings, deeps);
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which(compiler()) is None:
+        pytest.skip(f"no {compiler()}")
+    folder = tmp_path_factory.mktemp("profile")
+    (folder / "counts.c").write_text(GUEST)
+    return link_program([folder / "counts.c"], folder / "counts.elf", include=[Path("guest/lib")])
+
+
+def profiled(program: Path, path: str = "exit", text: str = "") -> tuple[dict[str, Any], str]:
+    console = MemoryBackend()
+    with hyperport.Machine(kernel=program, io=path, engine="unicorn", testdev=True, serial=console) as machine:
+        with Profile(machine, load_symbols([], program), compile_filter(text, machine.bus.map())) as profile:
+            outcome = machine.run(timeout=60)
+        assert outcome == GuestExit(0)
+        return profile.report(outcome), console.output().decode()
+
+
+@pytest.fixture(scope="module", params=["exit", "trap"])
+def run(request: pytest.FixtureRequest, program: Path) -> tuple[dict[str, Any], str]:
+    return profiled(program, request.param)
+
+
+def test_counts_of_functions_are_those_that_the_guest_keeps(run: tuple[dict[str, Any], str]) -> None:
+    report, said = run
+    found = re.search(r"one (\d+) two (\d+) string (\d+) deep (\d+)", said)
+    assert found is not None
+    kept = dict(zip(("one", "two", "string", "deep"), map(int, found.groups()), strict=True))
+    counted = {row["function"]: row["accesses"] for row in report["functions"]}
+    assert {name: counted[name] for name in kept} == kept
+    assert kept["one"] == 2000
+
+
+def test_sums_are_those_of_the_rows(run: tuple[dict[str, Any], str]) -> None:
+    report, _ = run
+    for name in ("ports", "devices", "functions", "paths", "privilege", "stacks"):
+        assert sum(row["accesses"] for row in report[name]) == report["accesses"], name
+    assert sum(row["crossings"] for row in report["ports"]) == report["crossings"]
+    assert {row["path"] for row in report["rows"]} == {report["io"]}
+    assert {row["cpl"] for row in report["rows"]} == {0}
+    strings = next(row for row in report["rows"] if row["function"] == "string")
+    assert strings["accesses"] > strings["crossings"] == 100
+
+
+def test_stacks_lead_to_their_callers(run: tuple[dict[str, Any], str]) -> None:
+    report, _ = run
+    stacks = Counter({tuple(row["frames"]): row["accesses"] for row in report["stacks"]})
+    deep = [frames for frames in stacks if "deep" in frames]
+    assert deep
+    assert all(frames[-6:-1] == ("through", "deep", "deep", "deep", "deep") for frames in deep)
+    assert {frames[-3] for frames in stacks if frames[-2] == "one"} == {"main", "through"}
+    assert all(frames[-1] == "in 70 CMOS index" for frames in deep)
+
+
+def test_rows_say_where_and_what(run: tuple[dict[str, Any], str]) -> None:
+    report, _ = run
+    row = next(row for row in report["rows"] if row["function"] == "two" and row["direction"] == "in")
+    assert (row["port"], row["size"], row["accesses"], row["exact"]) == (0x341, 1, 334, True)
+    assert row["at"].startswith("two+0x")
+    assert row["samples"] <= 334
+    sampling = report["sampling"]
+    assert sampling["samples"] - 1 <= sampling["pauses"] + sum(row["samples"] for row in report["rows"])
+    assert sampling["pauses"] + sum(row["samples"] for row in report["rows"]) == sum(
+        row["count"] for row in report["gaps"]
+    )
+    assert 0.99 < sum(row["share"] for row in report["states"]) < 1.01 or not report["states"]
+
+
+def test_a_filter_leaves_out_the_rest(program: Path) -> None:
+    report, _ = profiled(program, text="port 340-341")
+    assert {row["function"] for row in report["rows"]} == {"two"}
+    assert report["accesses"] == 668
+
+
+def test_an_observer_in_python_counts_the_same() -> None:
+    seen: Counter[tuple[int, Direction, int, int]] = Counter()
+
+    def observe(access: PortAccess) -> None:
+        assert access.place is not None
+        seen[(access.port, access.direction, access.size, access.place.eip)] += access.count
+
+    kernel = locate("demo").kernel
+    with hyperport.Machine(kernel=kernel, engine="unicorn") as machine:
+        machine.bus.observe(observe, places=True)
+        with Profile(machine) as profile:
+            outcome = machine.run(timeout=60)
+        rows = profile.report(outcome)["rows"]
+        counts = {(row.port, row.direction): row.accesses for row in machine.bus.counts()}
+    assert {
+        (row["port"], Direction[row["direction"].upper()], row["size"], row["address"]): row["accesses"] for row in rows
+    } == seen
+    assert sum(counts.values()) == sum(seen.values())
+
+
+def test_more_sites_than_there_is_room_for_are_counted_by_port() -> None:
+    bus, profiler = PortBus(), Profiler()
+    bus.observe(profiler)
+    for port in range(0x8000):
+        for size in (1, 2):
+            bus.outp(port, size, 0)
+    assert profiler.site_count == MOST_SITES
+    assert sum(profiler.by_port().values()) + profiler.folded == 0x10000
+    assert profiler.folded == 0x10000 - MOST_SITES
+
+
+def test_a_long_timeline_has_longer_slices() -> None:
+    timeline = Timeline()
+    first = timeline.interval
+    for number in range(MOST_SLICES * 2 + 2):
+        timeline.add({0x80: (number + 1) * 10}, Counter(guest=1), lambda port: ("post-code", port))
+    assert len(timeline.slices) <= MOST_SLICES
+    assert timeline.interval == 8 * first
+    assert sum(row["devices"]["post-code"] for row in timeline.slices) == (MOST_SLICES * 2 + 2) * 10
+    assert sum(row["states"]["guest"] for row in timeline.slices) == MOST_SLICES * 2 + 2
+
+
+def test_registers_have_names() -> None:
+    assert register(0x3F8, Direction.OUT, "uart16550", 0x3F8) == "THR"
+    assert register(0x2FD, Direction.IN, "uart16550", 0x2F8) == "LSR"
+    assert register(0x1F7, Direction.IN, "ide", 0x1F0) == "status"
+    assert register(0x310, Direction.IN, "ne2000", 0x300) == "data"
+    assert register(0x80, Direction.OUT, None, 0) == register(0x341, Direction.IN, "testdev", 0x340) == ""
+
+
+def test_text_names_the_port_that_costs_most_and_its_caller(run: tuple[dict[str, Any], str]) -> None:
+    text = text_report(run[0], limit=3)
+    ports = text.partition("by port\n")[2].splitlines()
+    assert ports[1].split()[:2] == ["0080", "post-code"]
+    assert " string 57% " in ports[1]
+    assert "  and " in text
+    assert "path" in text
+
+
+def test_a_page_holds_its_data_whatever_names_are_in_it(run: tuple[dict[str, Any], str]) -> None:
+    report = dict(run[0])
+    report["kernel"] = "</script><script>alert(1)</script>\u2028"
+    html = page(report).decode()
+    data = re.search(r'<script id="data" type="application/json">(.*?)</script>', html, re.S)
+    assert data is not None
+    assert json.loads(data[1]) == json.loads(json.dumps(report))
+    assert html.count("</script>") == 2
+    assert not re.search(r"""(src|href)\s*=|url\(|@import|fetch\(""", html)  # it asks for no other file
+
+
+def test_a_browser_draws_the_page(run: tuple[dict[str, Any], str], tmp_path: Path) -> None:
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("no chromium")
+    (tmp_path / "p.html").write_bytes(page(run[0]))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/user", "--dump-dom"]
+    done = subprocess.run(
+        [browser, *flags, f"file://{tmp_path}/p.html"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "Port 0080 (POST code) of post-code costs most" in done.stdout
+    assert done.stdout.count("<rect") > 20
+    assert len(re.findall("<td", done.stdout)) >= 13 * len(run[0]["rows"])
+
+
+def test_live_lines_are_written_over_and_taken_away(program: Path) -> None:
+    screen = io.StringIO()
+    with hyperport.Machine(kernel=program, engine="unicorn", testdev=True) as machine:
+        with Profile(machine, load_symbols([], program), live=Live(screen)) as profile:
+            machine.run(timeout=60)
+        profile.report()
+    text = screen.getvalue()
+    assert "accesses/s" in text
+    assert " post-code" in text
+    assert "string+0x" in text
+    assert re.search(r"\x1b\[\d+A\x1b\[J$", text)
+
+
+def test_speedscope_has_the_stacks(run: tuple[dict[str, Any], str]) -> None:
+    made = json.loads(speedscope(run[0]))
+    names = [frame["name"] for frame in made["shared"]["frames"]]
+    profile = made["profiles"][0]
+    stacks = [
+        {"frames": [names[at] for at in sample], "accesses": weight}
+        for sample, weight in zip(profile["samples"], profile["weights"], strict=True)
+    ]
+    assert stacks == run[0]["stacks"]
+    assert profile["endValue"] == run[0]["accesses"]
+
+
+def test_pprof_has_the_stacks(run: tuple[dict[str, Any], str]) -> None:
+    pytest.importorskip("google.protobuf")
+    from hyperport.observe.profile_export import _profile_class
+
+    made = _profile_class().FromString(gzip.decompress(pprof(run[0])))
+    strings = list(made.string_table)
+    functions = {each.id: strings[each.name] for each in made.function}
+    places = {each.id: functions[each.line[0].function_id] for each in made.location}
+    stacks = [
+        {"frames": [places[at] for at in reversed(sample.location_id)], "accesses": sample.value[0]}
+        for sample in made.sample
+    ]
+    assert stacks == run[0]["stacks"]
+    assert strings[0] == ""
+    assert strings[made.sample_type[0].type] == "accesses"
+    assert set(MESSAGES) == {"ValueType", "Sample", "Line", "Location", "Function", "Profile"}

@@ -12,8 +12,6 @@ from typing import Final, NamedTuple
 
 from hyperport.errors import ConfigError, HostError
 from hyperport.host.disk import SECTOR_BYTES, Disk, MemoryDisk
-from hyperport.host.disk_image import open_disk
-from hyperport.host.fat12 import image_of
 from hyperport.host.specs import DiskSpec, FloppySpec
 
 DRIVE_5: Final = 2  # kinds of drives, as in CMOS byte 10h: 5.25 inch 1.2 MB
@@ -80,6 +78,8 @@ def open_floppy(spec: FloppySpec) -> tuple[Disk, Medium]:
     if path is None:
         raise ConfigError("floppy: name an image or a folder")
     if path.is_dir():
+        from hyperport.host.fat12 import image_of
+
         return _in_memory(image_of(path), COMMON)
     try:
         size = path.stat().st_size
@@ -98,6 +98,8 @@ def open_floppy(spec: FloppySpec) -> tuple[Disk, Medium]:
             return _in_memory(path.read_bytes(), (medium,))
         except OSError as error:
             raise ConfigError(f"floppy {path}: {error.strerror}") from None
+    from hyperport.host.disk_image import open_disk
+
     try:
         return open_disk(DiskSpec(path=path, read_only=spec.read_only)), medium
     except ConfigError as error:

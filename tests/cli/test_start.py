@@ -20,6 +20,8 @@ NOT_NEEDED = (
     "hyperport.boot.linux",
     "hyperport.boot.multiboot",
     "hyperport.host.disk_image",
+    "hyperport.host.fat12",
+    "hyperport.host.nbd",
     "hyperport.observe.trace",
     "importlib.metadata",
     "json",

@@ -98,6 +98,8 @@ def open_floppy(spec: FloppySpec) -> tuple[Disk, Medium]:
             return _in_memory(path.read_bytes(), (medium,))
         except OSError as error:
             raise ConfigError(f"floppy {path}: {error.strerror}") from None
+    from hyperport.host.disk_image import open_disk
+
     try:
         from hyperport.host.disk_image import open_disk
 

@@ -17,6 +17,7 @@ import pytest
 import hyperport
 from hyperport import DeviceSpec, DiskSpec, GuestMemory, Machine, MachineConfig, NetSpec
 from hyperport.boot import flat, layout, linux, loader, multiboot
+from hyperport.bus.port_bus import PortBus
 from hyperport.cli.machine_file import load_machine_file
 from hyperport.cli.options import VERBS
 from hyperport.errors import ConfigError, FetchError
@@ -29,6 +30,8 @@ from hyperport.host.specs import FloppySpec, SerialSpec
 from hyperport.machine.drives import Drives
 from hyperport.machine.plugins import load_device_class
 from hyperport.observe import stats
+from hyperport.observe.symbols import load_symbols
+from hyperport.observe.trace import PortTrace, Trace, TraceSpec
 from hyperport.ui.console import open_channel
 
 from .boot.images import bzimage
@@ -99,6 +102,12 @@ def memory() -> GuestMemory:
 
 
 # What is called or made: (its name, a call with the names that give() makes). Results are compared.
+def traced(name: Path | str) -> bool:
+    with Machine() as machine:
+        Trace(machine, name).close()
+    return Path("out").read_bytes().startswith(b"hpTB")
+
+
 CALLS: dict[str, Callable[[Name], Any]] = {
     "MachineConfig.kernel": lambda give: config(kernel=give("flat")),
     "MachineConfig.initrd": lambda give: config(initrd=give("flat")),
@@ -111,6 +120,10 @@ CALLS: dict[str, Callable[[Name], Any]] = {
     "open_floppy": lambda give: closed(open_floppy(FloppySpec(path=give("flat")))[0]),
     "change_floppy": changed_floppy,
     "image_of": lambda give: image_of(give("guest")),
+    "load_symbols": lambda give: len(load_symbols([give("map")], give("elf")).told(0x100)),  # type: ignore[union-attr]
+    "TraceSpec": lambda give: Path(TraceSpec(give("out")).path),
+    "PortTrace": lambda give: written(lambda: PortTrace(PortBus(), give("out")).close()),
+    "Trace": lambda give: traced(give("out")),
     "is_nbd": lambda give: nbd.is_nbd(give("flat")),
     "open_qcow2": lambda give: refused_disk(lambda: nbd.open_qcow2(give("flat"), read_only=True)),
     "Machine": machine,
@@ -162,6 +175,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("guest/manifest.json").write_text('{"name": "a", "versions": {}}')
     Path("main.c").write_text(PROGRAM)
     Path("bzimage").write_bytes(bzimage())
+    Path("map").write_text("00000100 T start\n")
     Path("elf").write_bytes(locate("echo").kernel.read_bytes())
     return tmp_path
 

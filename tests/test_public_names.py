@@ -79,7 +79,7 @@ TESTING = [
     "link_program",
 ]
 IMPORT = r"^\s*from (hyperport[\w.]*) import (?:\(([^)]*)\)|([\w, ]+))$"
-FIXTURES = {"hyperport_compile", "hyperport_io", "hyperport_machine"}
+FIXTURES = {"hyperport_compile", "hyperport_io", "hyperport_machine", "hyperport_play"}
 MACHINE_FIELDS = [
     "abi",
     "append",

@@ -6,9 +6,10 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -347,11 +348,16 @@ def test_code_and_its_alias(board: Board, kind: str) -> None:
     assert board.state().ebp == 50  # 1 + 1 - 1 - 1 + 1
 
 
+def dma_write(dma: DmaView, at: int, data: bytes) -> None:
+    dma.write(ALIAS + at, data)
+
+
 def test_host_and_dma_writes_reach_code_run_through_an_alias(board: Board) -> None:
     own = board.memory.map.ram("own", 0xE0000000, 4096)
     board.memory.map.alias("alias", ALIAS, 4096, own)
     dma = DmaView(board.memory)
-    for number, write in enumerate((own.write, lambda at, data: dma.write(ALIAS + at, data)) * 2, start=1):
+    writes: tuple[Callable[[int, bytes], None], ...] = (own.write, partial(dma_write, dma))
+    for number, write in enumerate(writes * 2, start=1):
         write(0, b"\xb8" + bytes([number, 0, 0, 0]) + b"\xc3")
         run(board, f"mov $0x7000, %esp\n mov ${ALIAS:#x}, %ebx\n call *%ebx")
         assert board.state().eax == number
@@ -427,9 +433,8 @@ def test_a_script_reaches_the_map_too() -> None:
     card = Card()
     board.bus.attach_memory(board.memory.map, card, CARD)
     board.memory.map.rom_in_ram("rom", AT, 4096)
-    board.engine.play(
-        [("store", CARD, 4, 0x01020304), ("load", CARD + 1, 2, 0), ("store", AT, 1, 9), ("load", AT, 1, 0)]
-    )  # type: ignore[attr-defined]
+    script: Any = board.engine
+    script.play([("store", CARD, 4, 0x01020304), ("load", CARD + 1, 2, 0), ("store", AT, 1, 9), ("load", AT, 1, 0)])
     board.engine.run()
     assert board.engine.answers == [0x0203, 0]  # type: ignore[attr-defined]
     vcpu = ScriptedVcpu(board.engine.path, board.memory)  # type: ignore[attr-defined]

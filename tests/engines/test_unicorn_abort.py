@@ -21,7 +21,7 @@ from tests.engines.test_unicorn_hostile import CODE, SECONDS, flat
 
 DIVIDE_BY_ZERO = b"\x31\xc9\xf7\xf1"  # xor ecx, ecx; div ecx
 PAGE = 4096
-ABORTS, WARM_UP = 300, 20
+ABORTS, WARM_UP = 300, 200  # so many until the heap has the size that it needs
 MIB = 1 << 20
 
 

@@ -35,7 +35,7 @@ class Odd(Device):
 )
 def test_what_is_refused(device: Device, where: dict[str, int], says: str) -> None:
     first = Card()
-    first.name = "first"
+    setattr(first, "name", "first")  # noqa: B010
     with Machine(engine="unicorn", memory=2 << 20) as machine:
         machine.attach(first, memory=0xE0000)
         with pytest.raises(ConfigError, match=says) as caught:

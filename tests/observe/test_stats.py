@@ -41,7 +41,8 @@ def test_the_object_as_json(tmp_path: Path) -> None:
     bus.inp(0x3FD)
     bus.outp(0xCF8, 4, 0x80000000)
     card = Device()
-    card.name, card.memory_span = "card", 4096
+    card.memory_span = 4096
+    setattr(card, "name", "card")  # noqa: B010
     ram = GuestMemory(1 << 20)
     bus.attach_memory(ram.map, card, 0xD0000)
     ScriptedVcpu(ExitPath(bus), ram).load_store(Direction.IN, 0xD0004, 4)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-# The record of one access to a port or to device memory. It is made where guest code is left, and goes by pointer from there to path, bus, tallies and
-# observers. Plain data: a guest fault may longjmp over it. bus/access.py holds what Python gets to see of it.
+# The record of one access to a port or to device memory. It is made where guest code is left, and goes by pointer from there
+# to path, bus, tallies and observers. Plain data: a guest fault may longjmp over it. bus/access.py holds what Python gets to see
+# of it.
 from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 
 cdef enum:

@@ -99,7 +99,7 @@ cdef class VmiTimer(Service):
 
     def __init__(self, Clock clock not None, IrqLine line not None, hertz):
         if not hertz:
-            raise ConfigError("VMI calls 66 to 71: this host's TSC has no steady speed that a guest could be told; leave them out")
+            raise ConfigError("VMI calls 66 to 71: this host's TSC has no steady speed to be told; leave them out")
         self.clock, self.line, self.hertz = clock, line, hertz
         self.measured = isinstance(clock, RealClock)
         self.timer_of_real = Timer(clock, self, REAL)

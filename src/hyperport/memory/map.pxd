@@ -51,7 +51,7 @@ cdef class MemoryMap:
     cdef readonly uint64_t generation   # how often the map has changed
     cdef changed_function changed       # the engine's
     cdef void *changed_context
-    cdef invalidate_function invalidate # the engine's: the host has written these bytes
+    cdef invalidate_function invalidate  # the engine's: the host has written these bytes
     cdef void *invalidate_context
     cdef void build(self) noexcept nogil
     cdef void switch_row(self, int row, bint mapped) noexcept nogil

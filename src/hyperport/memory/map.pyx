@@ -20,7 +20,7 @@ regions where the guest says must ask is_free() first.
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 
 from hyperport.errors import AccessError, ConfigError
@@ -147,7 +147,8 @@ cdef class MemoryMap:
 
     def _check(self, name, base, size):
         if not usable(base, size):
-            raise ConfigError(f"{name}: memory at {base:#x}, {size:#x} bytes: base and size must be multiples of 4 KiB, within 4 GiB")
+            raise ConfigError(f"{name}: memory at {base:#x}, {size:#x} bytes: "
+                              "base and size must be multiples of 4 KiB, within 4 GiB")
         for region in self.regions():
             if region.mapped and region.base < base + size and base < region.base + region.size:
                 raise ConfigError(f"{name}: memory {span_text(base, size)} overlaps {region.name} at "

@@ -3,8 +3,9 @@
 """The guest's RAM: one anonymous host mapping, reached from Python only through checked reads and writes.
 
 Guest-physical address 0 is byte 0. The bytes from HOLE up to HOLE_END belong to the mapping but not to the guest: they
-are not in the map, which says what else is where (map.pyx). Text memory of the VGA is RAM like all else (docs/decisions/0015). A write
-from the host also tells the engine which bytes changed, so that it drops code it has translated from them.
+are not in the map, which says what else is where (map.pyx). Text memory of the VGA is RAM like all else
+(docs/decisions/0015). A write from the host also tells the engine which bytes changed, so that it drops code that it has
+translated from them.
 """
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize

@@ -67,11 +67,12 @@ class Symbols:
         return [(first, last) for first, last, name in self.rows if fnmatchcase(name, pattern)]
 
 
-def load_symbols(files: Sequence[Path], kernel: Path | None = None) -> Symbols | None:
+def load_symbols(files: Sequence[Path | str], kernel: Path | str | None = None) -> Symbols | None:
     """The symbols of files; without any, those of the kernel if it is an ELF file. None: there are none."""
     rows: list[Symbol] = []
     lines: list[tuple[int, str, int]] = []
-    for file in files or ([kernel] if kernel is not None and _is_elf(kernel) else []):
+    found = Path(kernel) if kernel is not None else None
+    for file in [Path(file) for file in files] or ([found] if found is not None and _is_elf(found) else []):
         more, its_lines = _elf(file) if _is_elf(file) else (_map(file), [])
         if not more and files:
             raise ConfigError(f"symbols: {file}: there are none in it")

@@ -51,7 +51,7 @@ def trace_lines(access: PortAccess) -> str:
 class TraceSpec:
     """What --trace asks for. ring: bytes that the last accesses may have; None: all are kept. every: see EVERY."""
 
-    path: Path
+    path: Path | str
     ring: int | None = None
     every: int = EVERY
 
@@ -139,7 +139,7 @@ class Trace(_Output):
 
         self.spec = spec if isinstance(spec, TraceSpec) else TraceSpec(Path(spec))
         self.machine = machine
-        fd = _create(self.spec.path, self.what)  # a ring's too: so that it is known now whether it can be written
+        fd = _create(Path(self.spec.path), self.what)  # a ring's too: so that it is known now whether it can be written
         super().__init__(str(self.spec.path), fd)
         self._filter = "" if program is None else program.text
         self.recorder: Recorder = Recorder(

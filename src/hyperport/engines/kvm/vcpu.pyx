@@ -190,8 +190,6 @@ cdef class KvmVcpu(Vcpu):
         return load_at(self, self.path.bus, self.memory.map, first, last, size, 0)
 
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil:
-        cdef uint32_t i
-        cdef uint8_t *host
         cdef uint64_t first = self.translate(linear, WALK_STORE)    # a fault leaves nothing half stored
         cdef uint64_t last = self.translate(linear + size - 1, WALK_STORE)
         store_at(self, self.path.bus, self.memory.map, first, last, size, value, 0)
@@ -231,7 +229,8 @@ cdef class KvmVcpu(Vcpu):
         cdef Paging paging = Paging(<uint32_t> self.sregs.cr0, <uint32_t> self.sregs.cr3, <uint32_t> self.sregs.cr4,
                                     (self.sregs.efer >> EFER_NXE_SHIFT) & 1)
         cdef uint64_t physical = NOWHERE
-        cdef int error = walk(&self.memory.map.flat, &paging, linear, access | (WALK_USER if self.privilege() == 3 else 0), &physical)
+        cdef uint32_t wanted = access | (WALK_USER if self.privilege() == 3 else 0)
+        cdef int error = walk(&self.memory.map.flat, &paging, linear, wanted, &physical)
         if error != WALK_OK:
             self.page_fault(linear, error)
         return physical

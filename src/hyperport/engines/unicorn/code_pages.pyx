@@ -23,7 +23,7 @@ from libc.stdlib cimport calloc, free
 from hyperport.engines.unicorn.fidelity.mend cimport mark_code_page
 from hyperport.engines.unicorn.fields cimport at, u64
 from hyperport.engines.unicorn.library cimport Library
-from hyperport.memory.map cimport BLOCKS, HP_DEVICE, HP_ROM, MemoryMap, hp_range, hp_range_at
+from hyperport.memory.map cimport HP_DEVICE, HP_ROM, MemoryMap, hp_range, hp_range_at
 
 include "layout.pxi"
 

@@ -105,7 +105,6 @@ cdef enum:
     DESCRIPTOR_CODE = 1 << 11
 
 
-
 cdef void kick(void *context) noexcept nogil:
     """Make the vCPU look up at the next block, from any thread.
 

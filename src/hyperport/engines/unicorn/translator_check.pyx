@@ -163,13 +163,15 @@ cdef int judge_counts(Library *library, void *uc) except -1:
     all_dropped = u32(watched_tcg, TCG_FLUSHES)[0]
     record = (
         u64(last_block, TB_PC)[0] == 0, u64(last_block, TB_CS_BASE)[0] == 0,
-        u32(last_block, TB_FLAGS)[0] == u32(<char *> watched, ENV_HFLAGS)[0], u32(last_block, TB_CFLAGS)[0] == <uint32_t> CF_PLAIN,
+        u32(last_block, TB_FLAGS)[0] == u32(<char *> watched, ENV_HFLAGS)[0],
+        u32(last_block, TB_CFLAGS)[0] == <uint32_t> CF_PLAIN,
         u64(last_block, TB_SECOND_PAGE)[0] == <uint64_t> -1, TB_SIZE <= code < 2 * TB_SIZE,
     )
     library.invalidate_range(uc, 0, PAGE)
     library.flush_tlb(cpu)
     counts = (
-        u64(watched_tcg, TCG_INVALIDATIONS)[0] - invalidations == 1, u32(last_block, TB_CFLAGS)[0] == <uint32_t> (CF_PLAIN | CF_INVALID),
+        u64(watched_tcg, TCG_INVALIDATIONS)[0] - invalidations == 1,
+        u32(last_block, TB_CFLAGS)[0] == <uint32_t> (CF_PLAIN | CF_INVALID),
         0 < flush_count(cpu) - flushes <= TLB_MODES,
     )
     library.flush_code(cpu)

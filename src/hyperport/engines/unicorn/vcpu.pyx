@@ -208,7 +208,7 @@ cdef class UnicornVcpu(Vcpu):
     # CPUID.
 
     cdef identify(self, more_leaves, khz):
-        """Answer CPUID from our table and more_leaves, with khz as the TSC's frequency, and let the core decode just what it promises."""
+        """Answer CPUID from our table and more_leaves, and let the core decode just what it promises. khz: of the TSC."""
         table = cpuid.leaves(more_leaves, khz)
         for index, (leaf, (eax, ebx, ecx, edx)) in enumerate(sorted(table.items())):
             self.leaves[<int> index] = CpuidLeaf(leaf, eax, ebx, ecx, edx)

@@ -15,7 +15,7 @@ Undefined opcodes are not here: cpu/undefined.pyx knows them, code_filter.pyx ma
 left. All of it acts only while an engine of ours runs on the thread.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc
 
 from hyperport.engines.unicorn.fields cimport at, u32, u64

@@ -16,7 +16,7 @@ SIGN = b"FGRB"  # behind the picture
 
 
 class Grabber(Device):
-    """Takes pictures of a test chart: the next is a pixel to the left. Done at the read of the status number `looks`."""
+    """Takes pictures of a test chart: the next is a pixel to the left. Done at status read number `looks`."""
 
     span = 2
     memory_span = 4096

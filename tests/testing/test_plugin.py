@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -295,6 +296,15 @@ def test_the_example_of_the_documents_passes(installed: Path) -> None:
     done = as_a_user(installed, str(ROOT / "docs" / "examples" / "adc"), "--strict-markers")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(ENGINES['unicorn'].paths) + 3} passed" in done.stdout
+
+
+def test_the_example_with_device_memory_passes(installed: Path) -> None:
+    done = as_a_user(installed, str(ROOT / "docs" / "examples" / "grabber"), "--strict-markers")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(
+        rf"{len(ENGINES['unicorn'].paths) + 2} passed, 1 skipped|{len(ENGINES['unicorn'].paths) + 3} passed",
+        done.stdout,
+    )
 
 
 PLAYED = """

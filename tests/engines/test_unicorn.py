@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,7 @@ def test_self_test_passes() -> None:
 
 
 def test_another_version_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_dir", lambda self: False)  # the folder of the right version is not there
     monkeypatch.setattr(metadata, "version", lambda name: "2.1.3")
     with pytest.raises(EngineError, match=r"unicorn 2\.1\.3 is installed; .* pip install unicorn==2\.1\.4$"):
         library_path()

@@ -154,7 +154,7 @@ def test_the_first_difference(
 @given(st.lists(st.integers(0, 3), max_size=30), st.lists(st.integers(0, 3), max_size=30))
 def test_a_difference_is_where_lists_part(one: list[int], other: list[int]) -> None:
     class Fake:
-        direction, port, size = 1, 0x80, 1
+        space, direction, port, size = 0, 1, 0x80, 1
 
     made = [[Element(Fake(), value) for value in values] for values in (one, other)]  # type: ignore[arg-type]
     found = first_difference(iter(made[0]), iter(made[1]))

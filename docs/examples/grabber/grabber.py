@@ -60,7 +60,12 @@ class Grabber(Device):
         return {"pictures": self.pictures, "left": self.left, "shown": self.shown, "bytes": bytes(self.bytes)}
 
     def load(self, record: dict[str, Any]) -> None:
-        if len(record["bytes"]) != self.memory_span:
+        numbers = [record[name] for name in ("pictures", "left", "shown")]
+        if not all(isinstance(number, int) and number >= 0 for number in numbers):
+            raise ValueError("pictures, left and shown are numbers")
+        if not isinstance(record["bytes"], bytes) or len(record["bytes"]) != self.memory_span:
             raise ValueError("no picture")
-        self.pictures, self.left, self.shown = record["pictures"], record["left"], record["shown"]
+        self.pictures, self.left, self.shown = numbers
         self.bytes[:] = record["bytes"]
+        if bool(self.shown) != self.window.mapped:
+            self.window.map() if self.shown else self.window.unmap()

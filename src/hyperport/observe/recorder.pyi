@@ -8,8 +8,6 @@ from hyperport.time.clock import Clock
 
 SMALLEST_RING: int
 
-def tsc_is_steady() -> bool: ...
-
 class Recorder(PortObserver):
     error: int
     accesses: int

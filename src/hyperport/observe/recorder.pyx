@@ -56,6 +56,7 @@ from hyperport.observe.trace_format cimport (
 from hyperport.time.clock cimport Clock, RealClock
 
 from hyperport.errors import ConfigError
+from hyperport.time.tsc import is_trusted
 
 cdef extern from *:
     """
@@ -74,18 +75,7 @@ cdef enum:
     DENSE_NS = 2000             # between two readings of the clock
     MOST_TICKS = 0xFFFFFFFF
 
-TSC_FLAGS = {"constant_tsc", "nonstop_tsc"}     # of /proc/cpuinfo: it runs at one speed, also while the CPU sleeps
 SMALLEST_RING = SMALLEST_BLOCK * 2
-
-
-def tsc_is_steady():
-    """Whether this host's TSC can stand for time."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            flags = next((line for line in file if line.startswith("flags")), "")
-    except OSError:
-        return False
-    return set(flags.split()) >= TSC_FLAGS
 
 
 cdef inline uint32_t log2_of(uint32_t size) noexcept nogil:
@@ -109,7 +99,7 @@ cdef class Recorder(PortObserver):
             raise ConfigError(f"a ring of {ring} bytes: give {SMALLEST_RING} or more")
         self.clock = clock
         self.filter, self.filtered = filter, filter is not None
-        self.by_tsc = isinstance(clock, RealClock) and tsc_is_steady()
+        self.by_tsc = isinstance(clock, RealClock) and is_trusted()
         self.fd = -1 if fd is None else fd
         self.teller = tell
         self.size = BLOCK if ring is None else max(SMALLEST_BLOCK, min(BLOCK, ring // BLOCKS_OF_RING))

@@ -132,7 +132,7 @@ def _count(file: Path, symbols: Symbols, executions: Executions, result: Lcov) -
             lines[line] = max(lines.get(line, 0), executions.most(address, end))
     for number, (first, _, name) in enumerate(symbols.rows, 1):
         count = executions.most(first, first + 1)
-        path, line = symbols.place(first)
+        path, line = symbols.head(first)
         if not line:
             path, line = str(file), number
             result.files[path].lines[line] = count

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -66,6 +66,15 @@ class Symbols:
         at = bisect_right(self._lines_begin, address) - 1
         return ("", 0) if at < 0 else self.lines[at][1:]
 
+    def head(self, address: int) -> tuple[str, int]:
+        """As place(), of a function that begins at address: not of its first statement."""
+        at = bisect_left(self._lines_begin, address)
+        while at < len(self.lines) and self.lines[at][0] == address:
+            if self.lines[at][2]:
+                return self.lines[at][1:]
+            at += 1
+        return self.place(address)
+
     def functions(self, pattern: str) -> list[tuple[int, int]]:
         """First and last address of each function with that name, in which * and ? stand for any."""
         return [(first, last) for first, last, name in self.rows if fnmatchcase(name, pattern)]
@@ -82,7 +91,8 @@ def load_symbols(files: Sequence[Path | str], kernel: Path | str | None = None) 
             raise ConfigError(f"symbols: {file}: there are none in it")
         rows += more
         lines += its_lines
-    return Symbols(rows, sorted(lines)) if rows else None
+    lines.sort(key=lambda row: (row[0], row[2] != 0))  # of several at one place the last counts
+    return Symbols(rows, lines) if rows else None
 
 
 def _is_elf(path: Path) -> bool:

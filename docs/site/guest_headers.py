@@ -49,11 +49,14 @@ def blocks(text: str) -> Iterator[tuple[list[str], str]]:
     """(lines of comment, code) of each block."""
     text = expanded(GUARD.sub("", text))
     text = INLINE.sub(lambda found: re.sub(r"\s+", " ", found[1]) + ";", text)
-    for block in re.split(r"\n\s*\n|\n(?=/\*)", text.replace("/* SPDX-License-Identifier: GPL-2.0-or-later */\n", "")):
+    for block in re.split(
+        r"\n\s*\n|\n(?=/\*)|(?<=;)\n(?=#)", text.replace("/* SPDX-License-Identifier: GPL-2.0-or-later */\n", "")
+    ):
         comment = COMMENT.match(block.strip() + "\n")
         told = [] if comment is None else plain(comment[1])
         code = block.strip() if comment is None else (block.strip() + "\n")[comment.end() :].strip()
-        yield told, code
+        if told or code:
+            yield told, code
 
 
 def paragraphs(lines: list[str]) -> Iterator[str]:

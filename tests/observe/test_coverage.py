@@ -140,7 +140,16 @@ def by_qemu(program: Path, folder: Path) -> Counter[int]:
     if shutil.which(QEMU) is None:
         pytest.skip(f"no {QEMU}")
     log = folder / "qemu.log"
-    machine = ["-accel", "tcg", "-nodefaults", "-display", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4"]
+    machine = [
+        "-accel",
+        "tcg",
+        "-nodefaults",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-device",
+        "isa-debug-exit,iobase=0xf4",
+    ]
     one_by_one = ["-singlestep", "-d", "exec,nochain", "-D", str(log), "-dfilter", "0x100000..0x1fffff"]
     subprocess.run([QEMU, *machine, *one_by_one, "-kernel", str(program)], timeout=120, check=False)
     written = log.read_bytes()

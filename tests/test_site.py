@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the site adds to the documents: docs/api.md has every public name, and the extensions in docs/site do their part."""
+"""What the site adds to the documents: every public name in docs/api.md, and the extensions in docs/site."""
 
 from __future__ import annotations
 

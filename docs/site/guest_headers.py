@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """For Sphinx: `guest-header` shows a C header as a reference. Its comments are text, its functions are in the index.
 
-A header is a sequence of blocks between empty lines, each of which may begin with a comment. Bodies of inline functions are
-left out, and a macro that defines functions is shown by the functions that it defines.
+A header is a sequence of blocks between empty lines, each of which may begin with a comment. Bodies of inline functions
+are left out, and a macro that defines functions is shown by the functions that it defines.
 """
 
 from __future__ import annotations

@@ -103,6 +103,11 @@ cdef class Dp8390(PortDevice):
             return self.curr if offset == CURR else self.mar[offset - MAR0]
         return self.read_page2(offset) if self.cr >> CR_PAGE == 2 else 0xFF
 
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            data[i] = <uint8_t> Dp8390.io_read(self, offset, 1)
+
     cdef uint32_t read_page0(self, uint32_t offset) noexcept nogil:
         cdef uint8_t value
         if offset == CLDA0:
@@ -169,23 +174,18 @@ cdef class Dp8390(PortDevice):
                 self.mar[offset - MAR0] = <uint8_t> value
             self.pull()
 
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            Dp8390.io_write(self, offset, 1, data[i])
+
     cdef void write_page0(self, uint32_t offset, uint8_t value) noexcept nogil:
-        if offset == PSTART:
-            self.pstart = value
-        elif offset == PSTOP:
-            self.pstop = value
-        elif offset == BNRY:
-            self.write_bnry(value)
-        elif offset == TSR_TPSR:
+        if offset == TSR_TPSR:
             self.tpsr = value
         elif offset == NCR_TBCR0:
             self.tbcr = self.tbcr & 0xFF00 | value
         elif offset == FIFO_TBCR1:
             self.tbcr = self.tbcr & 0xFF | <uint16_t> value << 8
-        elif offset == ISR:
-            self.isr &= ~value | ISR_RST
-            self.update_irq()           # the line is low for a moment: the PIC may want an edge
-            self.resume()
         elif offset == RSAR0:
             self.remote_address = self.remote_address & 0xFF00 | value
         elif offset == RSAR1:
@@ -194,14 +194,30 @@ cdef class Dp8390(PortDevice):
             self.remote_count = self.remote_count & 0xFF00 | value
         elif offset == RBCR1:
             self.remote_count = self.remote_count & 0xFF | <uint16_t> value << 8
+        elif offset == CNTR1_DCR:
+            self.dcr = value & DCR_BITS
+        elif offset == CNTR2_IMR:
+            self.imr = value & ~ISR_RST
+            self.update_irq()
+        else:
+            self.write_reception(offset, value)
+
+    cdef void write_reception(self, uint32_t offset, uint8_t value) noexcept nogil:
+        """The registers of page 0 on which hangs whether a frame that waits can come."""
+        if offset == PSTART:
+            self.pstart = value
+        elif offset == PSTOP:
+            self.pstop = value
+        elif offset == BNRY:
+            self.write_bnry(value)
         elif offset == RSR_RCR:
             self.rcr = value & RCR_BITS
         elif offset == CNTR0_TCR:
             self.tcr = value & TCR_BITS
-        elif offset == CNTR1_DCR:
-            self.dcr = value & DCR_BITS
-        else:
-            self.imr = value & ~ISR_RST
+        elif offset == ISR:
+            self.isr &= ~value | ISR_RST
+            self.update_irq()           # the line is low for a moment: the PIC may want an edge
+            self.resume()
         self.pull()
 
     cdef void write_cr(self, uint8_t value) noexcept nogil:

@@ -195,9 +195,9 @@ cdef class Fdc82077(PortDevice):
         for number in range(2):
             if stopped >> 4 >> number & 1:
                 (<FloppyDrive> self.unit(number)).settle()
-        if not value & DOR_RUNS:
+        if before & ~value & DOR_RUNS:          # held there, it keeps still
             self.soft_reset()
-        elif not before & DOR_RUNS:
+        elif value & ~before & DOR_RUNS:
             self.come_out_of_reset()
         self.drive_lines()
 

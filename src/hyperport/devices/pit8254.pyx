@@ -246,26 +246,24 @@ cdef class Pit8254(PortDevice):
         self.update_speaker()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
-        return self.read_at(offset, ns_to_ticks(self.clock.now()))
+        cdef uint8_t byte
+        self.io_read_block(offset, 1, 1, &byte)
+        return byte
 
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
         """A string takes no time."""
         cdef int64_t now = ns_to_ticks(self.clock.now())
-        cdef uint32_t i
-        for i in range(count):
-            data[i] = <uint8_t> self.read_at(offset, now)
-
-    cdef uint32_t read_at(self, uint32_t offset, int64_t now) noexcept nogil:
         cdef Channel *ch
         if offset == CONTROL:
-            return 0xFF
-        if offset == PORT_B:
-            ch = &self.channels[2]
-            self.settle(ch, now)
-            return (self.port_b | (REFRESH if now // REFRESH_TICKS & 1 else 0) | (OUT2 if output(ch, now) else 0))
-        ch = &self.channels[offset]
+            memset(data, 0xFF, count)
+            return
+        ch = &self.channels[2 if offset == PORT_B else offset]
         self.settle(ch, now)
-        return read_channel(ch, now)
+        if offset == PORT_B:
+            memset(data, self.port_b | (REFRESH if now // REFRESH_TICKS & 1 else 0) | (OUT2 if output(ch, now) else 0),
+                   count)
+        else:
+            read_channel(ch, now, data, count)
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         cdef uint8_t byte = <uint8_t> value
@@ -278,6 +276,7 @@ cdef class Pit8254(PortDevice):
         for i in range(count):
             self.write_at(offset, data[i], now)
         if offset == 0:
+            self.reschedule(now)
             self.arm(now, now_ns, 0)
 
     cdef void write_at(self, uint32_t offset, uint8_t byte, int64_t now) noexcept nogil:
@@ -434,8 +433,6 @@ cdef class Pit8254(PortDevice):
             new_count(ch, <uint32_t> byte << 8 | ch.low_byte, now)
         else:
             new_count(ch, byte if access == LOW else <uint32_t> byte << 8, now)
-        if index == 0:
-            self.reschedule(now)
 
     cdef declare(self, Fields fields):
         """Each of three channels; ticks relative to the one of the save, so that the record fits any clock."""
@@ -513,24 +510,27 @@ cdef uint8_t mode_of(uint8_t control) noexcept nogil:
     return mode & 3 if mode > 5 else mode
 
 
-cdef uint32_t read_channel(Channel *ch, int64_t now) noexcept nogil:
-    """One byte: the latched status, else the latched count, else the count as it runs."""
-    cdef uint32_t access = ch.control >> ACCESS_SHIFT
-    cdef uint32_t value, high = access == HIGH
+cdef void read_channel(Channel *ch, int64_t now, uint8_t *data, uint32_t count) noexcept nogil:
+    """Bytes one after the other: the latched status, the latched count, then the count as it runs."""
+    cdef uint32_t access = ch.control >> ACCESS_SHIFT, value, i = 0
+    while i < count and (ch.status_latched or ch.latched):
+        data[i] = read_latched(ch, access)
+        i += 1
+    if i == count:
+        return
+    value = counting_element(ch, now)
+    for i in range(i, count):
+        data[i] = <uint8_t> (value >> 8 if access == HIGH or access == BOTH and ch.read_high else value)
+        if access == BOTH:
+            ch.read_high ^= 1
+
+
+cdef uint8_t read_latched(Channel *ch, uint32_t access) noexcept nogil:
     if ch.status_latched:
         ch.status_latched = 0
         return ch.status
-    if ch.latched:
-        value = ch.latch
-        ch.latched -= 1
-        if access == BOTH:
-            high = ch.latched == 0
-    else:
-        value = counting_element(ch, now)
-        if access == BOTH:
-            high = ch.read_high
-            ch.read_high ^= 1
-    return value >> 8 if high else value & 0xFF
+    ch.latched -= 1
+    return <uint8_t> (ch.latch >> 8 if access == HIGH or access == BOTH and not ch.latched else ch.latch)
 
 
 cdef void latch_count(Channel *ch, int64_t now) noexcept nogil:

@@ -144,8 +144,8 @@ cdef class Dp8390(PortDevice):
     cdef void end_transmit(self, uint8_t tsr, uint8_t isr) noexcept nogil
     cdef void end_offers(self) noexcept nogil
     cdef void loop_back(self) noexcept nogil
-    cdef void pull(self) noexcept nogil
-    cdef void resume(self) noexcept nogil
+    cdef void take_frames(self) noexcept nogil
+    cdef void look_again(self) noexcept nogil
     cdef bint hear(self, Frame *frame) noexcept nogil
     cdef bint accepts(self, const uint8_t *address) noexcept nogil
     cdef bint fits(self, uint32_t length) noexcept nogil
@@ -153,4 +153,17 @@ cdef class Dp8390(PortDevice):
     cdef void local_in(self, const uint8_t *data, uint32_t count) noexcept nogil
     cdef void miss(self, uint8_t status) noexcept nogil
     cdef void count(self, uint32_t tally) noexcept nogil
-    cdef void update_irq(self) noexcept nogil
+
+    cdef inline void resume(self) noexcept nogil:
+        """The guest has done something about the ring: look again in a moment."""
+        if self.held:
+            self.look_again()
+
+    cdef inline void update_irq(self) noexcept nogil:
+        self.irq.drive(self.isr & self.imr)
+
+    cdef inline void pull(self) noexcept nogil:
+        """Take frames from the backend, unless they have to wait; then the interrupt line is right."""
+        if self.arrival.deadline == ~<uint64_t> 0 and self.backend.holds():
+            self.take_frames()
+        self.update_irq()

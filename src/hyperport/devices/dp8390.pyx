@@ -427,34 +427,30 @@ cdef class Dp8390(PortDevice):
         """Hear that the backend has frames, as the run loop tells the card."""
         self.on_input()
 
-    cdef void pull(self) noexcept nogil:
-        """Take frames from the backend, unless they have to wait; then the interrupt line is right."""
+    cdef void take_frames(self) noexcept nogil:
+        """pull() where frames wait, and none is on its way."""
         cdef Frame *frame
-        cdef uint64_t now
+        cdef uint64_t now = self.clock.now()
         cdef int paced = self.backend.paced
-        if self.arrival.deadline == NEVER and self.backend.front() != NULL:
-            self.held = False
-            now = self.clock.now()
-            self.cable_free = max(self.cable_free, now)
-            for _ in range(QUEUE_FRAMES):   # what comes meanwhile is announced again
-                frame = self.backend.front()
-                if frame == NULL:
-                    break
-                if self.cable_free > now + BURST_NS[paced]:
-                    self.arrival.arm(self.cable_free - BURST_NS[paced])
-                    break
-                if not self.hear(frame):
-                    self.held = True
-                    break
-                self.cable_free += OCTET_NS[paced] * (max(frame.length, <uint32_t> SHORTEST) + AROUND[paced])
-                self.backend.pop()
-            if self.held and not self.isr & ISR_PRX:
-                self.resume()
-        self.update_irq()
+        self.held = False
+        self.cable_free = max(self.cable_free, now)
+        for _ in range(QUEUE_FRAMES):       # what comes meanwhile is announced again
+            frame = self.backend.front()
+            if frame == NULL:
+                break
+            if self.cable_free > now + BURST_NS[paced]:
+                self.arrival.arm(self.cable_free - BURST_NS[paced])
+                break
+            if not self.hear(frame):
+                self.held = True
+                break
+            self.cable_free += OCTET_NS[paced] * (max(frame.length, <uint32_t> SHORTEST) + AROUND[paced])
+            self.backend.pop()
+        if self.held and not self.isr & ISR_PRX:
+            self.resume()
 
-    cdef void resume(self) noexcept nogil:
-        """The guest has done something about the ring: look again in a moment."""
-        if self.held and self.arrival.deadline == NEVER:
+    cdef void look_again(self) noexcept nogil:
+        if self.arrival.deadline == NEVER:
             self.arrival.arm(self.clock.now() + ARRIVAL_NS)
 
     cdef bint hear(self, Frame *frame) noexcept nogil:
@@ -564,9 +560,6 @@ cdef class Dp8390(PortDevice):
             self.tallies[tally] += 1
         if self.tallies[tally] & TALLY_ALARM:
             self.isr |= ISR_CNT
-
-    cdef void update_irq(self) noexcept nogil:
-        self.irq.drive(self.isr & self.imr)
 
     # Save and load.
 

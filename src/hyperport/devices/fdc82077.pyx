@@ -199,7 +199,8 @@ cdef class Fdc82077(PortDevice):
             self.soft_reset()
         elif value & ~before & DOR_RUNS:
             self.come_out_of_reset()
-        self.drive_lines()
+        elif (before ^ value) & DOR_GATE:
+            self.drive_lines()
 
     # The FIFO.
 

@@ -333,19 +333,10 @@ cdef class Pit8254(PortDevice):
         self.divisor = divisor
         self.listener(self.clock.now(), HZ / <double> divisor if divisor else 0.0)
 
-    cdef void settle(self, Channel *ch, int64_t now) noexcept nogil:
+    cdef inline void settle(self, Channel *ch, int64_t now) noexcept nogil:
         """Let the load that waits happen if its time has come."""
         if ch.load_at <= now:
-            ch.count = ch.reload
-            ch.origin = ch.load_at
-            ch.held = 0
-            ch.loaded = 1
-            ch.running = ch.gate or ch.mode == 1 or ch.mode == 5
-            ch.null_count = 0
-            ch.starts_low = ch.load_kind == LOAD_LOW
-            ch.rises = ch.load_kind == LOAD_HIGH
-            ch.load_at = NEVER
-            ch.load_kind = LOAD_NONE
+            load(ch)
             if ch == &self.channels[0] and self.next_edge < ch.origin:
                 self.next_edge = next_rising(ch, ch.origin - 1)     # edges owed from before are forgone
 
@@ -547,7 +538,8 @@ cdef void latch_status(Channel *ch, int64_t now) noexcept nogil:
 
 cdef void stop(Channel *ch, int64_t now) noexcept nogil:
     """Freeze the counting element; OUT goes to the mode's first level."""
-    ch.residue = counting_element(ch, now)
+    if ch.loaded:
+        ch.residue = counting_element(ch, now)
     ch.loaded = 0
     ch.running = 0
     ch.rises = 0
@@ -565,6 +557,20 @@ cdef void set_mode(Channel *ch, uint8_t byte, int64_t now) noexcept nogil:
     ch.read_high = 0
     ch.latched = 0
     ch.status_latched = 0
+
+
+cdef void load(Channel *ch) noexcept nogil:
+    """The count register goes to the counting element, as load_at and load_kind say."""
+    ch.count = ch.reload
+    ch.origin = ch.load_at
+    ch.held = 0
+    ch.loaded = 1
+    ch.running = ch.gate or ch.mode == 1 or ch.mode == 5
+    ch.null_count = 0
+    ch.starts_low = ch.load_kind == LOAD_LOW
+    ch.rises = ch.load_kind == LOAD_HIGH
+    ch.load_at = NEVER
+    ch.load_kind = LOAD_NONE
 
 
 cdef void load_next_pulse(Channel *ch, int64_t now) noexcept nogil:

@@ -145,6 +145,11 @@ cdef class Uart16550(PortDevice):
             return self.read_msr()
         return self.scr
 
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            data[i] = <uint8_t> self.io_read(offset, 1)
+
     cdef uint32_t read_lsr(self) noexcept nogil:
         cdef uint8_t lsr = self.lsr
         if lsr & LSR_OVERRUN:
@@ -175,8 +180,9 @@ cdef class Uart16550(PortDevice):
 
     cdef uint32_t read_msr(self) noexcept nogil:
         cdef uint8_t msr = self.lines | self.deltas
-        self.deltas = 0
-        self.update_irq()
+        if self.deltas:
+            self.deltas = 0
+            self.update_irq()
         return msr
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
@@ -201,10 +207,12 @@ cdef class Uart16550(PortDevice):
             self.scr = byte
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
-        if offset == RBR_THR and size == 1 and count and not self.lcr & LCR_DLAB:
+        cdef uint32_t i
+        if offset == RBR_THR and count and not self.lcr & LCR_DLAB:
             self.transmit(data, count)
-        else:
-            PortDevice.io_write_block(self, offset, size, count, data)
+            return
+        for i in range(count):
+            self.io_write(offset, 1, data[i])
 
     cdef void write_ier(self, uint8_t value) noexcept nogil:
         if value & ~self.ier & IER_THRE:
@@ -213,11 +221,13 @@ cdef class Uart16550(PortDevice):
         self.update_irq()
 
     cdef void write_fcr(self, uint8_t value) noexcept nogil:
-        if (value ^ self.fcr) & FCR_ENABLE or value & FCR_CLEAR_RX and value & FCR_ENABLE:
+        cdef bint cleared = (value ^ self.fcr) & FCR_ENABLE or value & FCR_CLEAR_RX and value & FCR_ENABLE
+        if cleared:
             self.used = 0
             self.lsr &= ~LSR_DATA
         self.set_fcr(value & (FCR_TRIGGER | FCR_ENABLE) if value & FCR_ENABLE else 0)
-        self.pull()
+        if cleared:
+            self.pull()
         self.update_irq()
 
     cdef void set_fcr(self, uint8_t value) noexcept nogil:
@@ -227,12 +237,14 @@ cdef class Uart16550(PortDevice):
 
     cdef void write_mcr(self, uint8_t value) noexcept nogil:
         cdef uint8_t before = self.lines
+        cdef bint looped = self.mcr & MCR_LOOP
         self.mcr = value & MCR_BITS
         self.lines = self.modem_lines()
         self.deltas |= ((self.lines ^ before) >> 4) & ~MSR_TERI
         if before & ~self.lines & MSR_RI:
             self.deltas |= MSR_TERI
-        self.pull()
+        if looped:
+            self.pull()                 # the cable may be back
         self.update_irq()
 
     # Side effects.

@@ -33,8 +33,7 @@ cdef class Attention:
     cdef kick_function kick
     cdef void *kick_context
     cdef readonly int event_fd
-    cdef int stop_kind
-    cdef uint32_t stop_value
+    cdef unsigned long long request     # to stop: the StopKind in the upper half, its value in the lower one; 0: none
     cdef object failure
     cdef object text
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hyperport import Device, GuestExit, Machine, MemoryBackend, Timeout
+from hyperport import Device, GuestExit, HaltedForever, Machine, MemoryBackend, Timeout
 from hyperport.errors import HostError, StateError, ThreadError
 from hyperport.host.specs import DiskSpec
 from hyperport.lines.attention import StopKind
@@ -70,7 +70,7 @@ def test_regions_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"rom": {"kind": "ram"}}, "region rom: the saved machine's is 'ram' of 65536 bytes, this one's 'rom' of 65536"),
+        ({"rom": {"kind": "ram"}}, "region rom: .* is 'ram' of 65536 bytes, this one's 'rom'"),
         ({"frame": {"size": 4096}}, "region frame: the saved machine's is 'ram' of 4096 bytes"),
         ({"frame": {"base": 0xFFFF0000}}, "rom: frame is at|frame: rom is at"),
         ({"frame": {"base": 1}}, "frame: cannot be at 0x1"),
@@ -121,6 +121,61 @@ def test_a_python_device_finds_its_window_as_it_was_and_a_refusal_moves_it_back(
         with pytest.raises(StateError, match="as it was"):
             load_state(machine, record, Held(streams))
         assert (card.window.base, card.window.mapped) == (0xD0000, False)
+
+
+class Banks(Device):
+    """Says where it was read, and moves when it is written; its own stop lets the machine be saved in between."""
+
+    memory_span = 2 * PAGE
+    stateless = True
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def memory_read(self, offset: int, size: int) -> int:
+        return 0x40 + offset // PAGE
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.window.map(value << 12)
+        self.machine.request_stop(StopKind.TIMEOUT)
+
+
+def with_banks(machine: Machine) -> None:
+    machine.attach(Banks(machine), 0x300, memory=0xD0000)
+    machine.memory.map.rom("bank", 0xE0000, PAGE).write(5, b"\x77")
+    machine.memory.map.ram("frame", 0xE1000, PAGE)
+
+
+MOVES = bytes.fromhex(  # real mode
+    "b800e08ed8"  # mov ax, 0xE000; mov ds, ax
+    "c606021017"  # movb $0x17, 0x1002: the frame
+    "ba0003b0daee"  # mov dx, 0x300; mov al, 0xDA; out dx, al: the window is at 0xDA000 now
+    "8a260500e680"  # mov ah, [5]: the bank; out 0x80, al
+    "8a1e0210"  # mov bl, [0x1002]
+    "b800da8ed8"  # mov ax, 0xDA00; mov ds, ax
+    "8a3e0010"  # mov bh, [0x1000]: the window's second page
+    "8a0e0000"  # mov cl, [0]
+    "b800e08ed8c6060500 01 8a2e0500"  # mov ds, 0xE000; movb $1, [5]; mov ch, [5]: a store to ROM vanishes
+    "faf4"  # cli; hlt
+)
+
+
+@pytest.mark.parametrize("engines", [("unicorn", "unicorn"), ("unicorn", "kvm"), ("kvm", "unicorn")])
+def test_a_machine_moves_with_its_regions(
+    engines: tuple[str, str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if "kvm" in engines:
+        request.getfixturevalue("kvm")
+    file = tmp_path / "moves.state"
+    (tmp_path / "moves.bin").write_bytes(MOVES)
+    with Machine(memory=1 << 20, engine=engines[0], kernel=tmp_path / "moves.bin", flat="0x7c00,real") as machine:
+        with_banks(machine)
+        assert isinstance(machine.run(timeout=LIMIT_S), Timeout)
+        machine.save(file)
+    with Machine.restore(file, engine=engines[1], attach=with_banks) as machine:
+        assert isinstance(machine.run(timeout=LIMIT_S), HaltedForever)
+        state = machine.engine.state()
+    assert (state.ebx & 0xFFFF, state.ecx & 0xFFFF) == (0x4117, 0x7740)
 
 
 def test_mutants_are_refused_or_go_round(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What sections of a saved machine's record have in common: the forms that are checked, with StateError for all others."""
+"""What sections of a saved machine's record have in common: the forms that they must have, else it is a StateError."""
 
 from __future__ import annotations
 

@@ -206,7 +206,9 @@ def load_state(machine: Machine, record: Any, contents: Contents) -> None:
     for end in _ends(machine).values():  # a chip that is loaded would take what waits there
         end.drop_input()
     controller: Any = getattr(machine.controller, "chip", None)  # last: it has the levels and edges of all lines
-    devices = [(name, device) for name, device in machine.named_devices().items() if not isinstance(device, PythonDevice)]
+    devices = [
+        (name, device) for name, device in machine.named_devices().items() if not isinstance(device, PythonDevice)
+    ]
     for name, device in sorted(devices, key=lambda item: item[1] is controller):
         device.load(record["devices"][name])
     for name, part in machine.board.parts.items():
@@ -223,7 +225,9 @@ def _write_disk(image: Any, at: int, data: bytes) -> None:
 def _load_what_may_refuse(machine: Machine, record: dict[str, Any]) -> None:
     """An engine may refuse a vCPU's state, a device in Python its record: they come first, and a refusal is undone."""
     regions = machine.memory.map
-    undo: list[tuple[Any, Any]] = [(regions.place, places_now(regions))]  # last: devices in Python may have moved theirs
+    undo: list[tuple[Any, Any]] = [
+        (regions.place, places_now(regions))
+    ]  # last: devices in Python may have moved theirs
     controller: Any = getattr(machine.controller, "chip", None)
     if controller is not None:  # undone last: the lines of devices in Python lead to it
         undo.append((controller.load, controller.save()))

@@ -49,7 +49,7 @@ class Latch(Device):
 
 
 class Window(Device):
-    """A page of memory that was moved since power-on, and one that is switched off; nobody saves that but the machine."""
+    """Device memory whose window the guest has moved; only the machine saves where it is."""
 
     memory_span = 2 * PAGE
     stateless = True

@@ -278,14 +278,14 @@ class Machine:
 
     def save_devices(self) -> dict[str, Any]:
         """The state of every device by name; a second device of a name gets a number."""
-        return {name: device.save() for name, device in self.named_devices()}
+        return {name: device.save() for name, device in self.named_devices().items()}
 
     def load_devices(self, records: dict[str, Any]) -> None:
         """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
-        from hyperport.machine.state import check_each
+        from hyperport.machine.sections import check_each
 
-        check_each(dict(self.named_devices()), records, "devices")
-        for name, device in self.named_devices():
+        check_each(self.named_devices(), records, "devices")
+        for name, device in self.named_devices().items():
             device.load(records[name])
 
     def save(self, path: Path | str) -> int:
@@ -362,14 +362,11 @@ class Machine:
             file.close()
         return machine
 
-    def named_devices(self) -> list[tuple[str, Any]]:
+    def named_devices(self) -> dict[str, Any]:
         """The devices on the bus and what else has a state, by the names that save_devices() gives them."""
-        names: dict[str, int] = {}
-        named = []
-        for device in (*self.bus.devices(), *self.services):
-            number = names[device.name] = names.get(device.name, 0) + 1
-            named.append((device.name if number == 1 else f"{device.name}.{number}", device))
-        return named
+        from hyperport.machine.sections import numbered
+
+        return numbered((device.name, device) for device in (*self.bus.devices(), *self.services))
 
     def close(self) -> None:
         """Give the engine's memory and the disks back to the host. Raises HostError if a disk cannot be finished.

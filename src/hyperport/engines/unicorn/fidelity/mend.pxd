@@ -23,7 +23,7 @@ cdef void limit_block(void *counter, bint exact) noexcept nogil
 cdef void withhold(void *counter) noexcept nogil
 cdef void *between_blocks() noexcept nogil
 cdef void inside_block(void *inside) noexcept nogil
-cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil
+cdef void begin_instruction(void *tcg, bint aligned, bint small, bint probes) noexcept nogil
 cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil
 cdef bint near_code_limit(void *env, void *tcg, uint64_t linear) noexcept nogil
 cdef void segments_changed(void *env) noexcept nogil

@@ -31,7 +31,7 @@ cdef extern from "translate.h":
         void *ours
     redirection *hp_redirections
     int REDIRECTIONS
-    void hp_begin_instruction(void *tcg, int aligned, int small) nogil
+    void hp_begin_instruction(void *tcg, int aligned, int small, int probes) nogil
     void hp_segments_changed(void *env) nogil
     int hp_allowed(void *env, int segment, uint32_t offset, uint32_t size, int write) nogil
     int hp_segment_vector(int segment) nogil
@@ -257,9 +257,9 @@ cdef void inside_block(void *inside) noexcept nogil:
     hp_inside_block(<char *> inside)
 
 
-cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil:
+cdef void begin_instruction(void *tcg, bint aligned, bint small, bint probes) noexcept nogil:
     """The translator reads the first byte of an instruction."""
-    hp_begin_instruction(tcg, aligned, small)
+    hp_begin_instruction(tcg, aligned, small, probes)
 
 
 cdef inline bint code_limited(void *env) noexcept nogil:

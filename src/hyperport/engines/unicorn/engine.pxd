@@ -43,5 +43,4 @@ cdef class UnicornEngine(MendedVcpu):
     cdef void deliver_event(self) noexcept nogil
     cdef void guest_invalid_instruction(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
-    cdef void guest_sysenter(self) noexcept nogil
     cdef void switch_a20(self, int level) noexcept nogil

@@ -13,6 +13,7 @@ Interrupts.  cc->cpu_exec_interrupt is replaced by exec_interrupt(): the core ca
     timers, moves host input, obeys stop requests and delivers what the interrupt controller offers. kick() sets
     interrupt_request from any thread and makes the next block return to the core.
     Nothing ever stops guest code between a load and a store of one instruction (no_exit_request).
+HLT.  The core leaves the guest for it. Where the run loop allows, the vCPU sleeps inside instead: see sleep().
 Ports, strings and doorbells.  See ports.pyx, which comes first on the way of an access. Other hypercalls: hypercalls.pyx.
 Crossings.  Every function that the core calls because of what the guest does passes enter(). What code_pages.pyx hears,
     fetch_byte() and flush_code() are the core's own housekeeping, CPUID and SYSENTER its own instructions; none of them
@@ -166,6 +167,10 @@ cdef bint exec_interrupt(void *cpu, int request) noexcept nogil:
     return (<UnicornEngine> hp_current()).service()
 
 
+cdef bint sleeps() noexcept nogil:
+    return (<UnicornEngine> hp_current()).sleep()
+
+
 cdef uint64_t tsc_of(void *clock) noexcept nogil:
     return (<InsnClock> clock).tsc()
 
@@ -270,7 +275,7 @@ cdef class UnicornEngine(MendedVcpu):
         redirect_call("fetch_byte", <void *> fetch_byte)
         mend_delivery(self.lib)
         install_fpu_error(current_engine)
-        mend_core(<void *> flush_code)
+        mend_core(<void *> flush_code, <void *> sleeps)
         mend_cpu(self.lib, self.uc)
         self.jumps = new_jumps(self.uc)
         self.ports.connect(self)
@@ -329,8 +334,11 @@ cdef class UnicornEngine(MendedVcpu):
         """Let listener hear on_input() when host input has arrived."""
         self.runs.looks.listen(listener)
 
-    def run(self):
-        """Run until HLT, a stop request, a triple fault or an abort of the engine; returns a Stop."""
+    def run(self, bint sleep=False):
+        """Run until HLT, a stop request, a triple fault or an abort of the engine; returns a Stop.
+
+        sleep: in HLT go on with the next interrupt where nobody else has to do anything meanwhile, see LookUp.rest().
+        """
         cdef int error
         cdef uint64_t begin
         self.runs.begin(hp_current() != NULL)
@@ -345,8 +353,10 @@ cdef class UnicornEngine(MendedVcpu):
             return Stop(StopKind.HALT)
         self.runs.running = self.running = True
         self.delivering = False
+        self.may_sleep = sleep
         begin = u64(self.env, ENV_EIP)[0]
         with nogil:
+            self.runs.looks.begin_turn()
             hp_set_current(<void *> self)
             self.ports.enter_guest()
             self.pages.enter_guest()
@@ -367,14 +377,14 @@ cdef class UnicornEngine(MendedVcpu):
             self.dead = f"the CPU engine cannot go on: {guard_reason()}"
             return Stop(StopKind.ENGINE_ABORT, text=self.dead)
         stop = self.runs.asked()
-        enter(self, Crossing.STOP if stop is not None or error or not self.halted else Crossing.HLT, 0)
+        if stop is not None or error or not self.halted:
+            enter(self, Crossing.STOP, 0)
         if stop is not None:
             return stop
         if error:
             return Stop(StopKind.ENGINE_ABORT, text=f"the CPU engine stopped: {self.lib.strerror(error).decode()} "
                                                     f"at eip {u64(self.env, ENV_EIP)[0]:#x}")
         if self.halted:
-            self.runs.counters.hlts += 1
             return Stop(StopKind.HALT)
         return Stop(StopKind.TRIPLE_FAULT)
 
@@ -404,6 +414,20 @@ cdef class UnicornEngine(MendedVcpu):
         self.lib.do_hardware_interrupt(self.env, self.runs.acknowledge(), 1)
         self.delivering = False
         segments_changed(self.env)
+        return True
+
+    cdef bint sleep(self) noexcept nogil:
+        """HLT. True where the vCPU has slept here and an interrupt waits for it; else the core leaves the guest."""
+        enter(self, Crossing.HLT, 0)
+        self.runs.counters.hlts += 1
+        if not self.may_sleep or not u64(self.env, ENV_EFLAGS)[0] & EFLAGS_IF:
+            return False
+        u32(self.cpu, CPU_HALTED)[0] = 1            # for who looks from a timer
+        if not self.runs.looks.rest(self.runs.controller):
+            return False
+        u32(self.cpu, CPU_HALTED)[0] = 0
+        leave(self)
+        kick(self.cpu)                              # the interrupt may have asked before HLT
         return True
 
     cdef void deliver_event(self) noexcept nogil:

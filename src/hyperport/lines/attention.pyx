@@ -121,18 +121,6 @@ cdef class Attention:
         hp_fetch_and(&self.waiting, 0)
         return woken
 
-    cdef int wait_for_deadline(self, uint64_t timeout_ns) noexcept nogil:
-        """wait(), until the clock's next deadline: nobody else has to look after it meanwhile."""
-        cdef int woken
-        hp_fetch_or(&self.timed, 1)
-        woken = self.wait(timeout_ns)
-        hp_fetch_and(&self.timed, 0)
-        return woken
-
-    cdef bint wakes_by_itself(self) noexcept nogil:
-        """Does the vCPU sleep until the clock's next deadline?"""
-        return hp_load(&self.timed) != 0
-
     # The same from Python, for the run loop, the command line and tests.
 
     def stop(self, int kind, uint32_t value=0, failure=None, text=None):

@@ -40,7 +40,7 @@ class Runs(Protocol):
 def run(machine: Runs, monitor: Callable[[Any], str] | None = None) -> outcome.Outcome:
     """Run the guest to its end. Raises what a Python device raised, and KeyboardInterrupt on Ctrl-C."""
     while True:
-        stop = machine.engine.run()
+        stop = machine.engine.run(sleep=True)
         if stop.kind == StopKind.HALT:
             if not machine.engine.interrupts_enabled:
                 return finish(machine, stop)

@@ -238,7 +238,7 @@ cdef class KvmEngine(KvmVcpu):
 
     # Running.
 
-    def run(self):
+    def run(self, bint sleep=False):
         """Run until HLT, a stop request, a triple fault or a failure of KVM; returns a Stop."""
         cdef int ended
         cdef timer_t drain_timer

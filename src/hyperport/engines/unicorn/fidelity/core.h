@@ -144,6 +144,7 @@ enum {
     CF_PLAIN = (int)0xFF000000u,       /* a block of no special kind, of no cluster */
 
     HFLAG_CPL = 3,
+    HFLAG_INHIBIT_IRQ = 1 << 3,         /* the shadow of STI and MOV SS */
     HFLAG_CS32 = 1 << 4,
     HFLAG_ADDSEG = 1 << 6,              /* emit the addition of a segment's base */
     HFLAG_IOBPT = 1 << 24,              /* emit a check for I/O breakpoints */

@@ -8,7 +8,7 @@ from hyperport.memory.map cimport hp_map
 
 include "../layout.pxi"
 
-cdef int mend_core(void *flush_code) except -1
+cdef int mend_core(void *flush_code, void *sleeps) except -1
 cdef int mend_cpu(Library *library, void *uc) except -1
 cdef void *new_jumps(void *uc) except NULL
 cdef void free_jumps(void *jumps) noexcept

@@ -89,6 +89,7 @@ cdef extern from *:
     #define hp_set_memory(m) (hp_memory = (m))
     #define hp_set_called(h) (hp_called.valid = 1, hp_called.hits = (h))
     #define hp_forget_limits() memset(hp_code_limit, 0, sizeof hp_code_limit)
+    #define hp_set_sleeps(f) (hp_sleeps = (_Bool (*)(void))(f))
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
     #define hp_tsc_offset(e) HP_AT(e, ENV_TSC_OFFSET, uint64_t)
     #define hp_set_tsc_base(b) (hp_tsc_base = (b))
@@ -101,6 +102,7 @@ cdef extern from *:
     void hp_set_called(uint32_t hits) nogil
     void hp_forget_limits() nogil
     void hp_set_flush(void *flush_code) nogil
+    void hp_set_sleeps(void *sleeps) nogil
     uint64_t hp_tsc_offset(void *env) nogil
     void hp_set_tsc_base(uint64_t base) nogil
     uint64_t hp_time_stamp(void *env) nogil
@@ -115,10 +117,11 @@ cdef enum:
 mended = False
 
 
-cdef int mend_core(void *flush_code) except -1:
+cdef int mend_core(void *flush_code, void *sleeps) except -1:
     """Redirect the translator's calls, once per process. Raises EngineError where the library is another build.
 
-    flush_code: the engine's void (*)(void *cpu), which drops all translated code.
+    flush_code: the engine's void (*)(void *cpu), which drops all translated code. sleeps: its bool (*)(void), which lets
+    the vCPU of this thread sleep in HLT; true where an interrupt waits behind it.
     """
     global mended
     cdef const char *missing
@@ -131,6 +134,7 @@ cdef int mend_core(void *flush_code) except -1:
     for i in range(REDIRECTIONS):
         redirect(hp_redirections[i].name, hp_redirections[i].ours)
     hp_set_flush(flush_code)
+    hp_set_sleeps(sleeps)
     mended = True
     return 0
 

@@ -7,3 +7,5 @@ KERNEL: Final = "vmlinuz"
 INITRAMFS: Final = "initramfs.cpio"
 STAMP: Final = "initramfs"  # what recipes.stamp() gives has this name among the versions
 MEMTEST: Final = "memtest86+ia32.bin"
+BIOS: Final = "bios.bin"  # of 128 KiB: larger ones want a chipset of Intel's
+VGA_BIOS: Final = "vgabios-isavga.bin"

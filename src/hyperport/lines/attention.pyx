@@ -7,8 +7,8 @@ deadline, input from the host, a request to stop. Raising a flag kicks the engin
 code at the next instruction boundary it can offer) and wakes a vCPU thread that waits in HLT. Flags
 are set before the kick and taken before they are acted on, so none is ever lost.
 
-Of several stop requests the first wins: what came first is what ended the run. Only PAUSE, which is no end, gives way
-to what comes after it.
+Of several stop requests the first wins: what came first is what ended the run. Only PAUSE and RESTART, which are no ends,
+give way to what comes after them; a RESTART is not lost, because the ResetPin holds it.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -84,6 +84,8 @@ cdef class Attention:
             self.stop_value = value
         elif hp_replace(&self.stop_kind, PAUSE, kind):
             self.stop_value = self.stop_value & value if kind == PAUSE else value     # two PAUSEs: for both of them
+        elif kind != RESTART and hp_replace(&self.stop_kind, RESTART, kind):
+            self.stop_value = value
         self.raise_flags(ATTENTION_STOP)
 
     cdef int wait(self, uint64_t timeout_ns) noexcept nogil:
@@ -163,3 +165,36 @@ cdef class StopPin(Listener):
     cdef void on_line(self, int number, int level) noexcept nogil:
         if level:
             self.attention.request_stop(number, 0)
+
+
+cdef class ResetPin(Listener):
+    """The far end of the reset lines: input n going high resets what Pulled n says; of two, the one that reaches further.
+
+    ends: a reset ends the run; else it is held until the run loop takes it.
+    """
+
+    cdef Attention attention
+    cdef int held
+    cdef public bint ends
+
+    def __init__(self, Attention attention not None, ends=True):
+        self.attention = attention
+        self.ends = ends
+
+    cdef void on_line(self, int number, int level) noexcept nogil:
+        if level:
+            self.held = max(self.held, number)
+            self.attention.request_stop(RESET if self.ends else RESTART, 0)
+
+    def pull(self, int line):
+        """As if the line had gone high while the vCPU is held."""
+        self.held = max(self.held, line)
+
+    def pulled(self):
+        """The line that waits to be taken."""
+        return Pulled(self.held)
+
+    def take(self):
+        """The same, and forget it."""
+        line, self.held = Pulled(self.held), 0
+        return line

@@ -19,14 +19,19 @@ FOLDERS: Final = ("/usr/share/seabios", "/usr/share/seavgabios", "/usr/share/qem
 VGA_NAMES: Final = (VGA_BIOS, "vgabios-stdvga.bin")  # the first knows that there is no PCI
 
 
-def find() -> tuple[Path, Path]:
-    """SeaBIOS and the VGA BIOS. Raises FetchError where one of them is not there."""
-    folders = [cache_directory() / "guests" / NAME, *map(Path, FOLDERS)]
-
-    def first(*names: str) -> Path | None:
-        return next((path for folder in folders for name in names if (path := folder / name).is_file()), None)
-
-    bios, vga = first(BIOS), first(*VGA_NAMES)
-    if bios is None or vga is None:
+def find() -> Path:
+    """SeaBIOS. Raises FetchError where it is not there, or its VGA BIOS is not."""
+    bios = _first(BIOS)
+    if bios is None or find_vga() is None:
         raise FetchError(f"SeaBIOS is not on this host ({BIOS}, {VGA_BIOS}); get it with: hyperport fetch {NAME}")
-    return bios, vga
+    return bios
+
+
+def find_vga() -> Path | None:
+    """Its VGA BIOS, which suits other firmware too."""
+    return _first(*VGA_NAMES)
+
+
+def _first(*names: str) -> Path | None:
+    folders = [cache_directory() / "guests" / NAME, *map(Path, FOLDERS)]
+    return next((path for folder in folders for name in names if (path := folder / name).is_file()), None)

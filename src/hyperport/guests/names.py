@@ -9,3 +9,6 @@ STAMP: Final = "initramfs"  # what recipes.stamp() gives has this name among the
 MEMTEST: Final = "memtest86+ia32.bin"
 BIOS: Final = "bios.bin"  # of 128 KiB: larger ones want a chipset of Intel's
 VGA_BIOS: Final = "vgabios-isavga.bin"
+CD: Final = "cd.iso"
+FLOPPY: Final = "floppy.img"
+DISK: Final = "disk.img"

@@ -64,10 +64,10 @@ def firmware_of(config: MachineConfig) -> Firmware | None:
         return None
     if config.kernel is not None:
         raise ConfigError(f"kernel {config.kernel}: it is started without firmware: leave out --bios, or give an image")
-    from hyperport.guests.firmware import find
+    from hyperport.guests.firmware import find, find_vga
 
-    bios, vga = find()
-    return read_firmware(bios if config.bios == SEABIOS else config.bios, vga, COM1 if config.screen_on_serial else 0)
+    bios = find() if config.bios == SEABIOS else config.bios
+    return read_firmware(bios, find_vga(), COM1 if config.screen_on_serial else 0)
 
 
 def resets_go_on(config: MachineConfig) -> bool:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from hyperport.abi import conventions
 from hyperport.abi.options import DEFAULT_ABI
-from hyperport.boot import loader
 from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.cpuid import Leaf
 from hyperport.devices.pic8259 import Pic8259
@@ -26,12 +25,14 @@ from hyperport.lines.attention import Attention
 from hyperport.lines.irq import IrqLine
 from hyperport.machine.board import Board, HostSide, InterruptLines
 from hyperport.machine.config import OWN_OPTIONS, MachineConfig
+from hyperport.machine.power import firmware_of, resets_go_on
 from hyperport.memory.ram import PAGE, GuestMemory
 from hyperport.time.clock import Clock
 from hyperport.time.insn_clock import InsnClock
 from hyperport.time.tsc import khz_of
 
 if TYPE_CHECKING:
+    from hyperport.boot.firmware import Firmware
     from hyperport.abi.convention import Convention, Image
     from hyperport.abi.rom import RomImage
     from hyperport.io.hypercall import CallTable
@@ -43,7 +44,7 @@ class Parts:
     """What a machine is made of.
 
     controller: ours, or what stands for the kernel's. host: what is behind the chips. services: what answers calls that
-    are no port accesses. calls: None where none are offered.
+    are no port accesses. calls: None where none are offered. images: address and bytes of the code of doorbells.
     """
 
     attention: Attention
@@ -59,6 +60,8 @@ class Parts:
     host: HostSide
     services: Sequence[VmiTimer]
     calls: CallTable | None
+    images: Sequence[tuple[int, bytes]]
+    firmware: Firmware | None
 
 
 def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | None) -> Parts:
@@ -78,6 +81,7 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
     path = PATHS[config.io](bus)
     engine: Engine = entry.load()(memory, path, controller, attention, clock)
     lines = InterruptLines(controller)
+    firmware = firmware_of(config)
     board = Board(
         config,
         host,
@@ -88,11 +92,16 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         clock=clock,
         a20_pin=engine.a20_pin,
         timing=kernels is None,
+        firmware=firmware,
+        resets_go_on=resets_go_on(config),
     )
+    if firmware is not None:
+        firmware.map(memory)
     services: list[VmiTimer] = []
     calls = None
+    images: list[tuple[int, bytes]] = []
     if config.io == "hypercall":
-        calls, services = _offer_calls(config, engine, memory, bus, rom, clock, board.timer_line)
+        calls, services, images = _offer_calls(config, engine, memory, bus, rom, clock, board.timer_line)
     engine.connect_ferr(IrqLine(board.fpu_error, 0))
     for chip in board.listeners:
         engine.listen(chip)
@@ -112,6 +121,8 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         host=host,
         services=services,
         calls=calls,
+        images=images,
+        firmware=firmware,
     )
 
 
@@ -130,22 +141,7 @@ def host_side(
     )
 
 
-def load(config: MachineConfig, memory: GuestMemory, engine: Engine) -> None:
-    """Put the configured kernel into memory and the vCPU at its entry. Raises ImageError."""
-    engine.set_state(
-        loader.load(
-            memory,
-            config.kernel,
-            initrd=config.initrd,
-            append=config.append,
-            modules=config.modules,
-            flat=config.flat,
-            subarch=max((one.subarch for one in _offered(config)), default=0),
-        )
-    )
-
-
-def _offered(config: MachineConfig) -> tuple[Convention, ...]:
+def offered_by(config: MachineConfig) -> tuple[Convention, ...]:
     """The conventions that the guest may call by; none on the other paths."""
     return conventions(config.abi) if config.io == "hypercall" else ()
 
@@ -172,16 +168,17 @@ def _offer_calls(
     rom: RomImage | None,
     clock: Clock,
     timer_line: IrqLine,
-) -> tuple[CallTable, list[VmiTimer]]:
+) -> tuple[CallTable, list[VmiTimer], list[tuple[int, bytes]]]:
     """Put the code of doorbells into memory, and let the engine answer the calls of the chosen conventions.
 
-    Returns the calls, and what answers those of the ROM that are no port accesses, if it has them.
+    Returns the calls, what answers those of the ROM that are no port accesses, if it has them, and the code with its
+    addresses.
     """
     from hyperport.abi import vmi
     from hyperport.io.hypercall import CallTable
     from hyperport.io.vmi_timer import VmiTimer
 
-    offered = _offered(config)
+    offered = offered_by(config)
     images: dict[str, Image] = {}
     leaves: dict[int, Leaf] = {}
     timers = []
@@ -197,4 +194,4 @@ def _offer_calls(
             leaves |= convention.cpuid()
     calls = CallTable(bus, offered, images, {timer.abi: timer for timer in timers})
     engine.offer(calls, leaves)
-    return calls, timers
+    return calls, timers, [(image.base, image.data) for image in images.values()]

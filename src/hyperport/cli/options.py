@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hyperport.errors import UsageError
 from hyperport.machine.config import SECTIONS as MACHINE_SECTIONS
-from hyperport.observe.options import FILTER, PROFILE, SYMBOLS
+from hyperport.observe.options import AUDIT, FILTER, PROFILE, PROJECT, SYMBOLS
 from hyperport.observe.options import OPTIONS as OBSERVE
 from hyperport.options import FILE, FILES, NAMES, Option, one_of
 from hyperport.ui.options import OPTIONS as UI
@@ -276,6 +276,36 @@ VERBS: Final[dict[str, Verb]] = {
             "hyperport trace export boot.hpt --format perfetto -o boot.pftrace",
             "hyperport trace diff good.hpt bad.hpt --squeeze",
             "hyperport trace play uart.hpt --device uart.py:Uart,base=0x3f8",
+        ),
+    ),
+    "project": Verb(
+        "hyperport.cli.project:project",
+        "what a run's port accesses would take on another host",
+        words="[RUN]",
+        values=_guests,
+        sections={"the projection": PROJECT, **RUN_SECTIONS},
+        fills=False,
+        says="Exact counts of a run times the published costs of a host, with their sources and range. RUN is a file "
+        "that `run --stats`, `run --trace` or `profile --json` has written, or a guest, which is run as by `profile`, "
+        "with its options and exit status.",
+        examples=(
+            "hyperport project boot.json --host snp --host 2007",
+            "hyperport project demo --host tdx,exit=4000,call=3800 --json",
+        ),
+    ),
+    "audit": Verb(
+        "hyperport.cli.audit:audit",
+        "which ports a guest needs, and for whom: an allow-list",
+        words="[RUN...]",
+        most=MANY,
+        values=_guests,
+        sections={"the list": AUDIT, **RUN_SECTIONS},
+        fills=False,
+        says="Every port that a run has accessed, with directions, sizes, device and the guest's functions, as an "
+        "allow-list file. RUN is as for `project`; several files are added up.",
+        examples=(
+            "hyperport audit boot.json disk.json -o allowed.txt",
+            "hyperport audit debian --symbols kallsyms --timeout 60 --against tdx",
         ),
     ),
     "list": Verb(

@@ -572,6 +572,14 @@ cdef class KvmEngine(KvmVcpu):
         """What was counted since power-on, as EngineCounters. KVM does not show exceptions."""
         return self.runs.counters.record()
 
+    def cover(self):
+        """Raises EngineError: the host's CPU does not tell what it executes."""
+        raise EngineError("kvm: what code is executed is counted in translated code only: use --engine unicorn")
+
+    def covered(self):
+        """Nothing."""
+        return [], 0
+
 
 cdef uintptr_t address_of(object view) except 0:
     cdef Py_buffer buffer

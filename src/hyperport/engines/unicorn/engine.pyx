@@ -34,19 +34,23 @@ from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, CodePages
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
     count_instructions,
+    covered_code,
     enter_guest,
     exception_begins,
+    free_coverage,
     free_jumps,
     instructions_left,
     leave_guest,
     limit_block,
     mend_core,
     mend_cpu,
+    new_coverage,
     new_jumps,
     one_by_one,
     remember_blocks,
     segments_changed,
     set_counting,
+    set_coverage,
     set_tsc_base,
     withhold,
 )
@@ -321,12 +325,13 @@ cdef class UnicornEngine(MendedVcpu):
         self.selector = NULL
 
     def close(self):
-        """Give the CPU back; only counters() works afterwards. Raises EngineError while the guest runs."""
+        """Give the CPU back; only counters() and covered() work afterwards. Raises EngineError while the guest runs."""
         self.runs.close()
         self.release()
 
     def __dealloc__(self):
         self.release()
+        free_coverage(self.coverage)
 
     # Running.
 
@@ -364,10 +369,12 @@ cdef class UnicornEngine(MendedVcpu):
             enter_guest(self.env, &self.memory.map.flat)
             set_tsc_base(self.tsc_base)
             set_counting(self.counter)
+            set_coverage(self.coverage)
             remember_blocks(self.jumps)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
             set_counting(NULL)
+            set_coverage(NULL)
             leave_guest()
             self.pages.leave_guest()
             self.ports.leave_guest()
@@ -544,6 +551,25 @@ cdef class UnicornEngine(MendedVcpu):
         self.lib.do_interrupt(self.cpu)
         self.delivering = False
         segments_changed(env)
+
+    # What is counted.
+
+    def cover(self):
+        """Count what code is executed, from now on. Raises EngineError while the guest runs."""
+        self._require_open()
+        if self.running:
+            raise EngineError("the guest runs: count its code from before the run on")
+        if self.coverage == NULL:
+            self.coverage = new_coverage()
+            self.lib.flush_code(self.cpu)       # what was translated before does not count
+
+    def covered(self):
+        """(first, end, count) of each stretch of code by linear address, end exclusive, and how often others began.
+
+        A stretch counts how often it was begun, and was then executed but perhaps for its last instruction. Others: code
+        that was new when the table was full.
+        """
+        return ([], 0) if self.coverage == NULL else covered_code(self.coverage)
 
     # Registers.
 

@@ -103,6 +103,7 @@ enum {
     OP_LINK = 8,
     OP_ARGS = 24,
     /* TranslationBlock */
+    BLOCK_BYTES = 20,                   /* uint16_t: of the guest's code */
     BLOCK_ICOUNT = 22,                  /* uint16_t: instructions */
     BLOCK_CFLAGS = 24,                  /* uint32_t */
     BLOCK_CODE = 32,                    /* where it is, */
@@ -114,6 +115,9 @@ enum {
     OP_LD_I32 = 13,
     OP_ST_I32 = 16,
     OP_SUB_I32 = 18,
+    OP_MOVI_I64 = 64,
+    OP_LD_I64 = 73,
+    OP_ST_I64 = 77,
     OP_ADD_I64 = 78,
     CONDITION_LT = 2,                   /* TCG_COND_LT */
     EXIT_REQUESTED = 3,                 /* TB_EXIT_REQUESTED */
@@ -125,6 +129,7 @@ enum {
     CALL_BACK = 2,                      /* GETPC_ADJ: from a return address into the call */
     INTERRUPT_HARD = 2,                 /* CPU_INTERRUPT_HARD */
     TYPE_I32 = 0,                       /* TCG_TYPE_I32 */
+    TYPE_I64 = 1,
     MEMOP_SIZE = 3,                     /* log2 of the bytes */
     MEMOP_ALIGN_16 = 64,
     MEMOP_ALIGN = 112,                  /* all bits of alignment */

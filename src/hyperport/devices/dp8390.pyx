@@ -35,6 +35,7 @@ from hyperport.time.clock cimport Clock, Timer
 from hyperport.host.ethernet cimport crc_of, filter_index, is_broadcast
 from hyperport.host.packet cimport DAMAGE_ALIGNMENT, DAMAGE_NONE, MOST_FRAME, QUEUE_FRAMES, Frame, PacketBackend
 from hyperport.bus.device cimport PortDevice
+from hyperport.devices.dp8390_fifo cimport FIFO_SIZE, pass_through, read_fifo
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
 
@@ -69,11 +70,10 @@ cdef class Dp8390(PortDevice):
         self.pstart = self.pstop = self.bnry = self.curr = self.tpsr = 0
         self.tbcr = self.clda = self.remote_address = self.remote_count = 0
         self.remote_next = 0
-        self.fifo_at = 0
         memset(self.par, 0, sizeof(self.par))
         memset(self.mar, 0, sizeof(self.mar))
         memset(self.tallies, 0, sizeof(self.tallies))
-        memset(self.fifo, 0, sizeof(self.fifo))
+        memset(&self.fifo, 0, sizeof(self.fifo))
         self.reset_pin()
 
     cdef void reset_pin(self) noexcept nogil:
@@ -121,9 +121,7 @@ cdef class Dp8390(PortDevice):
         if offset == NCR_TBCR0:
             return 0
         if offset == FIFO_TBCR1:
-            value = self.fifo[self.fifo_at]
-            self.fifo_at = (self.fifo_at + 1) % FIFO_SIZE
-            return value
+            return read_fifo(&self.fifo)
         if offset == ISR:
             return self.isr
         if offset == RSAR0:
@@ -256,10 +254,6 @@ cdef class Dp8390(PortDevice):
         """Write count bytes of the chip's address space."""
         pass
 
-    cdef uint8_t page_after(self, uint8_t page) noexcept nogil:
-        page += 1
-        return self.pstart if page == self.pstop else page
-
     # Side effects: remote DMA (9.0).
 
     cdef void start_remote(self, uint8_t command) noexcept nogil:
@@ -368,11 +362,6 @@ cdef class Dp8390(PortDevice):
         self.isr |= isr
         self.update_irq()
 
-    cdef void end_offers(self) noexcept nogil:
-        if self.offers:
-            self.offers = 0
-            self.retry.disarm()
-
     cdef void on_timer(self, int number) noexcept nogil:
         if number == RETRY:
             if self.offers:
@@ -388,13 +377,13 @@ cdef class Dp8390(PortDevice):
         """The frame comes round into the receiver, which checks address and FCS and stores nothing.
 
         In word mode only one byte of each word is sent: the even ones with BOS, else the odd ones (12.0). The frame, its
-        FCS, and the count as low, high, high byte go through the FIFO, number n into place (n - 1) modulo 8.
+        FCS, and the count as low, high, high byte go through the FIFO.
         """
         cdef uint32_t count = min(<uint32_t> self.tbcr, <uint32_t> MOST_FRAME)
         cdef uint32_t step = 2 if self.dcr & DCR_WTS else 1
         cdef uint32_t shift = 1 if step == 2 and not self.dcr & DCR_BOS else 0
-        cdef uint32_t fcs, total, i
-        cdef uint8_t tail[FCS + 3]
+        cdef uint32_t fcs, i
+        cdef uint8_t tail[3]
         cdef bint heard, wrong
         self.fetch(<uint16_t> self.tpsr << 8, self.frame, count)
         count //= step
@@ -403,18 +392,16 @@ cdef class Dp8390(PortDevice):
         heard = count >= 6 and self.accepts(self.frame)
         if self.tcr & TCR_CRC:
             wrong = heard and self.checked(count) == 0
-            total, fcs = count, 0
         else:
             wrong = heard                               # one CRC unit: it cannot check what it makes (AN-937, 4.0)
-            total, fcs = count + FCS, ~crc_of(self.frame, count)
-        for i in range(count - min(count, <uint32_t> FIFO_SIZE), count):
-            self.fifo[(i + FIFO_SIZE - 1) % FIFO_SIZE] = self.frame[i]
-        for i in range(<uint32_t> FCS):
-            tail[i] = fcs >> (8 * i) & 0xFF
-        tail[FCS], tail[FCS + 1], tail[FCS + 2] = total & 0xFF, total >> 8, total >> 8
-        for i in range(0 if total > count else FCS, FCS + 3):
-            self.fifo[(count + i - (0 if total > count else FCS) + FIFO_SIZE - 1) % FIFO_SIZE] = tail[i]
-        self.fifo_at = 0
+            fcs = ~crc_of(self.frame, count)
+            for i in range(<uint32_t> FCS):
+                self.frame[count + i] = fcs >> (8 * i) & 0xFF
+            count += FCS
+        tail[0], tail[1], tail[2] = count & 0xFF, count >> 8, count >> 8
+        pass_through(&self.fifo, 0, self.frame, count)
+        pass_through(&self.fifo, count, tail, 3)
+        self.fifo.at = 0
         self.rsr = RSR_CRC if wrong else RSR_PRX
         self.end_transmit(LOOPBACK_TSR[(self.tcr & TCR_LOOP) >> 1], ISR_PTX | (ISR_RXE if wrong else 0))
 
@@ -590,8 +577,8 @@ cdef class Dp8390(PortDevice):
         fields.u8s("par", self.par, 6)
         fields.u8s("mar", self.mar, 8)
         fields.u8s("tallies", self.tallies, 3)
-        fields.u8s("fifo", self.fifo, FIFO_SIZE)
-        fields.u32("fifo_at", &self.fifo_at, FIFO_SIZE - 1)
+        fields.u8s("fifo", self.fifo.data, FIFO_SIZE)
+        fields.u32("fifo_at", &self.fifo.at, FIFO_SIZE - 1)
 
     cdef dict derived(self):
         return {"retry_at": self.retry.deadline if self.offers else 0}

@@ -157,8 +157,7 @@ cdef class VbeDispi(PortDevice):
         cdef uint64_t length = min(self.line_bytes() * self.values[Y_RESOLUTION], <uint64_t> MEMORY)
         if self.values[BITS_PER_PIXEL] == 4:        # in an order of their own, which whole planes do not show
             length = min(MEMORY, (length + 4 * PLANE_BYTES - 1) & ~<uint64_t> (4 * PLANE_BYTES - 1))
-        memset(self.vga.frame.host(), 0, length)
-        self.vga.frame.dirtied(0, length)
+        self.vga.planes.clear(length)
 
     cdef void tell(self, bint moves) noexcept nogil:
         """Let the VGA know what its window is."""

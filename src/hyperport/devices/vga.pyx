@@ -179,7 +179,7 @@ cdef class Vga(PortDevice):
         self.beam_lead = 0
         self.planes.latches = self.planes.bank = 0
         self.banked, self.bank = False, 0
-        self.planes.clear()
+        self.planes.clear(<size_t> MEMORY_BYTES)
         self.planes.set_font(<const uint8_t *> PyBytes_AsString(font), <uint32_t> GLYPH_LINES)
         for i in range(TEXT_BYTES // 2):
             (<uint16_t *> (self.memory.base + TEXT))[i] = BLANK
@@ -396,6 +396,11 @@ cdef class Vga(PortDevice):
         self.dac_index = (self.dac_index + 1) % DAC_SIZE
         if self.dac_index % 3 == 0:
             self.dac_write_index += 1
+
+    @property
+    def guest_memory(self):
+        """Where text is while its window is plain, and whose map has video memory."""
+        return self.memory
 
     # For whoever makes a picture; may be called at any time, from any thread.
 

@@ -33,7 +33,7 @@ cdef class VgaPlanes:
     cdef void text_in(self, const uint8_t *text) noexcept nogil
     cdef void text_out(self, uint8_t *text) noexcept nogil
     cdef void copy(self, uint32_t *planes) noexcept nogil
-    cdef void clear(self) noexcept nogil
+    cdef void clear(self, size_t length) noexcept nogil
     cdef void set_font(self, const uint8_t *glyphs, uint32_t lines) noexcept nogil
 
 cdef uint32_t place(uint32_t offset) noexcept nogil

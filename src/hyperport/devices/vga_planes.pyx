@@ -32,6 +32,7 @@ while a window is plain memory.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
 
 from hyperport.memory.map cimport Region
 
@@ -71,6 +72,7 @@ cdef enum:
     GLYPH_BYTES = 32            # from one character's to the next
     TEXT_BYTES = 32 << 10
     PLANES_BYTES = 4 * PLANE_BYTES
+    HOST_PAGE = 4096
 
 cdef uint32_t OTHER_PLANES = 0xFFFF0000
 
@@ -214,10 +216,13 @@ cdef class VgaPlanes:
         for offset in range(<uint32_t> PLANE_BYTES):
             planes[offset] = self.dwords[place(offset)]
 
-    cdef void clear(self) noexcept nogil:
-        """Zeros in all of the memory; pages that nobody has written stay untouched."""
-        madvise(self.dwords, 4 * (<size_t> self.last + 1), MADV_DONTNEED)
-        self.memory.dirtied(0, 4 * (<size_t> self.last + 1))
+    cdef void clear(self, size_t length) noexcept nogil:
+        """Zeros in the first so many bytes of the memory. Pages go back to the host."""
+        cdef size_t pages = length & ~<size_t> (HOST_PAGE - 1)
+        if madvise(self.dwords, pages, MADV_DONTNEED):
+            pages = 0
+        memset(<uint8_t *> self.dwords + pages, 0, length - pages)
+        self.memory.dirtied(0, length)
 
     cdef void set_font(self, const uint8_t *glyphs, uint32_t lines) noexcept nogil:
         """256 characters of so many lines into the first of the eight places for them."""

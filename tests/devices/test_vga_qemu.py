@@ -36,13 +36,13 @@ class Ours:
         return self.machine.bus.inp(port)
 
     def outb(self, port: int, value: int) -> None:
-        self.machine.bus.outp(port, value)
+        self.machine.bus.outp(port, 1, value)
 
     def inw(self, port: int) -> int:
         return self.machine.bus.inp(port, 2)
 
     def outw(self, port: int, value: int) -> None:
-        self.machine.bus.outp(port, value, 2)
+        self.machine.bus.outp(port, 2, value)
 
     def read(self, address: int, size: int) -> bytes:
         vcpu: Any = self.machine.engine.vcpu  # type: ignore[attr-defined]
@@ -110,9 +110,13 @@ class Both:
             card.outb(0x3C0, register | 0x20)
             card.outb(0x3C0, value)
 
-    def look(self) -> list[list[Colour]]:
-        """The picture; both must be the same."""
-        ours, qemus = (card.screendump() for card in self.cards)
+    def look(self, bits: int = 8) -> list[list[Colour]]:
+        """The picture; both must be the same in so many bits of each colour's component."""
+        few = 0x100 - (1 << 8 - bits)
+        ours, qemus = (
+            [[(red & few, green & few, blue & few) for red, green, blue in row] for row in card.screendump()]
+            for card in self.cards
+        )
         assert (len(ours[0]), len(ours)) == (len(qemus[0]), len(qemus))
         wrong = [(x, y) for y, row in enumerate(ours) for x in range(len(row)) if row[x] != qemus[y][x]]
         assert not wrong, f"{len(wrong)} pixels, the first at {wrong[0]}"
@@ -121,8 +125,14 @@ class Both:
 
 @pytest.fixture
 def both() -> Iterator[Both]:
-    with Qtest("-device", "isa-vga") as qemu:
-        yield Both(qemu)
+    """Both with zeros in their memory."""
+    with Qtest("-device", "isa-vga,vgamem_mb=16") as qemu:
+        made = Both(qemu)
+        made.set_mode("12h: 640 x 480, 16 colours")
+        next(region for region in made.cards[0].machine.memory.map.regions() if region.name == "vga-memory").write(
+            0, bytes(4 * PLANE)
+        )
+        yield made
 
 
 @pytest.mark.parametrize("name", sorted(MODES))
@@ -145,14 +155,20 @@ def test_registers_of_each_mode_read_back(both: Both, name: str) -> None:
 
 
 def test_the_dac_reads_back(both: Both) -> None:
+    """Both count on from an index; qemu has two indices, silicon one, so reads and writes here begin with theirs."""
     rng = random.Random(20)
-    for _ in range(400):
-        port, value = rng.choice([(0x3C7, None), (0x3C8, None), (0x3C9, None)])[0], rng.randrange(256)
-        if rng.random() < 0.6:
-            both.outb(port, value)
-        elif port != 0x3C7:
-            both.inb(port)
-    both.inb(0x3C7)
+    both.palette(rng)
+    for _ in range(60):
+        reads = rng.random() < 0.5
+        both.outb(0x3C7 if reads else 0x3C8, rng.randrange(256))
+        assert both.inb(0x3C7) == (3 if reads else 0)
+        for _ in range(rng.randrange(3, 12)):
+            if reads:
+                both.inb(0x3C9)
+            else:
+                both.outb(0x3C9, rng.randrange(64))
+        if not reads:
+            both.inb(0x3C8)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -171,6 +187,7 @@ def test_planes_through_latches_and_all_modes(both: Both, seed: int) -> None:
             both.write(address, rng.randbytes(rng.choice([1, 1, 2, 4]))[: WINDOW + PLANE - address])
         else:
             both.read(address, 1)
+    both.palette(rng)
     both.index(0x3CE, 5, 0)
     for plane in range(4):
         both.index(0x3CE, 4, plane)
@@ -196,8 +213,8 @@ def test_pictures_of_graphics_modes(both: Both, name: str) -> None:
         both.write(window, rng.randbytes(size))
     colours = {colour for row in both.look() for colour in row}
     assert len(colours) > 1
-    for register, value in ((0x0C, 0x03), (0x0D, 0x28), (0x18, 0x60), (0x07, 0x0F), (0x09, MODES[name].crtc[9] & ~0x40)):
-        both.index(0x3D4, register, value)  # start address, and a split at line 96
+    for register, value in ((0x0C, 0x03), (0x0D, 0x28), (0x18, 0x61), (0x07, 0x0F), (0x09, MODES[name].crtc[9] & ~0x40)):
+        both.index(0x3D4, register, value)  # start address, and a split at line 97, an odd one: qemu goes on with a double line that it splits
     if MODES[name].crtc[9] & 0x1F < 2 and not MODES[name].graphics[5] & 0x20 and MODES[name].crtc[0x17] & 1:
         both.look()
 
@@ -262,11 +279,12 @@ def test_frame_buffers_by_dispi(both: Both, bits: int, size: tuple[int, int]) ->
     pitch = (size[0] + 64) * ((bits + 7) // 8)
     for y in rng.sample(range(size[1] + 5), 40):
         both.write(FRAME_BUFFER + y * pitch, rng.randbytes(pitch))
-    assert len({colour for row in both.look() for colour in row}) > 100
+    exact = 5 if bits == 15 else 8  # of 15 bits qemu makes 24 by adding zeros, of 16 as we do
+    assert len({colour for row in both.look(exact) for colour in row}) > 100
     dispi(5, 1)  # a bank through the window at A0000h
     both.write(WINDOW + 100, rng.randbytes(2000))
     both.read(FRAME_BUFFER + 0x10000, 4096)
-    both.look()
+    both.look(exact)
     dispi(4, 0x42 | 1)
     for register in (1, 2, 3):
         both.outw(0x1CE, register)

@@ -15,7 +15,7 @@ answers with one of them (read mode 0) or with the pixels that have a colour (1)
 
 and then, but in mode 1, keeps the latches' bits where the bit mask has zeros. The map mask says which planes take it.
 
-How an address becomes an offset and planes:
+How an address within the window becomes an offset and planes:
 
     sequential   the address; all planes
     odd/even     the address with bit 0 cleared (in a window of 128 KiB: with bit 16 in its place); bit 0 is the plane's:
@@ -147,6 +147,7 @@ cdef class VgaPlanes:
         cdef uint32_t plane, differs
         if not self.first <= address < self.end:
             return 0xFF
+        address -= self.first
         self.latches = self.dwords[place(self.offset_of(address))]
         if self.compares:
             differs = (self.latches ^ self.compare) & self.care
@@ -163,6 +164,7 @@ cdef class VgaPlanes:
         cdef uint32_t planes = self.map_mask, mask = self.bit_mask, data, rotated, at
         if not self.first <= address < self.end:
             return
+        address -= self.first
         if self.chain_4:
             planes &= SPREAD[1 << (address & 3)]
         elif self.odd_even_write:

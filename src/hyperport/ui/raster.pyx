@@ -214,7 +214,7 @@ cdef class Raster:
     cdef uint32_t offset(self, uint32_t counter, uint32_t row) noexcept nogil:
         """Where in the planes the counter points to."""
         if self.crtc[UNDERLINE] & DOUBLEWORD:
-            counter = counter << 2 | counter >> 12 & 3
+            counter = counter << 2 | counter >> 14 & 3
         elif not self.crtc[CRTC_MODE] & BYTES:
             counter = counter << 1 | counter >> (15 if self.crtc[CRTC_MODE] & WRAP_AT_64K else 13) & 1
         if not self.crtc[CRTC_MODE] & NO_CGA_LINES:

@@ -20,6 +20,7 @@ rom:
         .org rom + HYPERPORT_ROM_AT_GET_RELOC + 8, 0
         .word answers - rom             /* for hyperport.abi.rom */
         .word doorbells - rom
+        .word exitless - rom
 
         .balign 16
 vmi_init:                               /* out: EAX 0, the guest may go on */
@@ -59,6 +60,91 @@ port_##name: \
         ret;
 
 HYPERPORT_PORT_CALLS(DOORBELL)
+
+/* Port calls without a crossing, where the machine has --io exitless (docs/exitless.md describes the tables and the ring). An OUT
+ * that may be posted goes into the ring, an IN of a shadowed register is read from the page; all else goes to the doorbell above.
+ * No register and no flag changes but what an IN answers: so nothing is computed but by LEA, and JECXZ is the only test.
+ *
+ * From `first` to `end` the code relies on what it has read; the last store commits. Where an interrupt, an exception or the end of
+ * a run comes between, the VMM sets EIP to `restart`: the stack, EAX and EDX are there what they were at `first`.
+ *
+ * EBP is this code's place. What is addressed by it is in SS, so DS need not be flat. */
+#define AT(place) HYPERPORT_EXITLESS_##place + HYPERPORT_EXITLESS_BASE - HYPERPORT_ROM_BASE - (1b - rom)(%ebp)
+#define AT_INDEX(place, index, scale) \
+        HYPERPORT_EXITLESS_##place + HYPERPORT_EXITLESS_BASE - HYPERPORT_ROM_BASE - (1b - rom)(%ebp, index, scale)
+
+        .macro find_cell                /* ECX: the cell of port DX at CPL 0 and 1, above that one of the undeclared */
+        mov %cs, %ecx
+        movzbl %cl, %ecx
+        movzwl AT_INDEX(LEVELS, %ecx, 2), %ecx
+        mov %dh, %cl
+        movzwl AT_INDEX(DIRECTORY, %ecx, 2), %ecx
+        mov %dl, %cl
+        .endm
+
+#define POST(name, number, size) \
+        .balign 16; \
+exitless_##name: \
+        push %ebp; \
+        push %ecx; \
+        push %esi; \
+        call 1f; \
+1:      pop %ebp; \
+first_##name: \
+        find_cell; \
+        movzbl AT_INDEX(POSTED + (size >> 1) * HYPERPORT_EXITLESS_CELLS, %ecx, 1), %ecx; \
+        jecxz restart_##name; \
+        mov AT(LEFT), %ecx; \
+        jecxz restart_##name; \
+        lea -2(%ecx), %ecx; \
+        mov %edx, AT_INDEX(RING, %ecx, 8); \
+        mov %eax, AT_INDEX(RING + 4, %ecx, 8); \
+        movl $size, AT_INDEX(RING + 8, %ecx, 8); \
+        mov 12(%esp), %esi;             /* the caller */ \
+        mov %esi, AT_INDEX(RING + 12, %ecx, 8); \
+        mov %ecx, AT(LEFT); \
+end_##name: \
+        pop %esi; \
+        pop %ecx; \
+        pop %ebp; \
+        ret; \
+restart_##name: \
+        pop %esi; \
+        pop %ecx; \
+        pop %ebp; \
+        jmp port_##name;
+
+#define READ(name, number, size, answer) \
+        .balign 16; \
+exitless_##name: \
+        push %ebp; \
+        push %ecx; \
+        call 1f; \
+1:      pop %ebp; \
+first_##name: \
+        find_cell; \
+        movzwl AT_INDEX(SHADOWED + (size & ~1) * HYPERPORT_EXITLESS_CELLS, %ecx, 2), %ecx; \
+        jecxz restart_##name; \
+        lea AT_INDEX(PAGE, %ecx, 1), %ebp; \
+        mov (%ebp), answer; \
+        mov 4(%ebp), %ecx; \
+        lea 1(%ecx), %ecx; \
+        mov %ecx, 4(%ebp);              /* it is counted */ \
+end_##name: \
+        pop %ecx; \
+        pop %ebp; \
+        ret; \
+restart_##name: \
+        pop %ecx; \
+        pop %ebp; \
+        jmp port_##name;
+
+READ(INL, 49, 4, %eax)
+READ(INB, 50, 1, %al)
+READ(INW, 51, 2, %ax)
+POST(OUTL, 55, 4)
+POST(OUTB, 56, 1)
+POST(OUTW, 57, 2)
 
 /* All other calls. The kernel runs at CPL 0, so most are the instruction that they stand for. Unless it says otherwise they
  * are C functions with up to three arguments in EAX, EDX and ECX, further ones on the stack, and the result in EAX or
@@ -294,6 +380,19 @@ doorbells:
         bell HYPERPORT_VMI_CancelAlarm, cancel_bell
         bell HYPERPORT_VMI_GetWallclockTime, wallclock_bell
         .word 0, 0
+
+        .macro stub name, number
+        .word exitless_\name - rom, first_\name - rom, end_\name - rom, restart_\name - rom
+        .byte \number, 0, 0, 0
+        .endm
+exitless:
+        stub INL, HYPERPORT_VMI_INL
+        stub INB, HYPERPORT_VMI_INB
+        stub INW, HYPERPORT_VMI_INW
+        stub OUTL, HYPERPORT_VMI_OUTL
+        stub OUTB, HYPERPORT_VMI_OUTB
+        stub OUTW, HYPERPORT_VMI_OUTW
+        .fill 12, 1, 0
 
 /* What get_reloc answers, in the order of the numbers: the code's offset, the type. What is not named is NONE. */
         .macro answer number, type, code

@@ -199,17 +199,21 @@ cdef class Uart16550(PortDevice):
             else:
                 self.write_ier(byte)
                 self.publish(RBR_THR)
+            self.publish(IER)
         elif offset == IIR_FCR:
             self.write_fcr(byte)
             self.publish(LSR)
         elif offset == LCR:
             self.lcr = byte
             self.publish(RBR_THR)
+            self.publish(IER)
+            self.publish(LCR)
         elif offset == MCR:
             self.write_mcr(byte)
             self.publish_all()
         elif offset == SCR:
             self.scr = byte
+            self.publish(SCR)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
         if offset == RBR_THR and size == 1 and count and not self.lcr & LCR_DLAB:
@@ -249,20 +253,19 @@ cdef class Uart16550(PortDevice):
     # Side effects.
 
     cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
-        """THR: no line moves and nothing arrives by loopback. LSR, MSR: reading clears nothing. What else is read without an effect
-        is a register that is written as well."""
+        """THR: no line moves and nothing arrives by loopback. LSR, MSR: reading clears nothing. The others read what was written."""
         if offset == RBR_THR:
             return 0 if self.lcr & LCR_DLAB or self.mcr & MCR_LOOP or self.ier & IER_THRE else postable(1)
         if offset == LSR:
             return 0 if self.lsr & LSR_ERRORS else shadowed(1)
         if offset == MSR:
             return 0 if self.deltas else shadowed(1)
-        return 0
+        return shadowed(1) if offset == IER or offset == LCR or offset == MCR or offset == SCR else 0
 
     cdef void publish_all(self) noexcept nogil:
-        self.publish(RBR_THR)
-        self.publish(LSR)
-        self.publish(MSR)
+        cdef uint32_t offset
+        for offset in range(SCR + 1):
+            self.publish(offset)
 
     cdef uint8_t modem_lines(self) noexcept nogil:
         """MSR bits 4-7: the cable's, or in loopback the chip's own outputs."""

@@ -25,6 +25,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from hyperport.time.clock cimport Clock
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.saved cimport Fields
 
@@ -250,6 +251,12 @@ cdef class Vga(PortDevice):
             self.graphics_index = byte & 0xF
         elif offset == GRAPHICS_DATA and self.graphics_index < GRAPHICS_SIZE:
             self.graphics[self.graphics_index] = byte & GRAPHICS_BITS[self.graphics_index]
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """Indices, and the DAC: what they change can be seen on the screen and by another access. The data of sequencer and graphics
+        controller change what a store to video memory does, which is no access to a port."""
+        return postable(1) if offset in (SEQUENCER_INDEX, GRAPHICS_INDEX, CRTC_INDEX, MONO_CRTC_INDEX, PEL_MASK, DAC_READ_INDEX,
+                                         DAC_WRITE_INDEX, DAC_DATA) else 0
 
     cdef void write_crtc(self, uint32_t offset, uint8_t byte) noexcept nogil:
         cdef uint8_t *kept

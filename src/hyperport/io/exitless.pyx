@@ -56,7 +56,6 @@ cdef uint32_t AT_LEVELS = LAYOUT.LEVELS
 cdef uint32_t AT_DIRECTORY = LAYOUT.DIRECTORY
 cdef uint32_t AT_POSTED = LAYOUT.POSTED
 cdef uint32_t AT_SHADOWED = LAYOUT.SHADOWED
-cdef uint32_t AT_PAGE = LAYOUT.PAGE
 cdef uint32_t AT_LEFT = LAYOUT.LEFT
 cdef uint32_t AT_SITE_COUNT = LAYOUT.SITE_COUNT
 cdef uint32_t AT_REGISTERS = LAYOUT.REGISTERS
@@ -156,7 +155,7 @@ cdef class Exitless(Service):
         memset(self.first_cell, 0, sizeof(self.first_cell))
         memset(self.register_of, 0, sizeof(self.register_of))
         self.cells_used = PORTS_OF_A_GROUP
-        self.registers_used = 0
+        self.registers_used = 1         # 0 means none
         self.written = CLOSED
         self.found = 0
 
@@ -186,8 +185,7 @@ cdef class Exitless(Service):
             if attributes & shadowed(size):
                 if self.register_of[index * CELLS + cell] == 0 and self.registers_used < REGISTERS:
                     self.owners[self.registers_used] = Owner(<uint16_t> port, <uint8_t> size, 0)
-                    self.register_of[index * CELLS + cell] = <uint16_t> (
-                        AT_REGISTERS - AT_PAGE + self.registers_used * sizeof(Register))
+                    self.register_of[index * CELLS + cell] = <uint16_t> self.registers_used
                     self.registers_used += 1
                 place = self.register_of[index * CELLS + cell]
             (<uint16_t *> (self.at + AT_SHADOWED))[index * CELLS + cell] = <uint16_t> place
@@ -201,7 +199,7 @@ cdef class Exitless(Service):
         for index in range(3):
             size = <uint32_t> 1 << index
             if attributes & shadowed(size) and self.register_of[index * CELLS + cell]:
-                (<Register *> (self.at + AT_PAGE + self.register_of[index * CELLS + cell])).value = (
+                (<Register *> (self.at + AT_REGISTERS))[self.register_of[index * CELLS + cell]].value = (
                     self.bus.route_read(port, size))
 
     cdef void count_reads(self) noexcept nogil:
@@ -209,7 +207,7 @@ cdef class Exitless(Service):
         cdef uint32_t number, reads
         cdef Owner *owner
         cdef Tally *tally
-        for number in range(self.registers_used):
+        for number in range(1, self.registers_used):
             owner = &self.owners[number]
             reads = (<Register *> (self.at + AT_REGISTERS))[number].reads
             if reads == owner.told:
@@ -336,7 +334,7 @@ cdef class Exitless(Service):
         cdef uint32_t number
         self.count_reads()
         shadowed_reads = 0
-        for number in range(self.registers_used):
+        for number in range(1, self.registers_used):
             shadowed_reads += self.bus.tallies[
                 tally_index(self.owners[number].port, DIRECTION_IN, self.owners[number].size, SHADOW)].accesses
         return {"posted": self.posted, "drained": self.drained, "shadowed": shadowed_reads, "refused": self.refused,

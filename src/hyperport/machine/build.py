@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from hyperport.errors import ConfigError
 from hyperport.host.char import CharBackend
 from hyperport.host.events import HostEvents
 from hyperport.host.packet import PacketBackend
-from hyperport.io import PATHS
+from hyperport.io import CALLED, PATHS
 from hyperport.io.path import PortPath
 from hyperport.lines.attention import Attention
 from hyperport.lines.irq import IrqLine
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from hyperport.abi.convention import Convention, Image
     from hyperport.abi.rom import RomImage
     from hyperport.io.hypercall import CallTable
-    from hyperport.io.vmi_timer import VmiTimer
+    from hyperport.lines.service import Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ class Parts:
     lines: InterruptLines
     board: Board
     host: HostSide
-    services: Sequence[VmiTimer]
+    services: Sequence[Service]
     calls: CallTable | None
     images: Sequence[tuple[int, bytes]]
     firmware: Firmware | None
@@ -97,10 +98,10 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
     )
     if firmware is not None:
         firmware.map(memory)
-    services: list[VmiTimer] = []
+    services: list[Service] = []
     calls = None
     images: list[tuple[int, bytes]] = []
-    if config.io == "hypercall":
+    if config.io in CALLED:
         calls, services, images = _offer_calls(config, engine, memory, bus, rom, clock, board.timer_line)
     engine.connect_ferr(IrqLine(board.fpu_error, 0))
     for chip in board.listeners:
@@ -143,7 +144,7 @@ def host_side(
 
 def offered_by(config: MachineConfig) -> tuple[Convention, ...]:
     """The conventions that the guest may call by; none on the other paths."""
-    return conventions(config.abi) if config.io == "hypercall" else ()
+    return conventions(config.abi) if config.io in CALLED else ()
 
 
 def _engine_entry(config: MachineConfig) -> EngineEntry:
@@ -155,8 +156,8 @@ def _engine_entry(config: MachineConfig) -> EngineEntry:
         if row.engine != entry.name and getattr(config, row.word) != row.default:
             belongs = f"{row.flag} belongs to the engine {row.engine}, and this is {entry.name}"
             raise ConfigError(f"{belongs}: add --engine {row.engine} or leave it out")
-    if config.io != "hypercall" and (config.abi != DEFAULT_ABI or config.vmi_calls is not None):
-        raise ConfigError(f"hypercalls are chosen, but the path is {config.io}: use path hypercall")
+    if config.io not in CALLED and (config.abi != DEFAULT_ABI or config.vmi_calls is not None):
+        raise ConfigError(f"hypercalls are chosen, but the path is {config.io}: use path hypercall or exitless")
     return entry
 
 
@@ -168,24 +169,28 @@ def _offer_calls(
     rom: RomImage | None,
     clock: Clock,
     timer_line: IrqLine,
-) -> tuple[CallTable, list[VmiTimer], list[tuple[int, bytes]]]:
+) -> tuple[CallTable, list[Service], list[tuple[int, bytes]]]:
     """Put the code of doorbells into memory, and let the engine answer the calls of the chosen conventions.
 
-    Returns the calls, what answers those of the ROM that are no port accesses, if it has them, and the code with its
-    addresses.
+    Returns the calls, the parts that have to do with them (what answers those of the ROM that are no port accesses, and
+    what takes posted writes out of their ring), and the code with its addresses.
     """
     from hyperport.abi import vmi
+    from hyperport.abi.rom import build_rom
     from hyperport.io.hypercall import CallTable
     from hyperport.io.vmi_timer import VmiTimer
 
     offered = offered_by(config)
     images: dict[str, Image] = {}
     leaves: dict[int, Leaf] = {}
-    timers = []
+    timers: list[VmiTimer] = []
+    services: list[Service] = []
+    exitless = config.io == "exitless"
     for convention in offered:
         if convention.image is not None:
             mine = rom if convention is vmi.CONVENTION else None
-            images[convention.name] = image = mine or convention.image(config.vmi_calls)
+            made = partial(build_rom, exitless=True) if exitless and convention is vmi.CONVENTION else convention.image
+            images[convention.name] = image = mine or made(config.vmi_calls)
             memory.write(image.base, image.data)
             memory.map.rom_in_ram(f"{convention.name}-rom", image.base, -(-len(image.data) // PAGE) * PAGE)
             if convention is vmi.CONVENTION and vmi.TIMER.keys() & set(image.doorbells.values()):
@@ -194,4 +199,11 @@ def _offer_calls(
             leaves |= convention.cpuid()
     calls = CallTable(bus, offered, images, {timer.abi: timer for timer in timers})
     engine.offer(calls, leaves)
-    return calls, timers, [(image.base, image.data) for image in images.values()]
+    services += timers
+    if exitless:
+        from hyperport.io.exitless import Exitless
+
+        part = Exitless(bus, memory, clock, images.values())
+        part.join(engine)
+        services.append(part)
+    return calls, services, [(image.base, image.data) for image in images.values()]

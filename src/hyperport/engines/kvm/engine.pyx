@@ -135,7 +135,7 @@ cdef class KvmEngine(KvmVcpu):
     """
 
     name = "kvm"
-    paths = ("exit", "hypercall")
+    paths = ("exit", "hypercall", "exitless")
 
     def __init__(self, GuestMemory memory not None, PortPath path not None, InterruptController controller not None,
                  Attention attention not None, Clock clock not None):

@@ -203,7 +203,7 @@ cdef class UnicornEngine(MendedVcpu):
     """
 
     name = "unicorn"
-    paths = ("trap", "exit", "hypercall")
+    paths = ("trap", "exit", "hypercall", "exitless")
 
     def __init__(self, GuestMemory memory not None, PortPath path not None, InterruptController controller not None,
                  Attention attention not None, Clock clock not None):
@@ -396,8 +396,10 @@ cdef class UnicornEngine(MendedVcpu):
         return Stop(StopKind.TRIPLE_FAULT)
 
     cdef bint service(self) noexcept nogil:
-        """Look up from guest code. True where an interrupt was delivered."""
+        """Look up from guest code. True where an interrupt was delivered, or EIP has moved: the block that comes next does not
+        follow from the last one."""
         cdef uint32_t *request = u32(self.cpu, CPU_INTERRUPT_REQUEST)
+        cdef uint64_t eip = u64(self.env, ENV_EIP)[0]
         hp_clear_bits(request, INTERRUPT_HARD)      # first: a flag raised from here on sets it again
         enter(self, Crossing.DELIVERY, 0)
         if self.counter != NULL:
@@ -412,10 +414,10 @@ cdef class UnicornEngine(MendedVcpu):
             hp_set_bits(request, INTERRUPT_HARD)
             return True
         if not self.runs.controller.intr():
-            return False
+            return eip != u64(self.env, ENV_EIP)[0]
         hp_set_bits(request, INTERRUPT_HARD)        # stays until the guest takes it
         if not self.lib.pending_interrupt(self.cpu, INTERRUPT_HARD) & INTERRUPT_HARD:
-            return False
+            return eip != u64(self.env, ENV_EIP)[0]
         # Not cleared here: that could undo a kick which came after the flags were read.
         self.delivering = True
         self.lib.do_hardware_interrupt(self.env, self.runs.acknowledge(), 1)

@@ -36,6 +36,7 @@ from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
 
 from hyperport.time.clock cimport Clock
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
 from hyperport.devices.vga_planes cimport (
     GRAPHICS_SIZE, PLANE_BYTES, SEQUENCER_SIZE, WINDOW_CHIP, WINDOW_LINEAR, WINDOW_TEXT, VgaPlanes, VgaWindow)
@@ -287,6 +288,12 @@ cdef class Vga(PortDevice):
         elif offset == GRAPHICS_DATA and self.graphics_index < GRAPHICS_SIZE:
             self.graphics[self.graphics_index] = byte & GRAPHICS_BITS[self.graphics_index]
             self.programmed()
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """Indices, and the DAC: what they change can be seen on the screen and by another access. The data of sequencer and graphics
+        controller change what a store to video memory does, which is no access to a port."""
+        return postable(1) if offset in (SEQUENCER_INDEX, GRAPHICS_INDEX, CRTC_INDEX, MONO_CRTC_INDEX, PEL_MASK, DAC_READ_INDEX,
+                                         DAC_WRITE_INDEX, DAC_DATA) else 0
 
     cdef void write_crtc(self, uint32_t offset, uint8_t byte) noexcept nogil:
         cdef uint8_t *kept

@@ -228,9 +228,9 @@ def board(**config: Any) -> Subject:
             clock=clock,
             **settings | {"disks": (disk,), "floppies": (floppy.name, "none")} | config,
         )
-    cable.card = next(device for name, device in machine.named_devices() if name == "ne2000")
+    cable.card = machine.named_devices()["ne2000"]
     ports = [port for first, last, _ in machine.bus.map() for port in range(first, last + 1)]
-    devices = dict(machine.named_devices())
+    devices = machine.named_devices()
     return Subject(
         BOARD, machine.bus, clock, machine.attention, ports, devices, [serial, cable], machine.controller,
         machine.memory, keep=machine,

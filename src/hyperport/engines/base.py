@@ -55,8 +55,12 @@ class Engine(Protocol):
     paths: tuple[str, ...]  # which --io values it can serve
     guard: Any  # asked before look_up(): see machine/guard.py; None: whoever comes
 
-    def run(self) -> Stop:
-        """Run the guest from where it is, without the GIL, until something must be decided outside."""
+    def run(self, sleep: bool = False) -> Stop:
+        """Run the guest from where it is, without the GIL, until something must be decided outside.
+
+        sleep: an engine that can lets its vCPU sleep in HLT by itself, for a tenth of a second from here; then, for a
+        signal and for a stop it comes back. Others come back at each HLT.
+        """
 
     def state(self) -> CpuState:
         """All registers. Only while the guest is stopped."""

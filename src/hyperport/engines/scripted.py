@@ -43,7 +43,7 @@ class ScriptedEngine:
         """Add steps to what run() does."""
         self.script.extend(steps)
 
-    def run(self) -> Stop:
+    def run(self, sleep: bool = False) -> Stop:
         """Play until a stop is asked for or the script is over, which halts with interrupts off."""
         while True:
             kind, value, failure, text = self.attention.take_stop()

@@ -135,7 +135,7 @@ cdef class KvmEngine(KvmVcpu):
     """
 
     name = "kvm"
-    paths = ("exit", "hypercall")
+    paths = ("exit", "hypercall", "exitless")
 
     def __init__(self, GuestMemory memory not None, PortPath path not None, InterruptController controller not None,
                  Attention attention not None, Clock clock not None):
@@ -238,7 +238,7 @@ cdef class KvmEngine(KvmVcpu):
 
     # Running.
 
-    def run(self):
+    def run(self, bint sleep=False):
         """Run until HLT, a stop request, a triple fault or a failure of KVM; returns a Stop."""
         cdef int ended
         cdef timer_t drain_timer

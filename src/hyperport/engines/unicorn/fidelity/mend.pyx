@@ -32,7 +32,7 @@ cdef extern from "translate.h":
         void *ours
     redirection *hp_redirections
     int REDIRECTIONS
-    void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small) nogil
+    void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes) nogil
     ctypedef struct hp_stretch:
         uint32_t first
         uint32_t end
@@ -101,6 +101,7 @@ cdef extern from *:
     #define hp_set_called(h) (hp_called.valid = 1, hp_called.hits = (h))
     #define hp_set_coverage(t) (hp_coverage = (t))
     #define hp_forget_limits() memset(hp_code_limit, 0, sizeof hp_code_limit)
+    #define hp_set_sleeps(f) (hp_sleeps = (_Bool (*)(void))(f))
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
     #define hp_tsc_offset(e) HP_AT(e, ENV_TSC_OFFSET, uint64_t)
     #define hp_set_tsc_base(b) (hp_tsc_base = (b))
@@ -114,6 +115,7 @@ cdef extern from *:
     void hp_set_coverage(void *table) nogil
     void hp_forget_limits() nogil
     void hp_set_flush(void *flush_code) nogil
+    void hp_set_sleeps(void *sleeps) nogil
     uint64_t hp_tsc_offset(void *env) nogil
     void hp_set_tsc_base(uint64_t base) nogil
     uint64_t hp_time_stamp(void *env) nogil
@@ -128,10 +130,11 @@ cdef enum:
 mended = False
 
 
-cdef int mend_core(void *flush_code) except -1:
+cdef int mend_core(void *flush_code, void *sleeps) except -1:
     """Redirect the translator's calls, once per process. Raises EngineError where the library is another build.
 
-    flush_code: the engine's void (*)(void *cpu), which drops all translated code.
+    flush_code: the engine's void (*)(void *cpu), which drops all translated code. sleeps: its bool (*)(void), which lets
+    the vCPU of this thread sleep in HLT; true where an interrupt waits behind it.
     """
     global mended
     cdef const char *missing
@@ -144,6 +147,7 @@ cdef int mend_core(void *flush_code) except -1:
     for i in range(REDIRECTIONS):
         redirect(hp_redirections[i].name, hp_redirections[i].ours)
     hp_set_flush(flush_code)
+    hp_set_sleeps(sleeps)
     mended = True
     return 0
 
@@ -298,9 +302,9 @@ cdef void inside_block(void *inside) noexcept nogil:
     hp_inside_block(<char *> inside)
 
 
-cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small) noexcept nogil:
+cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small, bint probes) noexcept nogil:
     """The translator reads the first byte of an instruction."""
-    hp_begin_instruction(tcg, address, aligned, small)
+    hp_begin_instruction(tcg, address, aligned, small, probes)
 
 
 cdef inline bint code_limited(void *env) noexcept nogil:

@@ -9,6 +9,7 @@
  *     place of the call: see blocks.h.
  * Segments. The base of a segment is added by tcg_gen_op3(); the temporary that gets the sum is an address in that
  *     segment, until it is written again by that or tcg_gen_op2(). A load, store or helper that takes it gets a check before it: see segments.h.
+ * Probes.  The first store of INS is one: see tlb.h.
  * Alignment.  The first load or store of 8 bytes of an instruction whose operand must be aligned asks the core to check
  *     for 16.
  */
@@ -33,6 +34,7 @@ static __thread struct {
     int segment[2];             /* and which */
     int aligned;                /* its operand must be aligned */
     int small;                  /* 16-bit operands */
+    int probes;                 /* INS: its first store is a probe, see tlb.h */
     int loaded;                 /* a segment register was loaded earlier in this block */
     int ops;                    /* operations of the block so far: they grow from instruction to instruction */
 } hp_instruction;
@@ -229,16 +231,27 @@ static void hp_st32(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr
 
 static void hp_st64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
 {
+    static void *const probes[] = {(void *)hp_probe_store1, (void *)hp_probe_store2, (void *)hp_probe_store4};
+    hp_temp *arguments[2];
+
     hp_access(tcg, address, memop, 1);
+    if (hp_instruction.env && hp_instruction.probes) {
+        hp_instruction.probes = 0;
+        arguments[0] = hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t));
+        arguments[1] = hp_temp_of(tcg, address);
+        hp_emit_call(tcg, hp_takes_address, probes[memop & MEMOP_SIZE], NULL, 2, arguments);
+        return;
+    }
     plain_st64(tcg, value, address, mmu, hp_aligned(memop));
 }
 
 /* The translator begins with an instruction. */
-static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small)
+static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes)
 {
     hp_instruction.address[0] = hp_instruction.address[1] = NULL;
     hp_instruction.aligned = aligned;
     hp_instruction.small = small;
+    hp_instruction.probes = probes;
     if (HP_AT(tcg, TCG_NB_OPS, int) <= hp_instruction.ops)
         hp_instruction.loaded = 0;                      /* another block */
     hp_instruction.ops = HP_AT(tcg, TCG_NB_OPS, int);
@@ -370,6 +383,7 @@ static const char *hp_prepare(void *library)
     hp_swap_for("fldt_ST0")->after = hp_swap_for("fbld_ST0")->after = (void *)hp_after_load;
     hp_swap_for("fstt_ST0")->before = hp_swap_for("fbst_ST0")->before = (void *)hp_before_store;
     hp_swap_for("rdmsr")->last = hp_swap_for("wrmsr")->last = 1;
+    hp_swap_instead("hlt", (void **)&core_hlt, (void *)hp_hlt);
     hp_swap_for("hlt")->before = hp_swap_for("pause")->before = (void *)hp_completed;
     hp_swap_for("raise_interrupt")->before = (void *)hp_completed;
     hp_swap_for("fxrstor")->before = (void *)hp_check_fxrstor;

@@ -215,7 +215,7 @@ ata0-master: type=disk, path={image}, mode=flat, cylinders={CYLINDERS}, heads=16
 boot: disk
 com1: enabled=1, mode=file, dev={console}
 com2: enabled=1, mode=null
-ne2k: card=0, enabled=1, type=isa, ioaddr=0x300, irq=9, mac=52:54:00:12:34:56, ethmod=null
+ne2k: card=0, enabled=1, type=isa, ioaddr=0x300, irq=5, mac=52:54:00:12:34:56, ethmod=null
 clock: sync=none
 log: /dev/null
 panic: action=fatal

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,7 @@ from hyperport.time.tsc import khz_of
 if TYPE_CHECKING:
     from hyperport.abi.convention import Convention, Image
     from hyperport.abi.rom import RomImage
+    from hyperport.io.exitless import Exitless
     from hyperport.io.hypercall import CallTable
     from hyperport.lines.service import Service
 
@@ -44,7 +44,8 @@ class Parts:
     """What a machine is made of.
 
     controller: ours, or what stands for the kernel's. host: what is behind the chips. services: what answers calls that
-    are no port accesses. calls: None where none are offered.
+    are no port accesses, and what takes posted writes out of their ring. calls, exitless: None where none are offered, or
+    each one is a crossing.
     """
 
     attention: Attention
@@ -60,6 +61,7 @@ class Parts:
     host: HostSide
     services: Sequence[Service]
     calls: CallTable | None
+    exitless: Exitless | None
 
 
 def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | None) -> Parts:
@@ -91,9 +93,12 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         timing=kernels is None,
     )
     services: list[Service] = []
-    calls = None
+    calls = exitless = None
     if config.io in CALLED:
-        calls, services = _offer_calls(config, engine, memory, bus, rom, clock, board.timer_line)
+        calls, services, images = _offer_calls(config, engine, memory, bus, rom, clock, board.timer_line)
+        if config.io == "exitless":
+            exitless = _join_exitless(config, engine, memory, bus, clock, images)
+            services = [*services, exitless]
     engine.connect_ferr(IrqLine(board.fpu_error, 0))
     for chip in board.listeners:
         engine.listen(chip)
@@ -113,6 +118,7 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         host=host,
         services=services,
         calls=calls,
+        exitless=exitless,
     )
 
 
@@ -173,11 +179,10 @@ def _offer_calls(
     rom: RomImage | None,
     clock: Clock,
     timer_line: IrqLine,
-) -> tuple[CallTable, list[Service]]:
+) -> tuple[CallTable, list[Service], list[Image]]:
     """Put the code of doorbells into memory, and let the engine answer the calls of the chosen conventions.
 
-    Returns the calls, and the parts that have to do with them: what answers those of the ROM that are no port accesses, and
-    what takes posted writes out of their ring.
+    Returns the calls, what answers those of the ROM that are no port accesses, if it has them, and what is in memory.
     """
     from hyperport.abi import vmi
     from hyperport.abi.rom import build_rom
@@ -188,13 +193,12 @@ def _offer_calls(
     images: dict[str, Image] = {}
     leaves: dict[int, Leaf] = {}
     timers: list[VmiTimer] = []
-    services: list[Service] = []
-    exitless = config.io == "exitless"
     for convention in offered:
         if convention.image is not None:
             mine = rom if convention is vmi.CONVENTION else None
-            made = partial(build_rom, exitless=True) if exitless and convention is vmi.CONVENTION else convention.image
-            images[convention.name] = image = mine or made(config.vmi_calls)
+            if config.io == "exitless" and convention is vmi.CONVENTION:
+                mine = mine or build_rom(config.vmi_calls, exitless=True)
+            images[convention.name] = image = mine or convention.image(config.vmi_calls)
             memory.write(image.base, image.data)
             memory.map.rom_in_ram(f"{convention.name}-rom", image.base, -(-len(image.data) // PAGE) * PAGE)
             if convention is vmi.CONVENTION and vmi.TIMER.keys() & set(image.doorbells.values()):
@@ -203,11 +207,17 @@ def _offer_calls(
             leaves |= convention.cpuid()
     calls = CallTable(bus, offered, images, {timer.abi: timer for timer in timers})
     engine.offer(calls, leaves)
-    services += timers
-    if exitless:
-        from hyperport.io.exitless import Exitless
+    return calls, list(timers), list(images.values())
 
-        part = Exitless(bus, memory, clock, images.values())
-        part.join(engine)
-        services.append(part)
-    return calls, services
+
+def _join_exitless(
+    config: MachineConfig, engine: Engine, memory: GuestMemory, bus: PortBus, clock: Clock, images: Sequence[Image]
+) -> Exitless:
+    """The tables and the ring of posted writes, drained by the engine's crossings."""
+    from hyperport.io.exitless import Exitless
+
+    if config.kvm_irqchip:
+        raise ConfigError("path exitless needs to see each interrupt before the guest does: leave out --kvm-irqchip")
+    part = Exitless(bus, memory, clock, images)
+    part.join(engine)
+    return part

@@ -115,6 +115,9 @@ enum {
     OP_ST_I32 = 16,
     OP_SUB_I32 = 18,
     OP_ADD_I64 = 78,
+    OP_INSN_START = 129,
+    OPCODE = 0xFF,                      /* in the first word of a TCGOp */
+    FLAGS_COMPUTED = 1,                 /* CC_OP_EFLAGS: they are in cc_src */
     CONDITION_LT = 2,                   /* TCG_COND_LT */
     EXIT_REQUESTED = 3,                 /* TB_EXIT_REQUESTED */
     EXCEPTION_DEBUG = 0x10002,          /* EXCP_DEBUG */

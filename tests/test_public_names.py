@@ -52,6 +52,7 @@ HYPERPORT = [
     "OutputLost",
     "PacketBackend",
     "Panic",
+    "PassthroughSpec",
     "PortAccess",
     "PortBus",
     "PortCount",
@@ -98,6 +99,7 @@ MACHINE_FIELDS = [
     "memory",
     "modules",
     "net",
+    "passthrough",
     "testdev",
     "vmi_calls",
 ]

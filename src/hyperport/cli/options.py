@@ -232,9 +232,9 @@ def _engines() -> Iterable[str]:
 
 
 def _fetchable() -> Iterable[str]:
-    from hyperport.guests.registry import GUESTS
+    from hyperport.guests.registry import BESIDE_GUESTS, GUESTS
 
-    return [guest.name for guest in GUESTS.values() if guest.recipe is not None]
+    return [guest.name for guest in (*GUESTS.values(), *BESIDE_GUESTS.values()) if guest.recipe is not None]
 
 
 def _ways() -> Iterable[str]:
@@ -258,18 +258,21 @@ MANY: Final = 1 << 16
 VERBS: Final[dict[str, Verb]] = {
     "run": Verb(
         "hyperport.cli.run:run",
-        "run a guest",
+        "run a guest or an image",
         words="[GUEST]",
         values=_guests,
         sections=RUN_SECTIONS,
         fills=False,
-        says="GUEST is a name that `hyperport list guests` shows; or give --kernel. Its first serial line is the "
-        "console.\n\n"
+        says="GUEST is a name that `hyperport list guests` shows, or a file: a floppy, a CD-ROM, a hard disk or a kernel, "
+        "which is told by its content; or give --kernel. Its first serial line is the console; --display term shows the "
+        "screen.\n\n"
         "The exit status tells how the run ended: odd if the guest chose it, 0 for a reset, a power-off or Ctrl-a x, "
         "80 for a triple fault, 82 for a panic, 84 if it halted for ever, 124 for a timeout.",
         examples=(
             "hyperport run demo --report",
             "hyperport run debian --mem 64 --timeout 60 --stats run.json",
+            "hyperport run dos.img --display term",
+            "hyperport run install.iso --disk disk.qcow2 --boot cd",
             "hyperport run -k vmlinuz -i initrd.img --append 'console=ttyS0' --disk disk.img,snapshot",
         ),
     ),

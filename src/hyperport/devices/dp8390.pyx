@@ -34,7 +34,9 @@ from libc.string cimport memcmp, memset
 from hyperport.time.clock cimport Clock, Timer
 from hyperport.host.ethernet cimport crc_of, filter_index, is_broadcast
 from hyperport.host.packet cimport DAMAGE_ALIGNMENT, DAMAGE_NONE, MOST_FRAME, QUEUE_FRAMES, Frame, PacketBackend
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
+from hyperport.devices.dp8390_fifo cimport FIFO_SIZE, pass_through, read_fifo
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
 
@@ -48,6 +50,10 @@ cdef uint64_t[2] OCTET_NS = [800, 80]   # unpaced, paced: the chip's own 10 Mbit
 cdef uint64_t[2] BURST_NS = [4_000_000, 1_000_000]      # what may come at once, counted in the cable's time
 cdef uint64_t[2] AROUND = [24, 0]       # octets before, between and after frames: preamble, gap, FCS (IEEE 802.3, 4.4)
 cdef uint8_t[4] LOOPBACK_TSR = [0, TSR_PTX | TSR_CRS | TSR_CDH, TSR_PTX | TSR_CDH, TSR_PTX]    # by mode (AN-937, 6.1)
+
+
+cdef uint32_t IS_PARAMETER = (      # of page 0, write
+    1 << TSR_TPSR | 1 << NCR_TBCR0 | 1 << FIFO_TBCR1 | 1 << RSAR0 | 1 << RSAR1 | 1 << RBCR0 | 1 << RBCR1)
 
 
 cdef class Dp8390(PortDevice):
@@ -69,16 +75,16 @@ cdef class Dp8390(PortDevice):
         self.pstart = self.pstop = self.bnry = self.curr = self.tpsr = 0
         self.tbcr = self.clda = self.remote_address = self.remote_count = 0
         self.remote_next = 0
-        self.fifo_at = 0
         memset(self.par, 0, sizeof(self.par))
         memset(self.mar, 0, sizeof(self.mar))
         memset(self.tallies, 0, sizeof(self.tallies))
-        memset(self.fifo, 0, sizeof(self.fifo))
+        memset(&self.fifo, 0, sizeof(self.fifo))
         self.reset_pin()
 
     cdef void reset_pin(self) noexcept nogil:
         """What the RESET input does (10.3, the table at its end); all else keeps its value."""
         self.cr = CR_STP | CR_ABORT
+        self.publish_parameters()
         self.isr |= ISR_RST
         self.imr = 0
         self.dcr |= DCR_LAS
@@ -103,6 +109,11 @@ cdef class Dp8390(PortDevice):
             return self.curr if offset == CURR else self.mar[offset - MAR0]
         return self.read_page2(offset) if self.cr >> CR_PAGE == 2 else 0xFF
 
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            data[i] = <uint8_t> Dp8390.io_read(self, offset, 1)
+
     cdef uint32_t read_page0(self, uint32_t offset) noexcept nogil:
         cdef uint8_t value
         if offset == CLDA0:
@@ -116,9 +127,7 @@ cdef class Dp8390(PortDevice):
         if offset == NCR_TBCR0:
             return 0
         if offset == FIFO_TBCR1:
-            value = self.fifo[self.fifo_at]
-            self.fifo_at = (self.fifo_at + 1) % FIFO_SIZE
-            return value
+            return read_fifo(&self.fifo)
         if offset == ISR:
             return self.isr
         if offset == RSAR0:
@@ -169,43 +178,71 @@ cdef class Dp8390(PortDevice):
                 self.mar[offset - MAR0] = <uint8_t> value
             self.pull()
 
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            Dp8390.io_write(self, offset, 1, data[i])
+
     cdef void write_page0(self, uint32_t offset, uint8_t value) noexcept nogil:
+        if IS_PARAMETER >> offset & 1:
+            self.write_parameter(offset, value)
+        elif offset == CNTR1_DCR:
+            self.dcr = value & DCR_BITS
+        elif offset == CNTR2_IMR:
+            self.imr = value & ~ISR_RST
+            self.update_irq()
+        else:
+            self.write_reception(offset, value)
+
+    cdef void write_reception(self, uint32_t offset, uint8_t value) noexcept nogil:
+        """The registers of page 0 on which hangs whether a frame that waits can come."""
         if offset == PSTART:
             self.pstart = value
         elif offset == PSTOP:
             self.pstop = value
         elif offset == BNRY:
             self.write_bnry(value)
-        elif offset == TSR_TPSR:
+        elif offset == RSR_RCR:
+            self.rcr = value & RCR_BITS
+        elif offset == CNTR0_TCR:
+            self.tcr = value & TCR_BITS
+        elif offset == ISR:
+            self.isr &= ~value | ISR_RST
+            self.update_irq()           # the line is low for a moment: the PIC may want an edge
+            self.resume()
+        self.pull()
+
+    cdef void write_parameter(self, uint32_t offset, uint8_t value) noexcept nogil:
+        """Of the next transmission or remote DMA: nothing happens."""
+        if offset == TSR_TPSR:
             self.tpsr = value
         elif offset == NCR_TBCR0:
             self.tbcr = self.tbcr & 0xFF00 | value
         elif offset == FIFO_TBCR1:
             self.tbcr = self.tbcr & 0xFF | <uint16_t> value << 8
-        elif offset == ISR:
-            self.isr &= ~value | ISR_RST
-            self.update_irq()           # the line is low for a moment: the PIC may want an edge
-            self.resume()
         elif offset == RSAR0:
             self.remote_address = self.remote_address & 0xFF00 | value
         elif offset == RSAR1:
             self.remote_address = self.remote_address & 0xFF | <uint16_t> value << 8
         elif offset == RBCR0:
             self.remote_count = self.remote_count & 0xFF00 | value
-        elif offset == RBCR1:
-            self.remote_count = self.remote_count & 0xFF | <uint16_t> value << 8
-        elif offset == RSR_RCR:
-            self.rcr = value & RCR_BITS
-        elif offset == CNTR0_TCR:
-            self.tcr = value & TCR_BITS
-        elif offset == CNTR1_DCR:
-            self.dcr = value & DCR_BITS
         else:
-            self.imr = value & ~ISR_RST
-        self.pull()
+            self.remote_count = self.remote_count & 0xFF | <uint16_t> value << 8
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """Parameters of page 0 wait for the command."""
+        return postable(1) if offset < 16 and self.cr >> CR_PAGE == 0 and IS_PARAMETER >> offset & 1 else 0
+
+    cdef void publish_parameters(self) noexcept nogil:
+        cdef uint32_t offset
+        for offset in range(TSR_TPSR, RBCR1 + 1):
+            self.publish(offset)
 
     cdef void write_cr(self, uint8_t value) noexcept nogil:
+        cdef uint8_t page = self.cr >> CR_PAGE
         self.cr = value & ~CR_TXP
+        if (page == 0) != (self.cr >> CR_PAGE == 0):
+            self.publish_parameters()
         if value & CR_STP:
             self.running = False
             self.isr |= ISR_RST
@@ -239,10 +276,6 @@ cdef class Dp8390(PortDevice):
     cdef void store(self, uint16_t address, const uint8_t *data, uint32_t count) noexcept nogil:
         """Write count bytes of the chip's address space."""
         pass
-
-    cdef uint8_t page_after(self, uint8_t page) noexcept nogil:
-        page += 1
-        return self.pstart if page == self.pstop else page
 
     # Side effects: remote DMA (9.0).
 
@@ -352,11 +385,6 @@ cdef class Dp8390(PortDevice):
         self.isr |= isr
         self.update_irq()
 
-    cdef void end_offers(self) noexcept nogil:
-        if self.offers:
-            self.offers = 0
-            self.retry.disarm()
-
     cdef void on_timer(self, int number) noexcept nogil:
         if number == RETRY:
             if self.offers:
@@ -372,13 +400,13 @@ cdef class Dp8390(PortDevice):
         """The frame comes round into the receiver, which checks address and FCS and stores nothing.
 
         In word mode only one byte of each word is sent: the even ones with BOS, else the odd ones (12.0). The frame, its
-        FCS, and the count as low, high, high byte go through the FIFO, number n into place (n - 1) modulo 8.
+        FCS, and the count as low, high, high byte go through the FIFO.
         """
         cdef uint32_t count = min(<uint32_t> self.tbcr, <uint32_t> MOST_FRAME)
         cdef uint32_t step = 2 if self.dcr & DCR_WTS else 1
         cdef uint32_t shift = 1 if step == 2 and not self.dcr & DCR_BOS else 0
-        cdef uint32_t fcs, total, i
-        cdef uint8_t tail[FCS + 3]
+        cdef uint32_t fcs, i
+        cdef uint8_t tail[3]
         cdef bint heard, wrong
         self.fetch(<uint16_t> self.tpsr << 8, self.frame, count)
         count //= step
@@ -387,18 +415,16 @@ cdef class Dp8390(PortDevice):
         heard = count >= 6 and self.accepts(self.frame)
         if self.tcr & TCR_CRC:
             wrong = heard and self.checked(count) == 0
-            total, fcs = count, 0
         else:
             wrong = heard                               # one CRC unit: it cannot check what it makes (AN-937, 4.0)
-            total, fcs = count + FCS, ~crc_of(self.frame, count)
-        for i in range(count - min(count, <uint32_t> FIFO_SIZE), count):
-            self.fifo[(i + FIFO_SIZE - 1) % FIFO_SIZE] = self.frame[i]
-        for i in range(<uint32_t> FCS):
-            tail[i] = fcs >> (8 * i) & 0xFF
-        tail[FCS], tail[FCS + 1], tail[FCS + 2] = total & 0xFF, total >> 8, total >> 8
-        for i in range(0 if total > count else FCS, FCS + 3):
-            self.fifo[(count + i - (0 if total > count else FCS) + FIFO_SIZE - 1) % FIFO_SIZE] = tail[i]
-        self.fifo_at = 0
+            fcs = ~crc_of(self.frame, count)
+            for i in range(<uint32_t> FCS):
+                self.frame[count + i] = fcs >> (8 * i) & 0xFF
+            count += FCS
+        tail[0], tail[1], tail[2] = count & 0xFF, count >> 8, count >> 8
+        pass_through(&self.fifo, 0, self.frame, count)
+        pass_through(&self.fifo, count, tail, 3)
+        self.fifo.at = 0
         self.rsr = RSR_CRC if wrong else RSR_PRX
         self.end_transmit(LOOPBACK_TSR[(self.tcr & TCR_LOOP) >> 1], ISR_PTX | (ISR_RXE if wrong else 0))
 
@@ -411,34 +437,30 @@ cdef class Dp8390(PortDevice):
         """Hear that the backend has frames, as the run loop tells the card."""
         self.on_input()
 
-    cdef void pull(self) noexcept nogil:
-        """Take frames from the backend, unless they have to wait; then the interrupt line is right."""
+    cdef void take_frames(self) noexcept nogil:
+        """pull() where frames wait, and none is on its way."""
         cdef Frame *frame
-        cdef uint64_t now
+        cdef uint64_t now = self.clock.now()
         cdef int paced = self.backend.paced
-        if self.arrival.deadline == NEVER and self.backend.front() != NULL:
-            self.held = False
-            now = self.clock.now()
-            self.cable_free = max(self.cable_free, now)
-            for _ in range(QUEUE_FRAMES):   # what comes meanwhile is announced again
-                frame = self.backend.front()
-                if frame == NULL:
-                    break
-                if self.cable_free > now + BURST_NS[paced]:
-                    self.arrival.arm(self.cable_free - BURST_NS[paced])
-                    break
-                if not self.hear(frame):
-                    self.held = True
-                    break
-                self.cable_free += OCTET_NS[paced] * (max(frame.length, <uint32_t> SHORTEST) + AROUND[paced])
-                self.backend.pop()
-            if self.held and not self.isr & ISR_PRX:
-                self.resume()
-        self.update_irq()
+        self.held = False
+        self.cable_free = max(self.cable_free, now)
+        for _ in range(QUEUE_FRAMES):       # what comes meanwhile is announced again
+            frame = self.backend.front()
+            if frame == NULL:
+                break
+            if self.cable_free > now + BURST_NS[paced]:
+                self.arrival.arm(self.cable_free - BURST_NS[paced])
+                break
+            if not self.hear(frame):
+                self.held = True
+                break
+            self.cable_free += OCTET_NS[paced] * (max(frame.length, <uint32_t> SHORTEST) + AROUND[paced])
+            self.backend.pop()
+        if self.held and not self.isr & ISR_PRX:
+            self.resume()
 
-    cdef void resume(self) noexcept nogil:
-        """The guest has done something about the ring: look again in a moment."""
-        if self.held and self.arrival.deadline == NEVER:
+    cdef void look_again(self) noexcept nogil:
+        if self.arrival.deadline == NEVER:
             self.arrival.arm(self.clock.now() + ARRIVAL_NS)
 
     cdef bint hear(self, Frame *frame) noexcept nogil:
@@ -549,9 +571,6 @@ cdef class Dp8390(PortDevice):
         if self.tallies[tally] & TALLY_ALARM:
             self.isr |= ISR_CNT
 
-    cdef void update_irq(self) noexcept nogil:
-        self.irq.drive(self.isr & self.imr)
-
     # Save and load.
 
     cdef declare(self, Fields fields):
@@ -581,8 +600,8 @@ cdef class Dp8390(PortDevice):
         fields.u8s("par", self.par, 6)
         fields.u8s("mar", self.mar, 8)
         fields.u8s("tallies", self.tallies, 3)
-        fields.u8s("fifo", self.fifo, FIFO_SIZE)
-        fields.u32("fifo_at", &self.fifo_at, FIFO_SIZE - 1)
+        fields.u8s("fifo", self.fifo.data, FIFO_SIZE)
+        fields.u32("fifo_at", &self.fifo.at, FIFO_SIZE - 1)
 
     cdef dict derived(self):
         return {"retry_at": self.retry.deadline if self.offers else 0}
@@ -601,3 +620,4 @@ cdef class Dp8390(PortDevice):
         self.held, self.cable_free = False, 0
         self.arrival.disarm()
         self.update_irq()
+        self.publish_parameters()

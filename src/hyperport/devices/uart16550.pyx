@@ -30,6 +30,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.host.char cimport CharBackend
+from hyperport.bus.attributes cimport postable, shadowed
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
@@ -79,6 +80,7 @@ cdef enum:
     LSR_DATA = 0x01     # data ready
     LSR_OVERRUN = 0x02
     LSR_EMPTY = 0x60    # THRE and TEMT
+    LSR_ERRORS = 0x1E   # reading the register clears them
 
     MSR_DELTAS = 0x0F   # DCTS, DDSR, TERI, DDCD: changed since the last read
     MSR_TERI = 0x04     # RI went from on to off
@@ -131,6 +133,7 @@ cdef class Uart16550(PortDevice):
         self.room = self.trigger = 1
         self.update_irq()
         self.pull()
+        self.publish_all()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         if offset == LSR:
@@ -149,11 +152,17 @@ cdef class Uart16550(PortDevice):
             return self.read_msr()
         return self.scr
 
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            data[i] = <uint8_t> self.io_read(offset, 1)
+
     cdef uint32_t read_lsr(self) noexcept nogil:
         cdef uint8_t lsr = self.lsr
         if lsr & LSR_OVERRUN:
             self.lsr = lsr & ~LSR_OVERRUN
             self.update_irq()
+            self.publish(LSR)
         return lsr
 
     cdef uint32_t read_rbr(self) noexcept nogil:
@@ -168,6 +177,7 @@ cdef class Uart16550(PortDevice):
             self.timeout_restarted = False
             self.pull()
             self.update_irq()
+            self.publish(LSR)
         return self.rbr
 
     cdef uint32_t read_iir(self) noexcept nogil:
@@ -182,8 +192,10 @@ cdef class Uart16550(PortDevice):
         self.backend.look_at_wires()
         self.hear_wires()
         msr = self.lines | self.deltas
-        self.deltas = 0
-        self.update_irq()
+        if self.deltas:
+            self.deltas = 0
+            self.update_irq()
+            self.publish(MSR)
         return msr
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
@@ -198,22 +210,32 @@ cdef class Uart16550(PortDevice):
                 self.dlm = byte
             else:
                 self.write_ier(byte)
+                self.publish(RBR_THR)
+            self.publish(IER)
         elif offset == IIR_FCR:
             self.write_fcr(byte)
+            self.publish(LSR)
         elif offset == LCR:
             self.lcr = byte
             if not byte & LCR_DLAB:
                 self.backend.tell_line(self.divisor(), byte)
+            self.publish(RBR_THR)
+            self.publish(IER)
+            self.publish(LCR)
         elif offset == MCR:
             self.write_mcr(byte)
+            self.publish_all()
         elif offset == SCR:
             self.scr = byte
+            self.publish(SCR)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
-        if offset == RBR_THR and size == 1 and count and not self.lcr & LCR_DLAB:
+        cdef uint32_t i
+        if offset == RBR_THR and count and not self.lcr & LCR_DLAB:
             self.transmit(data, count)
-        else:
-            PortDevice.io_write_block(self, offset, size, count, data)
+            return
+        for i in range(count):
+            self.io_write(offset, 1, data[i])
 
     cdef void write_ier(self, uint8_t value) noexcept nogil:
         if value & ~self.ier & IER_THRE:
@@ -222,11 +244,13 @@ cdef class Uart16550(PortDevice):
         self.update_irq()
 
     cdef void write_fcr(self, uint8_t value) noexcept nogil:
-        if (value ^ self.fcr) & FCR_ENABLE or value & FCR_CLEAR_RX and value & FCR_ENABLE:
+        cdef bint cleared = (value ^ self.fcr) & FCR_ENABLE or value & FCR_CLEAR_RX and value & FCR_ENABLE
+        if cleared:
             self.used = 0
             self.lsr &= ~LSR_DATA
         self.set_fcr(value & (FCR_TRIGGER | FCR_ENABLE) if value & FCR_ENABLE else 0)
-        self.pull()
+        if cleared:
+            self.pull()
         self.update_irq()
 
     cdef void set_fcr(self, uint8_t value) noexcept nogil:
@@ -235,13 +259,30 @@ cdef class Uart16550(PortDevice):
         self.trigger = TRIGGERS[value >> 6]
 
     cdef void write_mcr(self, uint8_t value) noexcept nogil:
+        cdef bint looped = self.mcr & MCR_LOOP
         self.mcr = value & MCR_BITS
         self.backend.tell_outputs(0 if value & MCR_LOOP else self.mcr)
         self.hear_wires()
-        self.pull()
+        if looped:
+            self.pull()                 # the cable may be back
         self.update_irq()
 
     # Side effects.
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """THR: no line moves and nothing arrives by loopback. LSR, MSR: reading clears nothing. The others read what was written."""
+        if offset == RBR_THR:
+            return 0 if self.lcr & LCR_DLAB or self.mcr & MCR_LOOP or self.ier & IER_THRE else postable(1)
+        if offset == LSR:
+            return 0 if self.lsr & LSR_ERRORS else shadowed(1)
+        if offset == MSR:
+            return 0 if self.deltas or self.backend.wires >= 0 else shadowed(1)    # real wires are looked at by each read
+        return shadowed(1) if offset == IER or offset == LCR or offset == MCR or offset == SCR else 0
+
+    cdef void publish_all(self) noexcept nogil:
+        cdef uint32_t offset
+        for offset in range(SCR + 1):
+            self.publish(offset)
 
     cdef uint32_t divisor(self) noexcept nogil:
         return <uint32_t> self.dlm << 8 | self.dll
@@ -266,6 +307,7 @@ cdef class Uart16550(PortDevice):
         if self.mcr & MCR_LOOP:
             for i in range(count):
                 self.arrive(data[i])
+            self.publish(LSR)
         elif not self.lcr & LCR_BREAK:
             self.send(data, count)
         if self.ier & IER_THRE:
@@ -312,6 +354,8 @@ cdef class Uart16550(PortDevice):
         self.hear_wires()
         self.pull()
         self.update_irq()
+        self.publish(LSR)
+        self.publish(MSR)
 
     def receive(self):
         """Hear that the backend has bytes, as the run loop tells the chip."""
@@ -367,3 +411,4 @@ cdef class Uart16550(PortDevice):
         self.lsr = LSR_EMPTY | (LSR_OVERRUN if record["overrun"] else 0) | (LSR_DATA if self.used else 0)
         self.pull()
         self.update_irq()
+        self.publish_all()

@@ -83,6 +83,15 @@ OPTIONS: Final = (
     ),
     FILTER,
     SYMBOLS,
+    Option(
+        "guest-cov",
+        "count what code the guest executes, by line and function, into FILE for lcov; unicorn only",
+        FILE,
+        metavar="FILE",
+        values=FILES,
+        see="testing.md#guest-coverage",
+        of_machine=False,
+    ),
 )
 
 PROFILE: Final = (

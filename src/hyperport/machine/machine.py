@@ -35,6 +35,7 @@ from hyperport.time.kinds import make_clock
 
 if TYPE_CHECKING:
     from hyperport.abi.rom import RomImage
+    from hyperport.machine.passthrough import RealPorts
 
 PANIC = "Kernel panic - not syncing"
 
@@ -92,10 +93,25 @@ class Machine:
         self.cpu_s = 0.0
         for spec in self.config.devices:
             self.attach_python(spec)
+        self.real_ports: RealPorts | None = None
+        if self.config.passthrough:
+            self._pass_through()
         if self.config.kernel is not None:
             self.load()
         elif self.firmware is not None:
             start_firmware(self, Pulled.BOARD)
+
+    def _pass_through(self) -> None:
+        """Attach the ports of the host that the config names."""
+        from hyperport.machine.passthrough import RealPorts
+
+        self.real_ports = RealPorts(self)
+        try:
+            for spec in self.config.passthrough:
+                self.real_ports.add(spec)
+        except BaseException:
+            self.real_ports.close()
+            raise
 
     def irq_line(self, number: int, owner: str) -> IrqLine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
@@ -403,6 +419,8 @@ class Machine:
         if self.guard.inherited:
             return
         self.guard.check("close")
+        if self.real_ports is not None:
+            self.real_ports.close()
         self.engine.close()
         self.drives.close()
 

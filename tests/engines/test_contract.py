@@ -18,6 +18,7 @@ from hyperport.engines import ENGINES, resolve
 from hyperport.engines.base import EngineCounters
 from hyperport.engines.scripted import ScriptedEngine
 from hyperport.errors import ConfigError, EngineError
+from hyperport.io import PATHS
 from hyperport.lines.attention import StopKind
 from hyperport.lines.listener import Listener
 from hyperport.time.clock import Timer
@@ -43,7 +44,7 @@ def board(request: pytest.FixtureRequest) -> Iterator[Board]:
 def test_entry_tells_the_truth(board: Board) -> None:
     entry = ENGINES[board.engine.name]
     assert entry.paths == board.engine.paths
-    assert set(entry.paths) <= {path.name.lower() for path in Path}
+    assert set(entry.paths) <= set(PATHS)
     assert entry.summary
     assert all(check.ok or entry.name == "kvm" for check in entry.check())  # a host may lack KVM, or have a poor one
 

@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("hyperport run --ker", ["--kernel"]),
         ("hyperport run --kernel disk.img --ker", []),
         ("hyperport run --disk disk.img --dis", ["--disk", "--display"]),
-        ("hyperport run --io ", ["trap", "exit", "hypercall"]),
+        ("hyperport run --io ", ["trap", "exit", "hypercall", "exitless"]),
         ("hyperport run --io=t", ["--io=trap"]),
         ("hyperport run --engine ", ["auto", "unicorn", "kvm", "scripted"]),
         ("hyperport run --abi ", ["vmi", "kvm", "lguest"]),

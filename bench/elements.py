@@ -24,7 +24,7 @@ from accesses import Registers
 
 import hyperport
 from hyperport.cpu.state import protected_flat
-from peers import interval
+from hyperport.observe.figures import interval
 
 CODE, BUFFER, PYTHON = 0x10_0000, 0x20_0000, 0x350
 NOBODY, POST, DEBUGCON, IDE, NE2000 = 0x7000, 0x80, 0xE9, 0x1F0, 0x300

@@ -17,7 +17,7 @@ from hyperport.devices.debug_exit import DebugExit
 from hyperport.engines import ENGINES, resolve
 from hyperport.engines.base import EngineCounters
 from hyperport.engines.scripted import ScriptedEngine
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, EngineError
 from hyperport.lines.attention import StopKind
 from hyperport.lines.listener import Listener
 from hyperport.time.clock import Timer
@@ -138,6 +138,17 @@ def test_state_is_what_was_loaded(board: Board) -> None:
 def test_counters_and_pins(board: Board) -> None:
     assert board.engine.counters() == EngineCounters()
     assert isinstance(board.engine.a20_pin, Listener)
+
+
+def test_what_code_is_executed_is_counted_or_refused(board: Board) -> None:
+    try:
+        board.engine.cover()
+    except EngineError as error:
+        assert "use --engine unicorn" in str(error)
+        assert board.engine.covered() == ([], 0)
+        return
+    board.engine.run()
+    assert board.engine.covered() == ([(START, START + 1, 1)], 0)
 
 
 def test_close_twice(board: Board) -> None:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyperport.devices.vbe_dispi import VbeDispi
 from hyperport.devices.vga import Vga
 from hyperport.host.char import CharBackend
 from hyperport.memory.ram import TEXT_ADDRESS, GuestMemory
@@ -58,8 +59,11 @@ class Terminal:
         return ["".join(row).rstrip() for row in self.grid]
 
 
-def make_display() -> Display:
-    return Display(Vga(VirtualClock()), GuestMemory(1 << 20))
+def make_display() -> tuple[Display, GuestMemory]:
+    """A display, and the memory that its text is in."""
+    memory = GuestMemory(1 << 20)
+    vga = Vga(VirtualClock(), memory)
+    return Display(vga, VbeDispi(vga)), memory
 
 
 WRITES = st.lists(st.tuples(st.integers(0, 80 * 25 - 8), st.binary(min_size=1, max_size=16)), max_size=12)
@@ -68,11 +72,11 @@ WRITES = st.lists(st.tuples(st.integers(0, 80 * 25 - 8), st.binary(min_size=1, m
 @settings(max_examples=50)
 @given(st.lists(st.tuples(WRITES, st.sampled_from([(80, 25), (80, 24), (100, 40), (20, 5)])), max_size=5))
 def test_a_terminal_shows_the_screen_after_every_frame(steps: list[tuple[Any, tuple[int, int]]]) -> None:
-    display, painter = make_display(), Painter()
+    (display, memory), painter = make_display(), Painter()
     terminal = Terminal(1, 1)
     for writes, size in steps:
         for at, data in writes:
-            display.memory.write(TEXT_ADDRESS + 2 * at, data)
+            memory.write(TEXT_ADDRESS + 2 * at, data)
         if size != terminal.size:
             terminal = Terminal(*size)
         terminal.write(painter.frame(display.screen(), size))
@@ -81,26 +85,26 @@ def test_a_terminal_shows_the_screen_after_every_frame(steps: list[tuple[Any, tu
 
 
 def test_only_what_has_changed_is_written() -> None:
-    display, painter = make_display(), Painter()
+    (display, memory), painter = make_display(), Painter()
     painter.frame(display.screen(), (80, 25))
     assert len(painter.frame(display.screen(), (80, 25))) < 20
-    display.memory.write(TEXT_ADDRESS + 160 * 7, b"x\x07")
+    memory.write(TEXT_ADDRESS + 160 * 7, b"x\x07")
     frame = painter.frame(display.screen(), (80, 25))
     assert re.findall(r"\x1b\[(\d+);1H", frame) == ["8", "1"]  # the line, and the cursor's place
     assert "x" in painter.frame(display.screen(), (80, 25), fresh=True)
 
 
 def test_colours_are_the_terminals_and_can_be_left_out() -> None:
-    display = make_display()
-    display.memory.write(TEXT_ADDRESS, b"a\x1eb\x84c\x07d\x70")
+    display, memory = make_display()
+    memory.write(TEXT_ADDRESS, b"a\x1eb\x84c\x07d\x70")
     frame = Painter().frame(display.screen(), (80, 25))
     assert "\x1b[0;93;44ma\x1b[0;5;31mb\x1b[0mc\x1b[0;30;47md\x1b[0m\x1b[K" in frame
     assert "abcd" in Painter(colours=False).frame(display.screen(), (80, 25))
 
 
 def test_a_message_lies_over_the_screen_until_it_is_taken_away() -> None:
-    display, painter, terminal = make_display(), Painter(), Terminal(80, 25)
-    display.memory.write(TEXT_ADDRESS + 160 * 24, b"l\x07a\x07s\x07t\x07")
+    (display, memory), painter, terminal = make_display(), Painter(), Terminal(80, 25)
+    memory.write(TEXT_ADDRESS + 160 * 24, b"l\x07a\x07s\x07t\x07")
     painter.message = ["one", "two"]
     terminal.write(painter.frame(display.screen(), (80, 25)))
     assert terminal.text()[23:] == ["one", "two"]

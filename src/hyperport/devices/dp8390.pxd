@@ -125,6 +125,8 @@ cdef class Dp8390(PortDevice):
     cdef uint32_t read_page2(self, uint32_t offset) noexcept nogil
     cdef void write_page0(self, uint32_t offset, uint8_t value) noexcept nogil
     cdef void write_reception(self, uint32_t offset, uint8_t value) noexcept nogil
+    cdef void write_parameter(self, uint32_t offset, uint8_t value) noexcept nogil
+    cdef void publish_parameters(self) noexcept nogil
     cdef void write_cr(self, uint8_t value) noexcept nogil
     cdef void write_bnry(self, uint8_t value) noexcept nogil
     cdef void fetch(self, uint16_t address, uint8_t *data, uint32_t count) noexcept nogil

@@ -34,6 +34,7 @@ from libc.string cimport memcmp, memset
 from hyperport.time.clock cimport Clock, Timer
 from hyperport.host.ethernet cimport crc_of, filter_index, is_broadcast
 from hyperport.host.packet cimport DAMAGE_ALIGNMENT, DAMAGE_NONE, MOST_FRAME, QUEUE_FRAMES, Frame, PacketBackend
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
 from hyperport.devices.dp8390_fifo cimport FIFO_SIZE, pass_through, read_fifo
 from hyperport.lines.irq cimport IrqLine
@@ -49,6 +50,10 @@ cdef uint64_t[2] OCTET_NS = [800, 80]   # unpaced, paced: the chip's own 10 Mbit
 cdef uint64_t[2] BURST_NS = [4_000_000, 1_000_000]      # what may come at once, counted in the cable's time
 cdef uint64_t[2] AROUND = [24, 0]       # octets before, between and after frames: preamble, gap, FCS (IEEE 802.3, 4.4)
 cdef uint8_t[4] LOOPBACK_TSR = [0, TSR_PTX | TSR_CRS | TSR_CDH, TSR_PTX | TSR_CDH, TSR_PTX]    # by mode (AN-937, 6.1)
+
+
+cdef uint32_t IS_PARAMETER = (      # of page 0, write
+    1 << TSR_TPSR | 1 << NCR_TBCR0 | 1 << FIFO_TBCR1 | 1 << RSAR0 | 1 << RSAR1 | 1 << RBCR0 | 1 << RBCR1)
 
 
 cdef class Dp8390(PortDevice):
@@ -79,6 +84,7 @@ cdef class Dp8390(PortDevice):
     cdef void reset_pin(self) noexcept nogil:
         """What the RESET input does (10.3, the table at its end); all else keeps its value."""
         self.cr = CR_STP | CR_ABORT
+        self.publish_parameters()
         self.isr |= ISR_RST
         self.imr = 0
         self.dcr |= DCR_LAS
@@ -178,20 +184,8 @@ cdef class Dp8390(PortDevice):
             Dp8390.io_write(self, offset, 1, data[i])
 
     cdef void write_page0(self, uint32_t offset, uint8_t value) noexcept nogil:
-        if offset == TSR_TPSR:
-            self.tpsr = value
-        elif offset == NCR_TBCR0:
-            self.tbcr = self.tbcr & 0xFF00 | value
-        elif offset == FIFO_TBCR1:
-            self.tbcr = self.tbcr & 0xFF | <uint16_t> value << 8
-        elif offset == RSAR0:
-            self.remote_address = self.remote_address & 0xFF00 | value
-        elif offset == RSAR1:
-            self.remote_address = self.remote_address & 0xFF | <uint16_t> value << 8
-        elif offset == RBCR0:
-            self.remote_count = self.remote_count & 0xFF00 | value
-        elif offset == RBCR1:
-            self.remote_count = self.remote_count & 0xFF | <uint16_t> value << 8
+        if IS_PARAMETER >> offset & 1:
+            self.write_parameter(offset, value)
         elif offset == CNTR1_DCR:
             self.dcr = value & DCR_BITS
         elif offset == CNTR2_IMR:
@@ -218,8 +212,37 @@ cdef class Dp8390(PortDevice):
             self.resume()
         self.pull()
 
+    cdef void write_parameter(self, uint32_t offset, uint8_t value) noexcept nogil:
+        """Of the next transmission or remote DMA: nothing happens."""
+        if offset == TSR_TPSR:
+            self.tpsr = value
+        elif offset == NCR_TBCR0:
+            self.tbcr = self.tbcr & 0xFF00 | value
+        elif offset == FIFO_TBCR1:
+            self.tbcr = self.tbcr & 0xFF | <uint16_t> value << 8
+        elif offset == RSAR0:
+            self.remote_address = self.remote_address & 0xFF00 | value
+        elif offset == RSAR1:
+            self.remote_address = self.remote_address & 0xFF | <uint16_t> value << 8
+        elif offset == RBCR0:
+            self.remote_count = self.remote_count & 0xFF00 | value
+        else:
+            self.remote_count = self.remote_count & 0xFF | <uint16_t> value << 8
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """Parameters of page 0 wait for the command."""
+        return postable(1) if offset < 16 and self.cr >> CR_PAGE == 0 and IS_PARAMETER >> offset & 1 else 0
+
+    cdef void publish_parameters(self) noexcept nogil:
+        cdef uint32_t offset
+        for offset in range(TSR_TPSR, RBCR1 + 1):
+            self.publish(offset)
+
     cdef void write_cr(self, uint8_t value) noexcept nogil:
+        cdef uint8_t page = self.cr >> CR_PAGE
         self.cr = value & ~CR_TXP
+        if (page == 0) != (self.cr >> CR_PAGE == 0):
+            self.publish_parameters()
         if value & CR_STP:
             self.running = False
             self.isr |= ISR_RST
@@ -597,3 +620,4 @@ cdef class Dp8390(PortDevice):
         self.held, self.cable_free = False, 0
         self.arrival.disarm()
         self.update_irq()
+        self.publish_parameters()

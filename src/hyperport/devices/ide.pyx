@@ -22,6 +22,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
@@ -59,6 +60,7 @@ cdef class IdeChannel(PortDevice):
     cdef void *places[2]        # the drives again, without references to count
     cdef int chosen             # which one is selected
     cdef uint8_t control
+    cdef bint waits             # a drive has an interrupt to tell of, selected or not
 
     def __init__(self, IrqLine irq=None, IdeDrive first=None, IdeDrive second=None):
         self.irq = IrqLine() if irq is None else irq
@@ -205,7 +207,16 @@ cdef class IdeChannel(PortDevice):
 
     cdef void drive_line(self) noexcept nogil:
         cdef void *place = self.places[self.chosen]
+        cdef bint waits = self.waits
+        self.waits = ((self.places[0] != NULL and (<IdeDrive> self.places[0]).interrupt)
+                      or (self.places[1] != NULL and (<IdeDrive> self.places[1]).interrupt))
         self.irq.drive(place != NULL and not self.control & NIEN and (<IdeDrive> place).interrupt)
+        if self.waits != waits:
+            self.publish(DEVICE)
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """A command's registers are read when it comes. Selection can move INTRQ, but only while a drive has something to tell."""
+        return postable(1) if FEATURES <= offset <= LBA_HIGH or offset == DEVICE and not self.waits else 0
 
     # The data port.
 

@@ -43,6 +43,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
+from hyperport.bus.attributes cimport shadowed
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.attention cimport ATTENTION_INTR, Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
@@ -204,6 +205,7 @@ cdef class Pic8259(PortDevice):
             self.chips[i].lines = lines
             self.chips[i].imr = 0xFF
             self.chips[i].lowest = 7
+        self.publish_masks()
         self.update()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
@@ -243,10 +245,12 @@ cdef class Pic8259(PortDevice):
     cdef void write_at(self, uint32_t offset, uint8_t byte) noexcept nogil:
         cdef Chip *chip
         cdef uint32_t index = offset & 1 if offset >= MASTER_ELCR else offset >> 1
+        cdef uint8_t imr, poll
         if offset >= MASTER_ELCR:
             self.chips[index].elcr = byte & (SLAVE_ELCR_BITS if index else MASTER_ELCR_BITS)
         else:
             chip = &self.chips[index]
+            imr, poll = chip.imr, chip.poll
             if offset & A0:
                 write_odd(chip, byte)
             elif byte & ICW1:
@@ -255,7 +259,17 @@ cdef class Pic8259(PortDevice):
                 write_ocw3(chip, byte)
             else:
                 write_ocw2(chip, byte)
+            if chip.imr != imr or chip.poll != poll:
+                self.publish(offset | A0)
         self.update_from(index)
+
+    cdef void publish_masks(self) noexcept nogil:
+        self.publish(MASTER_COMMAND | A0)
+        self.publish(SLAVE_COMMAND | A0)
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """The mask, unless the next read is an INTA."""
+        return shadowed(1) if offset & A0 and offset < MASTER_ELCR and not self.chips[offset >> 1].poll else 0
 
     cdef void on_line(self, int number, int level) noexcept nogil:
         if number != CASCADE and 0 <= number < 16:
@@ -293,6 +307,7 @@ cdef class Pic8259(PortDevice):
         cdef Chip *chip = &self.chips[index]
         cdef uint32_t answer = 0
         chip.poll = 0
+        self.publish(2 * index | A0)
         if chip.winner != NONE:
             answer = POLL_REQUEST | <uint32_t> serve(chip)
             if index == SLAVE:
@@ -355,6 +370,7 @@ cdef class Pic8259(PortDevice):
     cdef after_load(self, dict record):
         self.chips[MASTER].elcr &= MASTER_ELCR_BITS
         self.chips[SLAVE].elcr &= SLAVE_ELCR_BITS
+        self.publish_masks()
         self.update()
 
 

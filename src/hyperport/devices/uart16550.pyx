@@ -28,6 +28,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.host.char cimport CharBackend
+from hyperport.bus.attributes cimport postable, shadowed
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
@@ -77,6 +78,7 @@ cdef enum:
     LSR_DATA = 0x01     # data ready
     LSR_OVERRUN = 0x02
     LSR_EMPTY = 0x60    # THRE and TEMT
+    LSR_ERRORS = 0x1E   # reading the register clears them
 
     MSR_DELTAS = 0x0F   # DCTS, DDSR, TERI, DDCD: changed since the last read
     MSR_TERI = 0x04     # RI went from on to off
@@ -127,6 +129,7 @@ cdef class Uart16550(PortDevice):
         self.room = self.trigger = 1
         self.update_irq()
         self.pull()
+        self.publish_all()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         if offset == LSR:
@@ -155,6 +158,7 @@ cdef class Uart16550(PortDevice):
         if lsr & LSR_OVERRUN:
             self.lsr = lsr & ~LSR_OVERRUN
             self.update_irq()
+            self.publish(LSR)
         return lsr
 
     cdef uint32_t read_rbr(self) noexcept nogil:
@@ -169,6 +173,7 @@ cdef class Uart16550(PortDevice):
             self.timeout_restarted = False
             self.pull()
             self.update_irq()
+            self.publish(LSR)
         return self.rbr
 
     cdef uint32_t read_iir(self) noexcept nogil:
@@ -183,6 +188,7 @@ cdef class Uart16550(PortDevice):
         if self.deltas:
             self.deltas = 0
             self.update_irq()
+            self.publish(MSR)
         return msr
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
@@ -197,14 +203,22 @@ cdef class Uart16550(PortDevice):
                 self.dlm = byte
             else:
                 self.write_ier(byte)
+                self.publish(RBR_THR)
+            self.publish(IER)
         elif offset == IIR_FCR:
             self.write_fcr(byte)
+            self.publish(LSR)
         elif offset == LCR:
             self.lcr = byte
+            self.publish(RBR_THR)
+            self.publish(IER)
+            self.publish(LCR)
         elif offset == MCR:
             self.write_mcr(byte)
+            self.publish_all()
         elif offset == SCR:
             self.scr = byte
+            self.publish(SCR)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
         cdef uint32_t i
@@ -249,6 +263,21 @@ cdef class Uart16550(PortDevice):
 
     # Side effects.
 
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """THR: no line moves and nothing arrives by loopback. LSR, MSR: reading clears nothing. The others read what was written."""
+        if offset == RBR_THR:
+            return 0 if self.lcr & LCR_DLAB or self.mcr & MCR_LOOP or self.ier & IER_THRE else postable(1)
+        if offset == LSR:
+            return 0 if self.lsr & LSR_ERRORS else shadowed(1)
+        if offset == MSR:
+            return 0 if self.deltas else shadowed(1)
+        return shadowed(1) if offset == IER or offset == LCR or offset == MCR or offset == SCR else 0
+
+    cdef void publish_all(self) noexcept nogil:
+        cdef uint32_t offset
+        for offset in range(SCR + 1):
+            self.publish(offset)
+
     cdef uint8_t modem_lines(self) noexcept nogil:
         """MSR bits 4-7: the cable's, or in loopback the chip's own outputs."""
         if not self.mcr & MCR_LOOP:
@@ -261,6 +290,7 @@ cdef class Uart16550(PortDevice):
         if self.mcr & MCR_LOOP:
             for i in range(count):
                 self.arrive(data[i])
+            self.publish(LSR)
         elif not self.lcr & LCR_BREAK:
             self.send(data, count)
         if self.ier & IER_THRE:
@@ -306,6 +336,7 @@ cdef class Uart16550(PortDevice):
     cdef void on_input(self) noexcept nogil:
         self.pull()
         self.update_irq()
+        self.publish(LSR)
 
     def receive(self):
         """Hear that the backend has bytes, as the run loop tells the chip."""
@@ -359,3 +390,4 @@ cdef class Uart16550(PortDevice):
         self.lsr = LSR_EMPTY | (LSR_OVERRUN if record["overrun"] else 0) | (LSR_DATA if self.used else 0)
         self.pull()
         self.update_irq()
+        self.publish_all()

@@ -7,9 +7,9 @@ deadline, input from the host, a request to stop. Raising a flag kicks the engin
 code at the next instruction boundary it can offer) and wakes a vCPU thread that waits in HLT. Flags
 are set before the kick and taken before they are acted on, so none is ever lost.
 
-Of several stop requests the first wins: what came first is what ended the run. But PAUSE, which is no end, gives way to
-what comes after it, and what is asked for from outside to what the guest has done: its exit is an instruction that is over,
-and no later run would come upon it again.
+Of several stop requests the first wins: what came first is what ended the run. But RESTART and PAUSE, which are no ends,
+give way to what comes after them (a RESTART is not lost, because the ResetPin holds it), and what is asked for from outside
+to what the guest has done: its exit is an instruction that is over, and no later run would come upon it again.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -51,16 +51,18 @@ cdef extern from *:
 
 
 cdef int rank(int kind) noexcept nogil:
-    """A request gives way to one of a higher rank: nothing, no end, from outside, from the guest.
+    """A request gives way to one of a higher rank: nothing, a restart, a pause, from outside, from the guest.
 
     DEVICE_ERROR is no higher than what is asked for from outside, which interrupts devices in Python; and whatever they
     raise comes out of run(), see finish() there.
     """
     if kind == NONE:
         return 0
-    if kind == PAUSE:
+    if kind == RESTART:
         return 1
-    return 2 if kind in (SIGNAL, TIMEOUT, QUIT, DEVICE_ERROR) else 3
+    if kind == PAUSE:
+        return 2
+    return 3 if kind in (SIGNAL, TIMEOUT, QUIT, DEVICE_ERROR) else 4
 
 
 cdef void no_kick(void *context) noexcept nogil:
@@ -121,18 +123,6 @@ cdef class Attention:
         hp_fetch_and(&self.waiting, 0)
         return woken
 
-    cdef int wait_for_deadline(self, uint64_t timeout_ns) noexcept nogil:
-        """wait(), until the clock's next deadline: nobody else has to look after it meanwhile."""
-        cdef int woken
-        hp_fetch_or(&self.timed, 1)
-        woken = self.wait(timeout_ns)
-        hp_fetch_and(&self.timed, 0)
-        return woken
-
-    cdef bint wakes_by_itself(self) noexcept nogil:
-        """Does the vCPU sleep until the clock's next deadline?"""
-        return hp_load(&self.timed) != 0
-
     # The same from Python, for the run loop, the command line and tests.
 
     def stop(self, int kind, uint32_t value=0, failure=None, text=None):
@@ -185,3 +175,36 @@ cdef class StopPin(Listener):
     cdef void on_line(self, int number, int level) noexcept nogil:
         if level:
             self.attention.request_stop(number, 0)
+
+
+cdef class ResetPin(Listener):
+    """The far end of the reset lines: input n going high resets what Pulled n says; of two, the one that reaches further.
+
+    ends: a reset ends the run; else it is held until the run loop takes it.
+    """
+
+    cdef Attention attention
+    cdef int held
+    cdef public bint ends
+
+    def __init__(self, Attention attention not None, ends=True):
+        self.attention = attention
+        self.ends = ends
+
+    cdef void on_line(self, int number, int level) noexcept nogil:
+        if level:
+            self.held = max(self.held, number)
+            self.attention.request_stop(RESET if self.ends else RESTART, 0)
+
+    def pull(self, int line):
+        """As if the line had gone high while the vCPU is held."""
+        self.held = max(self.held, line)
+
+    def pulled(self):
+        """The line that waits to be taken."""
+        return Pulled(self.held)
+
+    def take(self):
+        """The same, and forget it."""
+        line, self.held = Pulled(self.held), 0
+        return line

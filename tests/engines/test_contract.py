@@ -80,7 +80,7 @@ def test_first_stop_request_wins(board: Board) -> None:
 @pytest.mark.parametrize("kind", [StopKind.PAUSE, StopKind.SIGNAL, StopKind.TIMEOUT, StopKind.QUIT])
 def test_a_stop_from_outside_loses_to_an_exit_that_the_guest_has_made(board: Board, kind: StopKind) -> None:
     """Asked for in the middle of a block of code: the exit is in it, or the next run comes upon it."""
-    ports = (ASKED, EXIT) = 0x50, 0xF4
+    ports = (0x50, 0xF4)
 
     class Asks(Device):
         """A moment at which somebody else asks for a stop."""
@@ -88,8 +88,8 @@ def test_a_stop_from_outside_loses_to_an_exit_that_the_guest_has_made(board: Boa
         def write(self, offset: int, size: int, value: int) -> None:
             board.attention.stop(kind)
 
-    board.bus.attach(Asks(), ASKED)
-    board.bus.attach(DebugExit(board.attention), EXIT)
+    board.bus.attach(Asks(), ports[0])
+    board.bus.attach(DebugExit(board.attention), ports[1])
     if isinstance(board.engine, ScriptedEngine):
         board.engine.play(("out", port, 1, 7) for port in ports)
     else:

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 DESTINATIONS: Final = {  # option -> its name
     "stats": "statistics",
     "screenshot": "screenshot",
+    "screen_text": "screen text",
     "save": "saved machine",
     "guest_cov": "guest coverage",
 }
@@ -354,6 +355,12 @@ def _reports(
         note(f"not saved: the guest has ended by itself, so {of_run['save']} is not written")
     if of_run["screenshot"] is not None:
         yield f"screenshot: {of_run['screenshot']}", lambda: write_whole(of_run["screenshot"], machine.display.png())
+    if of_run["screen_text"] is not None:
+        lines = machine.display.text()
+        if not lines:
+            note(f"the screen is in a graphics mode and has no text: {of_run['screen_text']} is empty")
+        screen = "".join(f"{line}\n" for line in lines).encode()
+        yield f"screen text: {of_run['screen_text']}", lambda: write_whole(of_run["screen_text"], screen)
     if of_run["report"]:
         from hyperport.observe.report import port_table
 

@@ -119,6 +119,9 @@ enum {
     OP_LD_I64 = 73,
     OP_ST_I64 = 77,
     OP_ADD_I64 = 78,
+    OP_INSN_START = 129,
+    OPCODE = 0xFF,                      /* in the first word of a TCGOp */
+    FLAGS_COMPUTED = 1,                 /* CC_OP_EFLAGS: they are in cc_src */
     CONDITION_LT = 2,                   /* TCG_COND_LT */
     EXIT_REQUESTED = 3,                 /* TB_EXIT_REQUESTED */
     EXCEPTION_DEBUG = 0x10002,          /* EXCP_DEBUG */

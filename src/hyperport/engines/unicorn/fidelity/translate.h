@@ -10,6 +10,9 @@
  * Segments. The base of a segment is added by tcg_gen_op3(); the temporary that gets the sum is an address in that
  *     segment, until it is written again by that or tcg_gen_op2(). A load, store or helper that takes it gets a check before it: see segments.h.
  * Probes.  The first store of INS is one: see tlb.h.
+ * Flags.  RCL, RCR and SETcc may compute the flags from what the core keeps of the last result, in place of which they are
+ *     then, before they access memory. The core's note of how they are kept, for a fault of that access, says how it was at
+ *     the start of the instruction; it is corrected.
  * Alignment.  The first load or store of 8 bytes of an instruction whose operand must be aligned asks the core to check
  *     for 16.
  */
@@ -36,6 +39,8 @@ static __thread struct {
     int small;                  /* 16-bit operands */
     int probes;                 /* INS: its first store is a probe, see tlb.h */
     int loaded;                 /* a segment register was loaded earlier in this block */
+    char *note;                 /* the operation insn_start: EIP, and how flags are kept */
+    int acted;                  /* it has accessed memory or called a helper */
     int ops;                    /* operations of the block so far: they grow from instruction to instruction */
 } hp_instruction;
 
@@ -80,6 +85,7 @@ static void (*plain_ld64)(hp_context *tcg, uintptr_t value, uintptr_t address, u
 static void (*plain_st32)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void (*plain_st64)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void *hp_takes_address, *hp_takes_env;       /* helpers with the signatures of checks and of what comes after */
+static void *hp_computes_flags;                     /* the helper */
 
 /* Make the call that was emitted last one of another function. */
 static void hp_change_call(hp_context *tcg, void *from, void *to)
@@ -120,6 +126,9 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
     hp_temp *env;
 
     hp_can_be_left();
+    if (hp_instruction.env && function == hp_computes_flags && !hp_instruction.acted && hp_instruction.note)
+        HP_AT(hp_instruction.note, OP_ARGS + 8, uint64_t) = FLAGS_COMPUTED;
+    hp_instruction.acted = 1;
     if (!hp_instruction.env || !(swap = hp_swap_of(function))->core) {
         plain_callN(tcg, function, result, count, arguments);
         return;
@@ -199,6 +208,7 @@ static void hp_op2(hp_context *tcg, int op, uintptr_t to, uintptr_t from)
 static inline void hp_access(hp_context *tcg, uintptr_t address, int memop, int write)
 {
     hp_can_be_left();
+    hp_instruction.acted = 1;
     if (hp_instruction.env && hp_instruction.address[0])
         hp_emit_check(tcg, hp_temp_of(tcg, address), 1u << (memop & MEMOP_SIZE), write);
 }
@@ -252,6 +262,10 @@ static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int s
     hp_instruction.aligned = aligned;
     hp_instruction.small = small;
     hp_instruction.probes = probes;
+    hp_instruction.acted = 0;
+    hp_instruction.note = hp_last_op(tcg);
+    if ((HP_AT(hp_instruction.note, 0, uint32_t) & OPCODE) != OP_INSN_START)
+        hp_instruction.note = NULL;
     if (HP_AT(tcg, TCG_NB_OPS, int) <= hp_instruction.ops)
         hp_instruction.loaded = 0;                      /* another block */
     hp_instruction.ops = HP_AT(tcg, TCG_NB_OPS, int);
@@ -367,6 +381,7 @@ static const char *hp_prepare(void *library)
     }
     hp_takes_address = hp_symbol("helper_fxrstor");
     hp_takes_env = hp_symbol("helper_clts");
+    hp_computes_flags = hp_symbol("helper_cc_compute_all");
     hp_swap_for("check_exit_request")->emit = hp_begin_block;
     hp_swap_instead("lookup_tb_ptr", (void **)&plain_next_code, (void *)hp_next_code);
 #define SWAP(helper, ...) hp_swap_instead(#helper, (void **)&core_##helper, (void *)hp_##helper);

@@ -97,8 +97,8 @@ class Model:
 class Card:
     """A machine's VGA, by its ports and by loads and stores."""
 
-    def __init__(self) -> None:
-        self.machine = Machine(engine="scripted", memory=1 << 20)
+    def __init__(self, machine: Machine | None = None) -> None:
+        self.machine = machine or Machine(engine="scripted", memory=1 << 20)
         self.vcpu: Any = self.machine.engine.vcpu  # type: ignore[attr-defined]
         self.vga = self.machine.board.vga
         self.memory = next(region for region in self.machine.memory.map.regions() if region.name == "vga-memory")

@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 
 from hyperport import Device
-from hyperport.bus.port_bus import Path
 from hyperport.bus.python_device import PythonDevice
 from hyperport.cpu.state import FpuState, Segment, Table, real_mode
 from hyperport.devices.debug_exit import DebugExit

@@ -62,9 +62,10 @@ mkdir -p /disk
 mount -t ext4 -o ro /dev/sda1 /disk && exec chroot /disk /bin/busybox sh /etc/start
 echo "no root on /dev/sda1"; reboot -f
 """
-ON_DISK: Final = """\
+ON_DISK_SAYS: Final = "Debian runs from its disk"
+ON_DISK: Final = f"""\
 /bin/busybox mount -t proc proc /proc
-echo "Debian runs from its disk: $(/bin/busybox grep ' / ext4' /proc/mounts)"
+echo "{ON_DISK_SAYS}: $(/bin/busybox grep ' / ext4' /proc/mounts)"
 exec /bin/busybox sh
 """
 

@@ -29,7 +29,7 @@ from hyperport.guests.registry import FetchedGuest, locate
 from peers import QEMU, Run, alternate, report
 
 POLL_S = 0.1
-LIMIT_S = 600.0
+LIMIT_S = 240.0
 ROWS, COLUMNS = 25, 80
 TEXT = (0xB8000, 2 * ROWS * COLUMNS)  # address and bytes of the screen's text
 HELD = {"isapc": ["-machine", "isapc", "-device", "isa-vga"], "pc": ["-machine", "pc", "-device", "VGA"]}
@@ -78,7 +78,7 @@ class Qemu:
         self.console, self.screen, path = folder / "console", folder / "screen", folder / "qmp"
         drive = DRIVES["floppy" if guest.word == "floppies" else guest.kernel.suffix]
         self.child = subprocess.Popen(
-            [QEMU, "-accel", "tcg", *HELD[machine], "-m", str(guest.memory >> 20), "-nodefaults", "-display", "none"]
+            [QEMU, "-accel", "tcg", "-cpu", "qemu32,-apic,+nx", *HELD[machine], "-m", str(guest.memory >> 20), "-nodefaults", "-display", "none"]
             + ["-serial", f"file:{self.console}", "-qmp", f"unix:{path},server=on,wait=off"]
             + ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
             + [word.format(guest.kernel) for word in drive]

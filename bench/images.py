@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The gallery's images by SeaBIOS, each to its recognised state: wall time and CPU seconds on hyperport and on qemu TCG.
+"""The gallery's images by SeaBIOS, each to its recognised state: wall and CPU seconds on hyperport and on qemu TCG.
 
 python bench/images.py [--pairs 3] [--machine isapc] [NAME...]
 
 Both sides are whole processes, from the start to the moment at which the state's text is on the screen or the console,
-which is looked at ten times a second. qemu is the same PC: isapc with an ISA VGA, or with --machine pc a PC with PCI, on
-which its SeaBIOS finds more to do.
+which is looked at ten times a second. qemu is the same PC: isapc with an ISA VGA, or with --machine pc a PC with PCI,
+on which its SeaBIOS finds more to do.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -47,7 +48,9 @@ def one(name: str) -> None:
 
         def watch() -> None:
             while True:
-                text = console.output().decode(errors="replace") if state.on_console else "".join(machine.display.text())
+                text = (
+                    console.output().decode(errors="replace") if state.on_console else "".join(machine.display.text())
+                )
                 if state.text in text:
                     machine.request_stop(StopKind.QUIT, 0)
                     return
@@ -78,7 +81,19 @@ class Qemu:
         self.console, self.screen, path = folder / "console", folder / "screen", folder / "qmp"
         drive = DRIVES["floppy" if guest.word == "floppies" else guest.kernel.suffix]
         self.child = subprocess.Popen(
-            [QEMU, "-accel", "tcg", "-cpu", "qemu32,-apic,+nx", *HELD[machine], "-m", str(guest.memory >> 20), "-nodefaults", "-display", "none"]
+            [
+                QEMU,
+                "-accel",
+                "tcg",
+                "-cpu",
+                "qemu32,-apic,+nx",
+                *HELD[machine],
+                "-m",
+                str(guest.memory >> 20),
+                "-nodefaults",
+                "-display",
+                "none",
+            ]
             + ["-serial", f"file:{self.console}", "-qmp", f"unix:{path},server=on,wait=off"]
             + ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
             + [word.format(guest.kernel) for word in drive]
@@ -135,7 +150,7 @@ def main() -> None:
         sys.exit(f"{QEMU} is not installed: apt-get install qemu-system-x86")
     ratios = {}
     for name in options.names or GALLERY:
-        mine, peer = alternate(options.pairs, lambda: ours(name), lambda: theirs(name, options.machine))
+        mine, peer = alternate(options.pairs, partial(ours, name), partial(theirs, name, options.machine))
         for side, runs in (("hyperport", mine), (f"qemu {options.machine}", peer)):
             if any(finished.status for finished in runs):
                 print(f"{name}: {side} did not come to {GALLERY[name].text!r} in {LIMIT_S:g} s")
@@ -145,7 +160,7 @@ def main() -> None:
             report(name, "wall s", [r.wall_s for r in mine], [r.wall_s for r in peer])
     if ratios:
         worst = max(ratios, key=ratios.__getitem__)
-        print(f"CPU, {len(ratios)} images: median ratio {median(ratios.values()):.3f}, worst {ratios[worst]:.3f} ({worst})")
+        print(f"CPU, {len(ratios)} images: median {median(ratios.values()):.3f}, worst {ratios[worst]:.3f} ({worst})")
 
 
 if __name__ == "__main__":

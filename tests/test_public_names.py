@@ -83,6 +83,8 @@ FIXTURES = {"hyperport_compile", "hyperport_io", "hyperport_machine", "hyperport
 MACHINE_FIELDS = [
     "abi",
     "append",
+    "bios",
+    "boot",
     "cdroms",
     "clock",
     "devices",
@@ -90,6 +92,7 @@ MACHINE_FIELDS = [
     "engine",
     "flat",
     "floppies",
+    "image",
     "initrd",
     "io",
     "kernel",
@@ -98,7 +101,11 @@ MACHINE_FIELDS = [
     "memory",
     "modules",
     "net",
+    "no_reboot",
+    "reboot",
+    "screen_on_serial",
     "testdev",
+    "triple_fault",
     "vmi_calls",
 ]
 MACHINE = [
@@ -114,6 +121,8 @@ MACHINE = [
     "panic_line",
     "reload",
     "request_stop",
+    "reset",
+    "restart_if_pulled",
     "restore",
     "run",
     "save",

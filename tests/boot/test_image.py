@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,14 @@ SIGNED: Final = bytes(510) + b"\x55\xaa"
 ENTRY: Final = struct.pack("<B3sB3sII", 0x80, bytes(3), 6, bytes(3), 63, 1000)
 MBR: Final = bytes(446) + ENTRY + bytes(48) + b"\x55\xaa"
 MULTIBOOT: Final = struct.pack("<3I", 0x1BADB002, 0, -0x1BADB002 & 0xFFFFFFFF)
+ENTRIES: Final = st.lists(
+    st.tuples(st.sampled_from([0, 0x80, 1]), st.binary(min_size=15, max_size=15)).map(
+        lambda pair: bytes(pair[:1]) + pair[1]
+    )
+    | st.just(bytes(16)),
+    min_size=4,
+    max_size=4,
+)
 ISO: Final = bytes(0x8000) + b"\1CD001\1".ljust(2048, b"\0") + b"\0CD001\1EL TORITO SPECIFICATION".ljust(2048, b"\0")
 
 
@@ -47,7 +56,7 @@ def linux(boot: bytes) -> bytes:
         (b"QFI\xfb", 1 << 20, Found("disk", "a qcow2 disk image")),
         (ISO, 1 << 20, Found("cdrom", "an ISO 9660 image")),
         (MBR + ISO[512:], 1 << 20, Found("cdrom", "an ISO 9660 image")),
-        (MBR + ISO[512 : 0x8800], 1 << 20, Found("disk", "a disk image with an ISO 9660 file system")),
+        (MBR + ISO[512:0x8800], 1 << 20, Found("disk", "a disk image with an ISO 9660 file system")),
         (linux(MBR), 8 << 20, Found("kernel", "a Linux kernel")),
         (MULTIBOOT, 1 << 20, Found("kernel", "a Multiboot kernel")),
     ],
@@ -94,7 +103,7 @@ def test_what_nothing_starts_is_refused_by_its_name(tmp_path: Path, image: bytes
         recognise(tmp_path)
 
 
-@given(entries=st.binary(min_size=64, max_size=64))
+@given(entries=ENTRIES.map(b"".join))
 def test_a_partition_table_has_flags_of_0_or_80h_and_something_in_it(entries: bytes) -> None:
     table = [entries[at : at + 16] for at in range(0, 64, 16)]
     wanted = all(entry[0] in (0, 0x80) for entry in table) and any(entry[4] and any(entry[12:]) for entry in table)
@@ -106,7 +115,5 @@ def test_a_partition_table_has_flags_of_0_or_80h_and_something_in_it(entries: by
 def test_any_bytes_are_something_or_refused(tmp_path_factory: pytest.TempPathFactory, head: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any"
     path.write_bytes(head + bytes(HEAD))
-    try:
+    with contextlib.suppress(ImageError):
         assert recognise(path).what
-    except ImageError as error:
-        assert "\n" not in str(error)

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hyperport.cli import collect_from_here
@@ -38,8 +38,6 @@ from hyperport.outcome import (
 from hyperport.ui.console import StdioChannel, open_channel
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hyperport.host.char import CharBackend
     from hyperport.host.net import Link
     from hyperport.host.watchdog import Watchdog
@@ -134,7 +132,7 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
 
 def is_file_name(word: str) -> bool:
     """Whether a word that names no guest is meant as a file: it is there, or has what no guest's name has."""
-    return os.path.exists(word.partition(",")[0]) or any(mark in word for mark in "/.:")
+    return Path(word.partition(",")[0]).exists() or any(mark in word for mark in "/.:")
 
 
 def prepare_firmware(wanted: dict[str, Any], of_run: dict[str, Any], lines: dict[str, tuple[SerialSpec, ...]]) -> None:

@@ -138,7 +138,9 @@ def installer() -> Recipe:
     """A CD with ISOLINUX that starts Debian's installer in its text form."""
 
     def put(directory: Path, packages: Mapping[str, Path]) -> None:
-        files = {name: read_member(packages[INSTALLER], f"{INSTALLER_FILES}/{name}").data for name in ("linux", "initrd.gz")}
+        files = {
+            name: read_member(packages[INSTALLER], f"{INSTALLER_FILES}/{name}").data for name in ("linux", "initrd.gz")
+        }
         words = "vga=normal fb=false acpi=off nokaslr mitigations=off"
         _isolinux(directory, packages, files, f"linux /linux\n initrd /initrd.gz\n append {words} ---")
 
@@ -146,7 +148,7 @@ def installer() -> Recipe:
 
 
 def grub_disk() -> Recipe:
-    """A hard disk with GRUB in its MBR, and Debian on a partition with ext4. Needs grub-mkimage and mke2fs on this host."""
+    """A hard disk with GRUB in its MBR, and Debian on ext4. Needs grub-mkimage and mke2fs on this host."""
 
     def put(directory: Path, packages: Mapping[str, Path]) -> None:
         root, modules = directory / "root", directory / "modules"
@@ -154,7 +156,9 @@ def grub_disk() -> Recipe:
         for member in members(packages[GRUB_FILES], lambda path: path.startswith(f"{GRUB_FOLDER}/")):
             (modules / Path(member.path).name).write_bytes(member.data)
         core = directory / "core.img"
-        _host("grub-common", "grub-mkimage", "-O", "i386-pc", "-d", modules, "-p", GRUB_PREFIX, "-o", core, *GRUB_MODULES)
+        _host(
+            "grub-common", "grub-mkimage", "-O", "i386-pc", "-d", modules, "-p", GRUB_PREFIX, "-o", core, *GRUB_MODULES
+        )
         run = initramfs.cpio([initramfs.regular(initramfs.RUN, TO_DISK.encode())])
         contents = {
             GRUB_CFG: f"linux /boot/{KERNEL} {WORDS} hp.modules=disk\ninitrd /boot/{INITRAMFS}\nboot\n".encode(),
@@ -208,15 +212,13 @@ def _host(package: str, tool: str, *words: object) -> None:
         raise FetchError(f"{tool}: {' '.join(done.stderr.split())}; the image is not made")
 
 
-def _recipe(
-    names: tuple[str, ...], put: Callable[[Path, Mapping[str, Path]], None], *, debian: bool = False
-) -> Recipe:
+def _recipe(names: tuple[str, ...], put: Callable[[Path, Mapping[str, Path]], None], *, debian: bool = False) -> Recipe:
     """A recipe that downloads these packages and calls put(directory, name -> package). debian: Debian's kernel and
     initramfs are in the directory, too, and go away afterwards.
     """
 
     def recipe(apt: Packages) -> Plan:
-        under = recipes.debian("686")(apt) if debian else Plan({}, lambda directory, progress: None)
+        under = recipes.debian("686")(apt) if debian else Plan({}, lambda *_: None)
         versions = under.versions | {name: apt.show(name)["version"] for name in names}
         versions[STAMP] = stamp()
 

@@ -151,6 +151,7 @@ class Machine:
             hlts=3,
             counts=counts,
             calls={},
+            exitless={},
         )
 
 

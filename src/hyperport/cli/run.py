@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hyperport.host.net import Link
     from hyperport.host.watchdog import Watchdog
     from hyperport.machine.machine import Machine
+    from hyperport.observe.coverage import Coverage
     from hyperport.observe.filter_program import FilterProgram
     from hyperport.observe.symbols import Symbols
     from hyperport.observe.trace import PortTrace, Trace
@@ -56,7 +57,13 @@ if TYPE_CHECKING:
 
     Watch = Callable[[Machine, Symbols | None, FilterProgram | None], Watcher]
 
-DESTINATIONS: Final = {"stats": "statistics", "screenshot": "screenshot", "save": "saved machine"}  # option -> its name
+DESTINATIONS: Final = {  # option -> its name
+    "stats": "statistics",
+    "screenshot": "screenshot",
+    "screen_text": "screen text",
+    "save": "saved machine",
+    "guest_cov": "guest coverage",
+}
 STARTS: Final = {  # what becomes of an image, by its role
     "kernel": "started directly",
     "floppy": "firmware starts it from drive A",
@@ -207,6 +214,7 @@ def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -
         traces = list(_traces(machine, of_run))
         for trace in traces:
             stack.callback(trace.close)
+        coverage = _coverage(machine, of_run)
         watcher = None if watch is None else stack.enter_context(watch(machine, *_meant(machine, of_run)))
         if on_terminal:
             from hyperport.ui.screen import ScreenChannel
@@ -253,7 +261,7 @@ def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -
         for line in machine.drives.trouble():
             note(line)
         lost += [line for channel in channels if (line := _loss(channel, outcome))]
-        for name, write in _reports(machine, outcome, of_run):
+        for name, write in _reports(machine, outcome, of_run, coverage):
             try:
                 write()
             except HostError as error:
@@ -309,12 +317,17 @@ def _loss(channel: Channel, outcome: Outcome) -> str:
     return ""
 
 
-def _reports(machine: Machine, outcome: Outcome, of_run: dict[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+def _reports(
+    machine: Machine, outcome: Outcome, of_run: dict[str, Any], coverage: Coverage | None
+) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is written after a run: the name of each, and what writes it."""
     from hyperport.observe.stats import write_statistics, write_whole
 
     if of_run["stats"] is not None:
         yield f"statistics: {of_run['stats']}", lambda: write_statistics(of_run["stats"], machine.stats(outcome))
+    if coverage is not None:
+        text = coverage.report().text()
+        yield f"guest coverage: {of_run['guest_cov']}", lambda: write_whole(of_run["guest_cov"], text.encode())
     if of_run["save"] is not None and isinstance(outcome, HELD):
         yield (
             f"saved machine: {of_run['save']}",
@@ -323,9 +336,13 @@ def _reports(machine: Machine, outcome: Outcome, of_run: dict[str, Any]) -> Iter
     elif of_run["save"] is not None:
         note(f"not saved: the guest has ended by itself, so {of_run['save']} is not written")
     if of_run["screenshot"] is not None:
-        if not machine.display.text():
-            note("the screen is in a graphics mode, which is not modelled: its picture is black")
         yield f"screenshot: {of_run['screenshot']}", lambda: write_whole(of_run["screenshot"], machine.display.png())
+    if of_run["screen_text"] is not None:
+        lines = machine.display.text()
+        if not lines:
+            note(f"the screen is in a graphics mode and has no text: {of_run['screen_text']} is empty")
+        screen = "".join(f"{line}\n" for line in lines).encode()
+        yield f"screen text: {of_run['screen_text']}", lambda: write_whole(of_run["screen_text"], screen)
     if of_run["report"]:
         from hyperport.observe.report import port_table
 
@@ -384,6 +401,15 @@ def _traces(machine: Machine, of_run: dict[str, Any]) -> Iterator[Trace | PortTr
         yield Trace(machine, of_run["trace"], program)
     if of_run["trace_ports"] is not None:
         yield PortTrace(machine.bus, of_run["trace_ports"], program)
+
+
+def _coverage(machine: Machine, of_run: dict[str, Any]) -> Coverage | None:
+    """What --guest-cov asks for, begun. Raises EngineError on an engine that cannot, ConfigError without symbols."""
+    if of_run["guest_cov"] is None:
+        return None
+    from hyperport.observe.coverage import Coverage
+
+    return Coverage(machine, of_run["symbols"])
 
 
 def _meant(machine: Machine, of_run: dict[str, Any]) -> tuple[Symbols | None, FilterProgram | None]:

@@ -30,6 +30,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from hyperport.time.clock cimport Clock, Timer
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
@@ -288,6 +289,10 @@ cdef class Rtc146818(PortDevice):
             self.convert(before)
         self.thaw(was_frozen)
         self.settle()
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """The index only says what the next access is about."""
+        return postable(1) if offset == INDEX else 0
 
     # Side effects: the divider chain and the calendar.
 

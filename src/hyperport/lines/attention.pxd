@@ -35,12 +35,10 @@ ctypedef void (*kick_function)(void *context) noexcept nogil
 cdef class Attention:
     cdef uint32_t flags
     cdef uint32_t waiting       # the vCPU thread sleeps in wait()
-    cdef uint32_t timed         # and will wake up by itself when the clock's next deadline comes
     cdef kick_function kick
     cdef void *kick_context
     cdef readonly int event_fd
-    cdef int stop_kind
-    cdef uint32_t stop_value
+    cdef unsigned long long request     # to stop: the StopKind in the upper half, its value in the lower one; 0: none
     cdef object failure
     cdef object text
 
@@ -50,5 +48,3 @@ cdef class Attention:
     cdef uint32_t pending(self) noexcept nogil
     cdef void request_stop(self, int kind, uint32_t value) noexcept nogil
     cdef int wait(self, uint64_t timeout_ns) noexcept nogil
-    cdef int wait_for_deadline(self, uint64_t timeout_ns) noexcept nogil
-    cdef bint wakes_by_itself(self) noexcept nogil

@@ -32,7 +32,8 @@ from hyperport.devices.reset_cf9 import ResetCf9
 from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.devices.testdev import TestDevice
 from hyperport.devices.uart16550 import Uart16550
-from hyperport.devices.vga import Vga
+from hyperport.devices.vbe_dispi import VbeDispi
+from hyperport.devices.vga import WINDOW, WINDOW_BYTES, Vga
 from hyperport.errors import ConfigError
 from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
@@ -146,8 +147,13 @@ class Board:
         stored = {} if firmware is None else setup(config.boot or ORDER, self.drives.disk_sizes())
         self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size, self.drives.floppy_kinds(), stored)
         self.dma = Dma8237(DmaView(memory))
-        self.vga = Vga(clock)
-        self.display = Display(self.vga, memory)
+        self.vga = Vga(clock, memory)
+        half = WINDOW_BYTES // 2
+        self.vga.connect(
+            *(bus.attach_memory(memory.map, self.vga, WINDOW + half * i, half, half * i) for i in range(2))
+        )
+        dispi = VbeDispi(self.vga)
+        self.display = Display(self.vga, dispi)
         self.floppy = Fdc82077(clock, lines.take(6, "fdc82077"), self.drives.floppies)
         self.floppy.connect(self.dma.channel(FLOPPY_DMA, IrqLine(self.floppy, 0)))
         primary = IdeChannel(lines.take(14, "ide"), *self.drives.primary)
@@ -175,6 +181,7 @@ class Board:
             (self.fpu_error, 0x0F0, 2, 0),
             (DebugExit(attention), 0x0F4, 4, 0),
             (secondary, 0x170, 8, 0),
+            (dispi, 0x1CE, 3, 0),
             (primary, 0x1F0, 8, 0),
             *((TestDevice(), TESTDEV_BASE, 8, 0) for _ in range(config.testdev)),
             (secondary, 0x376, 1, 8),

@@ -35,6 +35,7 @@ from hyperport.time.kinds import make_clock
 
 if TYPE_CHECKING:
     from hyperport.abi.rom import RomImage
+    from hyperport.machine.passthrough import RealPorts
 
 PANIC = "Kernel panic - not syncing"
 
@@ -74,8 +75,8 @@ class Machine:
         self.memory, self.bus, self.path = parts.memory, parts.bus, parts.path
         self.controller, self.lines, self.board = parts.controller, parts.lines, parts.board
         self.engine: Engine = parts.engine
-        self.services, self.calls, self.images = parts.services, parts.calls, parts.images
-        self.firmware = parts.firmware
+        self.services, self.calls, self.exitless = parts.services, parts.calls, parts.exitless
+        self.images, self.firmware = parts.images, parts.firmware
         self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
         self.mouse = parts.board.mouse
         self.host = parts.host
@@ -92,10 +93,25 @@ class Machine:
         self.cpu_s = 0.0
         for spec in self.config.devices:
             self.attach_python(spec)
+        self.real_ports: RealPorts | None = None
+        if self.config.passthrough:
+            self._pass_through()
         if self.config.kernel is not None:
             self.load()
         elif self.firmware is not None:
             start_firmware(self, Pulled.BOARD)
+
+    def _pass_through(self) -> None:
+        """Attach the ports of the host that the config names."""
+        from hyperport.machine.passthrough import RealPorts
+
+        self.real_ports = RealPorts(self)
+        try:
+            for spec in self.config.passthrough:
+                self.real_ports.add(spec)
+        except BaseException:
+            self.real_ports.close()
+            raise
 
     def irq_line(self, number: int, owner: str) -> IrqLine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
@@ -298,20 +314,21 @@ class Machine:
             exceptions={str(vector): count for vector, count in counters.exceptions.items()},
             irqs={str(vector): count for vector, count in counters.interrupts.items()},
             hlts=counters.hlts,
+            exitless={} if self.exitless is None else self.exitless.counts(),  # first: it tells the bus of reads
             counts=self.bus.counts(),
             calls={} if self.calls is None else self.calls.served(),
         )
 
     def save_devices(self) -> dict[str, Any]:
         """The state of every device by name; a second device of a name gets a number."""
-        return {name: device.save() for name, device in self.named_devices()}
+        return {name: device.save() for name, device in self.named_devices().items()}
 
     def load_devices(self, records: dict[str, Any]) -> None:
         """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
-        from hyperport.machine.state import check_each
+        from hyperport.machine.sections import check_each
 
-        check_each(dict(self.named_devices()), records, "devices")
-        for name, device in self.named_devices():
+        check_each(self.named_devices(), records, "devices")
+        for name, device in self.named_devices().items():
             device.load(records[name])
 
     def save(self, path: Path | str) -> int:
@@ -388,14 +405,11 @@ class Machine:
             file.close()
         return machine
 
-    def named_devices(self) -> list[tuple[str, Any]]:
+    def named_devices(self) -> dict[str, Any]:
         """The devices on the bus and what else has a state, by the names that save_devices() gives them."""
-        names: dict[str, int] = {}
-        named = []
-        for device in (*self.bus.devices(), *self.services):
-            number = names[device.name] = names.get(device.name, 0) + 1
-            named.append((device.name if number == 1 else f"{device.name}.{number}", device))
-        return named
+        from hyperport.machine.sections import numbered
+
+        return numbered((device.name, device) for device in (*self.bus.devices(), *self.services))
 
     def close(self) -> None:
         """Give the engine's memory and the disks back to the host. Raises HostError if a disk cannot be finished.
@@ -405,6 +419,8 @@ class Machine:
         if self.guard.inherited:
             return
         self.guard.check("close")
+        if self.real_ports is not None:
+            self.real_ports.close()
         self.engine.close()
         self.drives.close()
 

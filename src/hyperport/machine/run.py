@@ -48,12 +48,14 @@ def run(machine: Runs, monitor: Callable[[Any], str] | None = None) -> outcome.O
     while True:
         if not machine.restart_if_pulled():
             return finish(machine, Stop(StopKind.RESET))
-        stop = machine.engine.run()
+        stop = machine.engine.run(sleep=True)
         if stop.kind == StopKind.HALT:
             if not machine.engine.interrupts_enabled:
                 return finish(machine, stop)
             wait_for_interrupt(machine)
         elif stop.kind == StopKind.PAUSE:
+            if not machine.restart_if_pulled():  # what is saved, or looked at, is the machine that goes on
+                return finish(machine, Stop(StopKind.RESET))
             machine.saves.serve()
             if stop.value != FOR_A_SAVE and monitor is not None and monitor(machine) == "quit":
                 return outcome.Quit()

@@ -32,9 +32,9 @@ from hyperport.time.insn_clock import InsnClock
 from hyperport.time.tsc import khz_of
 
 if TYPE_CHECKING:
-    from hyperport.boot.firmware import Firmware
     from hyperport.abi.convention import Convention, Image
     from hyperport.abi.rom import RomImage
+    from hyperport.boot.firmware import Firmware
     from hyperport.io.exitless import Exitless
     from hyperport.io.hypercall import CallTable
     from hyperport.lines.service import Service

@@ -31,6 +31,7 @@ def statistics(bus: PortBus) -> dict[str, Any]:
         exceptions={"13": 7},
         irqs={"0": 100, "4": 2},
         hlts=9,
+        exitless={},
         calls={"vmi": {68: 2}},
         counts=bus.counts(),
     )

@@ -62,6 +62,7 @@ def test_the_object_as_json(tmp_path: Path) -> None:
         "irqs": {"0": 100, "4": 2},
         "hlts": 9,
         "calls": {"vmi": {"68": 2}},
+        "exitless": {},
         "ports": [
             {"port": 0x3FD, "size": 1, "direction": "in"} | row,
             {"port": 0xCF8, "size": 4, "direction": "out"} | row,

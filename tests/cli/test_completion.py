@@ -45,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("hyperport run --vmi-calls INB,OUTS", ["INB,OUTSB", "INB,OUTSL", "INB,OUTSW"]),
         ("hyperport run --kvm-irqchip ", ["on", "off"]),
         ("hyperport run --display ", ["none", "term"]),
-        ("hyperport run --serial ", ["stdio", "pty", "file:", "unix:", "null"]),
+        ("hyperport run --serial ", ["stdio", "pty", "file:", "unix:", "tty:", "null"]),
         ("hyperport run --serial file:di", ["file:disk.img"]),
         ("hyperport run --kernel ", ["dev.py", "disk.img", "images/", "with space"]),
         ("hyperport run -k i", ["images/"]),

@@ -142,6 +142,10 @@ cdef class PortDevice(Saved):
     def reset(self):
         """Bring the chip to its power-on state."""
 
+    def bus_reset(self):
+        """The bus's RESET line: as power-on, but for what a battery keeps."""
+        self.reset()
+
     # The same accesses from Python, split as the bus does: for tests, the monitor and devices that wrap another device.
 
     def takes(self, offset):

@@ -235,13 +235,21 @@ cdef class Pic8259(PortDevice):
         return chip.isr if chip.read_isr else requests(chip)
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
-        cdef uint8_t byte = value & 0xFF
+        self.write_at(offset, <uint8_t> value)
+
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            self.write_at(offset, data[i])
+
+    cdef void write_at(self, uint32_t offset, uint8_t byte) noexcept nogil:
         cdef Chip *chip
+        cdef uint32_t index = offset & 1 if offset >= MASTER_ELCR else offset >> 1
         cdef uint8_t imr, poll
         if offset >= MASTER_ELCR:
-            self.chips[offset & 1].elcr = byte & (SLAVE_ELCR_BITS if offset & 1 else MASTER_ELCR_BITS)
+            self.chips[index].elcr = byte & (SLAVE_ELCR_BITS if index else MASTER_ELCR_BITS)
         else:
-            chip = &self.chips[offset >> 1]
+            chip = &self.chips[index]
             imr, poll = chip.imr, chip.poll
             if offset & A0:
                 write_odd(chip, byte)
@@ -253,7 +261,7 @@ cdef class Pic8259(PortDevice):
                 write_ocw2(chip, byte)
             if chip.imr != imr or chip.poll != poll:
                 self.publish(offset | A0)
-        self.update()
+        self.update_from(index)
 
     cdef void publish_masks(self) noexcept nogil:
         self.publish(MASTER_COMMAND | A0)
@@ -266,7 +274,7 @@ cdef class Pic8259(PortDevice):
     cdef void on_line(self, int number, int level) noexcept nogil:
         if number != CASCADE and 0 <= number < 16:
             set_line(&self.chips[number >> 3], <uint8_t> (1 << (number & 7)), level)
-            self.update()
+            self.update_from(number >> 3)
 
     def pins(self):
         """The pair's pins, as the InterruptController that an engine and the wires take."""
@@ -309,9 +317,23 @@ cdef class Pic8259(PortDevice):
 
     cdef void update(self) noexcept nogil:
         """Resolve the slave, hand its INT to the master, resolve the master, and drive INTR."""
-        cdef int level
         resolve(&self.chips[SLAVE], False)
         set_line(&self.chips[MASTER], CASCADE_BIT, self.chips[SLAVE].winner != NONE)
+        self.update_master()
+
+    cdef void update_from(self, uint32_t index) noexcept nogil:
+        """update() where only this chip has changed: the slave reaches the master by its INT alone."""
+        cdef Chip *slave = &self.chips[SLAVE]
+        cdef bint before = slave.winner != NONE
+        if index == SLAVE:
+            resolve(slave, False)
+            if (slave.winner != NONE) == before:
+                return
+            set_line(&self.chips[MASTER], CASCADE_BIT, not before)
+        self.update_master()
+
+    cdef void update_master(self) noexcept nogil:
+        cdef int level
         resolve(&self.chips[MASTER], True)
         level = self.chips[MASTER].winner != NONE
         if level != self.intr_level:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from hyperport.abi import conventions
 from hyperport.abi.options import DEFAULT_ABI
-from hyperport.boot import loader
 from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.cpuid import Leaf
 from hyperport.devices.pic8259 import Pic8259
@@ -26,12 +25,14 @@ from hyperport.lines.attention import Attention
 from hyperport.lines.irq import IrqLine
 from hyperport.machine.board import Board, HostSide, InterruptLines
 from hyperport.machine.config import OWN_OPTIONS, MachineConfig
+from hyperport.machine.power import firmware_of, resets_go_on
 from hyperport.memory.ram import PAGE, GuestMemory
 from hyperport.time.clock import Clock
 from hyperport.time.insn_clock import InsnClock
 from hyperport.time.tsc import khz_of
 
 if TYPE_CHECKING:
+    from hyperport.boot.firmware import Firmware
     from hyperport.abi.convention import Convention, Image
     from hyperport.abi.rom import RomImage
     from hyperport.io.exitless import Exitless
@@ -45,7 +46,7 @@ class Parts:
 
     controller: ours, or what stands for the kernel's. host: what is behind the chips. services: what answers calls that
     are no port accesses, and what takes posted writes out of their ring. calls, exitless: None where there are none, or
-    each one is a crossing.
+    each one is a crossing. images: address and bytes of the code of doorbells.
     """
 
     attention: Attention
@@ -61,6 +62,8 @@ class Parts:
     host: HostSide
     services: Sequence[Service]
     calls: CallTable | None
+    images: Sequence[tuple[int, bytes]]
+    firmware: Firmware | None
     exitless: Exitless | None
 
 
@@ -81,6 +84,7 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
     path = PATHS[config.io](bus)
     engine: Engine = entry.load()(memory, path, controller, attention, clock)
     lines = InterruptLines(controller)
+    firmware = firmware_of(config)
     board = Board(
         config,
         host,
@@ -91,9 +95,14 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         clock=clock,
         a20_pin=engine.a20_pin,
         timing=kernels is None,
+        firmware=firmware,
+        resets_go_on=resets_go_on(config),
     )
+    if firmware is not None:
+        firmware.map(memory)
     services: list[Service] = []
     calls = exitless = None
+    images: list[Image] = []
     if config.io in CALLED:
         calls, services, images = _offer_calls(config, engine, memory, bus, rom, clock, board.timer_line)
         if config.io == "exitless":
@@ -118,6 +127,8 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         host=host,
         services=services,
         calls=calls,
+        images=[(image.base, image.data) for image in images],
+        firmware=firmware,
         exitless=exitless,
     )
 
@@ -137,22 +148,7 @@ def host_side(
     )
 
 
-def load(config: MachineConfig, memory: GuestMemory, engine: Engine) -> None:
-    """Put the configured kernel into memory and the vCPU at its entry. Raises ImageError."""
-    engine.set_state(
-        loader.load(
-            memory,
-            config.kernel,
-            initrd=config.initrd,
-            append=config.append,
-            modules=config.modules,
-            flat=config.flat,
-            subarch=max((one.subarch for one in _offered(config)), default=0),
-        )
-    )
-
-
-def _offered(config: MachineConfig) -> tuple[Convention, ...]:
+def offered_by(config: MachineConfig) -> tuple[Convention, ...]:
     """The conventions that the guest may call by; none on the other paths."""
     return conventions(config.abi) if config.io in CALLED else ()
 
@@ -189,7 +185,7 @@ def _offer_calls(
     from hyperport.io.hypercall import CallTable
     from hyperport.io.vmi_timer import VmiTimer
 
-    offered = _offered(config)
+    offered = offered_by(config)
     images: dict[str, Image] = {}
     leaves: dict[int, Leaf] = {}
     timers: list[VmiTimer] = []

@@ -45,7 +45,7 @@ class Parts:
     """What a machine is made of.
 
     controller: ours, or what stands for the kernel's. host: what is behind the chips. services: what answers calls that
-    are no port accesses, and what takes posted writes out of their ring. calls, exitless: None where none are offered, or
+    are no port accesses, and what takes posted writes out of their ring. calls, exitless: None where there are none, or
     each one is a crossing. images: address and bytes of the code of doorbells.
     """
 

@@ -403,7 +403,7 @@ static const char *hp_prepare(void *library)
     hp_swap_for("fstt_ST0")->before = hp_swap_for("fbst_ST0")->before = (void *)hp_before_store;
     hp_swap_for("rdmsr")->last = hp_swap_for("wrmsr")->last = 1;
     hp_swap_instead("hlt", (void **)&core_hlt, (void *)hp_hlt);
-    hp_swap_for("hlt")->before = hp_swap_for("pause")->before = (void *)hp_completed;
+    hp_swap_for("pause")->before = (void *)hp_completed;
     hp_swap_for("raise_interrupt")->before = (void *)hp_completed;
     hp_swap_for("cmpxchg8b")->flags = hp_swap_for("cmpxchg8b_unlocked")->flags = 1;
     hp_swap_for("fxrstor")->before = (void *)hp_check_fxrstor;

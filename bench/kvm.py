@@ -24,8 +24,8 @@ from pathlib import Path
 from statistics import median
 
 from hyperport import EngineError, Machine, MemoryBackend
-from hyperport.abi.numbers import VMI_BY_NAME
-from hyperport.abi.rom import ROM_BASE, build_rom
+from hyperport.abi.numbers import ROM_BASE, VMI_BY_NAME
+from hyperport.abi.rom import build_rom
 from hyperport.cpu.state import protected_flat
 from hyperport.devices.testdev import TestDevice
 from hyperport.engines.kvm import host

@@ -93,7 +93,7 @@ def alternate(
     return mine, peer
 
 
-def report(title: str, unit: str, ours: Sequence[float], theirs: Sequence[float]) -> float:
+def report(title: str, unit: str, ours: Sequence[float], theirs: Sequence[float], peer: str = "qemu") -> float:
     """Print one row: median (smallest to largest) of both, and the median of the pairs' ratios, which is returned, with
     its interval."""
 
@@ -103,5 +103,5 @@ def report(title: str, unit: str, ours: Sequence[float], theirs: Sequence[float]
     ratios = [mine / peer for mine, peer in zip(ours, theirs, strict=True)]
     low, high = interval(ratios)
     between = f"{median(ratios):.3f} [{low:.3f}, {high:.3f}]"
-    print(f"{title:<28} {unit:<6} hyperport {column(ours):<32} qemu {column(theirs):<32} ratio {between}")
+    print(f"{title:<28} {unit:<6} hyperport {column(ours):<32} {peer} {column(theirs):<32} ratio {between}")
     return median(ratios)

@@ -19,9 +19,11 @@ A character has the 5 to 8 bits of LCR, for both directions: the far end is set 
 the wire and read 0, and there are no parity and framing errors. While LCR sends a break, what is written to THR does not
 get out; in loopback SOUT is off, and it does. Power-on is what a PC's firmware leaves: 9600 baud, 8 bits, no parity.
 
+The backend is told of divisor, LCR and MCR, and has the modem inputs: a serial port of the host follows them (host/tty.pyx).
+Any other end is a null-modem cable whose far end is always there.
+
 Not modelled: the time a character takes, so the divisor latch is only kept, 0 in it as well; parity, framing error and
-break of the receiver (LSR bits 2 to 4 and 7 are 0); the DMA mode of FCR (RXRDY and TXRDY are not on a PC's board); modem
-lines that change, but for loopback.
+break of the receiver (LSR bits 2 to 4 and 7 are 0); the DMA mode of FCR (RXRDY and TXRDY are not on a PC's board).
 """
 
 cimport cython
@@ -122,7 +124,9 @@ cdef class Uart16550(PortDevice):
         self.ier = self.fcr = self.mcr = self.scr = self.dlm = self.rbr = self.deltas = 0
         self.lcr = LCR_8N1
         self.dll = DLL_9600
-        self.lines = MSR_CABLE
+        self.backend.tell_line(DLL_9600, LCR_8N1)
+        self.backend.tell_outputs(0)
+        self.lines = self.modem_lines()
         self.lsr = LSR_EMPTY
         self.thre_pending = self.timeout_restarted = False
         self.head = self.used = 0
@@ -184,7 +188,10 @@ cdef class Uart16550(PortDevice):
         return cause | (IIR_FIFOS if self.fcr & FCR_ENABLE else 0)
 
     cdef uint32_t read_msr(self) noexcept nogil:
-        cdef uint8_t msr = self.lines | self.deltas
+        cdef uint8_t msr
+        self.backend.look_at_wires()
+        self.hear_wires()
+        msr = self.lines | self.deltas
         if self.deltas:
             self.deltas = 0
             self.update_irq()
@@ -210,6 +217,8 @@ cdef class Uart16550(PortDevice):
             self.publish(LSR)
         elif offset == LCR:
             self.lcr = byte
+            if not byte & LCR_DLAB:
+                self.backend.tell_line(self.divisor(), byte)
             self.publish(RBR_THR)
             self.publish(IER)
             self.publish(LCR)
@@ -250,13 +259,10 @@ cdef class Uart16550(PortDevice):
         self.trigger = TRIGGERS[value >> 6]
 
     cdef void write_mcr(self, uint8_t value) noexcept nogil:
-        cdef uint8_t before = self.lines
         cdef bint looped = self.mcr & MCR_LOOP
         self.mcr = value & MCR_BITS
-        self.lines = self.modem_lines()
-        self.deltas |= ((self.lines ^ before) >> 4) & ~MSR_TERI
-        if before & ~self.lines & MSR_RI:
-            self.deltas |= MSR_TERI
+        self.backend.tell_outputs(0 if value & MCR_LOOP else self.mcr)
+        self.hear_wires()
         if looped:
             self.pull()                 # the cable may be back
         self.update_irq()
@@ -264,13 +270,13 @@ cdef class Uart16550(PortDevice):
     # Side effects.
 
     cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
-        """THR: no line moves and nothing arrives by loopback. LSR, MSR: reading clears nothing. The others read what was written."""
+        """THR: no line moves, nothing arrives by loopback. LSR, MSR: reading clears nothing. Others: what was written."""
         if offset == RBR_THR:
             return 0 if self.lcr & LCR_DLAB or self.mcr & MCR_LOOP or self.ier & IER_THRE else postable(1)
         if offset == LSR:
             return 0 if self.lsr & LSR_ERRORS else shadowed(1)
         if offset == MSR:
-            return 0 if self.deltas else shadowed(1)
+            return 0 if self.deltas or self.backend.wires >= 0 else shadowed(1)    # real wires are looked at by each read
         return shadowed(1) if offset == IER or offset == LCR or offset == MCR or offset == SCR else 0
 
     cdef void publish_all(self) noexcept nogil:
@@ -278,10 +284,21 @@ cdef class Uart16550(PortDevice):
         for offset in range(SCR + 1):
             self.publish(offset)
 
+    cdef uint32_t divisor(self) noexcept nogil:
+        return <uint32_t> self.dlm << 8 | self.dll
+
+    cdef void hear_wires(self) noexcept nogil:
+        """MSR after a change of the modem inputs."""
+        cdef uint8_t before = self.lines
+        self.lines = self.modem_lines()
+        self.deltas |= ((self.lines ^ before) >> 4) & ~MSR_TERI
+        if before & ~self.lines & MSR_RI:
+            self.deltas |= MSR_TERI
+
     cdef uint8_t modem_lines(self) noexcept nogil:
         """MSR bits 4-7: the cable's, or in loopback the chip's own outputs."""
         if not self.mcr & MCR_LOOP:
-            return MSR_CABLE
+            return MSR_CABLE if self.backend.wires < 0 else <uint8_t> self.backend.wires
         return ((MSR_CTS if self.mcr & MCR_RTS else 0) | (MSR_DSR if self.mcr & MCR_DTR else 0)
                 | (MSR_RI if self.mcr & MCR_OUT1 else 0) | (MSR_DCD if self.mcr & MCR_OUT2 else 0))
 
@@ -334,9 +351,11 @@ cdef class Uart16550(PortDevice):
             self.arrive(<uint8_t> byte)
 
     cdef void on_input(self) noexcept nogil:
+        self.hear_wires()
         self.pull()
         self.update_irq()
         self.publish(LSR)
+        self.publish(MSR)
 
     def receive(self):
         """Hear that the backend has bytes, as the run loop tells the chip."""
@@ -386,6 +405,8 @@ cdef class Uart16550(PortDevice):
 
     cdef after_load(self, dict record):
         self.set_fcr(self.fcr)
+        self.backend.tell_line(self.divisor(), self.lcr & ~LCR_DLAB)
+        self.backend.tell_outputs(0 if self.mcr & MCR_LOOP else self.mcr)
         self.lines = self.modem_lines()
         self.lsr = LSR_EMPTY | (LSR_OVERRUN if record["overrun"] else 0) | (LSR_DATA if self.used else 0)
         self.pull()

@@ -24,8 +24,8 @@ from hyperport.machine.build import build, host_side, offered_by
 from hyperport.machine.config import MachineConfig, make_config
 from hyperport.machine.guard import Guard
 from hyperport.machine.interrupt import Interrupter, Unresponsive
-from hyperport.machine.power import load_kernel, restart, start_firmware, with_image
 from hyperport.machine.plugins import DeviceSpec, make_device
+from hyperport.machine.power import load_kernel, restart, start_firmware, with_image
 from hyperport.machine.save_requests import SaveRequests
 from hyperport.machine.statistics import run_statistics
 from hyperport.memory.dma import DmaView
@@ -35,6 +35,7 @@ from hyperport.time.kinds import make_clock
 
 if TYPE_CHECKING:
     from hyperport.abi.rom import RomImage
+    from hyperport.machine.passthrough import RealPorts
 
 PANIC = "Kernel panic - not syncing"
 
@@ -74,8 +75,8 @@ class Machine:
         self.memory, self.bus, self.path = parts.memory, parts.bus, parts.path
         self.controller, self.lines, self.board = parts.controller, parts.lines, parts.board
         self.engine: Engine = parts.engine
-        self.services, self.calls, self.images = parts.services, parts.calls, parts.images
-        self.firmware = parts.firmware
+        self.services, self.calls, self.exitless = parts.services, parts.calls, parts.exitless
+        self.images, self.firmware = parts.images, parts.firmware
         self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
         self.mouse = parts.board.mouse
         self.host = parts.host
@@ -92,10 +93,25 @@ class Machine:
         self.cpu_s = 0.0
         for spec in self.config.devices:
             self.attach_python(spec)
+        self.real_ports: RealPorts | None = None
+        if self.config.passthrough:
+            self._pass_through()
         if self.config.kernel is not None:
             self.load()
         elif self.firmware is not None:
             start_firmware(self, Pulled.BOARD)
+
+    def _pass_through(self) -> None:
+        """Attach the ports of the host that the config names."""
+        from hyperport.machine.passthrough import RealPorts
+
+        self.real_ports = RealPorts(self)
+        try:
+            for spec in self.config.passthrough:
+                self.real_ports.add(spec)
+        except BaseException:
+            self.real_ports.close()
+            raise
 
     def irq_line(self, number: int, owner: str) -> IrqLine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
@@ -298,6 +314,7 @@ class Machine:
             exceptions={str(vector): count for vector, count in counters.exceptions.items()},
             irqs={str(vector): count for vector, count in counters.interrupts.items()},
             hlts=counters.hlts,
+            exitless={} if self.exitless is None else self.exitless.counts(),  # first: it tells the bus of reads
             counts=self.bus.counts(),
             calls={} if self.calls is None else self.calls.served(),
         )
@@ -402,6 +419,8 @@ class Machine:
         if self.guard.inherited:
             return
         self.guard.check("close")
+        if self.real_ports is not None:
+            self.real_ports.close()
         self.engine.close()
         self.drives.close()
 

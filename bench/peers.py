@@ -6,8 +6,8 @@
 One guest program (bench/guest/accesses.c) runs everywhere: it makes N accesses of each kind between two lines on its
 serial port, and the host takes the time between these, so the clock is the same for all. Plain Unicorn has no devices:
 it runs loops of the same instructions with hooks that do nothing. N is chosen for each contestant and kind, so that a
-phase lasts long enough. Each round runs every contestant once, beginning with another one; a figure is the median of the
-rounds with its 95 % interval. Where the host lacks one, or one lacks a device, that is said.
+phase lasts long enough. Each round runs every contestant once, beginning with another one; a figure is the median of
+the rounds with its 95 % interval. Where the host lacks one, or one lacks a device, that is said.
 
 --write: tables into docs/performance.md, plots into docs/pictures. v86: `npm install v86`, --v86 node_modules/v86.
 """

@@ -96,9 +96,8 @@ def dots(title: str, unit: str, rows: Mapping[str, Mapping[str, Point]], *, widt
         for number, name in enumerate(names):
             if name in row:
                 point, colour = row[name], COLOURS[number % len(COLOURS)]
-                parts += [
-                    f'<path d="M{at(point.low):.1f} {middle:.1f} H{at(point.high):.1f}" stroke="{colour}" stroke-width="2"/>'
-                ]
+                bar = f"M{at(point.low):.1f} {middle:.1f} H{at(point.high):.1f}"
+                parts += [f'<path d="{bar}" stroke="{colour}" stroke-width="2"/>']
                 parts += [_mark(number, at(point.value), middle, colour)]
     return _svg(width, height, title, parts)
 

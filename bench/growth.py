@@ -24,7 +24,7 @@ ACCESSES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 DEVICES = (1, 10, 100, 1000)
 MACHINES = (1, 4, 16, 64, 256)
 AT_ONCE = (1, 2, 4)
-SHARE = 3_000_000  # accesses of each of them
+SHARE = 20_000_000  # accesses of each of them
 
 
 class Nothing(hyperport.Device):

@@ -20,7 +20,7 @@ STYLE: Final = (
     ".small { font-size: 11px; fill: #555 }"
 )
 ROW: Final = 26
-LEFT, RIGHT, TOP, BOTTOM = 150, 20, 40, 40
+LEFT, RIGHT, TOP, BOTTOM = 175, 20, 40, 40
 
 
 @dataclass(frozen=True, slots=True)

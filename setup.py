@@ -359,7 +359,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
         return []
 
 
-SHARED_HEADERS = (Path("src/hyperport/engines/shared"), Path("src/hyperport/memory"))  # of the engines, of the map
+SHARED_HEADERS = tuple(Path("src/hyperport") / folder for folder in ("engines/shared", "memory", "time"))
 
 
 def extension(name: str) -> Extension:

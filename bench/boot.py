@@ -11,7 +11,7 @@ import argparse
 import sys
 
 from hyperport.guests.registry import locate
-from peers import Run, alternate, hyperport, qemu, report, run
+from pairs import Run, alternate, hyperport, qemu, report, run
 
 MARKER = "hyperport: guest ready"
 LIMIT_S = 180.0

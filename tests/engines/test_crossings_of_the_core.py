@@ -55,7 +55,7 @@ def handed_over(text: str) -> set[str]:
 
 def test_what_the_core_calls_on_unicorn_is_a_crossing() -> None:
     entries, around = set(), set()
-    for path in (ENGINES / "unicorn" / "engine.pyx", ENGINES / "unicorn" / "ports.pyx"):
+    for path in (ENGINES / "unicorn" / f"{name}.pyx" for name in ("engine", "ports", "code_pages")):
         bodies = functions(path)
         here = (handed_over(path.read_text()) | {"current_engine"}) & set(bodies)
         entries |= here

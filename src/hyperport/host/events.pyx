@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""One watcher thread per machine: waits for the next clock deadline, for host file descriptors and for signals,
+"""One watcher thread per machine: waits for the clock's alarm, for host file descriptors and for signals,
 and raises the vCPU's attention. It never touches a device.
 
 While guest code runs without the GIL, nobody else could notice Ctrl-C: Python's C-level signal handler writes to
@@ -16,7 +16,7 @@ import threading
 from libc.stdint cimport uint64_t
 from posix.unistd cimport close, read, write
 
-from hyperport.time.clock cimport Clock, RealClock
+from hyperport.time.clock cimport Clock, RealClock, host_ns, hp_alarm_close, hp_alarm_open, hp_alarm_set, hp_alarm_take
 from hyperport.lines.attention cimport ATTENTION_TIMER, SIGNAL, Attention
 
 from hyperport.errors import ConfigError, EngineError
@@ -50,10 +50,12 @@ cdef extern from *:
 
 cdef enum:
     MAX_WATCHED = 32
+    WAKE = 0                # of the polled descriptors: look again at who is watched
+    ALARM = 1               # the earliest deadline of the clock
+    OTHERS = 2              # signals, if they are ours; then those of watch()
 
 cdef uint64_t NEVER = <uint64_t> -1
 cdef uint64_t RETRY_NS = 2_000_000      # look again whether the vCPU has served a deadline
-cdef uint64_t GRACE_NS = 100_000        # what a vCPU that wakes up by itself is given before we look whether it has
 cdef uint64_t PAUSE_NS = 10_000_000     # leave a descriptor alone whose reader has no room
 
 
@@ -99,8 +101,8 @@ cdef class HostEvents:
         A callback that returns False has no room now; fd is then left alone for 10 ms. One that raises stops the run.
         """
         with self.lock:
-            if len(self.callbacks) >= MAX_WATCHED - 2:
-                raise ConfigError(f"more than {MAX_WATCHED - 2} host descriptors on one machine")
+            if len(self.callbacks) >= MAX_WATCHED - OTHERS - 1:
+                raise ConfigError(f"more than {MAX_WATCHED - OTHERS - 1} host descriptors on one machine")
             self.callbacks[fd] = callback
         self.wake()
 
@@ -120,7 +122,10 @@ cdef class HostEvents:
         if threading.current_thread() is threading.main_thread():
             self._catch_signals()
         if self.timed:
-            self.clock.watch_fd = self.wake_fd
+            if not hp_alarm_open(&self.clock.alarm, (<RealClock> self.clock).origin):
+                self._release_signals()
+                raise EngineError("no timer for the watcher: the process has too many open files")
+            self.clock.rearm()
         self.thread = threading.Thread(target=self._run, name="hyperport-watcher", daemon=True)
         self.thread.start()
 
@@ -145,7 +150,10 @@ cdef class HostEvents:
         self.wake()
         self.thread.join()
         self.thread = None
-        self.clock.watch_fd = -1
+        hp_alarm_close(&self.clock.alarm)
+        self._release_signals()
+
+    def _release_signals(self):
         if self.signals is not None:
             signal.set_wakeup_fd(-1)
             for end in self.signals:
@@ -157,8 +165,9 @@ cdef class HostEvents:
         cdef int count, i
         cdef uint64_t timeout, drained
         while not self.stopping:
-            fds[0] = pollfd(self.wake_fd, POLLIN, 0)
-            count = 1
+            fds[WAKE] = pollfd(self.wake_fd, POLLIN, 0)
+            fds[ALARM] = pollfd(self.clock.alarm.fd, POLLIN, 0)
+            count = OTHERS
             if self.signals is not None:
                 fds[count] = pollfd(self.signals[0].fileno(), POLLIN, 0)
                 count += 1
@@ -171,9 +180,9 @@ cdef class HostEvents:
             timeout = PAUSE_NS if self.paused else NEVER
             with nogil:
                 self.sleep(fds, count, timeout)
-            if fds[0].revents:
+            if fds[WAKE].revents:
                 read(self.wake_fd, &drained, 8)
-            if first == 2 and fds[1].revents:
+            if first > OTHERS and fds[OTHERS].revents:
                 self._take_signals()
             self.paused.clear()
             for i in range(first, count):
@@ -181,40 +190,42 @@ cdef class HostEvents:
                     self._call(fds[i].fd)
 
     cdef void sleep(self, pollfd *fds, int count, uint64_t timeout) noexcept nogil:
-        """Wait for descriptors; on the way raise ATTENTION_TIMER for every deadline that comes.
-
-        A vCPU that sleeps in HLT until the same deadline is not woken twice: its own look-up serves the deadline, and
-        calls Clock.rearm(), which wakes us where we have counted on it and it is awake too early.
-        """
-        cdef uint64_t now, deadline, earliest, limit
-        cdef bint asleep
-        cdef uint64_t end = NEVER
-        if self.timed and timeout != NEVER:
-            end = self.clock.now() + timeout
+        """Wait for descriptors, at most timeout ns; on the way do what the alarm is for."""
+        cdef uint64_t end = NEVER if timeout == NEVER else host_ns() + timeout
+        cdef uint64_t now
+        cdef int ready
         while True:
-            limit = timeout
-            if self.timed:
-                earliest = deadline = self.clock.next_deadline
-                now = self.clock.now()
-                if now >= end:                      # however often deadlines come
+            ready = hp_poll(fds, count, timeout)
+            if ready > 0 and fds[ALARM].revents:
+                ready -= 1
+                if hp_alarm_take(&self.clock.alarm):
+                    self.ring()
+            elif ready <= 0:
+                return
+            if ready:
+                return
+            if end != NEVER:                    # however often deadlines come
+                now = host_ns()
+                if now >= end:
                     return
-                if end != NEVER:
-                    limit = end - now
-                asleep = self.attention.wakes_by_itself()
-                if asleep and deadline != NEVER:
-                    deadline = max(deadline, now) + GRACE_NS
-                elif deadline <= now:
-                    self.attention.raise_flags(ATTENTION_TIMER)
-                    deadline = now + RETRY_NS
-                self.clock.watched_deadline = deadline
-                hp_fence()                      # as in rearm(): of the two, at least one sees what the other wrote
-                if asleep and not self.attention.wakes_by_itself():
-                    continue                    # awake meanwhile: it may not have seen what we count on
-                if self.clock.next_deadline < deadline and self.clock.next_deadline != earliest:
-                    continue                    # armed between the two looks
-                if deadline != NEVER and deadline - now < limit:
-                    limit = deadline - now
-            if hp_poll(fds, count, limit) != 0 or not self.timed:
+                timeout = end - now
+
+    cdef void ring(self) noexcept nogil:
+        """The alarm has gone off: raise ATTENTION_TIMER if a deadline has come, and set it anew.
+
+        Until the vCPU has served the deadline it is asked again and again; it may be about to lower the flag. A vCPU that
+        sleeps until a deadline is not asked: then the alarm is off, see RealClock.sleep().
+        """
+        cdef uint64_t now, earliest, deadline
+        while True:
+            earliest = deadline = self.clock.next_deadline
+            now = self.clock.now()
+            if deadline <= now:
+                self.attention.raise_flags(ATTENTION_TIMER)
+                deadline = now + RETRY_NS
+            hp_alarm_set(&self.clock.alarm, deadline)
+            hp_fence()                          # as in rearm(): of the two, at least one sees what the other wrote
+            if self.clock.next_deadline >= deadline or self.clock.next_deadline == earliest:
                 return
 
     def _call(self, fd):

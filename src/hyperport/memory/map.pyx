@@ -308,6 +308,14 @@ cdef class Region:
     cdef void switch_off(self) noexcept nogil:
         self.owner.switch_row(self.row, False)
 
+    cdef void slide(self, uint64_t offset) noexcept nogil:
+        """Let an alias show other bytes of what it is an alias of: from offset in that one's block on, a multiple of 4 KiB."""
+        cdef Row *row = &self.owner.rows[self.row]
+        if row.offset != offset:
+            row.offset = offset
+            if row.mapped:
+                self.owner.build()
+
     cdef uint8_t *host(self) noexcept nogil:
         """Its bytes, or NULL for device memory and holes. After a write call dirtied()."""
         cdef Row *row = &self.owner.rows[self.row]

@@ -1,20 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
 from libc.stdint cimport uint64_t
+from hyperport.lines.attention cimport Attention
 from hyperport.lines.listener cimport Listener
+
+cdef extern from "alarm.h":
+    ctypedef struct hp_alarm:
+        uint64_t at
+        int fd
+    bint hp_alarm_open(hp_alarm *alarm, uint64_t origin) nogil
+    void hp_alarm_close(hp_alarm *alarm) nogil
+    void hp_alarm_set(hp_alarm *alarm, uint64_t at) nogil
+    bint hp_alarm_take(hp_alarm *alarm) nogil
+
+cdef uint64_t host_ns() noexcept nogil
 
 cdef class Clock:
     cdef void **heap            # the armed timers: each comes before those at twice its index and one or two more
     cdef Py_ssize_t armed
     cdef list _owned            # all timers; the heap has room for each
     cdef uint64_t next_deadline
-    cdef uint64_t watched_deadline
-    cdef int watch_fd
+    cdef hp_alarm alarm         # who wakes the vCPU for the earliest deadline waits for it
+    cdef bint firing            # timers are: look at the earliest deadline behind that
     cdef uint64_t now(self) noexcept nogil
     cdef uint64_t wall(self) noexcept nogil
     cdef void place(self, Py_ssize_t index, void *timer) noexcept nogil
     cdef void move(self, Py_ssize_t index, void *timer) noexcept nogil
     cdef void rearm(self) noexcept nogil
+    cdef void settle(self) noexcept nogil
+    cdef int sleep(self, Attention attention, uint64_t limit) noexcept nogil
     cdef void run_due(self) noexcept nogil
     cdef go_on(self, dict record)
 

@@ -3,8 +3,8 @@
 """Time for devices: ns since power-on, wall time, and timers. Devices ask only the clock for time.
 
 Timers fire on the vCPU's thread, when the engine looks up from guest code; so a device is never entered
-by two threads. A watcher thread (host/events.pyx) kicks the engine when the earliest deadline comes; it
-sleeps on watch_fd, which is written only when a deadline earlier than the one it waits for is armed.
+by two threads. A watcher thread (host/events.pyx) kicks the engine when the earliest deadline comes: it waits for
+an alarm (alarm.h), which is set on this side and is off while the vCPU sleeps until that deadline itself.
 
 The armed timers are a binary heap (Knuth, TAOCP 3, 5.2.3), earliest first, of any number of timers: to arm or disarm one
 is O(log n), the earliest deadline is at the top. Of equal deadlines the timer that was made first comes first.
@@ -12,7 +12,6 @@ is O(log n), the earliest deadline is at the top. Of equal deadlines the timer t
 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
-from posix.unistd cimport write
 
 from hyperport.lines.attention cimport Attention
 from hyperport.lines.listener cimport Listener
@@ -43,7 +42,16 @@ cdef extern from *:
     int CLOCK_MONOTONIC
     int CLOCK_REALTIME
 
-cdef uint64_t NEVER = <uint64_t> -1
+cdef extern from "alarm.h":
+    void hp_alarm_init(hp_alarm *alarm) nogil
+    uint64_t hp_alarm_at(const hp_alarm *alarm) nogil
+
+cdef uint64_t NEVER = <uint64_t> -1     # and HP_ALARM_OFF
+
+
+cdef uint64_t host_ns() noexcept nogil:
+    """The host's monotonic time in ns."""
+    return hp_clock_ns(CLOCK_MONOTONIC)
 
 
 cdef inline bint earlier(void *one, void *other) noexcept nogil:
@@ -58,10 +66,10 @@ cdef class Clock:
     def __cinit__(self):
         self._owned = []
         self.next_deadline = NEVER
-        self.watched_deadline = NEVER
-        self.watch_fd = -1
+        hp_alarm_init(&self.alarm)
 
     def __dealloc__(self):
+        hp_alarm_close(&self.alarm)
         free(self.heap)
 
     cdef uint64_t now(self) noexcept nogil:
@@ -93,29 +101,38 @@ cdef class Clock:
         (<Timer> timer).index = index
 
     cdef void rearm(self) noexcept nogil:
-        """Look at the earliest deadline and tell the watcher when it moved forward."""
-        cdef uint64_t one = 1, earliest = NEVER
-        if self.armed:
-            earliest = (<Timer> self.heap[0]).deadline
-        self.next_deadline = earliest
-        if self.watch_fd < 0:
+        """Look at the earliest deadline; the alarm is set where that would be too late for it."""
+        self.next_deadline = (<Timer> self.heap[0]).deadline if self.armed else NEVER
+        if self.alarm.fd < 0 or self.firing:
             return
-        hp_fence()
-        if earliest < self.watched_deadline:
-            self.watched_deadline = earliest
-            write(self.watch_fd, &one, 8)
+        hp_fence()                  # as in HostEvents.ring(): of the two, at least one sees what the other wrote
+        if self.next_deadline < hp_alarm_at(&self.alarm):
+            hp_alarm_set(&self.alarm, self.next_deadline)
+
+    cdef void settle(self) noexcept nogil:
+        """Let the alarm be for the earliest deadline, not for an earlier one that has gone."""
+        if self.alarm.fd >= 0:
+            hp_alarm_set(&self.alarm, self.next_deadline)
 
     cdef void run_due(self) noexcept nogil:
         """Fire every timer whose deadline has passed, earliest first; a timer may arm itself again."""
         cdef uint64_t now = self.now()
         cdef void *first
         cdef int budget = 1000      # a timer that rearms itself in the past must not hold the vCPU for ever
+        self.firing = True
         while self.next_deadline <= now and budget:
             budget -= 1
             first = self.heap[0]
             (<Timer> first).disarm()
             (<Timer> first).owner.on_timer((<Timer> first).number)
+        self.firing = False
         self.rearm()
+        self.settle()
+
+    cdef int sleep(self, Attention attention, uint64_t limit) noexcept nogil:
+        """Let time pass until the next deadline or until somebody wants the vCPU's attention, at most `limit` ns of the
+        host's. -1 if a signal came; else the timers that are due are the caller's to fire."""
+        return 0
 
     def now_ns(self):
         """ns since power-on."""
@@ -131,6 +148,8 @@ cdef class Clock:
 
     def idle(self, Attention attention not None):
         """Let time pass, without the GIL, until the next deadline or until somebody wants the vCPU's attention."""
+        with nogil:
+            self.sleep(attention, NEVER)
 
     # State. Timers are not in it: each belongs to a part, which saves its deadline and arms it again.
 
@@ -178,7 +197,7 @@ cdef class RealClock(Clock):
         self.wall_origin = hp_clock_ns(CLOCK_REALTIME)
 
     cdef uint64_t now(self) noexcept nogil:
-        return hp_clock_ns(CLOCK_MONOTONIC) - self.origin
+        return host_ns() - self.origin
 
     cdef uint64_t wall(self) noexcept nogil:
         return self.wall_origin + self.now()
@@ -188,14 +207,17 @@ cdef class RealClock(Clock):
         self.origin = hp_clock_ns(CLOCK_MONOTONIC) - <uint64_t> record["now"]
         self.wall_origin = hp_clock_ns(CLOCK_REALTIME) - <uint64_t> record["now"]
 
-    def idle(self, Attention attention not None):
-        cdef uint64_t now
-        with nogil:
-            now = self.now()
-            if self.next_deadline == NEVER:
-                attention.wait(NEVER)
-            elif self.next_deadline > now:
-                attention.wait_for_deadline(self.next_deadline - now)
+    cdef int sleep(self, Attention attention, uint64_t limit) noexcept nogil:
+        cdef uint64_t now = self.now()
+        cdef int woken
+        if self.next_deadline <= now:
+            return 0
+        if self.alarm.fd >= 0:
+            hp_alarm_set(&self.alarm, NEVER)        # nobody else has to look after the deadline
+        woken = attention.wait(min(self.next_deadline - now, limit))
+        if self.now() < self.next_deadline:
+            self.settle()
+        return woken
 
 
 cdef class VirtualClock(Clock):
@@ -220,12 +242,11 @@ cdef class VirtualClock(Clock):
         self.time = record["now"]
         self.wall_origin = <uint64_t> record["wall"] - self.time
 
-    def idle(self, Attention attention not None):
+    cdef int sleep(self, Attention attention, uint64_t limit) noexcept nogil:
         if self.next_deadline == NEVER:
-            with nogil:
-                attention.wait(NEVER)
-        elif self.next_deadline > self.time:
-            self.time = self.next_deadline
+            return attention.wait(limit)
+        self.time = max(self.time, self.next_deadline)
+        return 0
 
     def advance(self, ns):
         """Let ns pass and fire the timers that fall due on the way, each at its own time."""

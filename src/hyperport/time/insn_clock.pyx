@@ -98,14 +98,14 @@ cdef class InsnClock(Clock):
         """Ticks a second of what RDTSC shows."""
         return TSC_HZ
 
-    def idle(self, Attention attention not None):
+    cdef int sleep(self, Attention attention, uint64_t limit) noexcept nogil:
         cdef uint64_t now = self.now()
         if self.next_deadline == NEVER:
-            with nogil:
-                attention.wait(NEVER)
-        elif self.next_deadline > now:
+            return attention.wait(limit)
+        if self.next_deadline > now:
             self.skipped += self.next_deadline - now
             self.plan(0)
+        return 0
 
     def advance(self, ns):
         """Let ns pass as in HLT and fire the timers that fall due on the way, each at its own time."""

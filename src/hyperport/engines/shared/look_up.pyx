@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""What every engine does when its vCPU looks up from guest code: timers are fired, host input is moved."""
+"""What every engine does when its vCPU looks up from guest code: timers are fired, host input is moved. And how it sleeps."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
 from hyperport.lines.attention cimport ATTENTION_INPUT, ATTENTION_STOP, ATTENTION_TIMER, Attention
-from hyperport.time.clock cimport Clock
+from hyperport.time.clock cimport Clock, host_ns
+from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.lines.listener cimport Listener
+
+cdef uint64_t TURN_NS = 100_000_000     # how long a guest that only ticks is kept from the run loop
 
 
 cdef class LookUp:
@@ -53,3 +56,24 @@ cdef class LookUp:
         self.clock.run_due()
         for i in range(self.count):
             (<Listener> self.listeners[i]).on_input()
+
+    cdef void begin_turn(self) noexcept nogil:
+        """The run loop lets the guest run, and need not come back for HLT for a while."""
+        self.turn = host_ns() + TURN_NS
+
+    cdef bint rest(self, InterruptController controller) noexcept nogil:
+        """Let a vCPU sleep in HLT, with interrupts enabled. True once an interrupt waits for it.
+
+        False where the run loop is to go on instead: a stop was asked for, a signal has come, whose handler may be Python's,
+        or it is the loop's turn, which has things to do besides (Machine.flush_output()).
+        """
+        cdef uint64_t now
+        while True:
+            self.in_halt()
+            if controller.intr():
+                return True
+            now = host_ns()
+            if self.attention.pending() & ATTENTION_STOP or now >= self.turn:
+                return False
+            if self.clock.sleep(self.attention, self.turn - now) < 0:
+                return False

@@ -8,7 +8,6 @@ from hyperport.memory.map cimport BLOCKS, MemoryMap
 cdef enum:
     PAGE_SHIFT = 12
 
-cdef uint64_t PAGE_MASK
 cdef uint64_t DEVICES_AT
 
 cdef struct CodePage:
@@ -32,7 +31,9 @@ cdef class CodePages:
     cdef void *devices          # and of all that is no memory
     cdef bint first_blocks      # of a run: the core does not tell of the first that it translates
 
-    cdef void connect(self, Library *lib, void *uc, char *cpu, char *env) noexcept
+    cdef int connect(self, Library *lib, void *uc, char *cpu, char *env) except -1
+    cdef void enter_guest(self) noexcept nogil
+    cdef void leave_guest(self) noexcept nogil
     cdef bint add_blocks(self) noexcept nogil
     cdef CodePage *page_of(self, uint64_t host) noexcept nogil
     cdef void set_page(self, void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int protection, int mmu,

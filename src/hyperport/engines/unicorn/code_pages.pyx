@@ -17,15 +17,19 @@ Slow loads.  Whatever the core reads itself (descriptors, stacks) asks uc->memor
 """
 
 cimport cython
-from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
-from hyperport.engines.unicorn.fidelity.mend cimport mark_code_page
+from hyperport.engines.unicorn.fidelity.mend cimport between_blocks, inside_block, mark_code_page
 from hyperport.engines.unicorn.fields cimport at, u64
-from hyperport.engines.unicorn.library cimport Library
-from hyperport.memory.map cimport HP_DEVICE, HP_ROM, MemoryMap, hp_range, hp_range_at
+from hyperport.engines.unicorn.library cimport Library, redirect_call, tlb_fill_function
+from hyperport.memory.map cimport HP_DEVICE, HP_ROM, MemoryMap, hp_host_at, hp_range, hp_range_at
 
 include "layout.pxi"
+
+cdef extern from "vcpu_thread.h":
+    void *hp_current() nogil            # the CodePages of the guest that runs on this thread
+    void hp_set_current(void *pages) nogil
 
 cdef uint64_t PAGE_MASK = ~(<uint64_t> 0xFFF)
 
@@ -34,6 +38,61 @@ cdef uint64_t BLOCKS_AT = <uint64_t> 1 << 41
 
 cdef enum:
     STORES_BEFORE_FORGETTING = 4    # slow store fills after which a code page counts as data again
+
+cdef Library *library = NULL
+
+
+cdef void set_page(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int protection, int mmu,
+                   uint64_t size) noexcept nogil:
+    if hp_current() == NULL:
+        library.set_page(cpu, address, physical, attributes, protection, mmu, size)
+    else:
+        (<CodePages> hp_current()).set_page(cpu, address, physical, attributes, protection, mmu, size)
+
+
+cdef void store_table_long(void *cpu, uint64_t address, uint32_t value) noexcept nogil:
+    """A page walk sets a bit in a table. Tables are read (fidelity/tlb.h) and marked by guest-physical address."""
+    if hp_current() == NULL:
+        library.store_table_long(cpu, address, value)
+        return
+    cdef uint8_t *host = hp_host_at(&(<CodePages> hp_current()).map.flat, address, 4, True)
+    if host != NULL:
+        (<uint32_t *> host)[0] = value
+
+
+cdef struct BlockRecord:            # uc_tb of unicorn.h
+    uint64_t pc
+    uint16_t instructions
+    uint16_t size
+
+
+cdef void on_new_code(void *uc, BlockRecord *block, BlockRecord *previous, void *user) noexcept nogil:
+    # A block lies in one page or two; at the top of the linear space the sum wraps.
+    (<CodePages> user).first_blocks = False
+    (<CodePages> user).mark_code_at(block.pc)
+    if (block.pc ^ (block.pc + block.size - 1)) & PAGE_MASK:
+        (<CodePages> user).mark_code_at(block.pc + block.size - 1)
+
+
+cdef tlb_fill_function plain_tlb_fill = NULL
+
+
+cdef bint tlb_fill(void *cpu, uint64_t address, int size, int access, int mmu, bint probe,
+                   uintptr_t return_address) noexcept nogil:
+    cdef void *inside = between_blocks() if access == ACCESS_FETCH else NULL
+    cdef bint filled = plain_tlb_fill(cpu, address, size, access, mmu, probe, return_address)
+    inside_block(inside)
+    if not filled:
+        return False
+    if hp_current() != NULL:
+        (<CodePages> hp_current()).tlb_filled(address, access, mmu)
+    return True
+
+
+cdef void *memory_mapping(void *uc, uint64_t address) noexcept nogil:
+    if hp_current() == NULL:
+        return library.memory_mapping(uc, address)
+    return (<CodePages> hp_current()).region_of(address)
 
 
 @cython.final
@@ -48,11 +107,29 @@ cdef class CodePages:
         for number in range(self.block_count):
             free(self.blocks[number].pages)
 
-    cdef void connect(self, Library *lib, void *uc, char *cpu, char *env) noexcept:
-        """Whose code it is. The core's RAM is mapped by now: ask for its region, and of device memory's."""
+    cdef int connect(self, Library *lib, void *uc, char *cpu, char *env) except -1:
+        """Hear of what the core does, whose RAM and device memory are mapped by now. Returns its error, or 0."""
+        global library, plain_tlb_fill
+        cdef size_t handle
+        cdef uint64_t first = 1, last = 0       # begin > end: every address
         self.lib, self.uc, self.cpu, self.env = lib, uc, cpu, env
         self.ram = lib.memory_mapping(uc, 0)
         self.devices = lib.memory_mapping(uc, DEVICES_AT)
+        library = lib
+        plain_tlb_fill = lib.tlb_fill
+        redirect_call("set_page", <void *> set_page)
+        redirect_call("store_table_long", <void *> store_table_long)
+        (<void **> (<char *> uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
+        (<void **> (<char *> at(cpu, CPU_CLASS) + CLASS_TLB_FILL))[0] = <void *> tlb_fill
+        return lib.hook_add(uc, &handle, UC_HOOK_EDGE_GENERATED, <void *> on_new_code, <void *> self, first, last)
+
+    cdef void enter_guest(self) noexcept nogil:
+        """A guest begins to run on this thread, and these are its pages."""
+        hp_set_current(<void *> self)
+        self.first_blocks = True
+
+    cdef void leave_guest(self) noexcept nogil:
+        hp_set_current(NULL)
 
     cdef bint add_blocks(self) noexcept nogil:
         """Give the core the blocks of the map that it does not have yet. False where there is no memory for that."""

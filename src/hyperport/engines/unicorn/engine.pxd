@@ -27,7 +27,9 @@ cdef class UnicornEngine(MendedVcpu):
     cdef object khz             # of the TSC, as CPUID tells it
     cdef InsnClock insns        # None: time is not what the guest executes
     cdef void *counter          # the core's part of that
+    cdef void *coverage         # counts of code; NULL: nobody asks
     cdef bint unmappable        # the core had no room for a block of the map
+    cdef bint may_sleep         # in HLT, in this run
     cdef bint delivering        # an event other than INT n
 
     cdef _ok(self, int error, str doing)
@@ -37,11 +39,11 @@ cdef class UnicornEngine(MendedVcpu):
     cdef _count(self)
     cdef void release(self) noexcept
     cdef bint service(self) noexcept nogil
+    cdef bint sleep(self) noexcept nogil
     cdef uint64_t guest_loads(self, uint64_t address, uint32_t size) noexcept nogil
     cdef void guest_stores(self, uint64_t address, uint32_t size, uint64_t value) noexcept nogil
     cdef void map_changed(self) noexcept nogil
     cdef void deliver_event(self) noexcept nogil
     cdef void guest_invalid_instruction(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
-    cdef void guest_sysenter(self) noexcept nogil
     cdef void switch_a20(self, int level) noexcept nogil

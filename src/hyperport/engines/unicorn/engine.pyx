@@ -13,10 +13,11 @@ Interrupts.  cc->cpu_exec_interrupt is replaced by exec_interrupt(): the core ca
     timers, moves host input, obeys stop requests and delivers what the interrupt controller offers. kick() sets
     interrupt_request from any thread and makes the next block return to the core.
     Nothing ever stops guest code between a load and a store of one instruction (no_exit_request).
+HLT.  The core leaves the guest for it. Where the run loop allows, the vCPU sleeps inside instead: see sleep().
 Ports, strings and doorbells.  See ports.pyx, which comes first on the way of an access. Other hypercalls: hypercalls.pyx.
-Crossings.  Every function that the core calls because of what the guest does passes enter(). on_new_code(), tlb_fill(),
-    memory_mapping(), fetch_byte() and flush_code() are the core's own housekeeping, CPUID and SYSENTER its own
-    instructions; none of them can reach a device.
+Crossings.  Every function that the core calls because of what the guest does passes enter(). What code_pages.pyx hears,
+    fetch_byte() and flush_code() are the core's own housekeeping, CPUID and SYSENTER its own instructions; none of them
+    can reach a device.
 Memory map, stores and slow loads.  See code_pages.pyx. Device memory: io/memory.pyx.
 What the core gets wrong of the CPU.  See fidelity/mend.pyx and docs/cpu.md.
 """
@@ -29,25 +30,27 @@ from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_GP, VECT
 from hyperport.engines.shared.counters cimport count_exception, count_software
 from hyperport.engines.shared.run cimport Runs
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
-from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, PAGE_MASK, CodePages
+from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, CodePages
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
-    between_blocks,
     count_instructions,
+    covered_code,
     enter_guest,
     exception_begins,
+    free_coverage,
     free_jumps,
-    inside_block,
     instructions_left,
     leave_guest,
     limit_block,
     mend_core,
     mend_cpu,
+    new_coverage,
     new_jumps,
     one_by_one,
     remember_blocks,
     segments_changed,
     set_counting,
+    set_coverage,
     set_tsc_base,
     withhold,
 )
@@ -63,7 +66,6 @@ from hyperport.engines.unicorn.library cimport (
     guarded_start,
     load_library,
     redirect_call,
-    tlb_fill_function,
 )
 from hyperport.engines.unicorn.ports cimport Ports, flush_code, redirect_ports
 from hyperport.engines.unicorn.translator_check cimport check_translator
@@ -76,7 +78,6 @@ from hyperport.lines.attention cimport Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.listener cimport Listener
-from hyperport.memory.map cimport hp_host_at
 from hyperport.memory.ram cimport GuestMemory
 from hyperport.time.clock cimport Clock
 from hyperport.time.insn_clock cimport InsnClock
@@ -99,10 +100,7 @@ cdef extern from "vcpu_thread.h":
     uintptr_t hp_return_address "(uintptr_t) __builtin_return_address"(int level) nogil
 
 cdef enum:
-    CODE_BUFFER = 32 << 20          # bytes of translated code before the core starts afresh
-    CR0_PE = 1
-    FLAT_DATA = 0x00C09300           # present, DPL 0, 4 GiB, 32-bit, data, written
-    DESCRIPTOR_CODE = 1 << 11
+    CODE_BUFFER = 64 << 20          # bytes of translated code before the core starts afresh
 
 
 cdef void kick(void *context) noexcept nogil:
@@ -165,66 +163,16 @@ cdef void on_mmio_write(void *uc, uint64_t offset, unsigned size, uint64_t value
     (<UnicornEngine> user).guest_stores(offset, size, value)
 
 
-# The map: see code_pages.pyx. Page tables are read (fidelity/tlb.h) and marked by guest-physical address.
-
-cdef void set_page(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int protection, int mmu,
-                   uint64_t size) noexcept nogil:
-    if hp_current() == NULL:
-        library.set_page(cpu, address, physical, attributes, protection, mmu, size)
-    else:
-        (<UnicornEngine> hp_current()).pages.set_page(cpu, address, physical, attributes, protection, mmu, size)
-
-
-cdef void store_table_long(void *cpu, uint64_t address, uint32_t value) noexcept nogil:
-    if hp_current() == NULL:
-        library.store_table_long(cpu, address, value)
-        return
-    cdef uint8_t *host = hp_host_at(&(<UnicornEngine> hp_current()).memory.map.flat, address, 4, True)
-    if host != NULL:
-        (<uint32_t *> host)[0] = value
-
-
 cdef void on_map_change(void *context) noexcept nogil:
     (<UnicornEngine> context).map_changed()
 
 
-cdef struct BlockRecord:            # uc_tb of unicorn.h
-    uint64_t pc
-    uint16_t instructions
-    uint16_t size
-
-
-cdef void on_new_code(void *uc, BlockRecord *block, BlockRecord *previous, void *user) noexcept nogil:
-    # A block lies in one page or two; at the top of the linear space the sum wraps.
-    (<UnicornEngine> user).pages.first_blocks = False
-    (<UnicornEngine> user).pages.mark_code_at(block.pc)
-    if (block.pc ^ (block.pc + block.size - 1)) & PAGE_MASK:
-        (<UnicornEngine> user).pages.mark_code_at(block.pc + block.size - 1)
-
-
-cdef tlb_fill_function plain_tlb_fill = NULL
-
-
-cdef bint tlb_fill(void *cpu, uint64_t address, int size, int access, int mmu, bint probe,
-                   uintptr_t return_address) noexcept nogil:
-    cdef void *inside = between_blocks() if access == ACCESS_FETCH else NULL
-    cdef bint filled = plain_tlb_fill(cpu, address, size, access, mmu, probe, return_address)
-    inside_block(inside)
-    if not filled:
-        return False
-    if hp_current() != NULL:
-        (<UnicornEngine> hp_current()).pages.tlb_filled(address, access, mmu)
-    return True
-
-
-cdef void *memory_mapping(void *uc, uint64_t address) noexcept nogil:
-    if hp_current() == NULL:
-        return library.memory_mapping(uc, address)
-    return (<UnicornEngine> hp_current()).pages.region_of(address)
-
-
 cdef bint exec_interrupt(void *cpu, int request) noexcept nogil:
     return (<UnicornEngine> hp_current()).service()
+
+
+cdef bint sleeps() noexcept nogil:
+    return (<UnicornEngine> hp_current()).sleep()
 
 
 cdef uint64_t tsc_of(void *clock) noexcept nogil:
@@ -255,7 +203,7 @@ cdef class UnicornEngine(MendedVcpu):
     """
 
     name = "unicorn"
-    paths = ("trap", "exit", "hypercall")
+    paths = ("trap", "exit", "hypercall", "exitless")
 
     def __init__(self, GuestMemory memory not None, PortPath path not None, InterruptController controller not None,
                  Attention attention not None, Clock clock not None):
@@ -306,17 +254,14 @@ cdef class UnicornEngine(MendedVcpu):
         self._ok(self.lib.mem_protect(self.uc, DEVICES_AT, DEVICES_AT, UC_PROT_ALL), "mapping device memory")
 
     cdef _hook(self):
-        global plain_tlb_fill, library
+        global library
         cdef size_t handle
         cdef void *me = <void *> self
         cdef uint64_t first = 1         # begin > end: every address
         cdef uint64_t last = 0
-        cdef void *cpu_class
         self._ok(self.lib.hook_add(self.uc, &handle, UC_HOOK_INTR, <void *> on_exception, me, first, last), "hooks")
         self._ok(self.lib.hook_add(self.uc, &handle, UC_HOOK_INSN_INVALID, <void *> on_invalid_instruction, me,
                                    first, last), "hooks")
-        self._ok(self.lib.hook_add(self.uc, &handle, UC_HOOK_EDGE_GENERATED, <void *> on_new_code, me, first, last),
-                 "hooks")
         for instruction, callback in ((UC_X86_INS_CPUID, <uintptr_t> on_cpuid),
                                       (UC_X86_INS_SYSENTER, <uintptr_t> on_sysenter)):
             self._ok(self.lib.hook_add(self.uc, &handle, UC_HOOK_INSN, <void *> <uintptr_t> callback, me, first, last,
@@ -328,24 +273,18 @@ cdef class UnicornEngine(MendedVcpu):
         self.selector = u32(self.env, ENV_SEGS + SEGMENT_SIZE)
         self.filter.tcg = <char *> at(<char *> self.uc, UC_TCG)
         (<uint8_t *> self.uc)[UC_NO_EXIT_REQUEST] = 1
-        cpu_class = at(self.cpu, CPU_CLASS)
-        plain_tlb_fill = self.lib.tlb_fill
         library = self.lib
         check_translator(self.lib)
         redirect_ports(self.lib)
         redirect_call("fetch_byte", <void *> fetch_byte)
-        redirect_call("set_page", <void *> set_page)
-        redirect_call("store_table_long", <void *> store_table_long)
         mend_delivery(self.lib)
         install_fpu_error(current_engine)
-        mend_core(<void *> flush_code)
+        mend_core(<void *> flush_code, <void *> sleeps)
         mend_cpu(self.lib, self.uc)
         self.jumps = new_jumps(self.uc)
         self.ports.connect(self)
-        self.pages.connect(self.lib, self.uc, self.cpu, self.env)
-        (<void **> (<char *> self.uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
-        (<void **> (<char *> cpu_class + CLASS_TLB_FILL))[0] = <void *> tlb_fill
-        (<void **> (<char *> cpu_class + CLASS_CPU_EXEC_INTERRUPT))[0] = <void *> exec_interrupt
+        self._ok(self.pages.connect(self.lib, self.uc, self.cpu, self.env), "hooks")
+        (<void **> (<char *> at(self.cpu, CPU_CLASS) + CLASS_CPU_EXEC_INTERRUPT))[0] = <void *> exec_interrupt
 
     cdef _count(self):
         """Let the core count instructions for the clock."""
@@ -386,12 +325,13 @@ cdef class UnicornEngine(MendedVcpu):
         self.selector = NULL
 
     def close(self):
-        """Give the CPU back; only counters() works afterwards. Raises EngineError while the guest runs."""
+        """Give the CPU back; only counters() and covered() work afterwards. Raises EngineError while the guest runs."""
         self.runs.close()
         self.release()
 
     def __dealloc__(self):
         self.release()
+        free_coverage(self.coverage)
 
     # Running.
 
@@ -399,8 +339,11 @@ cdef class UnicornEngine(MendedVcpu):
         """Let listener hear on_input() when host input has arrived."""
         self.runs.looks.listen(listener)
 
-    def run(self):
-        """Run until HLT, a stop request, a triple fault or an abort of the engine; returns a Stop."""
+    def run(self, bint sleep=False):
+        """Run until HLT, a stop request, a triple fault or an abort of the engine; returns a Stop.
+
+        sleep: in HLT go on with the next interrupt where nobody else has to do anything meanwhile, see LookUp.rest().
+        """
         cdef int error
         cdef uint64_t begin
         self.runs.begin(hp_current() != NULL)
@@ -415,20 +358,25 @@ cdef class UnicornEngine(MendedVcpu):
             return Stop(StopKind.HALT)
         self.runs.running = self.running = True
         self.delivering = False
-        self.pages.first_blocks = True
+        self.may_sleep = sleep
         begin = u64(self.env, ENV_EIP)[0]
         with nogil:
+            self.runs.looks.begin_turn()
             hp_set_current(<void *> self)
             self.ports.enter_guest()
+            self.pages.enter_guest()
             leave(self)
             enter_guest(self.env, &self.memory.map.flat)
             set_tsc_base(self.tsc_base)
             set_counting(self.counter)
+            set_coverage(self.coverage)
             remember_blocks(self.jumps)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
             set_counting(NULL)
+            set_coverage(NULL)
             leave_guest()
+            self.pages.leave_guest()
             self.ports.leave_guest()
             hp_set_current(NULL)
         self.runs.running = self.running = False
@@ -436,20 +384,22 @@ cdef class UnicornEngine(MendedVcpu):
             self.dead = f"the CPU engine cannot go on: {guard_reason()}"
             return Stop(StopKind.ENGINE_ABORT, text=self.dead)
         stop = self.runs.asked()
-        enter(self, Crossing.STOP if stop is not None or error or not self.halted else Crossing.HLT, 0)
+        if stop is not None or error or not self.halted:
+            enter(self, Crossing.STOP, 0)
         if stop is not None:
             return stop
         if error:
             return Stop(StopKind.ENGINE_ABORT, text=f"the CPU engine stopped: {self.lib.strerror(error).decode()} "
                                                     f"at eip {u64(self.env, ENV_EIP)[0]:#x}")
         if self.halted:
-            self.runs.counters.hlts += 1
             return Stop(StopKind.HALT)
         return Stop(StopKind.TRIPLE_FAULT)
 
     cdef bint service(self) noexcept nogil:
-        """Look up from guest code. True where an interrupt was delivered."""
+        """Look up from guest code. True where an interrupt was delivered, or EIP has moved: the block that comes next does not
+        follow from the last one."""
         cdef uint32_t *request = u32(self.cpu, CPU_INTERRUPT_REQUEST)
+        cdef uint64_t eip = u64(self.env, ENV_EIP)[0]
         hp_clear_bits(request, INTERRUPT_HARD)      # first: a flag raised from here on sets it again
         enter(self, Crossing.DELIVERY, 0)
         if self.counter != NULL:
@@ -464,15 +414,29 @@ cdef class UnicornEngine(MendedVcpu):
             hp_set_bits(request, INTERRUPT_HARD)
             return True
         if not self.runs.controller.intr():
-            return False
+            return eip != u64(self.env, ENV_EIP)[0]
         hp_set_bits(request, INTERRUPT_HARD)        # stays until the guest takes it
         if not self.lib.pending_interrupt(self.cpu, INTERRUPT_HARD) & INTERRUPT_HARD:
-            return False
+            return eip != u64(self.env, ENV_EIP)[0]
         # Not cleared here: that could undo a kick which came after the flags were read.
         self.delivering = True
         self.lib.do_hardware_interrupt(self.env, self.runs.acknowledge(), 1)
         self.delivering = False
         segments_changed(self.env)
+        return True
+
+    cdef bint sleep(self) noexcept nogil:
+        """HLT. True where the vCPU has slept here and an interrupt waits for it; else the core leaves the guest."""
+        enter(self, Crossing.HLT, 0)
+        self.runs.counters.hlts += 1
+        if not self.may_sleep or not u64(self.env, ENV_EFLAGS)[0] & EFLAGS_IF:
+            return False
+        u32(self.cpu, CPU_HALTED)[0] = 1            # for who looks from a timer
+        if not self.runs.looks.rest(self.runs.controller):
+            return False
+        u32(self.cpu, CPU_HALTED)[0] = 0
+        leave(self)
+        kick(self.cpu)                              # the interrupt may have asked before HLT
         return True
 
     cdef void deliver_event(self) noexcept nogil:
@@ -590,19 +554,24 @@ cdef class UnicornEngine(MendedVcpu):
         self.delivering = False
         segments_changed(env)
 
-    cdef void guest_sysenter(self) noexcept nogil:
-        """SYSENTER (SDM vol. 2B): flat ring-0 CS and SS from the MSR, IF and VM cleared."""
-        cdef char *env = self.env
-        cdef uint32_t selector = u32(env, ENV_SYSENTER_CS)[0] & 0xFFFC
-        if selector == 0 or not u64(env, ENV_CR)[0] & CR0_PE:
-            self.lib.raise_exception(env, VECTOR_GP, 0)
-        u64(env, ENV_EFLAGS)[0] &= ~(<uint64_t> (EFLAGS_VM | EFLAGS_IF | EFLAGS_RF))
-        self.load_flat(ENV_SEGS + SEGMENT_SIZE, selector, FLAT_DATA | DESCRIPTOR_CODE)
-        self.load_flat(ENV_SEGS + 2 * SEGMENT_SIZE, (selector + 8) & 0xFFFC, FLAT_DATA)
-        self.refresh_hidden_flags()
-        segments_changed(env)
-        u64(env, ENV_REGS)[4] = <uint32_t> u64(env, ENV_SYSENTER_ESP)[0]
-        u64(env, ENV_EIP)[0] = <uint32_t> (u64(env, ENV_SYSENTER_EIP)[0] - 2)   # the core steps over SYSENTER
+    # What is counted.
+
+    def cover(self):
+        """Count what code is executed, from now on. Raises EngineError while the guest runs."""
+        self._require_open()
+        if self.running:
+            raise EngineError("the guest runs: count its code from before the run on")
+        if self.coverage == NULL:
+            self.coverage = new_coverage()
+            self.lib.flush_code(self.cpu)       # what was translated before does not count
+
+    def covered(self):
+        """(first, end, count) of each stretch of code by linear address, end exclusive, and how often others began.
+
+        A stretch counts how often it was begun, and was then executed but perhaps for its last instruction. Others: code
+        that was new when the table was full.
+        """
+        return ([], 0) if self.coverage == NULL else covered_code(self.coverage)
 
     # Registers.
 

@@ -105,6 +105,7 @@ enum {
     OP_LINK = 8,
     OP_ARGS = 24,
     /* TranslationBlock */
+    BLOCK_BYTES = 20,                   /* uint16_t: of the guest's code */
     BLOCK_ICOUNT = 22,                  /* uint16_t: instructions */
     BLOCK_CFLAGS = 24,                  /* uint32_t */
     BLOCK_CODE = 32,                    /* where it is, */
@@ -116,6 +117,9 @@ enum {
     OP_LD_I32 = 13,
     OP_ST_I32 = 16,
     OP_SUB_I32 = 18,
+    OP_MOVI_I64 = 64,
+    OP_LD_I64 = 73,
+    OP_ST_I64 = 77,
     OP_ADD_I64 = 78,
     OP_INSN_START = 129,
     OPCODE = 0xFF,                      /* in the first word of a TCGOp */
@@ -131,6 +135,7 @@ enum {
     CALL_BACK = 2,                      /* GETPC_ADJ: from a return address into the call */
     INTERRUPT_HARD = 2,                 /* CPU_INTERRUPT_HARD */
     TYPE_I32 = 0,                       /* TCG_TYPE_I32 */
+    TYPE_I64 = 1,
     MEMOP_SIZE = 3,                     /* log2 of the bytes */
     MEMOP_ALIGN_16 = 64,
     MEMOP_ALIGN = 112,                  /* all bits of alignment */
@@ -150,6 +155,7 @@ enum {
     CF_PLAIN = (int)0xFF000000u,       /* a block of no special kind, of no cluster */
 
     HFLAG_CPL = 3,
+    HFLAG_INHIBIT_IRQ = 1 << 3,         /* the shadow of STI and MOV SS */
     HFLAG_CS32 = 1 << 4,
     HFLAG_ADDSEG = 1 << 6,              /* emit the addition of a segment's base */
     HFLAG_IOBPT = 1 << 24,              /* emit a check for I/O breakpoints */

@@ -209,7 +209,7 @@ static __thread struct {
     void *number;               /* that temporary */
 } hp_counted;
 
-/* In place of gen_intermediate_code(). */
+/* In place of gen_intermediate_code(), see coverage.h. */
 static void hp_gen_code(void *cpu, void *block, int most)
 {
     if (!hp_counting) {

@@ -22,6 +22,7 @@
 #include "blocks.h"
 #include "core.h"
 #include "counting.h"
+#include "coverage.h"
 #include "jumps.h"
 #include "segments.h"
 #include "sse.h"
@@ -126,6 +127,7 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
     hp_temp *env;
     uint64_t keeps;
 
+    hp_can_be_left();
     if (hp_instruction.env && function == hp_computes_flags && !hp_instruction.acted && hp_instruction.note)
         HP_AT(hp_instruction.note, OP_ARGS + 8, uint64_t) = FLAGS_COMPUTED;
     hp_instruction.acted = 1;
@@ -209,6 +211,7 @@ static void hp_op2(hp_context *tcg, int op, uintptr_t to, uintptr_t from)
 
 static inline void hp_access(hp_context *tcg, uintptr_t address, int memop, int write)
 {
+    hp_can_be_left();
     hp_instruction.acted = 1;
     if (hp_instruction.env && hp_instruction.address[0])
         hp_emit_check(tcg, hp_temp_of(tcg, address), 1u << (memop & MEMOP_SIZE), write);
@@ -257,7 +260,7 @@ static void hp_st64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr
 }
 
 /* The translator begins with an instruction. */
-static void hp_begin_instruction(void *tcg, int aligned, int small, int probes)
+static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes)
 {
     hp_instruction.address[0] = hp_instruction.address[1] = NULL;
     hp_instruction.aligned = aligned;
@@ -273,6 +276,8 @@ static void hp_begin_instruction(void *tcg, int aligned, int small, int probes)
     if (HP_AT(hp_instruction.env, ENV_EFLAGS, uint64_t) & EFLAGS_RF     /* RF is for one instruction */
         || HP_AT(hp_instruction.env, ENV_HFLAGS, uint32_t) & HFLAG_IOBPT)   /* and so is what breakpoints note */
         HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
+    if (HP_RARELY(hp_coverage != NULL))
+        hp_cover(tcg, address);
 }
 
 /* Operands of 16 and 32 bits in the code; bytes pass code_filter.pyx. Close to the limit of CS, the instruction is alone in
@@ -308,7 +313,7 @@ static const struct { const char *name; void **plain; void *ours; } hp_redirecti
     {"tcg_gen_qemu_st_i32_x86_64", (void **)&plain_st32, (void *)hp_st32},
     {"tcg_gen_qemu_st_i64_x86_64", (void **)&plain_st64, (void *)hp_st64},
     {"tcg_gen_exit_tb_x86_64", (void **)&plain_exit_tb, (void *)hp_exit_tb},
-    {"gen_intermediate_code_x86_64", (void **)&plain_gen_code, (void *)hp_gen_code},
+    {"gen_intermediate_code_x86_64", (void **)&plain_gen_code, (void *)hp_gen_covered_code},
     {"cpu_restore_state_x86_64", NULL, (void *)hp_restore_state},
     {"memory_region_dispatch_read_x86_64", (void **)&plain_io_read, (void *)hp_io_read},
     {"memory_region_dispatch_write_x86_64", (void **)&plain_io_write, (void *)hp_io_write},
@@ -370,6 +375,7 @@ static const char *hp_prepare(void *library)
     hp_library = library;
     hp_find_core();
     hp_find_blocks();
+    hp_find_coverage();
     for (i = 0; i < REDIRECTIONS; i++) {
         void *found = dlsym(library, hp_redirections[i].name);
         if (!found)
@@ -396,7 +402,8 @@ static const char *hp_prepare(void *library)
     hp_swap_for("fldt_ST0")->after = hp_swap_for("fbld_ST0")->after = (void *)hp_after_load;
     hp_swap_for("fstt_ST0")->before = hp_swap_for("fbst_ST0")->before = (void *)hp_before_store;
     hp_swap_for("rdmsr")->last = hp_swap_for("wrmsr")->last = 1;
-    hp_swap_for("hlt")->before = hp_swap_for("pause")->before = (void *)hp_completed;
+    hp_swap_instead("hlt", (void **)&core_hlt, (void *)hp_hlt);
+    hp_swap_for("pause")->before = (void *)hp_completed;
     hp_swap_for("raise_interrupt")->before = (void *)hp_completed;
     hp_swap_for("cmpxchg8b")->flags = hp_swap_for("cmpxchg8b_unlocked")->flags = 1;
     hp_swap_for("fxrstor")->before = (void *)hp_check_fxrstor;

@@ -12,3 +12,4 @@ cdef class MendedVcpu(UnicornVcpu):
     cdef bint did_undefined(self) noexcept nogil
     cdef void note_hits(self, const PortInstruction *instruction) noexcept nogil
     cdef void deliver(self, uint32_t vector, uint32_t error_code) noexcept nogil
+    cdef void guest_sysenter(self) noexcept nogil

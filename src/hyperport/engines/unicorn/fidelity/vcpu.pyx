@@ -8,7 +8,7 @@ from libc.stdlib cimport free
 
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.undefined cimport ICEBP, NEED_MORE, SMSW_LONG, judge_instruction
-from hyperport.cpu.vcpu cimport ECX, EDX, EFLAGS_RF, EFLAGS_VM, VECTOR_DB
+from hyperport.cpu.vcpu cimport ECX, EDX, EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_DB, VECTOR_GP
 from hyperport.engines.unicorn.fidelity.mend cimport (
     exception_begins,
     one_by_one,
@@ -28,6 +28,8 @@ cdef enum:
     SEGMENT_CS = 1
     SEGMENT_GS = 5
     MODRM_RM = 7
+    FLAT_DATA = 0x00C09300          # present, DPL 0, 4 GiB, 32-bit, data, written
+    DESCRIPTOR_CODE = 1 << 11
 
 
 cdef class MendedVcpu(UnicornVcpu):
@@ -90,3 +92,17 @@ cdef class MendedVcpu(UnicornVcpu):
         exception_begins(self.env, vector)
         self.lib.do_interrupt(self.cpu)
         segments_changed(self.env)
+
+    cdef void guest_sysenter(self) noexcept nogil:
+        """SYSENTER (SDM vol. 2B): flat ring-0 CS and SS from the MSR, IF and VM cleared."""
+        cdef char *env = self.env
+        cdef uint32_t selector = u32(env, ENV_SYSENTER_CS)[0] & 0xFFFC
+        if selector == 0 or not u64(env, ENV_CR)[0] & CR0_PE:
+            self.lib.raise_exception(env, VECTOR_GP, 0)
+        u64(env, ENV_EFLAGS)[0] &= ~(<uint64_t> (EFLAGS_VM | EFLAGS_IF | EFLAGS_RF))
+        self.load_flat(ENV_SEGS + SEGMENT_SIZE, selector, FLAT_DATA | DESCRIPTOR_CODE)
+        self.load_flat(ENV_SEGS + 2 * SEGMENT_SIZE, (selector + 8) & 0xFFFC, FLAT_DATA)
+        self.refresh_hidden_flags()
+        segments_changed(env)
+        u64(env, ENV_REGS)[4] = <uint32_t> u64(env, ENV_SYSENTER_ESP)[0]
+        u64(env, ENV_EIP)[0] = <uint32_t> (u64(env, ENV_SYSENTER_EIP)[0] - 2)   # the core steps over SYSENTER

@@ -9,7 +9,7 @@ BUILD_NEEDS := 'setuptools>=77' 'cython>=3.1,<3.4' # build-system.requires of py
 CYTHON := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
 
 .NOTPARALLEL: # the steps; the compilers run side by side
-.PHONY: help build headers man demo test test-real test-kvm-real bench lint format wheel clean
+.PHONY: help build headers man docs demo test test-real test-kvm-real bench lint format wheel clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,13 @@ headers: build ## guest/include/hyperport/abi.h from the table of numbers
 
 man: build ## docs/hyperport.1 and the tables of docs/cli.md from the rows of the options
 	$(BIN)/python tools/option_docs.py
+
+$(VENV)/documenting: $(VENV)/installed
+	$(PIP) install --no-compile --no-build-isolation --editable '.[docs]'
+	touch $@
+
+docs: build $(VENV)/documenting ## build/docs: the documents as a site; a warning, as of a link that leads nowhere, fails
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs build/docs
 
 demo: build ## boot the built-in guest on the default engine and show its port accesses
 	$(BIN)/hyperport run demo --report || test $$? -eq 1 # 1: the guest itself wrote exit value 0

@@ -6,7 +6,6 @@ A figure of ours means something only beside the peer's from the same run: hosts
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from statistics import median
 from typing import TypeVar
 
 from hyperport.guests.registry import locate
+from hyperport.observe.figures import interval
 
 QEMU = "qemu-system-i386"
 LIMIT_S = 120.0
@@ -91,17 +91,6 @@ def alternate(
         for job, results in order if number % 2 == 0 else reversed(order):
             results.append(job())
     return mine, peer
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Two of the values, between which their median lies with 95 %: order statistics by the binomial distribution."""
-    ordered = sorted(values)
-    count, rank, tail = len(ordered), 0, 0.5 ** len(ordered)
-    while rank < (count - 1) // 2 and tail <= 0.025:
-        rank += 1
-        tail += math.comb(count, rank) * 0.5**count
-    rank -= tail > 0.025 and rank > 0
-    return ordered[rank], ordered[count - 1 - rank]
 
 
 def report(title: str, unit: str, ours: Sequence[float], theirs: Sequence[float]) -> float:

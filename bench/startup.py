@@ -20,7 +20,8 @@ from pathlib import Path
 from statistics import median
 
 import hyperport
-from peers import Run, alternate, interval, qemu, run
+from hyperport.observe.figures import interval
+from peers import Run, alternate, qemu, run
 
 LIMIT_S = 60.0
 LOAD_AT = 0x100000

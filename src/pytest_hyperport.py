@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import pytest
 
 if TYPE_CHECKING:
+    from hyperport.observe.coverage import Coverage, Lcov
     from hyperport.observe.trace_play import Played
     from hyperport.testing import GuestMachine
 
@@ -40,6 +41,7 @@ Source = str | Path | Sequence[Path | str]
 Compile = Callable[..., Path]
 
 made_key: Final = pytest.StashKey[list["GuestMachine"]]()
+coverage_key: Final = pytest.StashKey["GuestCoverage"]()
 
 
 class MachineFactory(Protocol):
@@ -60,11 +62,55 @@ class MachineFactory(Protocol):
         """
 
 
+class GuestCoverage:
+    """What --guest-cov sums up over all tests: see docs/testing.md."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.machines = 0
+        self.left_out: list[str] = []  # why machines are not in it
+        self.sum: Lcov | None = None
+
+    def begin(self, machine: GuestMachine) -> Coverage | None:
+        """Let a machine count; one whose engine cannot, or whose guest has no symbols, is left out, and told of."""
+        from hyperport.errors import ConfigError, EngineError
+        from hyperport.observe.coverage import Coverage
+
+        try:
+            return Coverage(machine)
+        except (ConfigError, EngineError) as error:
+            self.left_out.append(str(error))
+            return None
+
+    def end(self, coverage: Coverage) -> None:
+        """Take what a machine has counted."""
+        from hyperport.observe.coverage import Lcov
+
+        if self.sum is None:
+            self.sum = Lcov()
+        self.machines += 1
+        self.sum.add(coverage.report())
+
+    def told(self) -> list[str]:
+        """Write the file; returns lines for the terminal."""
+        lines = [f"{len(self.left_out)} left out: {why}" for why in self.left_out[:1]]
+        if self.sum is None:
+            return ["no machine has counted: nothing is written", *lines]
+        try:
+            Path(self.file).write_text(self.sum.text(), encoding="utf-8")
+        except OSError as error:
+            return [f"{self.file}: {error.strerror or error}; it is not written", *lines]
+        return [f"{self.file}: {self.sum.summary()}, {self.machines} machines", *lines]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The command line."""
     group = parser.getgroup("hyperport", "virtual machines of hyperport")
     for word, (metavar, text) in FROM_COMMAND_LINE.items():
         group.addoption(f"--hyperport-{word}", type=_value_of(word), metavar=metavar, help=text)
+    group.addoption(
+        "--guest-cov", metavar="FILE", help="count what code the guests of all tests execute, into FILE for lcov"
+    )
     group.addoption("--require-kvm", action="store_true", help="fail the tests that are skipped where KVM is missing")
 
 
@@ -92,6 +138,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{ALL_PATHS}(*paths): run this test once on each of these paths, by default on all of its engine"
     )
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Begin a sum of what guests execute, where it is asked for."""
+    file = session.config.getoption("guest_cov")
+    if file is not None:
+        session.config.stash[coverage_key] = GuestCoverage(file)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Write that sum."""
+    coverage = config.stash.get(coverage_key, None)
+    if coverage is not None:
+        terminalreporter.section("guest coverage")
+        for line in coverage.told():
+            terminalreporter.line(line)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -168,6 +230,8 @@ def hyperport_machine(request: pytest.FixtureRequest, hyperport_io: str | None) 
     """Makes machines for one test, and closes them afterwards: see MachineFactory."""
     item: pytest.Item = request.node
     made = item.stash[made_key] = []
+    session_sum = item.config.stash.get(coverage_key, None)
+    counted: list[Coverage] = []
     defaults = _settings(item) | ({} if hyperport_io is None else {"io": hyperport_io})
 
     def make(
@@ -190,11 +254,17 @@ def hyperport_machine(request: pytest.FixtureRequest, hyperport_io: str | None) 
             settings["kernel"] = request.getfixturevalue("hyperport_compile")(source, include)
         machine = GuestMachine(**settings)
         made.append(machine)
+        coverage = None if session_sum is None else session_sum.begin(machine)
+        if coverage is not None:
+            counted.append(coverage)
         return machine
 
     yield make
     for machine in made:
         machine.close()
+    if session_sum is not None:
+        for coverage in counted:
+            session_sum.end(coverage)
 
 
 class Play(Protocol):

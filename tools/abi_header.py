@@ -56,6 +56,7 @@ def sections() -> Iterator[tuple[str, Iterable[Macro]]]:
             ("VMI_SCAN_START", n.VMI_SCAN_START, True),
             ("VMI_SCAN_END", n.VMI_SCAN_END, True),
             ("VMI_SCAN_STEP", n.VMI_SCAN_STEP, False),
+            ("ROM_BASE", n.ROM_BASE, True),
             ("ROM_SIGNATURE", n.ROM_SIGNATURE, True),
             ("VMI_SIGNATURE", n.VMI_SIGNATURE, True),
             ("VMI_API_MAJOR", n.VMI_API_MAJOR, False),
@@ -97,6 +98,20 @@ def sections() -> Iterator[tuple[str, Iterable[Macro]]]:
             ("LGUEST_SUBARCH", n.LGUEST_SUBARCH, False),
             *enum_macros("LGUEST_", n.LguestCall),
             *enum_macros("LGUEST_SHUTDOWN_", n.LguestShutdown),
+        ],
+    )
+    yield (
+        "Exitless port I/O: where its tables and its ring are, in bytes from EXITLESS_BASE (physical)",
+        [
+            ("EXITLESS_BASE", n.EXITLESS_BASE, True),
+            ("EXITLESS_MAGIC_NUMBER", n.EXITLESS_MAGIC, True),
+            ("EXITLESS_VERSION_NUMBER", n.EXITLESS_VERSION, False),
+            *((f"EXITLESS_{name}", place.value, True) for name, place in n.Exitless.__members__.items()),
+            ("EXITLESS_CELLS", n.EXITLESS_CELLS, False),
+            ("EXITLESS_ENTRIES", n.EXITLESS_ENTRIES, False),
+            ("EXITLESS_REGISTER_COUNT", n.EXITLESS_REGISTER_COUNT, False),
+            ("EXITLESS_SITE_LIMIT", n.EXITLESS_SITE_LIMIT, False),
+            ("EXITLESS_SITE_LONGEST", n.EXITLESS_SITE_LONGEST, False),
         ],
     )
 

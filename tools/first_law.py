@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The first law on many generated guest programs: under qemu's TCG, and on the paths trap, exit and hypercall.
+"""The first law on many generated guest programs: under qemu's TCG, and on all paths.
 
     tools/first_law.py --programs 100000 --seed 7
     tools/first_law.py --seed 7 --only 4711
@@ -58,7 +58,7 @@ def main() -> int:
                 show(difference, start, arguments.seed, listing(programs[difference.index]))
         if sys.stderr.isatty():
             print(f"\r{numbers.stop - first} programs, {found} differences", end="", file=sys.stderr, flush=True)
-    machines = "the paths trap, exit and hypercall" if arguments.no_qemu else "qemu, trap, exit and hypercall"
+    machines = "all paths" if arguments.no_qemu else "qemu and all paths"
     print(
         f"first_law: {count} programs, {accesses} accesses on {machines}: {found} differences "
         f"(seed {arguments.seed}, {time.monotonic() - began:.0f} s)"

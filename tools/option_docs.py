@@ -36,9 +36,9 @@ def table(verb: Verb) -> str:
 
 
 def _is_of_run(verb: Verb, title: str) -> bool:
-    """Whether a section is one of `run`, which another verb takes too: it is told once."""
+    """Whether a section is all of `run`, which another verb takes too: it is told once."""
     run = VERBS["run"]
-    return verb is not run and verb.sections[title] is run.sections.get(title)
+    return verb is not run and set(verb.sections[title]) <= set(run.rows())
 
 
 def _names(row: Option) -> str:

@@ -130,6 +130,7 @@ int main(void)
     ROW("OP_LINK", offsetof(TCGOp, link));
     ROW("OP_ARGS", offsetof(TCGOp, args));
     ROW("TCG_OP_DEFS", offsetof(TCGContext, tcg_op_defs));
+    ROW("BLOCK_BYTES", offsetof(TranslationBlock, size));
     ROW("BLOCK_ICOUNT", offsetof(TranslationBlock, icount));
     ROW("BLOCK_CFLAGS", offsetof(TranslationBlock, cflags));
     ROW("BLOCK_CODE", offsetof(TranslationBlock, tc.ptr));
@@ -140,6 +141,9 @@ int main(void)
     ROW("OP_LD_I32", INDEX_op_ld_i32);
     ROW("OP_ST_I32", INDEX_op_st_i32);
     ROW("OP_SUB_I32", INDEX_op_sub_i32);
+    ROW("OP_MOVI_I64", INDEX_op_movi_i64);
+    ROW("OP_LD_I64", INDEX_op_ld_i64);
+    ROW("OP_ST_I64", INDEX_op_st_i64);
     ROW("OP_ADD_I64", INDEX_op_add_i64);
     ROW("CONDITION_LT", TCG_COND_LT);
     ROW("EXIT_REQUESTED", TB_EXIT_REQUESTED);

@@ -43,7 +43,7 @@
 #define CALL_PAGES 2u /* the second one is SAVED, and writable */
 #define AS_SAVED 0xFFu
 #define KERNEL 0x100000u
-#define DIRECT_MAP 0x20000000u /* physical addresses from 0 to 4 MiB once more, read-only */
+#define DIRECT_MAP 0x20000000u /* physical addresses from 0 to 4 MiB once more */
 #define LARGE_PAGES 16u /* of 4 MiB: kernel and module */
 #define FILLER 0xCC
 
@@ -202,7 +202,7 @@ static void fill_tables(void)
     for (uint32_t at = KERNEL; at < 1024 * PAGE_SIZE; at += PAGE_SIZE)
         page_table[at / PAGE_SIZE] = at | PAGE_PRESENT | PAGE_WRITABLE;
     page_directory[0] = (uint32_t)page_table | open;
-    page_directory[DIRECT_MAP >> 22] = PAGE_LARGE | PAGE_PRESENT;
+    page_directory[DIRECT_MAP >> 22] = PAGE_LARGE | PAGE_PRESENT | PAGE_WRITABLE;
     for (uint32_t large = 1; large < LARGE_PAGES; large++)
         page_directory[large] = large << 22 | PAGE_LARGE | PAGE_PRESENT | PAGE_WRITABLE;
 }

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from hyperport.host.packet import PacketBackend as PacketBackend
     from hyperport.host.specs import DiskSpec as DiskSpec
     from hyperport.host.specs import NetSpec as NetSpec
+    from hyperport.host.specs import PassthroughSpec as PassthroughSpec
     from hyperport.lines.attention import StopKind as StopKind
     from hyperport.lines.irq import IrqLine as IrqLine
     from hyperport.machine.config import MachineConfig as MachineConfig
@@ -112,6 +113,7 @@ _HOMES = {  # public name -> where it is, as "module" or "module:name there"
     "PortBus": "bus.port_bus",
     "PortCount": "bus.access",
     "PortDevice": "bus.device",
+    "PassthroughSpec": "host.specs",
     "PowerOff": "outcome",
     "Quit": "outcome",
     "RealClock": "time.clock",

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +28,9 @@ class Qtest:
         firmware.write_bytes(FIRMWARE)
         command = [QEMU, "-machine", "isapc", "-bios", str(firmware), "-display", "none", "-nodefaults", "-m", "4"]
         command += ["-qtest", "stdio", "-qtest-log", "/dev/null", *arguments]
+        self.monitor_path = Path(self.folder.name, "monitor")
+        self.monitor: socket.socket | None = None
+        command += ["-qmp", f"unix:{self.monitor_path},server=on,wait=off"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -57,10 +62,46 @@ class Qtest:
         """Bytes to memory."""
         self.ask(f"write {address:#x} {len(data):#x} 0x{data.hex()}")
 
+    def outw(self, port: int, value: int) -> None:
+        """A word to a port."""
+        self.ask(f"outw {port:#x} {value:#x}")
+
+    def inw(self, port: int) -> int:
+        """A word of a port."""
+        return int(self.ask(f"inw {port:#x}"), 16)
+
+    def screendump(self) -> list[list[tuple[int, int, int]]]:
+        """What is on the screen, line by line: red, green and blue of each pixel."""
+        path = Path(self.folder.name, "screen.ppm")
+        self._order("screendump", filename=str(path))
+        kind, size, most, pixels = path.read_bytes().split(b"\n", 3)
+        assert (kind, most) == (b"P6", b"255")
+        width, height = (int(number) for number in size.split())
+        assert len(pixels) == 3 * width * height
+        dots = list(zip(pixels[::3], pixels[1::3], pixels[2::3], strict=True))
+        return [dots[at : at + width] for at in range(0, len(dots), width)]
+
+    def _order(self, command: str, **arguments: str) -> None:
+        """A command of qemu's monitor protocol."""
+        if self.monitor is None:
+            self.monitor = socket.socket(socket.AF_UNIX)
+            self.monitor.settimeout(30)
+            while not self.monitor_path.exists():
+                self.inb(0x80)
+            self.monitor.connect(str(self.monitor_path))
+            self.answers = self.monitor.makefile("r")
+            self._order("qmp_capabilities")
+        self.monitor.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+        while "return" not in (answer := json.loads(self.answers.readline())):
+            assert "error" not in answer, answer
+
     def __enter__(self) -> Qtest:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.monitor is not None:
+            self.answers.close()
+            self.monitor.close()
         self.process.kill()
         self.process.wait()
         self.folder.cleanup()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperport.devices.vga import Vga
+from hyperport.memory.ram import GuestMemory
 from hyperport.time.clock import VirtualClock
 
 BASE = 0x3B0
@@ -20,7 +21,7 @@ class Board:
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.vga = Vga(self.clock)
+        self.vga = Vga(self.clock, GuestMemory(1 << 20))
 
     def inp(self, port: int) -> int:
         return self.vga.read(port - BASE)

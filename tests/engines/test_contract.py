@@ -10,12 +10,14 @@ from dataclasses import replace
 import pytest
 
 from hyperport import Device
-from hyperport.bus.port_bus import Path
 from hyperport.bus.python_device import PythonDevice
 from hyperport.cpu.state import FpuState, Segment, Table, real_mode
+from hyperport.devices.debug_exit import DebugExit
 from hyperport.engines import ENGINES, resolve
 from hyperport.engines.base import EngineCounters
-from hyperport.errors import ConfigError
+from hyperport.engines.scripted import ScriptedEngine
+from hyperport.errors import ConfigError, EngineError
+from hyperport.io import PATHS
 from hyperport.lines.attention import StopKind
 from hyperport.lines.listener import Listener
 from hyperport.time.clock import Timer
@@ -41,7 +43,7 @@ def board(request: pytest.FixtureRequest) -> Iterator[Board]:
 def test_entry_tells_the_truth(board: Board) -> None:
     entry = ENGINES[board.engine.name]
     assert entry.paths == board.engine.paths
-    assert set(entry.paths) <= {path.name.lower() for path in Path}
+    assert set(entry.paths) <= set(PATHS)
     assert entry.summary
     assert all(check.ok or entry.name == "kvm" for check in entry.check())  # a host may lack KVM, or have a poor one
 
@@ -71,6 +73,30 @@ def test_first_stop_request_wins(board: Board) -> None:
     board.attention.stop(StopKind.RESET)
     board.attention.stop(StopKind.TIMEOUT)
     assert board.engine.run().kind == StopKind.RESET
+    assert board.engine.run().kind == StopKind.HALT
+
+
+@pytest.mark.parametrize("kind", [StopKind.PAUSE, StopKind.SIGNAL, StopKind.TIMEOUT, StopKind.QUIT])
+def test_a_stop_from_outside_loses_to_an_exit_that_the_guest_has_made(board: Board, kind: StopKind) -> None:
+    """Asked for in the middle of a block of code: the exit is in it, or the next run comes upon it."""
+    ports = (0x50, 0xF4)
+
+    class Asks(Device):
+        """A moment at which somebody else asks for a stop."""
+
+        def write(self, offset: int, size: int, value: int) -> None:
+            board.attention.stop(kind)
+
+    board.bus.attach(Asks(), ports[0])
+    board.bus.attach(DebugExit(board.attention), ports[1])
+    if isinstance(board.engine, ScriptedEngine):
+        board.engine.play(("out", port, 1, 7) for port in ports)
+    else:
+        board.memory.write(START, b"\xb0\x07\xe6\x50\xe6\xf4\xf4")  # mov al, 7; out 50h, al; out F4h, al; hlt
+    stop = board.engine.run()
+    if stop.kind == kind:  # between the two
+        stop = board.engine.run()
+    assert (stop.kind, stop.value) == (StopKind.GUEST_EXIT, 7)
     assert board.engine.run().kind == StopKind.HALT
 
 
@@ -112,6 +138,17 @@ def test_state_is_what_was_loaded(board: Board) -> None:
 def test_counters_and_pins(board: Board) -> None:
     assert board.engine.counters() == EngineCounters()
     assert isinstance(board.engine.a20_pin, Listener)
+
+
+def test_what_code_is_executed_is_counted_or_refused(board: Board) -> None:
+    if board.engine.name == "unicorn":
+        board.engine.cover()
+        board.engine.run()
+        assert board.engine.covered() == ([(START, START + 1, 1)], 0)
+        return
+    with pytest.raises(EngineError, match="use --engine unicorn"):
+        board.engine.cover()
+    assert board.engine.covered() == ([], 0)
 
 
 def test_close_twice(board: Board) -> None:

@@ -92,8 +92,8 @@ def test_disable_io_ops_makes_no_call() -> None:
 
 
 def test_an_unknown_path_and_an_unknown_call_are_one_line() -> None:
-    with pytest.raises(ConfigError, match="has no path exitless; choose from trap, exit, hypercall"):
-        Machine(io="exitless")
+    with pytest.raises(ConfigError, match="has no path teleport; choose from trap, exit, hypercall, exitless"):
+        Machine(io="teleport")
     with pytest.raises(ConfigError, match="VMI call 'INX' is not there"):
         Machine(io="hypercall", vmi_calls=("INX",))
 

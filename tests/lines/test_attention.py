@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from hyperport.lines.attention import Attention, StopKind, StopPin
 from hyperport.lines.irq import IrqLine
 
@@ -26,6 +28,32 @@ def test_a_pause_gives_way_to_an_end() -> None:
     attention.stop(StopKind.GUEST_EXIT, 7)
     attention.stop(StopKind.PAUSE)
     assert attention.take_stop()[:2] == (StopKind.GUEST_EXIT, 7)
+
+
+@pytest.mark.parametrize("asked", [StopKind.PAUSE, StopKind.SIGNAL, StopKind.TIMEOUT, StopKind.QUIT])
+def test_what_is_asked_for_from_outside_gives_way_to_what_the_guest_has_done(asked: StopKind) -> None:
+    attention = Attention()
+    attention.stop(asked, 3)
+    attention.stop(StopKind.GUEST_EXIT, 7)
+    attention.stop(StopKind.POWER_OFF)
+    attention.stop(asked, 3)
+    assert attention.take_stop()[:2] == (StopKind.GUEST_EXIT, 7)
+    assert attention.take_stop()[0] == StopKind.NONE
+
+
+def test_of_those_from_outside_the_first_wins() -> None:
+    attention = Attention()
+    attention.stop(StopKind.SIGNAL, 15)
+    attention.stop(StopKind.TIMEOUT)
+    assert attention.take_stop()[:2] == (StopKind.SIGNAL, 15)
+
+
+def test_two_pauses_are_for_both_of_them() -> None:
+    attention = Attention()
+    for first, second in ((1, 1), (1, 0), (0, 1)):
+        attention.stop(StopKind.PAUSE, first)
+        attention.stop(StopKind.PAUSE, second)
+        assert attention.take_stop()[:2] == (StopKind.PAUSE, first & second)
 
 
 def test_a_request_can_be_withdrawn_by_its_kind() -> None:

@@ -69,7 +69,7 @@ def test_outcomes_with_registers(machine: Machine) -> None:
 
 
 def test_every_kind_has_its_place() -> None:
-    elsewhere = {StopKind.NONE, StopKind.PAUSE, StopKind.DEVICE_ERROR}
+    elsewhere = {StopKind.NONE, StopKind.PAUSE, StopKind.DEVICE_ERROR, StopKind.RESTART}
     assert set(OUTCOMES) | elsewhere == set(StopKind)
     assert not set(OUTCOMES) & elsewhere
 

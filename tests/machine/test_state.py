@@ -11,23 +11,25 @@ from typing import Any
 
 import pytest
 
-from hyperport import Device, GuestExit, Machine, MemoryBackend, Timeout
+from hyperport import Device, GuestExit, HaltedForever, Machine, MemoryBackend, Timeout
 from hyperport.errors import HostError, StateError, ThreadError
 from hyperport.host.specs import DiskSpec
 from hyperport.lines.attention import StopKind
 from hyperport.machine.state import load_state, save_state
 from hyperport.testing.fuzz_state import Held, fuzz_files, fuzz_records
-from hyperport.testing.saved_guest import PYTHON_BASE, Latch, busy_machine
+from hyperport.testing.saved_guest import PYTHON_BASE, Latch, attach_memory, busy_machine
 from hyperport.time.clock import VirtualClock
 
 from ..guest.board import BIN
 
 LIMIT_S = 60
+PAGE = 4096
 LOOP = bytes.fromhex("e680ebfc")  # 1: out 0x80, al; jmp 1b
 
 
 def attach(machine: Machine) -> None:
     machine.attach(Latch(), PYTHON_BASE, irq=5)
+    attach_memory(machine)
 
 
 def steady(machine: Machine) -> dict[str, Any]:
@@ -47,6 +49,133 @@ def test_everything_comes_back(tmp_path: Path) -> None:
         assert restored.memory.read(0, 1 << 20) == ram
         assert restored.drives.images["hda"].read_sectors(9, 2) == overlay == b"\x5a" * 1024
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.state", "disk.img"]
+
+
+def test_regions_come_back(tmp_path: Path) -> None:
+    file = tmp_path / "a.state"
+    with busy_machine(tmp_path) as machine:
+        machine.save(file)
+        layout = machine.memory.map.layout()
+    with Machine.restore(file, attach=attach) as restored:
+        assert restored.memory.map.layout() == layout
+        regions = {region.name: region for region in restored.memory.map.regions()}
+        assert regions["frame"].read(2 * PAGE + 5, 7) == b"picture"
+        assert (regions["window"].base, regions["low-rom"].mapped) == (0xE0000, False)
+        regions["rom"].write(0, b"another image")
+        restored.reload(file)
+        assert regions["rom"].read(0, 13) == bytes(13)
+        assert regions["rom"].read(16 * PAGE - 16, 1) == b"\xea"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"rom": {"kind": "ram"}}, "region rom: .* is 'ram' of 65536 bytes, this one's 'rom'"),
+        ({"frame": {"size": 4096}}, "region frame: the saved machine's is 'ram' of 4096 bytes"),
+        ({"frame": {"base": 0xFFFF0000}}, "rom: frame is at|frame: rom is at"),
+        ({"frame": {"base": 1}}, "frame: cannot be at 0x1"),
+        ({"frame": {"mapped": 1}}, "region frame: its place in the saved record is none"),
+        ({"window": {"pages": [[0, 1]]}}, "region window: it has no memory of its own"),
+        ({"frame": {"pages": [[3, 2]]}}, "region frame: the runs of the saved record do not lie"),
+        ({"frame": None}, r"other regions of memory \(frame\)"),
+    ],
+)
+def test_another_map_is_refused(wrong: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with busy_machine(tmp_path) as machine:
+        record, streams = save_state(machine)
+        before = steady(machine)
+        for name, change in wrong.items():
+            if change is None:
+                del record["map"][name]
+            else:
+                record["map"][name] |= change
+        with pytest.raises(StateError, match=told):
+            load_state(machine, record, Held(streams))
+        assert steady(machine) == before
+
+
+def test_a_python_device_finds_its_window_as_it_was_and_a_refusal_moves_it_back(tmp_path: Path) -> None:
+    seen: list[bool] = []
+
+    class Moves(Device):
+        memory_span = PAGE
+
+        def save(self) -> dict[str, Any]:
+            return {"good": True}
+
+        def load(self, record: dict[str, Any]) -> None:
+            seen.append(self.window.mapped)
+            if not record["good"]:
+                self.window.map(0xDF000)
+                raise ValueError("bad")
+            self.window.map(0xDF000)
+
+    with Machine(memory=1 << 20) as machine:
+        card = machine.attach(Moves(), memory=0xD0000)
+        record, streams = save_state(machine)
+        card.window.unmap()
+        load_state(machine, record, Held(streams))
+        assert (seen, card.window.base, card.window.mapped) == ([True], 0xD0000, True)
+        card.window.unmap()
+        record["devices"]["moves"]["own"]["good"] = False
+        with pytest.raises(StateError, match="as it was"):
+            load_state(machine, record, Held(streams))
+        assert (card.window.base, card.window.mapped) == (0xD0000, False)
+
+
+class Banks(Device):
+    """Says where it was read, and moves when it is written; its own stop lets the machine be saved in between."""
+
+    memory_span = 2 * PAGE
+    stateless = True
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def memory_read(self, offset: int, size: int) -> int:
+        return 0x40 + offset // PAGE
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.window.map(value << 12)
+        self.machine.request_stop(StopKind.TIMEOUT)
+
+
+def with_banks(machine: Machine) -> None:
+    machine.attach(Banks(machine), 0x300, memory=0xD0000)
+    machine.memory.map.rom("bank", 0xE0000, PAGE).write(5, b"\x77")
+    machine.memory.map.ram("frame", 0xE1000, PAGE)
+
+
+MOVES = bytes.fromhex(  # real mode
+    "b800e08ed8"  # mov ax, 0xE000; mov ds, ax
+    "c606021017"  # movb $0x17, 0x1002: the frame
+    "ba0003b0daee"  # mov dx, 0x300; mov al, 0xDA; out dx, al: the window is at 0xDA000 now
+    "8a260500e680"  # mov ah, [5]: the bank; out 0x80, al
+    "8a1e0210"  # mov bl, [0x1002]
+    "b800da8ed8"  # mov ax, 0xDA00; mov ds, ax
+    "8a3e0010"  # mov bh, [0x1000]: the window's second page
+    "8a0e0000"  # mov cl, [0]
+    "b800e08ed8c6060500 01 8a2e0500"  # mov ds, 0xE000; movb $1, [5]; mov ch, [5]: a store to ROM vanishes
+    "faf4"  # cli; hlt
+)
+
+
+@pytest.mark.parametrize("engines", [("unicorn", "unicorn"), ("unicorn", "kvm"), ("kvm", "unicorn")])
+def test_a_machine_moves_with_its_regions(
+    engines: tuple[str, str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if "kvm" in engines:
+        request.getfixturevalue("kvm")
+    file = tmp_path / "moves.state"
+    (tmp_path / "moves.bin").write_bytes(MOVES)
+    with Machine(memory=1 << 20, engine=engines[0], kernel=tmp_path / "moves.bin", flat="0x7c00,real") as machine:
+        with_banks(machine)
+        assert isinstance(machine.run(timeout=LIMIT_S), Timeout)
+        machine.save(file)
+    with Machine.restore(file, engine=engines[1], attach=with_banks) as machine:
+        assert isinstance(machine.run(timeout=LIMIT_S), HaltedForever)
+        state = machine.engine.state()
+    assert (state.ebx & 0xFFFF, state.ecx & 0xFFFF) == (0x4117, 0x7740)
 
 
 def test_mutants_are_refused_or_go_round(tmp_path: Path) -> None:

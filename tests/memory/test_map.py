@@ -100,18 +100,40 @@ def test_regions_are_bounded() -> None:
         memory.map.hole("hole", 0, PAGE)
 
 
-def test_state_names_what_ram_does_not_hold() -> None:
+def test_memory_of_its_own_tells_its_pages_and_forgets() -> None:
     memory = GuestMemory(2 * MIB)
-    memory.map.rom("bios", 0xFFFFF000, PAGE).write(4, b"bios")
-    memory.map.rom_in_ram("shadow", 0xF0000, PAGE).unmap()
-    bios, shadow = memory.map.state()
-    assert bios["contents"][4:8] == b"bios"
-    assert (bios["kind"], bios["base"], bios["mapped"]) == (
-        "rom",
-        0xFFFFF000,
-        True,
-    )
-    assert shadow == {"name": "shadow", "kind": "rom", "base": 0xF0000, "size": PAGE, "mapped": False, "contents": None}
+    bios = memory.map.rom("bios", 0xFFFFC000, 4 * PAGE)
+    alias = memory.map.alias("alias", 0xF0000, 2 * PAGE, bios)
+    shadow = memory.map.rom_in_ram("shadow", 0xE0000, PAGE)
+    bios.write(PAGE + 4, b"bios")
+    bios.write(4 * PAGE - 1, b"!")
+    assert bios.pages() == [(1, 1), (3, 1)]
+    assert [region.own for region in (bios, alias, shadow)] == [True, False, False]
+    assert alias.pages() == shadow.pages() == []
+    bios.clear()
+    assert bios.pages() == []
+    with pytest.raises(AccessError, match="no memory of its own"):
+        shadow.clear()
+
+
+def test_all_places_change_at_once_or_not_at_all() -> None:
+    memory = GuestMemory(2 * MIB)
+    first, second = (memory.map.ram(name, base, PAGE) for name, base in (("first", 0xD0000), ("second", 0xD1000)))
+    generation = memory.map.generation
+    memory.map.place([(first, 0xD1000, True), (second, 0xD0000, True)])
+    assert (first.base, second.base, memory.map.generation) == (0xD1000, 0xD0000, generation + 1)
+    for wrong in (
+        [(first, 0xD0000, True)],
+        [(first, 0xD0000, True), (first, 0xD1000, True)],
+        [(first, 0xD0000, True), (second, 0xD0000, True)],
+        [(first, 0xD0001, True), (second, 0xD0000, True)],
+        [(first, 0xFFFFFFFF000 * PAGE, False), (second, 0xD0000, True)],
+    ):
+        with pytest.raises(ConfigError):
+            memory.map.place(wrong)
+    assert (first.base, second.base, memory.map.generation) == (0xD1000, 0xD0000, generation + 1)
+    memory.map.place([(first, 0xD0000, True), (second, 0xD0000, False)])
+    assert (first.mapped, second.mapped, memory.map.layout()[2]) == (True, False, (0xD0000, 0xD0FFF, "ram", "first"))
 
 
 def test_dma_goes_through_the_map() -> None:

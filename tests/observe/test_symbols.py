@@ -66,18 +66,24 @@ def test_a_kernel_brings_its_own_and_a_raw_image_none(tmp_path: Path) -> None:
 def test_lines_are_those_of_dwarf(tmp_path: Path) -> None:
     source = tmp_path / "lines.c"
     source.write_text("int main(const char *w)\n{\n\t(void)w;\n\treturn 7;\n}\n")
-    program = link_program([source], tmp_path / "lines.elf")
-    plain = load_symbols([program])
-    assert plain is not None
-    assert plain.line(plain.functions("main")[0][0]) == ""
-    built = tmp_path / "with_lines.elf"
-    flags = ["-m32", "-g", "-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-no-pie", "-Wl,-e,main"]
-    subprocess.run(["gcc", *flags, "-o", built, source], check=True)
-    with_lines = load_symbols([built])
-    assert with_lines is not None
-    first, last = with_lines.functions("main")[0]
-    assert with_lines.line(first) == "lines.c:2"
-    assert with_lines.line(last + 1000) == ""
+    flags = ["-m32", "-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-no-pie", "-Wl,-e,main"]
+    built = tmp_path / "lines.elf"
+    for version in ("-g0", "-gdwarf-4", "-gdwarf-5"):
+        subprocess.run(["gcc", version, *flags, "-o", built, "lines.c"], cwd=tmp_path, check=True)
+        symbols = load_symbols([built])
+        assert symbols is not None
+        first, last = symbols.functions("main")[0]
+        assert symbols.line(first) == ("" if version == "-g0" else "lines.c:2")
+        assert symbols.place(first) == (("", 0) if version == "-g0" else (str(source), 2))
+        assert symbols.line(last + 1000) == ""
+
+
+def test_guest_programs_are_linked_with_lines(tmp_path: Path) -> None:
+    source = tmp_path / "program.c"
+    source.write_text("int main(const char *w)\n{\n\t(void)w;\n\treturn 7;\n}\n")
+    symbols = load_symbols([link_program([source], tmp_path / "program.elf")])
+    assert symbols is not None
+    assert symbols.head(symbols.functions("main")[0][0]) == (str(source), 2)
 
 
 def test_of_two_at_one_place_the_first_is_taken() -> None:

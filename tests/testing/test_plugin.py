@@ -343,3 +343,49 @@ def test_a_trace_is_a_test_of_a_device(pytester: pytest.Pytester) -> None:
             "*filter: column 1 of 'prot'*",
         ]
     )
+
+
+COVERED = """
+SOURCE = '''
+#include "guest.h"
+
+static __attribute__((noinline, noclone)) unsigned one(unsigned n) { __asm__ volatile(""); return n + 1; }
+static __attribute__((noinline, noclone)) unsigned other(unsigned n) { __asm__ volatile(""); return n * 3; }
+
+int main(const char *command_line)
+{
+    if (option_given(command_line, "one"))
+        return one(0) - 1;
+    return other(0);
+}
+'''
+
+@pytest.mark.parametrize("append", ["one", "two", "one"])
+def test_it(hyperport_machine, append):
+    machine = hyperport_machine(source=SOURCE, append=append, engine="unicorn")
+    machine.expect_exit(0)
+    machine.close()
+
+def test_a_flat_guest_is_left_out(hyperport_machine, tmp_path):
+    (tmp_path / "halt.bin").write_bytes(bytes([0xF4]))
+    hyperport_machine(kernel=tmp_path / "halt.bin", flat=(0x7C00, "real"), engine="unicorn").run()
+"""
+
+
+def test_coverage_of_guests_adds_up_over_tests(pytester: pytest.Pytester) -> None:
+    result = run(pytester, COVERED, "--guest-cov=guest.info")
+    result.assert_outcomes(passed=4)
+    result.stdout.re_match_lines(r"guest\.info: \d+ of \d+ lines, \d+ of \d+ functions, 3 machines")
+    result.stdout.fnmatch_lines("1 left out: guest coverage: the guest is no ELF file with symbols: *")
+    text = (pytester.path / "guest.info").read_text()
+    assert "FNDA:2,one\n" in text
+    assert "FNDA:1,other\n" in text
+    assert "FNDA:3,main\n" in text
+
+
+def test_nothing_that_counts_is_said(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "def test_it():\n    pass\n", "--guest-cov=guest.info")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines("no machine has counted: nothing is written")
+    result = run(pytester, COVERED, "--guest-cov=none/guest.info")
+    result.stdout.fnmatch_lines("none/guest.info: No such file or directory; it is not written")

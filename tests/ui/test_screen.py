@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyperport.devices.vbe_dispi import VbeDispi
 from hyperport.devices.vga import Vga
 from hyperport.host.char import CharBackend
 from hyperport.memory.ram import TEXT_ADDRESS, GuestMemory
@@ -58,8 +59,11 @@ class Terminal:
         return ["".join(row).rstrip() for row in self.grid]
 
 
-def make_display() -> Display:
-    return Display(Vga(VirtualClock()), GuestMemory(1 << 20))
+def make_display() -> tuple[Display, GuestMemory]:
+    """A display, and the memory that its text is in."""
+    memory = GuestMemory(1 << 20)
+    vga = Vga(VirtualClock(), memory)
+    return Display(vga, VbeDispi(vga)), memory
 
 
 WRITES = st.lists(st.tuples(st.integers(0, 80 * 25 - 8), st.binary(min_size=1, max_size=16)), max_size=12)
@@ -68,11 +72,11 @@ WRITES = st.lists(st.tuples(st.integers(0, 80 * 25 - 8), st.binary(min_size=1, m
 @settings(max_examples=50)
 @given(st.lists(st.tuples(WRITES, st.sampled_from([(80, 25), (80, 24), (100, 40), (20, 5)])), max_size=5))
 def test_a_terminal_shows_the_screen_after_every_frame(steps: list[tuple[Any, tuple[int, int]]]) -> None:
-    display, painter = make_display(), Painter()
+    (display, memory), painter = make_display(), Painter()
     terminal = Terminal(1, 1)
     for writes, size in steps:
         for at, data in writes:
-            display.memory.write(TEXT_ADDRESS + 2 * at, data)
+            memory.write(TEXT_ADDRESS + 2 * at, data)
         if size != terminal.size:
             terminal = Terminal(*size)
         terminal.write(painter.frame(display.screen(), size))
@@ -81,26 +85,82 @@ def test_a_terminal_shows_the_screen_after_every_frame(steps: list[tuple[Any, tu
 
 
 def test_only_what_has_changed_is_written() -> None:
-    display, painter = make_display(), Painter()
+    (display, memory), painter = make_display(), Painter()
     painter.frame(display.screen(), (80, 25))
     assert len(painter.frame(display.screen(), (80, 25))) < 20
-    display.memory.write(TEXT_ADDRESS + 160 * 7, b"x\x07")
+    memory.write(TEXT_ADDRESS + 160 * 7, b"x\x07")
     frame = painter.frame(display.screen(), (80, 25))
     assert re.findall(r"\x1b\[(\d+);1H", frame) == ["8", "1"]  # the line, and the cursor's place
     assert "x" in painter.frame(display.screen(), (80, 25), fresh=True)
 
 
 def test_colours_are_the_terminals_and_can_be_left_out() -> None:
-    display = make_display()
-    display.memory.write(TEXT_ADDRESS, b"a\x1eb\x84c\x07d\x70")
+    display, memory = make_display()
+    memory.write(TEXT_ADDRESS, b"a\x1eb\x84c\x07d\x70")
     frame = Painter().frame(display.screen(), (80, 25))
     assert "\x1b[0;93;44ma\x1b[0;5;31mb\x1b[0mc\x1b[0;30;47md\x1b[0m\x1b[K" in frame
     assert "abcd" in Painter(colours=False).frame(display.screen(), (80, 25))
 
 
+class Graphics:
+    """A display of 8 by 4 pixels by the frame buffer, each of a colour of its own."""
+
+    def __init__(self) -> None:
+        self.memory = GuestMemory(1 << 20)
+        self.vga = Vga(VirtualClock(), self.memory)
+        self.dispi = VbeDispi(self.vga)
+        self.display = Display(self.vga, self.dispi)
+        for register, value in ((1, 8), (2, 4), (3, 32), (4, 0x41)):
+            self.dispi.write(0, 2, register)
+            self.dispi.write(1, 2, value)
+        self.frame = next(region for region in self.memory.map.regions() if region.name == "vga-memory")
+        self.frame.write(0, b"".join(bytes([16 * x, 64 * y, 3, 0]) for y in range(4) for x in range(8)))
+
+
+def test_a_picture_is_drawn_in_half_blocks() -> None:
+    display = Graphics().display
+    frame = Painter().frame(display.screen(), (80, 25))
+    lines = re.findall(r"\x1b\[(\d+);1H(.*?)\x1b\[0m\x1b\[K", frame)
+    assert [number for number, _ in lines] == ["1", "2"], "no larger than the picture"
+    cells = [re.findall(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m▀", line) for _, line in lines]
+    assert [[tuple(map(int, cell)) for cell in row] for row in cells] == [
+        [(3, 128 * row, 16 * x, 3, 128 * row + 64, 16 * x) for x in range(8)] for row in range(2)
+    ]
+    assert "\x1b[?25l" in frame
+
+
+def test_a_picture_fits_the_terminal() -> None:
+    rig, painter = Graphics(), Painter()
+    for size, shape in (((4, 9), (4, 1)), ((80, 1), (4, 1)), ((1, 1), (1, 1)), ((8, 25), (8, 2))):
+        frame = painter.frame(rig.display.screen(), size)
+        lines = [line for line in frame.split("\x1b[K") if "▀" in line]
+        assert ({line.count("▀") for line in lines}, len(lines)) == ({shape[0]}, shape[1]), size
+
+
+def test_a_picture_that_stays_is_not_drawn_again() -> None:
+    rig, painter = Graphics(), Painter()
+    painter.frame(rig.display.screen(), (80, 25))
+    assert "▀" not in painter.frame(rig.display.screen(), (80, 25))
+    rig.frame.write(8 * 4 * 3, b"\xff\xff\xff")
+    again = painter.frame(rig.display.screen(), (80, 25))
+    assert re.findall(r"\x1b\[(\d+);1H", again) == ["2"]
+    painter.message = ["a message"]
+    assert "a message" in painter.frame(rig.display.screen(), (80, 25))
+    painter.message = []
+    assert "▀" in painter.frame(rig.display.screen(), (80, 25))
+
+
+def test_a_picture_without_colours_has_shades() -> None:
+    rig = Graphics()
+    rig.frame.write(0, bytes(8 * 4 * 2) + b"\xff" * (8 * 4 * 2))
+    frame = Painter(colours=False).frame(rig.display.screen(), (80, 25))
+    assert "\x1b[2;1H" + "█" * 8 in frame
+    assert "38;2" not in frame
+
+
 def test_a_message_lies_over_the_screen_until_it_is_taken_away() -> None:
-    display, painter, terminal = make_display(), Painter(), Terminal(80, 25)
-    display.memory.write(TEXT_ADDRESS + 160 * 24, b"l\x07a\x07s\x07t\x07")
+    (display, memory), painter, terminal = make_display(), Painter(), Terminal(80, 25)
+    memory.write(TEXT_ADDRESS + 160 * 24, b"l\x07a\x07s\x07t\x07")
     painter.message = ["one", "two"]
     terminal.write(painter.frame(display.screen(), (80, 25)))
     assert terminal.text()[23:] == ["one", "two"]

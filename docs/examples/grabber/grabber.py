@@ -67,5 +67,3 @@ class Grabber(Device):
             raise ValueError("no picture")
         self.pictures, self.left, self.shown = numbers
         self.bytes[:] = record["bytes"]
-        if bool(self.shown) != self.window.mapped:
-            self.window.map() if self.shown else self.window.unmap()

@@ -64,15 +64,29 @@ class Entry(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Sequence:
+    """Code that relies on what it has read until its last instruction, a store, has committed (io/exitless.pyx).
+
+    first, length: its bytes. restart: where the guest goes on if something came between. Offsets in an image.
+    """
+
+    first: int
+    length: int
+    restart: int
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """Code that the machine lays into memory at physical address base.
 
-    doorbells: offset in data of each doorbell instruction that is offered -> number of its call.
+    doorbells: offset in data of each doorbell instruction that is offered -> number of its call. sequences: of code that
+    makes port calls without a crossing.
     """
 
     base: int
     data: bytes
     doorbells: Mapping[int, int]
+    sequences: tuple[Sequence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,6 +154,7 @@ VMI_REGISTERS: Final = PortRegisters("edx", "eax", "ecx", "esi", "edi", "eax")
 VMI_SCAN_START: Final = 0xC0000  # physical; Linux begins here, the specification at C8000h
 VMI_SCAN_END: Final = 0xE0000  # the first address that is not scanned
 VMI_SCAN_STEP: Final = 2048
+ROM_BASE: Final = 0xC8000  # physical; the first address at which the specification allows a VMI ROM
 ROM_SIGNATURE: Final = 0xAA55  # 16 bits at 0, as in every option ROM
 VMI_SIGNATURE: Final = int.from_bytes(b"cVmi", "little")  # 32 bits
 
@@ -254,3 +255,42 @@ class LguestShutdown(IntEnum):
 
     POWER_OFF = 1
     RESTART = 2
+
+
+# Exitless port I/O ---------------------------------------------------------------------------------------------------
+
+# Posted writes and shadow registers lie beside the ROM: tables that the guest can only read, then a page of its own and
+# the ring, which it writes (docs/exitless.md). Everything is found from EXITLESS_BASE, by these offsets.
+EXITLESS_BASE: Final = ROM_BASE + 0x2000  # physical; the ROM's stubs reach it from where they are
+EXITLESS_MAGIC: Final = int.from_bytes(b"HpXl", "little")
+EXITLESS_VERSION: Final = 1
+
+
+class Exitless(IntEnum):
+    """Layout version 1, in bytes from EXITLESS_BASE.
+
+    A port's cell is its number in tables of CELLS elements: directory[port >> 8], whose low byte is 0, plus the port's
+    low byte. What is not declared has the first 256 cells, which are all 0.
+    """
+
+    MAGIC = 0x0000  # u32
+    VERSION = 0x0004  # u32
+    SIZE = 0x0008  # u32: bytes from EXITLESS_BASE to the end
+    LEVELS = 0x0200  # u16[256], by the low byte of CS: 256 where its RPL is 0 or 1, else 0: which directory
+    DIRECTORY = 0x0400  # u16[512], by that plus port >> 8: the first cell of 256 ports
+    POSTED = 0x0800  # u8[3][CELLS], by size >> 1 and cell: 1 where an OUT may be put into the ring now
+    SHADOWED = 0x2000  # u16[3][CELLS], by size >> 1 and cell: which register an IN may read instead; 0: none now
+    PAGE = 0x5000  # here the part begins that the guest writes
+    LEFT = 0x5000  # the same place. u32: twice the number of free entries of the ring, which is filled from its end; 0: full, or closed
+    SITE_COUNT = 0x5004  # u32: how many sequences the guest has in SITES
+    REGISTERS = 0x5040  # {u32 value, u32 count of reads}[REGISTER_COUNT]; there is no number 0
+    SITES = 0x6000  # {u32 first, u32 length, u32 restart}[SITE_LIMIT]: linear addresses of the guest's own sequences
+    RING = 0x7000  # {u32 port, u32 value, u32 size, u32 caller}[ENTRIES]; only DX of the port
+    END = 0x8000
+
+
+EXITLESS_CELLS: Final = 8 * 256  # the undeclared, and seven groups of 256 ports
+EXITLESS_ENTRIES: Final = 256
+EXITLESS_REGISTER_COUNT: Final = 248
+EXITLESS_SITE_LIMIT: Final = 340
+EXITLESS_SITE_LONGEST: Final = 256  # bytes of a sequence

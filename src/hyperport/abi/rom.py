@@ -4,9 +4,11 @@
 Layout, in bytes from the start (all of it position-independent; the length is a multiple of 512, the sum 0):
     0       header (hyperport.abi.numbers.RomOffset)
     128     jump to VMI_Init; 136 jump to VMI_GetRelocationInfo; 144 u16, where the answers are; 146 u16, where the
-            doorbells of calls that are no port calls are
+            doorbells of calls that are no port calls are; 148 u16, where the code of port calls without a crossing is told
     160     code; doorbells are `out %al, $number`, those of port calls the whole of the call's code
     then    doorbells, 4 bytes each: u16 offset, u8 number, u8 0; an offset of 0 ends them
+    then    port calls without a crossing, 12 bytes each: u16 offset of the code, of its sequence, of that one's end, of where
+            it is gone on from when something came between; u8 number, u8 0, u16 0; an offset of 0 ends them
     then    the answers of get_reloc, 4 bytes a call: u16 offset of the code, u8 Relocation, u8 0
     then    16-byte aligned: PCI data structure, PnP expansion header, strings
 Header formats: VMI specification, part 2; PCI Firmware Specification 3.0, 5.1; Plug and Play BIOS Specification 1.0A,
@@ -23,9 +25,11 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from hyperport.abi.convention import Image
+from hyperport.abi.convention import Image, Sequence
 from hyperport.abi.numbers import (
+    EXITLESS_BASE,
     PORT_CALLS,
+    ROM_BASE,
     ROM_SIGNATURE,
     VMI_API_MAJOR,
     VMI_API_MINOR,
@@ -39,12 +43,13 @@ from hyperport.abi.numbers import (
 )
 from hyperport.errors import ConfigError, HostError
 
-ROM_BASE: Final = 0xC8000  # physical; the first address at which the specification allows a VMI ROM
 ANSWERS_AT: Final = RomOffset.GET_RELOC + 8
 DOORBELLS_AT: Final = ANSWERS_AT + 2
+EXITLESS_AT: Final = DOORBELLS_AT + 2
 ANSWER: Final = struct.Struct("<HBx")  # offset of the code, Relocation
+STUB: Final = struct.Struct("<4HBxxx")  # offsets of code, sequence, its end, restart; number
 BLOCK: Final = 512  # unit of a ROM's length
-LONGEST: Final = 255 * BLOCK
+LONGEST: Final = EXITLESS_BASE - ROM_BASE  # what lies behind it on machines with --io exitless
 ALWAYS: Final = ("IRET", "SYSEXIT")  # Linux cannot run on without them: its own operations are gone by then
 FULL: Final = "full"  # names of sets: all that the ROM has,
 MINIMAL: Final = "minimal"  # or what speeds up port I/O and nothing else
@@ -65,11 +70,15 @@ RomImage = Image  # doorbells: number of the VMI call
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The assembled guest/rom/vmi.S. answers: what it offers, number -> (offset, type). doorbells: number -> offset."""
+    """The assembled guest/rom/vmi.S. answers: what it offers, number -> (offset, type). doorbells: number -> offset.
+
+    exitless: number of a port call -> offset of its code that needs no crossing, and its Sequence.
+    """
 
     data: bytes
     answers: dict[int, tuple[int, Relocation]]
     doorbells: dict[int, int]
+    exitless: dict[int, tuple[int, Sequence]]
 
     @property
     def minimal(self) -> set[int]:
@@ -83,14 +92,19 @@ def _code() -> Code:
         data = (Path(__file__).parent / "vmi.bin").read_bytes()
     except FileNotFoundError:
         raise HostError("the VMI ROM's code (hyperport/abi/vmi.bin) is not built: run `make build`") from None
-    table, bells = struct.unpack_from("<HH", data, ANSWERS_AT)
+    table, bells, stubs = struct.unpack_from("<HHH", data, ANSWERS_AT)
     rows = (ANSWER.unpack_from(data, table + ANSWER.size * call.number) for call in VMI_CALLS)
     answers = {number: (at, Relocation(kind)) for number, (at, kind) in enumerate(rows) if kind != Relocation.NONE}
     doorbells = {call.number: answers[call.number][0] for call in PORT_CALLS}
-    for at, number in struct.iter_unpack(ANSWER.format, data[bells:table]):
+    for at, number in struct.iter_unpack(ANSWER.format, data[bells:stubs]):
         if at:
             doorbells[number] = at
-    return Code(data, answers, doorbells)
+    exitless = {
+        number: (at, Sequence(first, end - first, restart))
+        for at, first, end, restart, number in STUB.iter_unpack(data[stubs:table])
+        if at
+    }
+    return Code(data, answers, doorbells, exitless)
 
 
 def offered_calls() -> tuple[str, ...]:
@@ -128,12 +142,14 @@ def _select(text: str) -> set[int]:
 def build_rom(
     calls: Iterable[str] | None = None,
     *,
+    exitless: bool = False,
     licence: str = "GPL",
     api: tuple[int, int] = (VMI_API_MAJOR, VMI_API_MINOR),
     pci: bool = True,
 ) -> RomImage:
     """The ROM that offers calls (None: MINIMAL; see select_calls) besides IRET and SYSEXIT, which are always there.
 
+    exitless: single port calls first look whether they need a crossing, for machines that have what docs/exitless.md says.
     licence, api (major, minor) and pci make ROMs that guests must refuse: Linux wants "GPL" or "GPL v2", major 3 and
     a PCI data structure. Raises ConfigError for a call that is not there.
     """
@@ -143,6 +159,9 @@ def build_rom(
     image = bytearray(code.data)
     for number in code.answers.keys() - chosen:
         ANSWER.pack_into(image, table + ANSWER.size * number, 0, Relocation.NONE)
+    stubs = {number: code.exitless[number] for number in code.exitless.keys() & chosen} if exitless else {}
+    for number, (at, _) in stubs.items():
+        ANSWER.pack_into(image, table + ANSWER.size * number, at, Relocation.CALL_REL)
 
     _align(image)
     pci_at = len(image)
@@ -165,7 +184,7 @@ def build_rom(
     struct.pack_into("<HHH", image, RomOffset.LICENCE, licence_at, pci_at if pci else 0, pnp_at)
     image[-1] = -sum(image) & 0xFF
     doorbells = {at: number for number, at in code.doorbells.items() if number in chosen}
-    return RomImage(ROM_BASE, bytes(image), doorbells)
+    return RomImage(ROM_BASE, bytes(image), doorbells, tuple(sequence for _, sequence in stubs.values()))
 
 
 def _align(image: bytearray) -> None:

@@ -43,6 +43,14 @@ OPTIONS: Final = (
         short="k",
         values=FILES,
     ),
+    Option(
+        "image",
+        "an image to start, also without `--image`: a floppy, CD-ROM or hard disk, by firmware, or a kernel; with the "
+        "settings of `--floppy` or `--disk`",
+        metavar="FILE",
+        values=FILES,
+        see="Images and firmware",
+    ),
     Option("initrd", "initial RAM disk for Linux", FILE, metavar="FILE", short="i", values=FILES),
     Option(
         "append",

@@ -17,6 +17,7 @@ cdef inline uint32_t shadowed(uint32_t sizes) noexcept nogil:
 
 cdef class AttributeObserver:
     cdef void changed(self, uint32_t port, uint32_t attributes) noexcept nogil
+    cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil
 
 cdef class PortAttributes:
     cdef uint8_t *rows          # by port: the attribute bits that hold now

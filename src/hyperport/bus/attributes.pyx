@@ -26,6 +26,10 @@ cdef class AttributeObserver:
         """attributes: the bits that hold from now on."""
         pass
 
+    cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil:
+        """The same bits hold, but what is read there may be something else now."""
+        pass
+
 
 cdef class CallbackAttributeObserver(AttributeObserver):
     """Hands each change to a Python callable as (port, attributes)."""
@@ -55,11 +59,14 @@ cdef class PortAttributes:
         free(self.observers)
 
     cdef void set(self, uint32_t port, uint32_t attributes) noexcept nogil:
-        """From now on these hold, as far as the port's sizes allow."""
+        """From now on these hold, as far as the port's sizes allow, and what is shadowed may have another value."""
         cdef uint32_t sizes = self.sizes[port]
         cdef Py_ssize_t i
         attributes &= postable(sizes) | shadowed(sizes)
         if self.rows[port] == attributes:
+            if attributes >> SHADOWED_SHIFT:
+                for i in range(self.observer_count):
+                    (<AttributeObserver> self.observers[i]).shown(port, attributes)
             return
         self.rows[port] = <uint8_t> attributes
         for i in range(self.observer_count):
@@ -81,6 +88,11 @@ cdef class PortAttributes:
         for port in range(<uint32_t> PORTS):
             if self.rows[port]:
                 watching.changed(port, self.rows[port])
+
+    def held(self):
+        """(port, attribute bits) of all ports that have some, by port."""
+        cdef uint32_t port
+        return [(port, self.rows[port]) for port in range(<uint32_t> PORTS) if self.rows[port]]
 
     def at(self, uint32_t port):
         """The attribute bits of port: bits 0 to 2, OUTs of 1, 2 and 4 bytes are postable; 3 to 5, INs are shadowed."""

@@ -99,12 +99,14 @@ cdef class PortDevice(Saved):
         """What holds for accesses at offset in the present state: postable(sizes) | shadowed(sizes).
 
         postable: nobody can time these OUTs; they may come up to a millisecond late, in order, and before any other
-        access of the guest. shadowed: these INs have no effect.
+        access of the guest: so in this state none of them changes a line, starts a timer, or changes what is declared or
+        what a shadowed register reads. shadowed: these INs have no effect, and read what they read at the last publish().
         """
         return 0
 
     cdef void publish(self, uint32_t offset) noexcept nogil:
-        """Say that attributes(offset) may have changed. To be called after the change; bounded, for the hot way too."""
+        """Say that attributes(offset), or what a shadowed register there reads, may have changed. To be called after the
+        change; bounded, for the hot way too."""
         cdef Attachment *window
         cdef Py_ssize_t i
         for i in range(self.attachment_count):
@@ -139,6 +141,10 @@ cdef class PortDevice(Saved):
 
     def reset(self):
         """Bring the chip to its power-on state."""
+
+    def bus_reset(self):
+        """The bus's RESET line: as power-on, but for what a battery keeps."""
+        self.reset()
 
     # The same accesses from Python, split as the bus does: for tests, the monitor and devices that wrap another device.
 

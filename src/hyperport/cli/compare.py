@@ -1,36 +1,110 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""hyperport compare: the same workload on every path, side by side."""
+"""hyperport compare: the same workload, or a guest of the user's, on every path, side by side."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
+from hyperport.cli.options import COMPARE
+from hyperport.errors import UsageError
 from hyperport.host.notes import note
 
+Progress = Callable[[int, str], None]
 
-def compare(
-    *workloads: str, io: tuple[str, ...], engine: tuple[str, ...], repeat: int, scale: float, append: str, json: bool
-) -> None:
-    """Run the same workloads on each path in turn, and print a row for each. Options: see cli/options.py."""
-    from hyperport.observe import compare as observed
+WORKLOAD_RUNS: Final = 9
+GUEST_RUNS: Final = 5
 
-    plan = observed.make_plan(workloads, io, engine, repeat=repeat, scale=scale, append=append)
-    for line in plan.left_out:
-        note(line)
-    on_terminal = sys.stderr.isatty()
 
-    def progress(done: int, what: str) -> None:
-        print(f"\r\x1b[K{done}/{plan.runs} {what}", end="", file=sys.stderr, flush=True)
-
-    try:
-        rows = observed.compare(plan, observed.measure, progress if on_terminal else None)
-    finally:
-        if on_terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    if json:
+def compare(*words: str, **given: Any) -> None:
+    """Compare workloads, or a guest. given: the options that were given, by word; see cli/options.py."""
+    own = {row.word: given.pop(row.word, row.default) for row in COMPARE}
+    if _is_guest(words, own, given):
+        rows, left_out, table = _guest(words, own, given)
+    else:
+        if given:
+            raise UsageError(
+                f"--{next(iter(given)).replace('_', '-')} is for a guest of your own: name one or give --kernel"
+            )
+        rows, left_out, table = _workloads(words, own)
+    if own["json"]:
         import msgspec
 
-        result = {"rows": rows, "left_out": plan.left_out, "host": observed.host()}
+        from hyperport.observe.compare import host
+
+        result = {"rows": rows, "left_out": left_out, "host": host()}
         sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     else:
-        sys.stdout.write(observed.table(rows))
+        sys.stdout.write(table(rows))
+
+
+def _is_guest(words: tuple[str, ...], own: dict[str, Any], given: dict[str, Any]) -> bool:
+    """Whether a guest is meant, and not workloads."""
+    from hyperport.guests.registry import GUESTS
+    from hyperport.observe.compare import WORKLOADS
+
+    named = len(words) == 1 and words[0] in GUESTS and words[0] not in WORKLOADS
+    return named or "kernel" in given or own["begin"] is not None or own["end"] is not None
+
+
+def _workloads(words: tuple[str, ...], own: dict[str, Any]) -> tuple[list[dict[str, Any]], tuple[str, ...], Any]:
+    from hyperport.observe import compare as observed
+
+    repeat = WORKLOAD_RUNS if own["repeat"] is None else own["repeat"]
+    plan = observed.make_plan(
+        words, own["io"], own["engine"], repeat=repeat, scale=own["scale"], append=own["append"] or ""
+    )
+    _tell(plan.left_out)
+    with _progress(plan.runs) as progress:
+        return observed.compare(plan, observed.measure, progress), plan.left_out, observed.table
+
+
+def _guest(
+    words: tuple[str, ...], own: dict[str, Any], given: dict[str, Any]
+) -> tuple[list[dict[str, Any]], tuple[str, ...], Any]:
+    from hyperport.cli.run import settings
+    from hyperport.observe import compare_guest as observed
+    from hyperport.observe.compare import make_plan
+    from hyperport.observe.symbols import load_symbols
+
+    if len(words) > 1:
+        raise UsageError(f"{words[0]} and {words[1]}: one guest at a time")
+    wanted = settings({**given, "guest": words[0] if words else None, "append": own["append"]}, {})
+    files = wanted.pop("symbols", ())
+    timeout = wanted.pop("timeout", None)
+    plan = observed.make_guest_plan(
+        words[0] if words else wanted["kernel"].name,
+        wanted,
+        make_plan((), own["io"], own["engine"]),
+        own["begin"] or observed.Mark(observed.START),
+        own["end"] or observed.Mark(observed.END),
+        repeat=GUEST_RUNS if own["repeat"] is None else own["repeat"],
+        timeout=timeout,
+        symbols=load_symbols(files, wanted["kernel"]),
+    )
+    _tell(plan.left_out)
+    with _progress(plan.runs) as progress:
+        return observed.compare_guest(plan, progress=progress), plan.left_out, observed.guest_table
+
+
+def _tell(lines: tuple[str, ...]) -> None:
+    for line in lines:
+        note(line)
+
+
+@contextmanager
+def _progress(runs: int) -> Iterator[Progress | None]:
+    """A line on the terminal that says how far it is; None where there is none."""
+
+    def told(done: int, what: str) -> None:
+        print(f"\r\x1b[K{done}/{runs} {what}", end="", file=sys.stderr, flush=True)
+
+    if not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        yield told
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

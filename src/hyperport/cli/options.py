@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hyperport.errors import UsageError
 from hyperport.machine.config import SECTIONS as MACHINE_SECTIONS
-from hyperport.observe.options import FILTER, PROFILE, SYMBOLS
+from hyperport.observe.options import AUDIT, FILTER, PROFILE, PROJECT, SYMBOLS
 from hyperport.observe.options import OPTIONS as OBSERVE
 from hyperport.options import FILE, FILES, NAMES, Option, one_of
 from hyperport.ui.options import OPTIONS as UI
@@ -31,6 +31,12 @@ def _factor(text: str) -> float:
         return float(text)
     except ValueError:
         raise UsageError(f"{text!r} is no number: write it like 2 or 0.5") from None
+
+
+def _mark(text: str) -> Any:
+    from hyperport.observe.compare_guest import parse_mark
+
+    return parse_mark(text)
 
 
 OWN: Final = (
@@ -68,7 +74,7 @@ JSON: Final = Option("json", "print one JSON value instead of the table")
 COMPARE: Final = (
     Option(
         "io",
-        "the paths, with commas between; by default `trap`, `exit` and `hypercall`, which is VMI's; also "
+        "the paths, with commas between; by default `trap`, `exit`, `hypercall`, which is VMI's, and `exitless`; also "
         "`hypercall-NAME` for another ABI. On KVM also `exit-coalesced` and `exit-in-kernel`, the kernel's own ways",
         NAMES,
         metavar="PATHS",
@@ -87,18 +93,50 @@ COMPARE: Final = (
         lists=True,
     ),
     Option(
-        "repeat", "runs of each row, 9 by default; each round begins with another path", _count, metavar="N", default=9
+        "repeat",
+        "runs of each row, 9 by default, of a guest 5; each round begins with another path",
+        _count,
+        metavar="N",
     ),
     Option("scale", "make every run X times as long; 1 by default", _factor, metavar="X", default=1.0),
     Option(
         "append",
-        "more words for the workloads' command line, as `ratio=100` for `mix`",
+        "more words for the workloads' command line, as `ratio=100` for `mix`; for a guest, its command line",
         metavar="WORDS",
         dashes=True,
-        default="",
+    ),
+    Option(
+        "from",
+        "where a guest's measured part begins: `start`, the default, `console:TEXT`, or a filter as `port 80 "
+        "value==0x42`",
+        _mark,
+        metavar="MARK",
+        word="begin",
+        values=("start", "console:"),
+        see="project.md#a-guest-on-every-path",
+    ),
+    Option(
+        "to",
+        "where it ends: `end`, the default, or likewise",
+        _mark,
+        metavar="MARK",
+        word="end",
+        values=("end", "console:"),
+        see="project.md#a-guest-on-every-path",
     ),
     JSON,
 )
+# What a guest on every path takes of `run`: its machine, but for what a way sets, and the host's ends of lines.
+COMPARE_GUEST: Final[dict[str, tuple[Option, ...]]] = {
+    title: tuple(
+        row
+        for row in rows
+        if (row.of_machine or row.name == "timeout")
+        and not row.engine
+        and row.name not in {"abi", "vmi-calls", *(own.name for own in COMPARE)}
+    )
+    for title, rows in MACHINE_SECTIONS.items()
+}
 
 
 CC: Final = (
@@ -194,9 +232,9 @@ def _engines() -> Iterable[str]:
 
 
 def _fetchable() -> Iterable[str]:
-    from hyperport.guests.registry import GUESTS
+    from hyperport.guests.registry import BESIDE_GUESTS, GUESTS
 
-    return [guest.name for guest in GUESTS.values() if guest.recipe is not None]
+    return [guest.name for guest in (*GUESTS.values(), *BESIDE_GUESTS.values()) if guest.recipe is not None]
 
 
 def _ways() -> Iterable[str]:
@@ -211,37 +249,52 @@ def _workloads() -> Iterable[str]:
     return [guest.name for guest in GUESTS.values() if "workload:" in guest.description]
 
 
+def _compared() -> Iterable[str]:
+    return dict.fromkeys([*_workloads(), *_guests()])
+
+
 MANY: Final = 1 << 16
 
 VERBS: Final[dict[str, Verb]] = {
     "run": Verb(
         "hyperport.cli.run:run",
-        "run a guest",
+        "run a guest or an image",
         words="[GUEST]",
         values=_guests,
         sections=RUN_SECTIONS,
         fills=False,
-        says="GUEST is a name that `hyperport list guests` shows; or give --kernel. Its first serial line is the "
-        "console.\n\n"
+        says="GUEST is a name that `hyperport list guests` shows, or a file: a floppy, a CD-ROM, a hard disk or a kernel, "
+        "which is told by its content; or give --kernel. Its first serial line is the console; --display term shows the "
+        "screen.\n\n"
         "The exit status tells how the run ended: odd if the guest chose it, 0 for a reset, a power-off or Ctrl-a x, "
         "80 for a triple fault, 82 for a panic, 84 if it halted for ever, 124 for a timeout.",
         examples=(
             "hyperport run demo --report",
             "hyperport run debian --mem 64 --timeout 60 --stats run.json",
+            "hyperport run dos.img --display term",
+            "hyperport run install.iso --disk disk.qcow2 --boot cd",
             "hyperport run -k vmlinuz -i initrd.img --append 'console=ttyS0' --disk disk.img,snapshot",
         ),
     ),
     "compare": Verb(
         "hyperport.cli.compare:compare",
-        "the same workload on every path, side by side",
-        words="[WORKLOAD...]",
+        "the same workload, or a guest of your own, on every path, side by side",
+        words="[WORKLOAD...|GUEST]",
         most=MANY,
-        values=_workloads,
-        sections={"options": COMPARE},
+        values=_compared,
+        sections={"options": COMPARE, **COMPARE_GUEST, "places": (SYMBOLS,)},
+        fills=False,
         says="What a port access costs on each path, and that the guest reads the same. Without names all workloads "
         "are run. Every row is the median of several runs. The exit status is 0 only if all paths gave the guest the "
-        "same values.",
-        examples=("hyperport compare", "hyperport compare cmos pci --io trap,hypercall --repeat 11"),
+        "same values.\n\n"
+        "A guest, by name or by --kernel, is run from --from to --to: time, CPU time and crossings on each path. For "
+        "one that makes no calls, what calls would save is projected.",
+        examples=(
+            "hyperport compare",
+            "hyperport compare cmos pci --io trap,hypercall --repeat 11",
+            "hyperport compare debian --to 'console:Please press Enter' --repeat 7",
+            "hyperport compare -k driver.elf --from 'port 80 value==1' --to 'port 80 value==2'",
+        ),
     ),
     "profile": Verb(
         "hyperport.cli.profile:profile",
@@ -276,6 +329,36 @@ VERBS: Final[dict[str, Verb]] = {
             "hyperport trace export boot.hpt --format perfetto -o boot.pftrace",
             "hyperport trace diff good.hpt bad.hpt --squeeze",
             "hyperport trace play uart.hpt --device uart.py:Uart,base=0x3f8",
+        ),
+    ),
+    "project": Verb(
+        "hyperport.cli.project:project",
+        "what a run's port accesses would take on another host",
+        words="[RUN]",
+        values=_guests,
+        sections={"the projection": PROJECT, **RUN_SECTIONS},
+        fills=False,
+        says="Exact counts of a run times the published costs of a host, with their sources and range. RUN is a file "
+        "that `run --stats`, `run --trace` or `profile --json` has written, or a guest, which is run as by `profile`, "
+        "with its options and exit status.",
+        examples=(
+            "hyperport project boot.json --host snp --host 2007",
+            "hyperport project demo --host tdx,exit=4000,call=3800 --json",
+        ),
+    ),
+    "audit": Verb(
+        "hyperport.cli.audit:audit",
+        "which ports a guest needs, and for whom: an allow-list",
+        words="[RUN...]",
+        most=MANY,
+        values=_guests,
+        sections={"the list": AUDIT, **RUN_SECTIONS},
+        fills=False,
+        says="Every port that a run has accessed, with directions, sizes, device and the guest's functions, as an "
+        "allow-list file. RUN is as for `project`; several files are added up.",
+        examples=(
+            "hyperport audit boot.json disk.json -o allowed.txt",
+            "hyperport audit debian --symbols kallsyms --timeout 60 --against tdx",
         ),
     ),
     "list": Verb(

@@ -30,7 +30,18 @@ def profile(guest: str | None = None, **given: Any) -> int:
 
         for file in files:
             check_destination(file, "profile")
-    if own["json"] and not given.get("serial"):
+    status, result = profiled(guest, given, console=not own["json"])
+    if result is not None:
+        _write(result, own, files)
+    return status
+
+
+def profiled(guest: str | None, given: dict[str, Any], *, console: bool) -> tuple[int, dict[str, Any] | None]:
+    """Run a guest under a profile; returns the run's exit status and the report, None where there was no run.
+
+    given: the options that were given, by word; console: whether the guest's console may be on stdout.
+    """
+    if not console and not given.get("serial"):
         given["serial"] = (SerialSpec("null"),)
     started: list[Profile] = []
 
@@ -44,10 +55,7 @@ def profile(guest: str | None = None, **given: Any) -> int:
         return started[0]
 
     status = run(guest, watch=watch, **given)
-    result = started[0].result if started else None
-    if result is not None:
-        _write(result, own, files)
-    return status
+    return status, started[0].result if started else None
 
 
 def _files(own: dict[str, Any]) -> dict[Path, Callable[[dict[str, Any]], bytes]]:

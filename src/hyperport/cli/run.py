@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hyperport.cli import collect_from_here
 from hyperport.cli.options import STATUS_OF_GUEST, VERBS
-from hyperport.errors import HostError, UsageError
+from hyperport.errors import FetchError, HostError, UsageError
 from hyperport.host.channel import Channel
 from hyperport.host.notes import be_quiet, hint, note
-from hyperport.host.specs import NetSpec, SerialSpec
+from hyperport.guests.names import DISK
+from hyperport.host.specs import FloppySpec, NetSpec, SerialSpec
 from hyperport.host.streams import STDOUT, closed
 from hyperport.machine.config import MachineConfig
+from hyperport.machine.options import NO_BIOS, SEABIOS
 from hyperport.outcome import (
     STATUS_IO,
     STATUS_OK,
@@ -38,10 +41,12 @@ from hyperport.ui.console import StdioChannel, open_channel
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hyperport.guests.registry import FetchedGuest
     from hyperport.host.char import CharBackend
     from hyperport.host.net import Link
     from hyperport.host.watchdog import Watchdog
     from hyperport.machine.machine import Machine
+    from hyperport.observe.coverage import Coverage
     from hyperport.observe.filter_program import FilterProgram
     from hyperport.observe.symbols import Symbols
     from hyperport.observe.trace import PortTrace, Trace
@@ -56,7 +61,19 @@ if TYPE_CHECKING:
 
     Watch = Callable[[Machine, Symbols | None, FilterProgram | None], Watcher]
 
-DESTINATIONS: Final = {"stats": "statistics", "screenshot": "screenshot", "save": "saved machine"}  # option -> its name
+DESTINATIONS: Final = {  # option -> its name
+    "stats": "statistics",
+    "screenshot": "screenshot",
+    "screen_text": "screen text",
+    "save": "saved machine",
+    "guest_cov": "guest coverage",
+}
+STARTS: Final = {  # what becomes of an image, by its role
+    "kernel": "started directly",
+    "floppy": "firmware starts it from drive A",
+    "disk": "firmware starts it as the first hard disk",
+    "cdrom": "firmware starts it from the CD-ROM drive",
+}
 HELD: Final = (Timeout, Interrupted, Quit)  # ends from outside: the guest could go on
 ORDINARY: Final = (GuestExit, PowerOff, Quit, Reset)  # ends that the guest or the user chose
 ANY_OTHER: Final = 1  # the exit status of a guest whose value is a multiple of 256, and not 0
@@ -103,26 +120,69 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
         if name is not None or has_kernel:
             raise UsageError("--restore brings its guest with it: leave out the guest's name and --kernel")
         return chosen
-    if name is None and not has_kernel:
-        raise UsageError("nothing to run: name a guest (hyperport list guests) or give --kernel FILE")
     if name is not None and given.get("guest") and given.get("kernel"):
         raise UsageError(f"guest {name} and --kernel: give one of the two")
+    if name is None and not has_kernel and "image" not in chosen:
+        if not any(chosen.get(drive) for drive in ("disks", "floppies", "cdroms", "bios")):
+            raise UsageError("nothing to run: name a guest (hyperport list guests), an image, or give --kernel FILE")
+        return {"bios": SEABIOS} | chosen
     if name is None:
         return chosen
-    from hyperport.guests.registry import locate
+    from hyperport.guests.registry import GUESTS, locate
 
+    if name not in GUESTS and is_file_name(name):
+        return chosen | {"image": name}
     known = locate(name)
     append = f"{known.append} {known.screen}".strip() if chosen.get("display") == "term" else known.append
     if known.need is not None and not chosen.get(known.need.word):
         note(known.need.line(name))
     own = {
-        "kernel": known.kernel,
+        **started(known),
         "initrd": known.initrd,
-        "append": append,
+        "append": append or None,
         "memory": known.memory,
         "testdev": known.testdev or None,
     }
     return {key: value for key, value in own.items() if value is not None} | chosen
+
+
+def started(known: FetchedGuest) -> dict[str, Any]:
+    """The setting that starts a known guest: its kernel, or its image, which stays as it is."""
+    if known.word == "floppies":
+        return {"floppies": (FloppySpec(path=known.kernel, read_only=True),), "bios": SEABIOS, "boot": "a"}
+    if known.word == "image":
+        return {"image": f"{known.kernel},snapshot" if known.kernel.name == DISK else str(known.kernel)}
+    return {"kernel": known.kernel}
+
+
+def is_file_name(word: str) -> bool:
+    """Whether a word that names no guest is meant as a file: it is there, or has what no guest's name has."""
+    return os.path.exists(word.partition(",")[0]) or any(mark in word for mark in "/.:")
+
+
+def prepare_firmware(wanted: dict[str, Any], of_run: dict[str, Any], lines: dict[str, tuple[SerialSpec, ...]]) -> None:
+    """Say what an image is, and see to it that the firmware which it needs is there, and heard without a screen."""
+    from hyperport.boot.image import recognise
+    from hyperport.guests import firmware
+
+    image = wanted.get("image")
+    if image is not None and wanted.get("flat") is None:
+        role, what = recognise(image.partition(",")[0])
+        hint(f"{image}: {what}; {STARTS[role]}")
+        if role == "kernel":
+            return
+        wanted.setdefault("bios", SEABIOS)
+    if wanted.get("bios") in (None, NO_BIOS):
+        return
+    if of_run["display"] != "term" and lines["serial"][0] == SerialSpec("stdio"):
+        wanted.setdefault("screen_on_serial", True)
+    try:
+        firmware.find()
+    except FetchError:
+        from hyperport.guests import registry
+
+        note("SeaBIOS is not on this host; fetching it once, from Debian's package seabios (LGPLv3)")
+        registry.fetch(firmware.NAME, hint)
 
 
 def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -> int:
@@ -141,6 +201,8 @@ def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -
     }
     if on_terminal:
         _require_screen([spec for specs in lines.values() for spec in specs])
+    if of_run["restore"] is None:
+        prepare_firmware(wanted, of_run, lines)
     timeout: float | None = of_run["timeout"]
     lost: list[str] = []
     if STDOUT in closed and SerialSpec("stdio") in (spec for specs in lines.values() for spec in specs):
@@ -170,6 +232,7 @@ def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -
         traces = list(_traces(machine, of_run))
         for trace in traces:
             stack.callback(trace.close)
+        coverage = _coverage(machine, of_run)
         watcher = None if watch is None else stack.enter_context(watch(machine, *_meant(machine, of_run)))
         if on_terminal:
             from hyperport.ui.screen import ScreenChannel
@@ -216,7 +279,7 @@ def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -
         for line in machine.drives.trouble():
             note(line)
         lost += [line for channel in channels if (line := _loss(channel, outcome))]
-        for name, write in _reports(machine, outcome, of_run):
+        for name, write in _reports(machine, outcome, of_run, coverage):
             try:
                 write()
             except HostError as error:
@@ -272,12 +335,17 @@ def _loss(channel: Channel, outcome: Outcome) -> str:
     return ""
 
 
-def _reports(machine: Machine, outcome: Outcome, of_run: dict[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+def _reports(
+    machine: Machine, outcome: Outcome, of_run: dict[str, Any], coverage: Coverage | None
+) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is written after a run: the name of each, and what writes it."""
     from hyperport.observe.stats import write_statistics, write_whole
 
     if of_run["stats"] is not None:
         yield f"statistics: {of_run['stats']}", lambda: write_statistics(of_run["stats"], machine.stats(outcome))
+    if coverage is not None:
+        text = coverage.report().text()
+        yield f"guest coverage: {of_run['guest_cov']}", lambda: write_whole(of_run["guest_cov"], text.encode())
     if of_run["save"] is not None and isinstance(outcome, HELD):
         yield (
             f"saved machine: {of_run['save']}",
@@ -286,9 +354,13 @@ def _reports(machine: Machine, outcome: Outcome, of_run: dict[str, Any]) -> Iter
     elif of_run["save"] is not None:
         note(f"not saved: the guest has ended by itself, so {of_run['save']} is not written")
     if of_run["screenshot"] is not None:
-        if not machine.display.text():
-            note("the screen is in a graphics mode, which is not modelled: its picture is black")
         yield f"screenshot: {of_run['screenshot']}", lambda: write_whole(of_run["screenshot"], machine.display.png())
+    if of_run["screen_text"] is not None:
+        lines = machine.display.text()
+        if not lines:
+            note(f"the screen is in a graphics mode and has no text: {of_run['screen_text']} is empty")
+        screen = "".join(f"{line}\n" for line in lines).encode()
+        yield f"screen text: {of_run['screen_text']}", lambda: write_whole(of_run["screen_text"], screen)
     if of_run["report"]:
         from hyperport.observe.report import port_table
 
@@ -347,6 +419,15 @@ def _traces(machine: Machine, of_run: dict[str, Any]) -> Iterator[Trace | PortTr
         yield Trace(machine, of_run["trace"], program)
     if of_run["trace_ports"] is not None:
         yield PortTrace(machine.bus, of_run["trace_ports"], program)
+
+
+def _coverage(machine: Machine, of_run: dict[str, Any]) -> Coverage | None:
+    """What --guest-cov asks for, begun. Raises EngineError on an engine that cannot, ConfigError without symbols."""
+    if of_run["guest_cov"] is None:
+        return None
+    from hyperport.observe.coverage import Coverage
+
+    return Coverage(machine, of_run["symbols"])
 
 
 def _meant(machine: Machine, of_run: dict[str, Any]) -> tuple[Symbols | None, FilterProgram | None]:

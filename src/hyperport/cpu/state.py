@@ -17,6 +17,8 @@ GRANULAR: Final = 1 << 23  # the limit counts pages
 
 CR0_PE: Final = 1 << 0
 CR0_ET: Final = 1 << 4
+CR0_NW: Final = 1 << 29
+CR0_CD: Final = 1 << 30
 DR6_ONES: Final = 0xFFFF0FF0  # bits that are always set
 DR7_ONES: Final = 1 << 10
 PAT_RESET: Final = 0x0007040600070406
@@ -184,4 +186,15 @@ def real_mode(*, cs: int, ip: int, data: int = 0, sp: int = 0) -> CpuState:
         ss=segment,
         fs=segment,
         gs=segment,
+    )
+
+
+def at_reset(*, edx: int = 0) -> CpuState:
+    """What RESET leaves (SDM vol. 3, 9.1.1): real mode at FFFFFFF0h, caches off, edx: the CPU's signature."""
+    return CpuState(
+        eip=0xFFF0,
+        edx=edx,
+        cr0=CR0_CD | CR0_NW | CR0_ET,
+        cs=Segment(0xF000, 0xFFFF0000, 0xFFFF, CODE_16),
+        idtr=Table(limit=0xFFFF),
     )

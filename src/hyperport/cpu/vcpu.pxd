@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-from libc.stdint cimport uint8_t, uint32_t, uintptr_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
 cdef enum Register:         # by their number in encodings
     EAX = 0
@@ -44,6 +44,8 @@ cdef class Vcpu:
     cdef uint32_t get(self, int register) noexcept nogil
     cdef void put(self, int register, uint32_t value) noexcept nogil
     cdef uint32_t instruction_pointer(self) noexcept nogil
+    cdef bint locate(self, uint32_t *linear, uint64_t *physical) noexcept nogil
+    cdef void jump(self, uint32_t distance) noexcept nogil
     cdef uint32_t flags(self) noexcept nogil
     cdef uint32_t privilege(self) noexcept nogil
     cdef bint code_is_32_bit(self) noexcept nogil

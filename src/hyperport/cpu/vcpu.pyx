@@ -7,7 +7,7 @@ towards the guest's handler with the registers as they are at that moment. So a 
 is done is done, what is not done can be restarted.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uintptr_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
 
 cdef class Vcpu:
@@ -34,6 +34,15 @@ cdef class Vcpu:
     cdef uint32_t instruction_pointer(self) noexcept nogil:
         """EIP of the instruction at hand."""
         return 0
+
+    cdef bint locate(self, uint32_t *linear, uint64_t *physical) noexcept nogil:
+        """Where the instruction at hand stands, between two instructions. False where no memory is. After it, get() and
+        privilege() are good. Does not fault."""
+        return False
+
+    cdef void jump(self, uint32_t distance) noexcept nogil:
+        """After locate(): the guest goes on so many bytes from there (modulo 2^32). Nothing is complete by that."""
+        pass
 
     cdef uint32_t flags(self) noexcept nogil:
         """EFLAGS; the arithmetic flags may be missing."""

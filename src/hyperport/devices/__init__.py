@@ -52,6 +52,17 @@ def _ide_channel(_attention: Attention, _clock: Clock) -> Any:
     return ide.IdeChannel(IrqLine(), hard_disk, atapi.AtapiCdrom(disk.MemoryDisk(80 * 2048, writable=False)))
 
 
+def _vga(_attention: Attention, clock: Clock) -> Any:
+    """A VGA with a megabyte of RAM for its text."""
+    memory = import_module("hyperport.memory.ram").GuestMemory(1 << 20)
+    return import_module(f"{__name__}.vga").Vga(clock, memory)
+
+
+def _vbe_dispi(attention: Attention, clock: Clock) -> Any:
+    """The display interface of such a VGA."""
+    return import_module(f"{__name__}.vbe_dispi").VbeDispi(_vga(attention, clock))
+
+
 # Name of a chip with ports -> a factory (attention, clock) that gives one with all other wires in the air.
 CHIPS: dict[str, Factory] = {
     "debug-exit": _chip("debug_exit", "DebugExit", "attention"),
@@ -74,7 +85,8 @@ CHIPS: dict[str, Factory] = {
     "rtc146818": _chip("rtc146818", "Rtc146818", "clock"),
     "testdev": _chip("testdev", "TestDevice"),
     "uart16550": _chip("uart16550", "Uart16550"),
-    "vga": _chip("vga", "Vga", "clock"),
+    "vbe-dispi": _vbe_dispi,
+    "vga": _vga,
 }
 
 # The same for parts that have a state and wires, but no ports.

@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
 from hyperport.host.char cimport CharBackend
-from hyperport.bus.attributes cimport postable
+from hyperport.bus.attributes cimport postable, shadowed
 from hyperport.bus.device cimport PortDevice
 
 cdef enum:
@@ -29,7 +29,7 @@ cdef class Debugcon(PortDevice):
         self.backend = CharBackend() if backend is None else backend
 
     cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
-        return postable(1)
+        return postable(1) | shadowed(1)
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         return PRESENT

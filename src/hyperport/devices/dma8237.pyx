@@ -26,6 +26,7 @@ Not modelled: memory to memory (the command bit is kept, the temporary register 
 mode that goes on without DREQ: it waits for the chip.
 """
 
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -74,6 +75,7 @@ cdef enum:
 cdef uint8_t[CHANNELS] PAGE_OF = [0x7, 0x3, 0x1, 0x2, 0xF, 0xB, 0x9, 0xA]
 
 
+@cython.final
 cdef class Channel8237(DmaChannel):
     """A channel, as its chip sees it."""
 
@@ -87,6 +89,7 @@ cdef class Channel8237(DmaChannel):
         return self.controller.run(self.number, data, count, to_memory, &self.terminal)
 
 
+@cython.final
 cdef class Dma8237(PortDevice):
     """memory: what it moves from and to; without one there is no RAM anywhere. Input n is DREQ of channel n."""
 
@@ -98,6 +101,8 @@ cdef class Dma8237(PortDevice):
     cdef list lines                     # keeps the other ones
     cdef void *dack_of[CHANNELS]        # the same, for the hot way
     cdef void *dreq_of[CHANNELS]        # what the chips drive: its levels are their state
+    cdef int[CHANNELS] wired            # the channels that have a chip
+    cdef int chips                      # how many of them there are
     cdef int granted                    # the channel whose DACK is high, or -1
     cdef bint moved                     # the chip has moved something since it was granted
     cdef uint8_t[CHUNK] ones
@@ -117,6 +122,7 @@ cdef class Dma8237(PortDevice):
         memset(self.dreq_of, 0, sizeof(self.dreq_of))
         memset(self.ones, 0xFF, CHUNK)
         self.granted = -1
+        self.chips = 0
         self.reset()
 
     def channel(self, int number, IrqLine dack not None):
@@ -132,6 +138,8 @@ cdef class Dma8237(PortDevice):
         self.lines.append(channel.dreq)
         self.dack_of[number] = <void *> dack
         self.dreq_of[number] = <void *> channel.dreq
+        self.wired[self.chips] = number
+        self.chips += 1
         return channel
 
     def reset(self):
@@ -236,9 +244,19 @@ cdef class Dma8237(PortDevice):
             return False
         return not self.command[channel >> 2] & DISABLE and self.mode[channel] & KIND != CASCADE
 
+    cdef bint anybody(self) noexcept nogil:
+        """Whether any channel has a request."""
+        cdef int i
+        for i in range(self.chips):
+            if self.asks(self.wired[i]):
+                return True
+        return self.requests[0] | self.requests[1]
+
     cdef void grant_all(self) noexcept nogil:
         """After any change: let all channels go on that can."""
         cdef int channel
+        if not self.anybody():
+            return
         for channel in range(CHANNELS):
             if self.asks(channel):
                 self.grant(channel)

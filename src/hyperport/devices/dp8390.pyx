@@ -34,20 +34,25 @@ from libc.string cimport memcmp, memset
 from hyperport.time.clock cimport Clock, Timer
 from hyperport.host.ethernet cimport crc_of, filter_index, is_broadcast
 from hyperport.host.packet cimport DAMAGE_ALIGNMENT, DAMAGE_NONE, MOST_FRAME, QUEUE_FRAMES, Frame, PacketBackend
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
+from hyperport.devices.dp8390_fifo cimport FIFO_SIZE, pass_through, read_fifo
+from hyperport.devices.dp8390_ring cimport FCS, HEADER, PAGE, fits, page_after, page_behind
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
 
 from hyperport.errors import StateError
 
-cdef uint64_t NEVER = <uint64_t> -1
 cdef int64_t MOST = (<int64_t> 1 << 62) - 1 + (<int64_t> 1 << 62)     # of a time in ns
 cdef uint64_t RETRY_NS = 500_000
-cdef uint64_t ARRIVAL_NS = 50_000       # about what the shortest frame takes on the cable
 cdef uint64_t[2] OCTET_NS = [800, 80]   # unpaced, paced: the chip's own 10 Mbit/s, and ten times that
 cdef uint64_t[2] BURST_NS = [4_000_000, 1_000_000]      # what may come at once, counted in the cable's time
 cdef uint64_t[2] AROUND = [24, 0]       # octets before, between and after frames: preamble, gap, FCS (IEEE 802.3, 4.4)
 cdef uint8_t[4] LOOPBACK_TSR = [0, TSR_PTX | TSR_CRS | TSR_CDH, TSR_PTX | TSR_CDH, TSR_PTX]    # by mode (AN-937, 6.1)
+
+
+cdef uint32_t IS_PARAMETER = (      # of page 0, write
+    1 << TSR_TPSR | 1 << NCR_TBCR0 | 1 << FIFO_TBCR1 | 1 << RSAR0 | 1 << RSAR1 | 1 << RBCR0 | 1 << RBCR1)
 
 
 cdef class Dp8390(PortDevice):
@@ -66,19 +71,20 @@ cdef class Dp8390(PortDevice):
 
     def reset(self):
         self.isr = self.dcr = self.tcr = self.rcr = self.tsr = self.rsr = 0
-        self.pstart = self.pstop = self.bnry = self.curr = self.tpsr = 0
+        self.tpsr = 0
+        memset(&self.ring, 0, sizeof(self.ring))
         self.tbcr = self.clda = self.remote_address = self.remote_count = 0
         self.remote_next = 0
-        self.fifo_at = 0
         memset(self.par, 0, sizeof(self.par))
         memset(self.mar, 0, sizeof(self.mar))
         memset(self.tallies, 0, sizeof(self.tallies))
-        memset(self.fifo, 0, sizeof(self.fifo))
+        memset(&self.fifo, 0, sizeof(self.fifo))
         self.reset_pin()
 
     cdef void reset_pin(self) noexcept nogil:
         """What the RESET input does (10.3, the table at its end); all else keeps its value."""
         self.cr = CR_STP | CR_ABORT
+        self.publish_parameters()
         self.isr |= ISR_RST
         self.imr = 0
         self.dcr |= DCR_LAS
@@ -100,8 +106,13 @@ cdef class Dp8390(PortDevice):
         if self.cr >> CR_PAGE == 1:
             if offset < CURR:
                 return self.par[offset - PAR0]
-            return self.curr if offset == CURR else self.mar[offset - MAR0]
+            return self.ring.curr if offset == CURR else self.mar[offset - MAR0]
         return self.read_page2(offset) if self.cr >> CR_PAGE == 2 else 0xFF
+
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            data[i] = <uint8_t> Dp8390.io_read(self, offset, 1)
 
     cdef uint32_t read_page0(self, uint32_t offset) noexcept nogil:
         cdef uint8_t value
@@ -110,15 +121,13 @@ cdef class Dp8390(PortDevice):
         if offset == CLDA1:
             return self.clda >> 8
         if offset == BNRY:
-            return self.bnry
+            return self.ring.bnry
         if offset == TSR_TPSR:
             return self.tsr
         if offset == NCR_TBCR0:
             return 0
         if offset == FIFO_TBCR1:
-            value = self.fifo[self.fifo_at]
-            self.fifo_at = (self.fifo_at + 1) % FIFO_SIZE
-            return value
+            return read_fifo(&self.fifo)
         if offset == ISR:
             return self.isr
         if offset == RSAR0:
@@ -136,9 +145,9 @@ cdef class Dp8390(PortDevice):
     cdef uint32_t read_page2(self, uint32_t offset) noexcept nogil:
         """The configuration, as the guest wrote it to page 0; the upper bits that do not exist read 1."""
         if offset == PSTART:
-            return self.pstart
+            return self.ring.pstart
         if offset == PSTOP:
-            return self.pstop
+            return self.ring.pstop
         if offset == 3:
             return self.remote_next
         if offset == TSR_TPSR:
@@ -164,48 +173,76 @@ cdef class Dp8390(PortDevice):
             if offset < CURR:
                 self.par[offset - PAR0] = <uint8_t> value
             elif offset == CURR:
-                self.curr = <uint8_t> value
+                self.ring.curr = <uint8_t> value
             else:
                 self.mar[offset - MAR0] = <uint8_t> value
             self.pull()
 
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            Dp8390.io_write(self, offset, 1, data[i])
+
     cdef void write_page0(self, uint32_t offset, uint8_t value) noexcept nogil:
+        if IS_PARAMETER >> offset & 1:
+            self.write_parameter(offset, value)
+        elif offset == CNTR1_DCR:
+            self.dcr = value & DCR_BITS
+        elif offset == CNTR2_IMR:
+            self.imr = value & ~ISR_RST
+            self.update_irq()
+        else:
+            self.write_reception(offset, value)
+
+    cdef void write_reception(self, uint32_t offset, uint8_t value) noexcept nogil:
+        """The registers of page 0 on which hangs whether a frame that waits can come."""
         if offset == PSTART:
-            self.pstart = value
+            self.ring.pstart = value
         elif offset == PSTOP:
-            self.pstop = value
+            self.ring.pstop = value
         elif offset == BNRY:
             self.write_bnry(value)
-        elif offset == TSR_TPSR:
+        elif offset == RSR_RCR:
+            self.rcr = value & RCR_BITS
+        elif offset == CNTR0_TCR:
+            self.tcr = value & TCR_BITS
+        elif offset == ISR:
+            self.isr &= ~value | ISR_RST
+            self.update_irq()           # the line is low for a moment: the PIC may want an edge
+            self.resume()
+        self.pull()
+
+    cdef void write_parameter(self, uint32_t offset, uint8_t value) noexcept nogil:
+        """Of the next transmission or remote DMA: nothing happens."""
+        if offset == TSR_TPSR:
             self.tpsr = value
         elif offset == NCR_TBCR0:
             self.tbcr = self.tbcr & 0xFF00 | value
         elif offset == FIFO_TBCR1:
             self.tbcr = self.tbcr & 0xFF | <uint16_t> value << 8
-        elif offset == ISR:
-            self.isr &= ~value | ISR_RST
-            self.update_irq()           # the line is low for a moment: the PIC may want an edge
-            self.resume()
         elif offset == RSAR0:
             self.remote_address = self.remote_address & 0xFF00 | value
         elif offset == RSAR1:
             self.remote_address = self.remote_address & 0xFF | <uint16_t> value << 8
         elif offset == RBCR0:
             self.remote_count = self.remote_count & 0xFF00 | value
-        elif offset == RBCR1:
-            self.remote_count = self.remote_count & 0xFF | <uint16_t> value << 8
-        elif offset == RSR_RCR:
-            self.rcr = value & RCR_BITS
-        elif offset == CNTR0_TCR:
-            self.tcr = value & TCR_BITS
-        elif offset == CNTR1_DCR:
-            self.dcr = value & DCR_BITS
         else:
-            self.imr = value & ~ISR_RST
-        self.pull()
+            self.remote_count = self.remote_count & 0xFF | <uint16_t> value << 8
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """Parameters of page 0 wait for the command."""
+        return postable(1) if offset < 16 and self.cr >> CR_PAGE == 0 and IS_PARAMETER >> offset & 1 else 0
+
+    cdef void publish_parameters(self) noexcept nogil:
+        cdef uint32_t offset
+        for offset in range(TSR_TPSR, RBCR1 + 1):
+            self.publish(offset)
 
     cdef void write_cr(self, uint8_t value) noexcept nogil:
+        cdef uint8_t page = self.cr >> CR_PAGE
         self.cr = value & ~CR_TXP
+        if (page == 0) != (self.cr >> CR_PAGE == 0):
+            self.publish_parameters()
         if value & CR_STP:
             self.running = False
             self.isr |= ISR_RST
@@ -223,7 +260,7 @@ cdef class Dp8390(PortDevice):
         self.pull()
 
     cdef void write_bnry(self, uint8_t value) noexcept nogil:
-        self.bnry = value
+        self.ring.bnry = value
         if self.overflowed:
             self.overflowed = False
             if self.running:
@@ -240,10 +277,6 @@ cdef class Dp8390(PortDevice):
         """Write count bytes of the chip's address space."""
         pass
 
-    cdef uint8_t page_after(self, uint8_t page) noexcept nogil:
-        page += 1
-        return self.pstart if page == self.pstop else page
-
     # Side effects: remote DMA (9.0).
 
     cdef void start_remote(self, uint8_t command) noexcept nogil:
@@ -252,7 +285,7 @@ cdef class Dp8390(PortDevice):
         if command == CR_SEND:
             if not self.dcr & DCR_ARM:
                 return
-            self.remote_address = <uint16_t> self.bnry << 8
+            self.remote_address = <uint16_t> self.ring.bnry << 8
             self.fetch(self.remote_address, header, HEADER)
             self.remote_next = header[1]
             self.remote_count = header[2] | <uint16_t> header[3] << 8
@@ -269,7 +302,7 @@ cdef class Dp8390(PortDevice):
 
     cdef uint32_t remote_chunk(self, uint32_t count) noexcept nogil:
         """How many of count bytes can be moved at remote_address before it jumps."""
-        cdef uint32_t stop = <uint32_t> self.pstop << 8
+        cdef uint32_t stop = <uint32_t> self.ring.pstop << 8
         cdef uint32_t left = self.remote_count
         if self.dcr & DCR_WTS:
             self.remote_address &= 0xFFFE
@@ -282,8 +315,8 @@ cdef class Dp8390(PortDevice):
     cdef void remote_moved(self, uint32_t count) noexcept nogil:
         """Address and count after a chunk."""
         self.remote_address += <uint16_t> count
-        if self.remote_address == <uint16_t> self.pstop << 8:
-            self.remote_address = <uint16_t> self.pstart << 8
+        if self.remote_address == <uint16_t> self.ring.pstop << 8:
+            self.remote_address = <uint16_t> self.ring.pstart << 8
         self.remote_count = <uint16_t> (self.remote_count - count) if self.remote_count > count else 0
         if self.remote_count == 0:
             self.end_remote()
@@ -352,11 +385,6 @@ cdef class Dp8390(PortDevice):
         self.isr |= isr
         self.update_irq()
 
-    cdef void end_offers(self) noexcept nogil:
-        if self.offers:
-            self.offers = 0
-            self.retry.disarm()
-
     cdef void on_timer(self, int number) noexcept nogil:
         if number == RETRY:
             if self.offers:
@@ -372,13 +400,13 @@ cdef class Dp8390(PortDevice):
         """The frame comes round into the receiver, which checks address and FCS and stores nothing.
 
         In word mode only one byte of each word is sent: the even ones with BOS, else the odd ones (12.0). The frame, its
-        FCS, and the count as low, high, high byte go through the FIFO, number n into place (n - 1) modulo 8.
+        FCS, and the count as low, high, high byte go through the FIFO.
         """
         cdef uint32_t count = min(<uint32_t> self.tbcr, <uint32_t> MOST_FRAME)
         cdef uint32_t step = 2 if self.dcr & DCR_WTS else 1
         cdef uint32_t shift = 1 if step == 2 and not self.dcr & DCR_BOS else 0
-        cdef uint32_t fcs, total, i
-        cdef uint8_t tail[FCS + 3]
+        cdef uint32_t fcs, i
+        cdef uint8_t tail[3]
         cdef bint heard, wrong
         self.fetch(<uint16_t> self.tpsr << 8, self.frame, count)
         count //= step
@@ -387,18 +415,16 @@ cdef class Dp8390(PortDevice):
         heard = count >= 6 and self.accepts(self.frame)
         if self.tcr & TCR_CRC:
             wrong = heard and self.checked(count) == 0
-            total, fcs = count, 0
         else:
             wrong = heard                               # one CRC unit: it cannot check what it makes (AN-937, 4.0)
-            total, fcs = count + FCS, ~crc_of(self.frame, count)
-        for i in range(count - min(count, <uint32_t> FIFO_SIZE), count):
-            self.fifo[(i + FIFO_SIZE - 1) % FIFO_SIZE] = self.frame[i]
-        for i in range(<uint32_t> FCS):
-            tail[i] = fcs >> (8 * i) & 0xFF
-        tail[FCS], tail[FCS + 1], tail[FCS + 2] = total & 0xFF, total >> 8, total >> 8
-        for i in range(0 if total > count else FCS, FCS + 3):
-            self.fifo[(count + i - (0 if total > count else FCS) + FIFO_SIZE - 1) % FIFO_SIZE] = tail[i]
-        self.fifo_at = 0
+            fcs = ~crc_of(self.frame, count)
+            for i in range(<uint32_t> FCS):
+                self.frame[count + i] = fcs >> (8 * i) & 0xFF
+            count += FCS
+        tail[0], tail[1], tail[2] = count & 0xFF, count >> 8, count >> 8
+        pass_through(&self.fifo, 0, self.frame, count)
+        pass_through(&self.fifo, count, tail, 3)
+        self.fifo.at = 0
         self.rsr = RSR_CRC if wrong else RSR_PRX
         self.end_transmit(LOOPBACK_TSR[(self.tcr & TCR_LOOP) >> 1], ISR_PTX | (ISR_RXE if wrong else 0))
 
@@ -411,35 +437,27 @@ cdef class Dp8390(PortDevice):
         """Hear that the backend has frames, as the run loop tells the card."""
         self.on_input()
 
-    cdef void pull(self) noexcept nogil:
-        """Take frames from the backend, unless they have to wait; then the interrupt line is right."""
+    cdef void take_frames(self) noexcept nogil:
+        """pull() where frames wait, and none is on its way."""
         cdef Frame *frame
-        cdef uint64_t now
+        cdef uint64_t now = self.clock.now()
         cdef int paced = self.backend.paced
-        if self.arrival.deadline == NEVER and self.backend.front() != NULL:
-            self.held = False
-            now = self.clock.now()
-            self.cable_free = max(self.cable_free, now)
-            for _ in range(QUEUE_FRAMES):   # what comes meanwhile is announced again
-                frame = self.backend.front()
-                if frame == NULL:
-                    break
-                if self.cable_free > now + BURST_NS[paced]:
-                    self.arrival.arm(self.cable_free - BURST_NS[paced])
-                    break
-                if not self.hear(frame):
-                    self.held = True
-                    break
-                self.cable_free += OCTET_NS[paced] * (max(frame.length, <uint32_t> SHORTEST) + AROUND[paced])
-                self.backend.pop()
-            if self.held and not self.isr & ISR_PRX:
-                self.resume()
-        self.update_irq()
-
-    cdef void resume(self) noexcept nogil:
-        """The guest has done something about the ring: look again in a moment."""
-        if self.held and self.arrival.deadline == NEVER:
-            self.arrival.arm(self.clock.now() + ARRIVAL_NS)
+        self.held = False
+        self.cable_free = max(self.cable_free, now)
+        for _ in range(QUEUE_FRAMES):       # what comes meanwhile is announced again
+            frame = self.backend.front()
+            if frame == NULL:
+                break
+            if self.cable_free > now + BURST_NS[paced]:
+                self.arrival.arm(self.cable_free - BURST_NS[paced])
+                break
+            if not self.hear(frame):
+                self.held = True
+                break
+            self.cable_free += OCTET_NS[paced] * (max(frame.length, <uint32_t> SHORTEST) + AROUND[paced])
+            self.backend.pop()
+        if self.held and not self.isr & ISR_PRX:
+            self.resume()
 
     cdef bint hear(self, Frame *frame) noexcept nogil:
         """A frame is on the cable. False where it has to wait there."""
@@ -463,7 +481,7 @@ cdef class Dp8390(PortDevice):
                 return True
         if self.rcr & RCR_MON:
             self.miss(status | RSR_DIS)
-        elif not self.overflowed and self.fits(frame.length):
+        elif not self.overflowed and fits(&self.ring, frame.length):
             self.keep(frame, status)
         elif self.backend.paced:
             return False
@@ -487,21 +505,6 @@ cdef class Dp8390(PortDevice):
         index = filter_index(address)
         return self.mar[index >> 3] >> (index & 7) & 1
 
-    cdef bint fits(self, uint32_t length) noexcept nogil:
-        """Whether the pages of a frame, and the page after them, are free of BNRY.
-
-        BNRY just before PSTART, where Linux' driver puts it when it subtracts 1 from PSTART, is the ring's last page.
-        """
-        cdef uint8_t page = self.curr
-        cdef uint8_t bound = self.bnry
-        if <uint8_t> (bound + 1) == self.pstart:
-            bound = self.pstop - 1
-        for _ in range((HEADER + length + FCS + PAGE - 1) // PAGE):
-            page = self.page_after(page)
-            if page == bound:
-                return False
-        return True
-
     cdef void keep(self, Frame *frame, uint8_t status) noexcept nogil:
         """Into the ring: header, frame, FCS; then CURR moves on."""
         cdef uint8_t header[HEADER]
@@ -509,19 +512,17 @@ cdef class Dp8390(PortDevice):
         cdef uint32_t count = frame.length + FCS
         cdef uint32_t value = crc_of(frame.data, frame.length)
         cdef uint32_t i
-        cdef uint8_t page = self.curr
+        cdef uint8_t page = page_behind(&self.ring, frame.length)
         if frame.damage == DAMAGE_NONE:
             value = ~value
-        for _ in range((HEADER + count + PAGE - 1) // PAGE):
-            page = self.page_after(page)
         header[0], header[1], header[2], header[3] = status, page, count & 0xFF, count >> 8
         for i in range(<uint32_t> FCS):
             fcs[i] = value >> (8 * i) & 0xFF
-        self.clda = <uint16_t> self.curr << 8
+        self.clda = <uint16_t> self.ring.curr << 8
         self.local_in(header, HEADER)
         self.local_in(frame.data, frame.length)
         self.local_in(fcs, FCS)
-        self.curr = page
+        self.ring.curr = page
         self.rsr = status
         self.isr |= ISR_PRX if frame.damage == DAMAGE_NONE else ISR_RXE
 
@@ -536,21 +537,12 @@ cdef class Dp8390(PortDevice):
             if (self.clda + chunk) & (PAGE - 1):
                 self.clda += <uint16_t> chunk
             else:
-                self.clda = <uint16_t> self.page_after(<uint8_t> (self.clda >> 8)) << 8
+                self.clda = <uint16_t> page_after(&self.ring, <uint8_t> (self.clda >> 8)) << 8
 
     cdef void miss(self, uint8_t status) noexcept nogil:
         self.rsr = (status & ~RSR_PRX) | RSR_MPA
         self.isr |= ISR_RXE
         self.count(TALLY_MISSED)
-
-    cdef void count(self, uint32_t tally) noexcept nogil:
-        if self.tallies[tally] < TALLY_MOST:
-            self.tallies[tally] += 1
-        if self.tallies[tally] & TALLY_ALARM:
-            self.isr |= ISR_CNT
-
-    cdef void update_irq(self) noexcept nogil:
-        self.irq.drive(self.isr & self.imr)
 
     # Save and load.
 
@@ -564,10 +556,10 @@ cdef class Dp8390(PortDevice):
         fields.u8("rcr", &self.rcr, RCR_BITS)
         fields.u8("tsr", &self.tsr)
         fields.u8("rsr", &self.rsr)
-        fields.u8("pstart", &self.pstart)
-        fields.u8("pstop", &self.pstop)
-        fields.u8("bnry", &self.bnry)
-        fields.u8("curr", &self.curr)
+        fields.u8("pstart", &self.ring.pstart)
+        fields.u8("pstop", &self.ring.pstop)
+        fields.u8("bnry", &self.ring.bnry)
+        fields.u8("curr", &self.ring.curr)
         fields.u8("tpsr", &self.tpsr)
         fields.u16("tbcr", &self.tbcr)
         fields.u16("clda", &self.clda)
@@ -581,8 +573,8 @@ cdef class Dp8390(PortDevice):
         fields.u8s("par", self.par, 6)
         fields.u8s("mar", self.mar, 8)
         fields.u8s("tallies", self.tallies, 3)
-        fields.u8s("fifo", self.fifo, FIFO_SIZE)
-        fields.u32("fifo_at", &self.fifo_at, FIFO_SIZE - 1)
+        fields.u8s("fifo", self.fifo.data, FIFO_SIZE)
+        fields.u32("fifo_at", &self.fifo.at, FIFO_SIZE - 1)
 
     cdef dict derived(self):
         return {"retry_at": self.retry.deadline if self.offers else 0}
@@ -601,3 +593,4 @@ cdef class Dp8390(PortDevice):
         self.held, self.cable_free = False, 0
         self.arrival.disarm()
         self.update_irq()
+        self.publish_parameters()

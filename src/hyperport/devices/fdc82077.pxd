@@ -2,6 +2,8 @@
 # cython: language_level=3
 """Registers, commands and status bits of the 82077AA, in the order of its datasheet (290166); for fdc82077.pyx alone."""
 
+from libc.stdint cimport uint8_t
+
 cdef enum:
     DOR = 2                 # digital output: offsets are those of the ports from 3F0h on
     TDR = 3                 # tape drive
@@ -91,3 +93,14 @@ cdef enum:
     SOON = 100000           # ns
     WHOLE_COMMAND = 0
     SEEKS = 1               # timers
+
+
+cdef inline bint reads(uint8_t first) noexcept nogil:
+    """Whether the data of the command with this first byte goes to the guest."""
+    cdef uint8_t code = first & CODE
+    return code == READ or code == READ_DELETED or code == READ_TRACK
+
+
+cdef inline bint writes(uint8_t first) noexcept nogil:
+    cdef uint8_t code = first & CODE
+    return code == WRITE or code == WRITE_DELETED or code == FORMAT

@@ -168,7 +168,7 @@ cdef class Fdc82077(PortDevice):
         if self.phase == RESULT:
             return MSR_READY | MSR_OUT | MSR_BUSY | self.busy
         if self.phase == MOVING and self.load_time & NO_DMA:
-            return MSR_READY | MSR_NO_DMA | MSR_BUSY | self.busy | (MSR_OUT if self.reads() else 0)
+            return MSR_READY | MSR_NO_DMA | MSR_BUSY | self.busy | (MSR_OUT if reads(self.command[0]) else 0)
         return MSR_BUSY | self.busy
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
@@ -195,11 +195,12 @@ cdef class Fdc82077(PortDevice):
         for number in range(2):
             if stopped >> 4 >> number & 1:
                 (<FloppyDrive> self.unit(number)).settle()
-        if not value & DOR_RUNS:
+        if before & ~value & DOR_RUNS:          # held there, it keeps still
             self.soft_reset()
-        elif not before & DOR_RUNS:
+        elif value & ~before & DOR_RUNS:
             self.come_out_of_reset()
-        self.drive_lines()
+        elif (before ^ value) & DOR_GATE:
+            self.drive_lines()
 
     # The FIFO.
 
@@ -214,7 +215,7 @@ cdef class Fdc82077(PortDevice):
             if self.result_at >= self.result_size:
                 self.phase = COMMAND
                 self.result_at = self.result_size = 0
-        elif self.phase == MOVING and self.load_time & NO_DMA and self.reads():
+        elif self.phase == MOVING and self.load_time & NO_DMA and reads(self.command[0]):
             byte = self.buffer[self.position]
             self.position += 1
             self.go_on()
@@ -224,7 +225,7 @@ cdef class Fdc82077(PortDevice):
         cdef int follow
         if not self.dor & DOR_RUNS:
             return
-        if self.phase == MOVING and self.load_time & NO_DMA and not self.reads():
+        if self.phase == MOVING and self.load_time & NO_DMA and not reads(self.command[0]):
             self.buffer[self.position] = byte
             self.position += 1
             self.go_on()
@@ -236,15 +237,6 @@ cdef class Fdc82077(PortDevice):
                 self.answer(INVALID)
             elif self.written > <uint32_t> follow:
                 self.obey(self.command[0] & CODE)
-
-    cdef bint reads(self) noexcept nogil:
-        """Whether MOVING goes to the guest."""
-        cdef uint8_t code = self.command[0] & CODE
-        return code == READ or code == READ_DELETED or code == READ_TRACK
-
-    cdef bint writes(self) noexcept nogil:
-        cdef uint8_t code = self.command[0] & CODE
-        return code == WRITE or code == WRITE_DELETED or code == FORMAT
 
     # Commands.
 
@@ -377,7 +369,7 @@ cdef class Fdc82077(PortDevice):
             passing = (<FloppyDrive> drive).passing()
             self.sector = <uint8_t> passing
             self.finish(0 if passing else ABNORMAL, 0 if passing else MISSING_MARK, 0)
-        elif self.writes() and not (<FloppyDrive> drive).disk.writable:
+        elif writes(self.command[0]) and not (<FloppyDrive> drive).disk.writable:
             self.finish(ABNORMAL, NOT_WRITABLE, 0)
         elif code == FORMAT and (self.command[2] != SIZE_512 or not self.left):
             self.finish(ABNORMAL, MISSING_MARK, 0)
@@ -413,7 +405,7 @@ cdef class Fdc82077(PortDevice):
         if not level:
             return
         while self.phase == MOVING and not self.load_time & NO_DMA and most:
-            moved = self.dma.move(self.buffer + self.position, self.filled - self.position, self.reads())
+            moved = self.dma.move(self.buffer + self.position, self.filled - self.position, reads(self.command[0]))
             self.position += moved
             if self.dma.terminal:
                 self.terminal = True
@@ -441,7 +433,7 @@ cdef class Fdc82077(PortDevice):
             return
         if (<FloppyDrive> drive).step_to(<int> (self.cylinder * (<FloppyDrive> drive).stretch())):
             self.at[self.command[1] & UNIT] = (<FloppyDrive> drive).cylinder
-        if not self.writes() and (<FloppyDrive> drive).load_sector(number, self.buffer):
+        if not writes(self.command[0]) and (<FloppyDrive> drive).load_sector(number, self.buffer):
             self.finish(ABNORMAL, DATA_ERROR, DATA_FIELD)
 
     cdef void block_moved(self) noexcept nogil:
@@ -452,7 +444,7 @@ cdef class Fdc82077(PortDevice):
         if code == FORMAT:
             self.format_sector(drive)
             return
-        if self.writes():
+        if writes(self.command[0]):
             memset(self.buffer + self.position, 0, SECTOR - self.position)      # what TC has cut off is zeros
             if (<FloppyDrive> drive).store_sector((<FloppyDrive> drive).find(self.cylinder, self.head, self.sector), self.buffer):
                 self.finish(ABNORMAL, DATA_ERROR, 0)

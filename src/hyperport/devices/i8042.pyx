@@ -183,6 +183,11 @@ cdef class I8042(PortDevice):
         self.fill()
         self.update_irq()
 
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            self.io_write(offset, 1, data[i])
+
     cdef void command(self, uint8_t byte) noexcept nogil:
         if READ_RAM <= byte < READ_RAM + RAM_SIZE:
             self.give(self.ram[byte - READ_RAM], 0)

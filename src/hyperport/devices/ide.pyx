@@ -18,9 +18,11 @@ common, with the way of a command and its data: ide_drive.pyx.
 String accesses to the data port go straight between the guest's memory and the drive's buffer.
 """
 
+cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
@@ -45,6 +47,7 @@ cdef enum Control:          # clause 7.8
 PREFIXES = ("first_", "second_")    # of the drives' fields
 
 
+@cython.final
 cdef class IdeChannel(PortDevice):
     """irq: INTRQ. first, second: device 0 and device 1, or None. Offsets 0 to 7: command block; 8: control block."""
 
@@ -57,6 +60,7 @@ cdef class IdeChannel(PortDevice):
     cdef void *places[2]        # the drives again, without references to count
     cdef int chosen             # which one is selected
     cdef uint8_t control
+    cdef bint waits             # a drive has an interrupt to tell of, selected or not
 
     def __init__(self, IrqLine irq=None, IdeDrive first=None, IdeDrive second=None):
         self.irq = IrqLine() if irq is None else irq
@@ -89,14 +93,19 @@ cdef class IdeChannel(PortDevice):
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
         if offset == DATA:
             self.move_in(data, size, count)
-        else:
-            PortDevice.io_read_block(self, offset, size, count, data)
+        elif count:                     # a status that is read again is the same
+            memset(data, self.read_register(offset), count)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        cdef uint32_t i
         if offset == DATA:
             self.move_out(data, size, count)
-        else:
-            PortDevice.io_write_block(self, offset, size, count, data)
+            return
+        if FEATURES <= offset < DEVICE and count > 2:       # a register is two deep
+            data += count - 2
+            count = 2
+        for i in range(count):
+            self.write_register(offset, data[i])
 
     # Registers.
 
@@ -143,14 +152,14 @@ cdef class IdeChannel(PortDevice):
         if offset == COMMAND:
             self.write_command(value)
             return
-        if offset == DEVICE:
-            self.chosen = 1 if value & SECOND else 0
         for i in range(2):
             if self.places[i] != NULL:
                 self.push(<IdeDrive> self.places[i], offset, value)
-        self.drive_line()
+        if offset == DEVICE:
+            self.chosen = 1 if value & SECOND else 0
+            self.drive_line()
 
-    cdef void push(self, IdeDrive drive, uint32_t offset, uint8_t value) noexcept nogil:
+    cdef inline void push(self, IdeDrive drive, uint32_t offset, uint8_t value) noexcept nogil:
         if offset == FEATURES:
             drive.features = <uint16_t> (drive.features << 8 | value)
         elif offset == COUNT:
@@ -198,7 +207,16 @@ cdef class IdeChannel(PortDevice):
 
     cdef void drive_line(self) noexcept nogil:
         cdef void *place = self.places[self.chosen]
+        cdef bint waits = self.waits
+        self.waits = ((self.places[0] != NULL and (<IdeDrive> self.places[0]).interrupt)
+                      or (self.places[1] != NULL and (<IdeDrive> self.places[1]).interrupt))
         self.irq.drive(place != NULL and not self.control & NIEN and (<IdeDrive> place).interrupt)
+        if self.waits != waits:
+            self.publish(DEVICE)
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """A command's registers are read when it comes. Selection can move INTRQ, but only while a drive has something to tell."""
+        return postable(1) if FEATURES <= offset <= LBA_HIGH or offset == DEVICE and not self.waits else 0
 
     # The data port.
 

@@ -56,10 +56,6 @@ cdef class IdeDrive(Saved):
     cdef void block_moved(self) noexcept nogil
     cdef void signature(self) noexcept nogil
     cdef void power_on(self) noexcept nogil
-    cdef void begin(self) noexcept nogil
-    cdef void stop(self) noexcept nogil
-    cdef void done(self) noexcept nogil
-    cdef void fail(self, uint8_t error) noexcept nogil
     cdef void offer(self, uint32_t block) noexcept nogil
     cdef void want(self, int phase, uint32_t block) noexcept nogil
     cdef void take(self, uint8_t *data, uint32_t size) noexcept nogil
@@ -68,3 +64,29 @@ cdef class IdeDrive(Saved):
     cdef void put_checksum(self) noexcept nogil
     cdef void put_text(self, uint32_t word, uint32_t words, const char *text) noexcept nogil
     cdef void put_word(self, uint32_t word, uint32_t value) noexcept nogil
+
+    # From phase to phase, for the subclasses.
+
+    cdef inline void begin(self) noexcept nogil:
+        """A command has come."""
+        self.stop()
+        self.error = 0
+        self.failed = False
+        self.interrupt = False
+
+    cdef inline void stop(self) noexcept nogil:
+        self.phase = IDLE
+        self.position = self.block_end = self.filled = 0
+
+    cdef inline void done(self) noexcept nogil:
+        """The end of a command that has gone well."""
+        self.stop()
+        self.error = 0
+        self.failed = False
+        self.ready = True
+        self.interrupt = True
+
+    cdef inline void fail(self, uint8_t error) noexcept nogil:
+        self.done()
+        self.error = error
+        self.failed = True

@@ -84,30 +84,6 @@ cdef class IdeDrive:
 
     # For the subclasses.
 
-    cdef void begin(self) noexcept nogil:
-        """A command has come."""
-        self.stop()
-        self.error = 0
-        self.failed = False
-        self.interrupt = False
-
-    cdef void stop(self) noexcept nogil:
-        self.phase = IDLE
-        self.position = self.block_end = self.filled = 0
-
-    cdef void done(self) noexcept nogil:
-        """The end of a command that has gone well."""
-        self.stop()
-        self.error = 0
-        self.failed = False
-        self.ready = True
-        self.interrupt = True
-
-    cdef void fail(self, uint8_t error) noexcept nogil:
-        self.done()
-        self.error = error
-        self.failed = True
-
     cdef void offer(self, uint32_t block) noexcept nogil:
         """The next block bytes of the buffer, or what there is left of it, are for the host to read."""
         self.phase = DATA_IN

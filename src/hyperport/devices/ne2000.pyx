@@ -14,12 +14,12 @@ With DCR.WTS one access of the data port is a word, whatever its width, else a b
 as on cards with a bridge to 32 bits. A string instruction on the data port is one block here.
 """
 
+cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from hyperport.time.clock cimport Clock
 from hyperport.host.packet cimport PacketBackend
-from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
 from hyperport.devices.dp8390 cimport DCR_WTS, Dp8390
@@ -38,6 +38,7 @@ cdef enum:
 WIDTHS_AT = {at: tuple(size for size in (1, 2, 4) if at % 8 + size <= 8) for at in range(DATA_PORT, 2 * DATA_PORT)}
 
 
+@cython.final
 cdef class Ne2000(Dp8390):
     """clock: paces offers to a busy host. irq: the interrupt output. backend: the cable. mac: 6 bytes, the PROM's."""
 
@@ -69,17 +70,18 @@ cdef class Ne2000(Dp8390):
         cdef uint32_t value = 0
         if offset < DATA_PORT:
             return Dp8390.io_read(self, offset, 1)
-        if offset < RESET_PORT:
-            self.io_read_block(offset, size, 1, <uint8_t *> &value)
-            return value
-        self.reset_pin()
-        return ~<uint32_t> 0
+        self.io_read_block(offset, size, 1, <uint8_t *> &value)
+        return value
 
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
         cdef uint8_t word[2]
         cdef uint32_t i
-        if not DATA_PORT <= offset < RESET_PORT:
-            PortDevice.io_read_block(self, offset, size, count, data)
+        if offset < DATA_PORT:
+            Dp8390.io_read_block(self, offset, 1, count, data)
+        elif offset >= RESET_PORT:
+            if count:                       # one reset more finds nothing to do
+                self.reset_pin()
+            memset(data, 0xFF, size * count)
         elif size == 1 and self.dcr & DCR_WTS:
             for i in range(count):
                 self.remote_out(word, 2)
@@ -92,14 +94,16 @@ cdef class Ne2000(Dp8390):
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         if offset < DATA_PORT:
             Dp8390.io_write(self, offset, 1, value)
-        elif offset < RESET_PORT:           # a write to the reset port only ends the pulse
+        else:
             self.io_write_block(offset, size, 1, <const uint8_t *> &value)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
         cdef uint8_t word[2]
         cdef uint32_t i
-        if not DATA_PORT <= offset < RESET_PORT:
-            PortDevice.io_write_block(self, offset, size, count, data)
+        if offset < DATA_PORT:
+            Dp8390.io_write_block(self, offset, 1, count, data)
+        elif offset >= RESET_PORT:          # a write only ends the pulse
+            return
         elif size == 1 and self.dcr & DCR_WTS:
             word[1] = 0
             for i in range(count):

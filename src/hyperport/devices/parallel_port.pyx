@@ -12,6 +12,7 @@ byte gives an edge of the line. Nothing is read from the printer, the data lines
 from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.host.char cimport CharBackend
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
@@ -68,6 +69,10 @@ cdef class ParallelPort(PortDevice):
             elif before & ~self.control & STROBE and self.control & INTERRUPT_ON:
                 self.irq.drive(0)
                 self.irq.drive(1)
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """The printer takes what is on the data lines when nStrobe falls."""
+        return postable(1) if offset == DATA else 0
 
     cdef declare(self, Fields fields):
         fields.u8("data", &self.data)

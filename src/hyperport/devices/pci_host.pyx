@@ -10,6 +10,7 @@ At CFCh to CFFh every configuration read ends in a master abort, so it gives all
 
 from libc.stdint cimport uint32_t
 
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.saved cimport Fields
 
@@ -52,6 +53,10 @@ cdef class PciHost(PortDevice):
             self.address = value & ADDRESS_BITS
         elif offset == RESET_CONTROL:
             self.reset_control.io_write(0, 1, value)
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """The address only says what the next access to the data is about; bytes and words are other ports."""
+        return postable(4) if offset == ADDRESS else 0
 
     cdef declare(self, Fields fields):
         fields.u32("address", &self.address, ADDRESS_BITS)

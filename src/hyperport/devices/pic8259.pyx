@@ -43,6 +43,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
+from hyperport.bus.attributes cimport shadowed
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.attention cimport ATTENTION_INTR, Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
@@ -204,6 +205,7 @@ cdef class Pic8259(PortDevice):
             self.chips[i].lines = lines
             self.chips[i].imr = 0xFF
             self.chips[i].lowest = 7
+        self.publish_masks()
         self.update()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
@@ -233,12 +235,22 @@ cdef class Pic8259(PortDevice):
         return chip.isr if chip.read_isr else requests(chip)
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
-        cdef uint8_t byte = value & 0xFF
+        self.write_at(offset, <uint8_t> value)
+
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            self.write_at(offset, data[i])
+
+    cdef void write_at(self, uint32_t offset, uint8_t byte) noexcept nogil:
         cdef Chip *chip
+        cdef uint32_t index = offset & 1 if offset >= MASTER_ELCR else offset >> 1
+        cdef uint8_t imr, poll
         if offset >= MASTER_ELCR:
-            self.chips[offset & 1].elcr = byte & (SLAVE_ELCR_BITS if offset & 1 else MASTER_ELCR_BITS)
+            self.chips[index].elcr = byte & (SLAVE_ELCR_BITS if index else MASTER_ELCR_BITS)
         else:
-            chip = &self.chips[offset >> 1]
+            chip = &self.chips[index]
+            imr, poll = chip.imr, chip.poll
             if offset & A0:
                 write_odd(chip, byte)
             elif byte & ICW1:
@@ -247,12 +259,22 @@ cdef class Pic8259(PortDevice):
                 write_ocw3(chip, byte)
             else:
                 write_ocw2(chip, byte)
-        self.update()
+            if chip.imr != imr or chip.poll != poll:
+                self.publish(offset | A0)
+        self.update_from(index)
+
+    cdef void publish_masks(self) noexcept nogil:
+        self.publish(MASTER_COMMAND | A0)
+        self.publish(SLAVE_COMMAND | A0)
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """The mask, unless the next read is an INTA."""
+        return shadowed(1) if offset & A0 and offset < MASTER_ELCR and not self.chips[offset >> 1].poll else 0
 
     cdef void on_line(self, int number, int level) noexcept nogil:
         if number != CASCADE and 0 <= number < 16:
             set_line(&self.chips[number >> 3], <uint8_t> (1 << (number & 7)), level)
-            self.update()
+            self.update_from(number >> 3)
 
     def pins(self):
         """The pair's pins, as the InterruptController that an engine and the wires take."""
@@ -285,6 +307,7 @@ cdef class Pic8259(PortDevice):
         cdef Chip *chip = &self.chips[index]
         cdef uint32_t answer = 0
         chip.poll = 0
+        self.publish(2 * index | A0)
         if chip.winner != NONE:
             answer = POLL_REQUEST | <uint32_t> serve(chip)
             if index == SLAVE:
@@ -294,9 +317,23 @@ cdef class Pic8259(PortDevice):
 
     cdef void update(self) noexcept nogil:
         """Resolve the slave, hand its INT to the master, resolve the master, and drive INTR."""
-        cdef int level
         resolve(&self.chips[SLAVE], False)
         set_line(&self.chips[MASTER], CASCADE_BIT, self.chips[SLAVE].winner != NONE)
+        self.update_master()
+
+    cdef void update_from(self, uint32_t index) noexcept nogil:
+        """update() where only this chip has changed: the slave reaches the master by its INT alone."""
+        cdef Chip *slave = &self.chips[SLAVE]
+        cdef bint before = slave.winner != NONE
+        if index == SLAVE:
+            resolve(slave, False)
+            if (slave.winner != NONE) == before:
+                return
+            set_line(&self.chips[MASTER], CASCADE_BIT, not before)
+        self.update_master()
+
+    cdef void update_master(self) noexcept nogil:
+        cdef int level
         resolve(&self.chips[MASTER], True)
         level = self.chips[MASTER].winner != NONE
         if level != self.intr_level:
@@ -333,6 +370,7 @@ cdef class Pic8259(PortDevice):
     cdef after_load(self, dict record):
         self.chips[MASTER].elcr &= MASTER_ELCR_BITS
         self.chips[SLAVE].elcr &= SLAVE_ELCR_BITS
+        self.publish_masks()
         self.update()
 
 

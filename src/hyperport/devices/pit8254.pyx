@@ -2,7 +2,7 @@
 # cython: language_level=3
 """Intel 8254 interval timer of a PC, with port 0x61 (system control port B), which holds channel 2's gate.
 
-Nothing counts here. Time is a number of input clock pulses, ticks, which now() gives exactly; a channel
+Nothing counts here; counter8254.pxd says what one counter is. Time is a number of input clock pulses, ticks, which now() gives exactly; a channel
 remembers the tick at which its counting element was last loaded (`origin`) with which count, and everything
 the guest can read is a formula of the ticks since. What the chip does by itself later is one event per
 channel, `load_at`: the tick at which the count register goes to the counting element. It is one pulse after
@@ -31,6 +31,9 @@ from libc.string cimport memset
 
 from hyperport.time.clock cimport Clock, Timer
 from hyperport.bus.device cimport PortDevice
+from hyperport.devices.counter8254 cimport (
+    ACCESS_SHIFT, BOTH, CONTROL_KEPT, LATCH, LOW, NEVER, NO_COUNT, NO_STATUS, READ_BACK, SELECT_SHIFT, Channel,
+    latch_count, latch_status, load, mode_of, new_count, next_rising, output, read_channel, set_gate, set_mode, stop)
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
 
@@ -40,24 +43,6 @@ cdef enum:
     # offsets
     CONTROL = 3             # port 0x43, write only; 0-2 are the channels, ports 0x40-0x42
     PORT_B = 4              # port 0x61
-
-    # control word
-    SELECT_SHIFT = 6        # channel, or 3: read-back
-    READ_BACK = 3
-    ACCESS_SHIFT = 4        # 0 latch command, 1 low byte, 2 high byte, 3 low then high
-    LATCH = 0
-    LOW = 1
-    HIGH = 2
-    BOTH = 3
-    MODE_SHIFT = 1          # 0-5; 6 and 7 are 2 and 3
-    BCD = 0x01              # four decimal digits
-    CONTROL_KEPT = 0x3F
-    # read-back command: bits 3-1 select channels
-    NO_COUNT = 0x20         # do not latch the count
-    NO_STATUS = 0x10        # do not latch the status
-    # status byte: the low six bits of the control word, and
-    STATUS_OUT = 0x80
-    STATUS_NULL = 0x40      # the last count written is not in the counting element yet
 
     # port 0x61
     GATE2 = 0x01            # gate of channel 2
@@ -72,41 +57,7 @@ cdef enum:
     MAX_OWED = 32
     MIN_SERVICE_NS = 20000
 
-    # what kind of event load_at is
-    LOAD_NONE = 0
-    LOAD_START = 1          # written or triggered: starts a period
-    LOAD_HIGH = 2           # mode 2 and 3: end of a period, OUT rises
-    LOAD_LOW = 3            # mode 3: end of the high half, OUT falls
-
-cdef int64_t NEVER = <int64_t> 1 << 62
 cdef int64_t LONGEST = (<int64_t> 1 << 60) - 1   # ticks that a record can hold
-
-cdef struct Channel:
-    uint8_t control         # low six bits of the last control word
-    uint8_t mode            # 0-5
-    uint8_t gate
-    uint8_t written         # a whole count was written since the control word
-    uint8_t loaded          # it has been in the counting element: OUT and count follow the mode's formula
-    uint8_t running         # it counts; else `held` ticks stand
-    uint8_t starts_low      # mode 3: the half-cycle at origin is the low one
-    uint8_t rises           # OUT rose at origin
-    uint8_t null_count
-    uint8_t load_kind
-    uint8_t low_byte        # of a count half written
-    uint8_t expect_high     # write flip-flop
-    uint8_t read_high       # read flip-flop
-    uint8_t latched         # bytes left of the latched count
-    uint8_t status_latched
-    uint8_t status
-    uint32_t latch          # output latch, as the guest reads it
-    uint32_t residue        # what the counting element shows while not loaded
-    uint32_t reload         # count register as a number, 1 to 65536 (an invalid BCD digit counts as it stands)
-    uint32_t count          # what the counting element was loaded with
-    int64_t origin          # tick of that load; after a pause in mode 0 and 4, moved by the length of the pause
-    int64_t held
-    int64_t load_at         # NEVER unless load_kind
-
-# relative to the tick of the save; see save()
 
 
 cdef inline int64_t ns_to_ticks(uint64_t ns) noexcept nogil:
@@ -120,87 +71,6 @@ cdef inline uint64_t ticks_to_ns(int64_t ticks) noexcept nogil:
     if ticks < 0:
         return 0
     return whole // HZ * SECOND + (whole % HZ * SECOND + HZ - 1) // HZ
-
-
-cdef inline int64_t elapsed(const Channel *ch, int64_t now) noexcept nogil:
-    return now - ch.origin if ch.running else ch.held
-
-
-cdef inline uint32_t within(const Channel *ch, int64_t now) noexcept nogil:
-    """Ticks since the period began (mode 2 and 3)."""
-    return <uint32_t> (<uint64_t> elapsed(ch, now) % ch.count)
-
-
-cdef int output(const Channel *ch, int64_t now) noexcept nogil:
-    """Level of OUT."""
-    cdef uint32_t at
-    if not ch.loaded:
-        return ch.mode != 0
-    if ch.mode <= 1:
-        return elapsed(ch, now) >= ch.count
-    if ch.mode >= 4:
-        return elapsed(ch, now) != ch.count
-    if not ch.running:
-        return 1
-    at = within(ch, now)
-    if ch.mode == 2:
-        return at != ch.count - 1
-    return at >= ch.count // 2 if ch.starts_low else at < (ch.count + 1) // 2
-
-
-cdef uint32_t counting_element(const Channel *ch, int64_t now) noexcept nogil:
-    """What the counting element holds: 16 bits, binary or BCD."""
-    cdef uint32_t modulus = 10000 if ch.control & BCD else 65536
-    cdef uint32_t at, first
-    cdef int64_t left
-    if not ch.loaded:
-        return ch.residue
-    if ch.mode == 2:
-        left = ch.count - within(ch, now)
-    elif ch.mode == 3:
-        at = within(ch, now)
-        first = ch.count // 2 if ch.starts_low else (ch.count + 1) // 2
-        left = (ch.count & ~<uint32_t> 1) - 2 * (at - first if at >= first else at)
-    else:
-        left = ch.count - elapsed(ch, now)
-    if modulus == 65536:
-        return left & 0xFFFF
-    left %= 10000
-    return to_bcd(<uint32_t> (left + 10000 if left < 0 else left))
-
-
-cdef inline uint32_t to_bcd(uint32_t number) noexcept nogil:
-    return number // 1000 << 12 | number // 100 % 10 << 8 | number // 10 % 10 << 4 | number % 10
-
-
-cdef inline uint32_t from_bcd(uint32_t digits) noexcept nogil:
-    return (digits >> 12) * 1000 + (digits >> 8 & 15) * 100 + (digits >> 4 & 15) * 10 + (digits & 15)
-
-
-cdef inline int64_t rising(uint8_t mode, uint32_t count, int64_t origin, bint starts_low, int64_t after) noexcept nogil:
-    """The first tick later than `after` at which OUT rises, for a count loaded at origin with gate high."""
-    cdef int64_t edge
-    if mode == 0 or mode == 4:
-        edge = origin + count + (1 if mode == 4 else 0)
-        return edge if edge > after else NEVER
-    if mode == 1 or mode == 5 or count < 2:     # a count of 1 is illegal in mode 2 and 3
-        return NEVER
-    edge = origin + (count // 2 if starts_low else count)
-    if edge <= after:
-        edge += (after - edge) // count * count + count
-    return edge
-
-
-cdef int64_t next_rising(const Channel *ch, int64_t after) noexcept nogil:
-    """The same for a channel, across the load it waits for."""
-    cdef int64_t edge = NEVER
-    if ch.loaded:
-        if ch.rises and after < ch.origin:
-            return ch.origin
-        edge = rising(ch.mode, ch.count, ch.origin, ch.starts_low, after)
-    if ch.load_kind and edge > ch.load_at:
-        edge = rising(ch.mode, ch.reload, ch.load_at, ch.load_kind == LOAD_LOW, after)
-    return edge
 
 
 @cython.final
@@ -246,26 +116,24 @@ cdef class Pit8254(PortDevice):
         self.update_speaker()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
-        return self.read_at(offset, ns_to_ticks(self.clock.now()))
+        cdef uint8_t byte
+        self.io_read_block(offset, 1, 1, &byte)
+        return byte
 
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
         """A string takes no time."""
         cdef int64_t now = ns_to_ticks(self.clock.now())
-        cdef uint32_t i
-        for i in range(count):
-            data[i] = <uint8_t> self.read_at(offset, now)
-
-    cdef uint32_t read_at(self, uint32_t offset, int64_t now) noexcept nogil:
         cdef Channel *ch
         if offset == CONTROL:
-            return 0xFF
-        if offset == PORT_B:
-            ch = &self.channels[2]
-            self.settle(ch, now)
-            return (self.port_b | (REFRESH if now // REFRESH_TICKS & 1 else 0) | (OUT2 if output(ch, now) else 0))
-        ch = &self.channels[offset]
+            memset(data, 0xFF, count)
+            return
+        ch = &self.channels[2 if offset == PORT_B else offset]
         self.settle(ch, now)
-        return read_channel(ch, now)
+        if offset == PORT_B:
+            memset(data, self.port_b | (REFRESH if now // REFRESH_TICKS & 1 else 0) | (OUT2 if output(ch, now) else 0),
+                   count)
+        else:
+            read_channel(ch, now, data, count)
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         cdef uint8_t byte = <uint8_t> value
@@ -278,6 +146,7 @@ cdef class Pit8254(PortDevice):
         for i in range(count):
             self.write_at(offset, data[i], now)
         if offset == 0:
+            self.reschedule(now)
             self.arm(now, now_ns, 0)
 
     cdef void write_at(self, uint32_t offset, uint8_t byte, int64_t now) noexcept nogil:
@@ -334,19 +203,10 @@ cdef class Pit8254(PortDevice):
         self.divisor = divisor
         self.listener(self.clock.now(), HZ / <double> divisor if divisor else 0.0)
 
-    cdef void settle(self, Channel *ch, int64_t now) noexcept nogil:
+    cdef inline void settle(self, Channel *ch, int64_t now) noexcept nogil:
         """Let the load that waits happen if its time has come."""
         if ch.load_at <= now:
-            ch.count = ch.reload
-            ch.origin = ch.load_at
-            ch.held = 0
-            ch.loaded = 1
-            ch.running = ch.gate or ch.mode == 1 or ch.mode == 5
-            ch.null_count = 0
-            ch.starts_low = ch.load_kind == LOAD_LOW
-            ch.rises = ch.load_kind == LOAD_HIGH
-            ch.load_at = NEVER
-            ch.load_kind = LOAD_NONE
+            load(ch)
             if ch == &self.channels[0] and self.next_edge < ch.origin:
                 self.next_edge = next_rising(ch, ch.origin - 1)     # edges owed from before are forgone
 
@@ -434,8 +294,6 @@ cdef class Pit8254(PortDevice):
             new_count(ch, <uint32_t> byte << 8 | ch.low_byte, now)
         else:
             new_count(ch, byte if access == LOW else <uint32_t> byte << 8, now)
-        if index == 0:
-            self.reschedule(now)
 
     cdef declare(self, Fields fields):
         """Each of three channels; ticks relative to the one of the save, so that the record fits any clock."""
@@ -506,117 +364,3 @@ cdef class Pit8254(PortDevice):
         if record["service_in"] and self.next_edge != NEVER:
             self.timer.arm(self.clock.now() + <uint64_t> record["service_in"])
         self.update_speaker()
-
-
-cdef uint8_t mode_of(uint8_t control) noexcept nogil:
-    cdef uint8_t mode = control >> MODE_SHIFT & 7
-    return mode & 3 if mode > 5 else mode
-
-
-cdef uint32_t read_channel(Channel *ch, int64_t now) noexcept nogil:
-    """One byte: the latched status, else the latched count, else the count as it runs."""
-    cdef uint32_t access = ch.control >> ACCESS_SHIFT
-    cdef uint32_t value, high = access == HIGH
-    if ch.status_latched:
-        ch.status_latched = 0
-        return ch.status
-    if ch.latched:
-        value = ch.latch
-        ch.latched -= 1
-        if access == BOTH:
-            high = ch.latched == 0
-    else:
-        value = counting_element(ch, now)
-        if access == BOTH:
-            high = ch.read_high
-            ch.read_high ^= 1
-    return value >> 8 if high else value & 0xFF
-
-
-cdef void latch_count(Channel *ch, int64_t now) noexcept nogil:
-    if not ch.latched:
-        ch.latch = counting_element(ch, now)
-        ch.latched = 2 if ch.control >> ACCESS_SHIFT == BOTH else 1
-
-
-cdef void latch_status(Channel *ch, int64_t now) noexcept nogil:
-    if not ch.status_latched:
-        ch.status = ch.control | (STATUS_OUT if output(ch, now) else 0) | (STATUS_NULL if ch.null_count else 0)
-        ch.status_latched = 1
-
-
-cdef void stop(Channel *ch, int64_t now) noexcept nogil:
-    """Freeze the counting element; OUT goes to the mode's first level."""
-    ch.residue = counting_element(ch, now)
-    ch.loaded = 0
-    ch.running = 0
-    ch.rises = 0
-    ch.load_kind = LOAD_NONE
-    ch.load_at = NEVER
-
-
-cdef void set_mode(Channel *ch, uint8_t byte, int64_t now) noexcept nogil:
-    stop(ch, now)
-    ch.control = byte & CONTROL_KEPT
-    ch.mode = mode_of(ch.control)
-    ch.written = 0
-    ch.null_count = 1
-    ch.expect_high = 0
-    ch.read_high = 0
-    ch.latched = 0
-    ch.status_latched = 0
-
-
-cdef void load_next_pulse(Channel *ch, int64_t now) noexcept nogil:
-    ch.load_kind = LOAD_START
-    ch.load_at = now + 1
-
-
-cdef void new_count(Channel *ch, uint32_t written, int64_t now) noexcept nogil:
-    """A whole count has come in: 16 bits as the guest wrote them, 0 for the largest."""
-    cdef uint32_t at, half
-    if ch.control & BCD:
-        ch.reload = from_bcd(written) if written else 10000
-    else:
-        ch.reload = written if written else 65536
-    ch.written = 1
-    ch.null_count = 1
-    if ch.mode == 0 or ch.mode == 4:
-        load_next_pulse(ch, now)
-    elif (ch.mode == 2 or ch.mode == 3) and not ch.load_kind:
-        if not ch.loaded:
-            load_next_pulse(ch, now)
-        elif ch.running:
-            at = within(ch, now)
-            half = ch.count
-            ch.load_kind = LOAD_HIGH
-            if ch.mode == 3:
-                half = ch.count // 2 if ch.starts_low else (ch.count + 1) // 2
-                if at >= half:
-                    half = ch.count
-                if (half == ch.count) == ch.starts_low:
-                    ch.load_kind = LOAD_LOW
-            ch.load_at = now + (half - at)
-
-
-cdef void set_gate(Channel *ch, uint8_t level, int64_t now) noexcept nogil:
-    if level == ch.gate:
-        return
-    ch.gate = level
-    if ch.mode == 0 or ch.mode == 4:
-        if not ch.loaded:
-            return
-        if level:
-            ch.origin = now - ch.held
-        else:
-            ch.held = now - ch.origin
-        ch.running = level
-    elif level:
-        if ch.written:
-            load_next_pulse(ch, now)
-    elif (ch.mode == 2 or ch.mode == 3) and ch.running:
-        ch.held = now - ch.origin
-        ch.running = 0
-        if ch.load_kind != LOAD_START:
-            ch.load_kind = LOAD_NONE
-            ch.load_at = NEVER

@@ -23,7 +23,6 @@ cdef class Ps2Keyboard(Saved):
     cdef bint scanning
     cdef int next_byte(self) noexcept nogil
     cdef void receive(self, uint8_t byte) noexcept nogil
-    cdef void reply(self, uint8_t byte) noexcept nogil
     cdef void set_defaults(self) noexcept nogil
     cdef void forget_keys(self) noexcept nogil
     cdef bint scans(self) noexcept nogil
@@ -31,3 +30,7 @@ cdef class Ps2Keyboard(Saved):
     cdef bint wait(self, uint8_t byte) noexcept nogil
     cdef void take_parameter(self, uint8_t command, uint8_t byte) noexcept nogil
     cdef bint enqueue(self, uint8_t code) noexcept nogil
+
+    cdef inline void reply(self, uint8_t byte) noexcept nogil:
+        self.replies[self.reply_used] = byte
+        self.reply_used += 1

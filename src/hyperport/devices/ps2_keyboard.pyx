@@ -234,10 +234,6 @@ cdef class Ps2Keyboard:
             self.scan_set = byte
             self.forget_keys()
 
-    cdef void reply(self, uint8_t byte) noexcept nogil:
-        self.replies[self.reply_used] = byte
-        self.reply_used += 1
-
     cdef bint enqueue(self, uint8_t code) noexcept nogil:
         """Queue one set 2 byte in the guest's set; False when it was lost."""
         cdef int byte = code

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+from collections.abc import Mapping
+
 from hyperport.bus.device import PortDevice
 from hyperport.lines.irq import IrqLine
 from hyperport.time.clock import Clock
@@ -10,4 +12,5 @@ class Rtc146818(PortDevice):
         irq: IrqLine | None = None,
         memory_size: int = 0,
         floppies: tuple[int, int] = ...,
+        setup: Mapping[int, int] | None = None,
     ) -> None: ...

@@ -30,6 +30,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from hyperport.time.clock cimport Clock, Timer
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
@@ -73,6 +74,7 @@ cdef enum:
     B_PIE = 0x40
     B_AIE = 0x20
     B_UIE = 0x10
+    B_SQUARE_WAVE = 0x08    # SQWE
     B_BINARY = 0x04     # DM
     B_24H = 0x02
     C_IRQF = 0x80
@@ -137,7 +139,7 @@ cdef inline int clamp(int number, int low, int high) noexcept nogil:
 
 cdef class Rtc146818(PortDevice):
     """clock: whose wall time it shows. irq: IRQ8. For the CMOS bytes, memory_size: bytes of guest memory; floppies: the
-    kinds of drives A and B, as in byte 10h.
+    kinds of drives A and B, as in byte 10h; setup: more bytes that a firmware's setup would have stored, by register.
     """
 
     name = "rtc146818"
@@ -148,6 +150,7 @@ cdef class Rtc146818(PortDevice):
     cdef Timer timer
     cdef uint64_t memory_size
     cdef tuple floppies
+    cdef dict setup
     cdef uint8_t index
     cdef uint8_t cmos[REGISTERS]    # time bytes as of last_update, A without UIP, C without IRQF
     cdef uint64_t phase_ns          # from the clock's wall time to the divider chain
@@ -155,13 +158,16 @@ cdef class Rtc146818(PortDevice):
     cdef uint64_t last_edge         # and of the last periodic edge
     cdef uint64_t alarm_update      # the next update that matches the alarm; 0: not worked out
 
-    def __init__(self, Clock clock not None, IrqLine irq=None, memory_size=0, floppies=(0, 0)):
+    def __init__(self, Clock clock not None, IrqLine irq=None, memory_size=0, floppies=(0, 0), setup=None):
         if not 0 <= memory_size <= 1 << 32:
             raise ConfigError(f"{self.name}: memory size {memory_size} is outside 0 to 4 GiB")
+        if any(not D < register < REGISTERS for register in setup or ()):
+            raise ConfigError(f"{self.name}: the setup has bytes for registers that are no RAM")
         self.clock = clock
         self.irq = IrqLine() if irq is None else irq
         self.memory_size = memory_size
         self.floppies = tuple(floppies)
+        self.setup = dict(setup or {})
         self.timer = Timer(clock, self, 0)
         self.reset()
 
@@ -178,6 +184,13 @@ cdef class Rtc146818(PortDevice):
         self.show_time(<int64_t> self.last_update)
         self.settle()
 
+    def bus_reset(self):
+        """RESET of the chip (datasheet, "Reset"): interrupts and their flags are off; time and RAM stay."""
+        self.sync()
+        self.cmos[B] &= ~(C_FLAGS | B_SQUARE_WAVE)
+        self.cmos[C] = 0
+        self.settle()
+
     cdef void fill_ram(self):
         """What a PC's firmware leaves in the RAM: sizes, equipment (no disk), checksum."""
         cdef uint32_t checksum = 0
@@ -191,6 +204,8 @@ cdef class Rtc146818(PortDevice):
         drives = sum(kind > 0 for kind in self.floppies)
         self.cmos[FLOPPIES] = <uint8_t> (self.floppies[0] << 4 | self.floppies[1])
         self.cmos[EQUIPMENT] = FPU_PRESENT | (HAS_FLOPPY | (drives - 1) * MORE_FLOPPIES if drives else 0)
+        for register, byte in self.setup.items():
+            self.cmos[<int> register] = <uint8_t> byte
         for i in range(CHECKSUMMED, CHECKSUM):
             checksum += self.cmos[i]
         self.cmos[CHECKSUM] = <uint8_t> (checksum >> 8)
@@ -274,6 +289,10 @@ cdef class Rtc146818(PortDevice):
             self.convert(before)
         self.thaw(was_frozen)
         self.settle()
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """The index only says what the next access is about."""
+        return postable(1) if offset == INDEX else 0
 
     # Side effects: the divider chain and the calendar.
 

@@ -19,15 +19,18 @@ A character has the 5 to 8 bits of LCR, for both directions: the far end is set 
 the wire and read 0, and there are no parity and framing errors. While LCR sends a break, what is written to THR does not
 get out; in loopback SOUT is off, and it does. Power-on is what a PC's firmware leaves: 9600 baud, 8 bits, no parity.
 
+The backend is told of divisor, LCR and MCR, and has the modem inputs: a serial port of the host follows them (host/tty.pyx).
+Any other end is a null-modem cable whose far end is always there.
+
 Not modelled: the time a character takes, so the divisor latch is only kept, 0 in it as well; parity, framing error and
-break of the receiver (LSR bits 2 to 4 and 7 are 0); the DMA mode of FCR (RXRDY and TXRDY are not on a PC's board); modem
-lines that change, but for loopback.
+break of the receiver (LSR bits 2 to 4 and 7 are 0); the DMA mode of FCR (RXRDY and TXRDY are not on a PC's board).
 """
 
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t
 
 from hyperport.host.char cimport CharBackend
+from hyperport.bus.attributes cimport postable, shadowed
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
@@ -77,6 +80,7 @@ cdef enum:
     LSR_DATA = 0x01     # data ready
     LSR_OVERRUN = 0x02
     LSR_EMPTY = 0x60    # THRE and TEMT
+    LSR_ERRORS = 0x1E   # reading the register clears them
 
     MSR_DELTAS = 0x0F   # DCTS, DDSR, TERI, DDCD: changed since the last read
     MSR_TERI = 0x04     # RI went from on to off
@@ -120,13 +124,16 @@ cdef class Uart16550(PortDevice):
         self.ier = self.fcr = self.mcr = self.scr = self.dlm = self.rbr = self.deltas = 0
         self.lcr = LCR_8N1
         self.dll = DLL_9600
-        self.lines = MSR_CABLE
+        self.backend.tell_line(DLL_9600, LCR_8N1)
+        self.backend.tell_outputs(0)
+        self.lines = self.modem_lines()
         self.lsr = LSR_EMPTY
         self.thre_pending = self.timeout_restarted = False
         self.head = self.used = 0
         self.room = self.trigger = 1
         self.update_irq()
         self.pull()
+        self.publish_all()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         if offset == LSR:
@@ -145,11 +152,17 @@ cdef class Uart16550(PortDevice):
             return self.read_msr()
         return self.scr
 
+    cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
+        cdef uint32_t i
+        for i in range(count):
+            data[i] = <uint8_t> self.io_read(offset, 1)
+
     cdef uint32_t read_lsr(self) noexcept nogil:
         cdef uint8_t lsr = self.lsr
         if lsr & LSR_OVERRUN:
             self.lsr = lsr & ~LSR_OVERRUN
             self.update_irq()
+            self.publish(LSR)
         return lsr
 
     cdef uint32_t read_rbr(self) noexcept nogil:
@@ -164,6 +177,7 @@ cdef class Uart16550(PortDevice):
             self.timeout_restarted = False
             self.pull()
             self.update_irq()
+            self.publish(LSR)
         return self.rbr
 
     cdef uint32_t read_iir(self) noexcept nogil:
@@ -174,9 +188,14 @@ cdef class Uart16550(PortDevice):
         return cause | (IIR_FIFOS if self.fcr & FCR_ENABLE else 0)
 
     cdef uint32_t read_msr(self) noexcept nogil:
-        cdef uint8_t msr = self.lines | self.deltas
-        self.deltas = 0
-        self.update_irq()
+        cdef uint8_t msr
+        self.backend.look_at_wires()
+        self.hear_wires()
+        msr = self.lines | self.deltas
+        if self.deltas:
+            self.deltas = 0
+            self.update_irq()
+            self.publish(MSR)
         return msr
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
@@ -191,20 +210,32 @@ cdef class Uart16550(PortDevice):
                 self.dlm = byte
             else:
                 self.write_ier(byte)
+                self.publish(RBR_THR)
+            self.publish(IER)
         elif offset == IIR_FCR:
             self.write_fcr(byte)
+            self.publish(LSR)
         elif offset == LCR:
             self.lcr = byte
+            if not byte & LCR_DLAB:
+                self.backend.tell_line(self.divisor(), byte)
+            self.publish(RBR_THR)
+            self.publish(IER)
+            self.publish(LCR)
         elif offset == MCR:
             self.write_mcr(byte)
+            self.publish_all()
         elif offset == SCR:
             self.scr = byte
+            self.publish(SCR)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
-        if offset == RBR_THR and size == 1 and count and not self.lcr & LCR_DLAB:
+        cdef uint32_t i
+        if offset == RBR_THR and count and not self.lcr & LCR_DLAB:
             self.transmit(data, count)
-        else:
-            PortDevice.io_write_block(self, offset, size, count, data)
+            return
+        for i in range(count):
+            self.io_write(offset, 1, data[i])
 
     cdef void write_ier(self, uint8_t value) noexcept nogil:
         if value & ~self.ier & IER_THRE:
@@ -213,11 +244,13 @@ cdef class Uart16550(PortDevice):
         self.update_irq()
 
     cdef void write_fcr(self, uint8_t value) noexcept nogil:
-        if (value ^ self.fcr) & FCR_ENABLE or value & FCR_CLEAR_RX and value & FCR_ENABLE:
+        cdef bint cleared = (value ^ self.fcr) & FCR_ENABLE or value & FCR_CLEAR_RX and value & FCR_ENABLE
+        if cleared:
             self.used = 0
             self.lsr &= ~LSR_DATA
         self.set_fcr(value & (FCR_TRIGGER | FCR_ENABLE) if value & FCR_ENABLE else 0)
-        self.pull()
+        if cleared:
+            self.pull()
         self.update_irq()
 
     cdef void set_fcr(self, uint8_t value) noexcept nogil:
@@ -226,21 +259,46 @@ cdef class Uart16550(PortDevice):
         self.trigger = TRIGGERS[value >> 6]
 
     cdef void write_mcr(self, uint8_t value) noexcept nogil:
-        cdef uint8_t before = self.lines
+        cdef bint looped = self.mcr & MCR_LOOP
         self.mcr = value & MCR_BITS
-        self.lines = self.modem_lines()
-        self.deltas |= ((self.lines ^ before) >> 4) & ~MSR_TERI
-        if before & ~self.lines & MSR_RI:
-            self.deltas |= MSR_TERI
-        self.pull()
+        self.backend.tell_outputs(0 if value & MCR_LOOP else self.mcr)
+        self.hear_wires()
+        if looped:
+            self.pull()                 # the cable may be back
         self.update_irq()
 
     # Side effects.
 
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """THR: no line moves and nothing arrives by loopback. LSR, MSR: reading clears nothing. The others read what was written."""
+        if offset == RBR_THR:
+            return 0 if self.lcr & LCR_DLAB or self.mcr & MCR_LOOP or self.ier & IER_THRE else postable(1)
+        if offset == LSR:
+            return 0 if self.lsr & LSR_ERRORS else shadowed(1)
+        if offset == MSR:
+            return 0 if self.deltas or self.backend.wires >= 0 else shadowed(1)    # real wires are looked at by each read
+        return shadowed(1) if offset == IER or offset == LCR or offset == MCR or offset == SCR else 0
+
+    cdef void publish_all(self) noexcept nogil:
+        cdef uint32_t offset
+        for offset in range(SCR + 1):
+            self.publish(offset)
+
+    cdef uint32_t divisor(self) noexcept nogil:
+        return <uint32_t> self.dlm << 8 | self.dll
+
+    cdef void hear_wires(self) noexcept nogil:
+        """MSR after a change of the modem inputs."""
+        cdef uint8_t before = self.lines
+        self.lines = self.modem_lines()
+        self.deltas |= ((self.lines ^ before) >> 4) & ~MSR_TERI
+        if before & ~self.lines & MSR_RI:
+            self.deltas |= MSR_TERI
+
     cdef uint8_t modem_lines(self) noexcept nogil:
         """MSR bits 4-7: the cable's, or in loopback the chip's own outputs."""
         if not self.mcr & MCR_LOOP:
-            return MSR_CABLE
+            return MSR_CABLE if self.backend.wires < 0 else <uint8_t> self.backend.wires
         return ((MSR_CTS if self.mcr & MCR_RTS else 0) | (MSR_DSR if self.mcr & MCR_DTR else 0)
                 | (MSR_RI if self.mcr & MCR_OUT1 else 0) | (MSR_DCD if self.mcr & MCR_OUT2 else 0))
 
@@ -249,6 +307,7 @@ cdef class Uart16550(PortDevice):
         if self.mcr & MCR_LOOP:
             for i in range(count):
                 self.arrive(data[i])
+            self.publish(LSR)
         elif not self.lcr & LCR_BREAK:
             self.send(data, count)
         if self.ier & IER_THRE:
@@ -292,8 +351,11 @@ cdef class Uart16550(PortDevice):
             self.arrive(<uint8_t> byte)
 
     cdef void on_input(self) noexcept nogil:
+        self.hear_wires()
         self.pull()
         self.update_irq()
+        self.publish(LSR)
+        self.publish(MSR)
 
     def receive(self):
         """Hear that the backend has bytes, as the run loop tells the chip."""
@@ -343,7 +405,10 @@ cdef class Uart16550(PortDevice):
 
     cdef after_load(self, dict record):
         self.set_fcr(self.fcr)
+        self.backend.tell_line(self.divisor(), self.lcr & ~LCR_DLAB)
+        self.backend.tell_outputs(0 if self.mcr & MCR_LOOP else self.mcr)
         self.lines = self.modem_lines()
         self.lsr = LSR_EMPTY | (LSR_OVERRUN if record["overrun"] else 0) | (LSR_DATA if self.used else 0)
         self.pull()
         self.update_irq()
+        self.publish_all()

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""VGA in text mode: the registers. Text memory is guest RAM, and ui/display.py makes a picture of both.
+"""VGA: the registers, and which window the guest sees its memory through. vga_planes.pyx is the memory.
 
 Source: IBM Personal System/2 Hardware Interface Technical Reference, "Video Subsystem" (1992), with its register
 names; values of mode 3: IBM PS/2 BIOS Interface Technical Reference.
 
 Offsets are ports less 3B0h. The CRTC and two other registers have two addresses, 3Bxh for a monochrome and 3Dxh for
 a colour display; bit 0 of the miscellaneous output register says which one answers, the other floats high.
-Power-on here is what a PC's firmware leaves: mode 3, 80 by 25 characters in 16 colours.
+Power-on here is what a PC's firmware leaves: mode 3, 80 by 25 characters in 16 colours, a font in plane 2.
 
 The attribute controller has one port for index and data; a flip-flop says which comes next, and a read of input
 status 1 sets it back to index. Bit 5 of the index gives the palette to the display; while it is set, the CPU cannot
@@ -18,17 +18,40 @@ Input status 1 shows where the beam is. It is a function of the time only, with 
 stands still while the guest runs (VirtualClock) each read that finds the same time as the last one moves the beam by
 a microsecond, which is what an access to an ISA bus takes.
 
-Not modelled: planes and graphics modes (A0000h-B7FFFh is no RAM), fonts that the guest loads, light pen, interrupt 2.
+The window from A0000h to BFFFFh is device memory only where it must be. A text console's stores, and those of mode 13h,
+are too many to be asked about, and the chip would do nothing but keep them: so while the registers make the window plain
+(VgaPlanes.window) the guest has memory there.
+
+    WINDOW_TEXT     nothing is mapped over RAM, and RAM is at B8000h; its bytes are moved to the planes when that ends
+    WINDOW_LINEAR   an alias of video memory at A0000h, for chain 4 and for banks of a linear frame buffer
+    WINDOW_CHIP     all of it is device memory
+
+The picture is made of a snapshot, outside (ui/raster.pyx): this chip knows nothing of lines and dots but where the beam is.
+
+Not modelled: timing by the CRTC's registers, light pen, interrupt 2, sleeping (3C3h is only kept).
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
 
 from hyperport.time.clock cimport Clock
+from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
+from hyperport.devices.vga_planes cimport (
+    GRAPHICS_SIZE, PLANE_BYTES, SEQUENCER_SIZE, WINDOW_CHIP, WINDOW_LINEAR, WINDOW_TEXT, VgaPlanes, VgaWindow)
 from hyperport.lines.saved cimport Fields
+from hyperport.memory.map cimport MemoryMap, Region
+from hyperport.memory.ram cimport TEXT, GuestMemory
 
+from hyperport.devices.cp437 import GLYPH_LINES, glyphs
 from hyperport.errors import StateError
+
+# Where video memory is in the guest's memory, and how many bytes of it there are.
+FRAME_BUFFER = 0xE0000000       # as Bochs and qemu have it without PCI
+MEMORY_BYTES = 16 << 20
+WINDOW = 0xA0000
+WINDOW_BYTES = 128 << 10
 
 cdef enum:
     # offsets: port - 3B0h
@@ -54,6 +77,7 @@ cdef enum:
     STATUS_1 = 0x2A             # write: feature control
     SPAN = 0x30
 
+    MISC_MEMORY = 0x02          # the CPU reaches video memory
     MISC_COLOUR = 0x01          # 1: 3D4h, 3D5h and 3DAh answer; 0: 3B4h, 3B5h and 3BAh
     STATUS_0_SENSE = 0x10       # a colour display is there
     STATUS_DISPLAY_OFF = 0x01   # the beam is in a horizontal or vertical blanking interval
@@ -69,11 +93,13 @@ cdef enum:
     PALETTE_ON = 0x20           # of its index: the palette is the display's, the picture is on
     PALETTE_SIZE = 16
 
-    CRTC_SIZE = 25
-    SEQUENCER_SIZE = 5
-    GRAPHICS_SIZE = 9
-    ATTRIBUTE_SIZE = 21
-    DAC_SIZE = 768
+
+    DAC_6_BITS = 0x3F
+    DAC_8_BITS = 0xFF
+
+    BANK_BYTES = 64 << 10       # what WINDOW_LINEAR shows
+    TEXT_BYTES = 32 << 10
+    BLANK = 0x0720              # a space in light grey on black, with which firmware clears the screen
 
     DAC_READING = 3             # DAC state: 3 after a read index, 0 after a write index
 
@@ -107,34 +133,32 @@ cdef enum:
 
 
 cdef class Vga(PortDevice):
-    """clock: by whose time the beam moves."""
+    """clock: by whose time the beam moves. memory: where its own is put, at FRAME_BUFFER, and whose RAM text is in."""
 
     name = "vga"
     span = SPAN
+    memory_span = WINDOW_BYTES
 
-    cdef Clock clock
-    cdef uint8_t misc, enable, feature
-    cdef uint8_t crtc_index, sequencer_index, graphics_index, attribute_index
-    cdef uint8_t crtc[CRTC_SIZE]
-    cdef uint8_t sequencer[SEQUENCER_SIZE]
-    cdef uint8_t graphics[GRAPHICS_SIZE]
-    cdef uint8_t attribute[ATTRIBUTE_SIZE]
-    cdef bint data_next             # the attribute controller's flip-flop
-    cdef uint8_t pel_mask
-    cdef uint8_t dac[DAC_SIZE]
-    cdef uint32_t dac_index         # in dac, counted in bytes: colour * 3 + component
-    cdef uint8_t dac_write_index    # what 3C8h reads back
-    cdef uint8_t dac_state
-    cdef uint8_t dac_latch[3]       # components written; the colour changes with the third
-    cdef uint64_t polled_at         # ns of the last read of input status 1
-    cdef uint64_t beam_lead         # ns that the beam is ahead of the clock
-
-    def __init__(self, Clock clock not None):
+    def __init__(self, Clock clock not None, GuestMemory memory not None):
+        cdef MemoryMap map = memory.map
         self.clock = clock
+        self.memory = memory
+        self.frame = map.ram("vga-memory", FRAME_BUFFER, MEMORY_BYTES)
+        self.linear = map.alias("vga-linear", WINDOW, BANK_BYTES, self.frame)
+        self.linear.unmap()
+        self.low = self.high = None
+        self.planes = VgaPlanes(self.frame)
+        self.window = WINDOW_TEXT
         self.reset()
+
+    def connect(self, Region low not None, Region high not None):
+        """The two halves of its window, as the bus has attached them."""
+        self.low, self.high = low, high
+        self.show_window()
 
     def reset(self):
         cdef int i
+        cdef bytes font = glyphs()
         self.misc, self.enable, self.feature = MISC_MODE_3, 1, 0
         self.crtc_index = self.sequencer_index = self.graphics_index = 0
         self.attribute_index = PALETTE_ON
@@ -151,8 +175,19 @@ cdef class Vga(PortDevice):
             self.dac[3 * i + 2] = 0x2A * (i & 1) + 0x15 * (i >> 3 & 1)
         self.dac_index = self.dac_write_index = self.dac_state = 0
         memset(self.dac_latch, 0, 3)
+        self.dac_bits = DAC_6_BITS
         self.polled_at = self.clock.now()
         self.beam_lead = 0
+        self.planes.latches = self.planes.bank = 0
+        self.banked, self.bank = False, 0
+        self.planes.clear(<size_t> MEMORY_BYTES)
+        self.planes.set_font(<const uint8_t *> PyBytes_AsString(font), <uint32_t> GLYPH_LINES)
+        for i in range(TEXT_BYTES // 2):
+            (<uint16_t *> (self.memory.base + TEXT))[i] = BLANK
+        self.text_written()
+        self.decode()
+        self.window = self.wanted()
+        self.show_window()
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         if offset < ATTRIBUTE or offset >= SPAN - 0x10:
@@ -227,6 +262,7 @@ cdef class Vga(PortDevice):
             self.write_attribute(byte)
         elif offset == MISC_WRITE:
             self.misc = byte
+            self.programmed()
         elif offset == ENABLE:
             self.enable = byte
         elif offset == SEQUENCER_INDEX:
@@ -234,6 +270,7 @@ cdef class Vga(PortDevice):
         elif offset == SEQUENCER_DATA:
             if self.sequencer_index < SEQUENCER_SIZE:
                 self.sequencer[self.sequencer_index] = byte & SEQUENCER_BITS[self.sequencer_index]
+                self.programmed()
         elif offset == PEL_MASK:
             self.pel_mask = byte
         elif offset == DAC_READ_INDEX:
@@ -250,6 +287,13 @@ cdef class Vga(PortDevice):
             self.graphics_index = byte & 0xF
         elif offset == GRAPHICS_DATA and self.graphics_index < GRAPHICS_SIZE:
             self.graphics[self.graphics_index] = byte & GRAPHICS_BITS[self.graphics_index]
+            self.programmed()
+
+    cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
+        """Indices, and the DAC: what they change can be seen on the screen and by another access. The data of sequencer and graphics
+        controller change what a store to video memory does, which is no access to a port."""
+        return postable(1) if offset in (SEQUENCER_INDEX, GRAPHICS_INDEX, CRTC_INDEX, MONO_CRTC_INDEX, PEL_MASK, DAC_READ_INDEX,
+                                         DAC_WRITE_INDEX, DAC_DATA) else 0
 
     cdef void write_crtc(self, uint32_t offset, uint8_t byte) noexcept nogil:
         cdef uint8_t *kept
@@ -276,12 +320,80 @@ cdef class Vga(PortDevice):
 
     cdef void write_dac(self, uint8_t byte) noexcept nogil:
         cdef uint32_t component = self.dac_index % 3
-        self.dac_latch[component] = byte & 0x3F
+        self.dac_latch[component] = byte & self.dac_bits
         if component == 2:
             memcpy(&self.dac[self.dac_index - 2], self.dac_latch, 3)
         self.step_dac()
 
+    cdef uint32_t mem_read(self, uint32_t offset, uint32_t size) noexcept nogil:
+        cdef uint32_t value = 0, i
+        for i in range(size):
+            value |= <uint32_t> self.planes.load_byte(offset + i) << 8 * i
+        return value
+
+    cdef void mem_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
+        cdef uint32_t i
+        for i in range(size):
+            self.planes.store_byte(offset + i, <uint8_t> (value >> 8 * i))
+
     # Side effects.
+
+    cdef void decode(self) noexcept nogil:
+        self.planes.program(self.sequencer, self.graphics, self.misc & MISC_MEMORY)
+
+    cdef VgaWindow wanted(self) noexcept nogil:
+        return WINDOW_LINEAR if self.banked else self.planes.window
+
+    cdef void programmed(self) noexcept nogil:
+        """A register has changed that the way to memory depends on."""
+        cdef VgaWindow wanted
+        self.decode()
+        wanted = self.wanted()
+        if wanted == self.window:
+            return
+        if self.window == WINDOW_TEXT:
+            self.planes.text_in(self.memory.base + TEXT)
+        if wanted == WINDOW_TEXT:
+            self.planes.text_out(self.memory.base + TEXT)
+            self.text_written()
+        self.window = wanted
+        self.show_window()
+
+    cdef void show_window(self) noexcept nogil:
+        """Let the guest see what self.window says."""
+        if self.low is None:        # of no machine
+            return
+        if self.window == WINDOW_TEXT:
+            self.high.switch_off()
+        if self.window != WINDOW_CHIP:
+            self.low.switch_off()
+        if self.window == WINDOW_LINEAR:
+            self.linear.slide(<uint64_t> self.bank * BANK_BYTES)
+            self.linear.switch_on()
+        else:
+            self.linear.switch_off()
+        if self.window == WINDOW_CHIP:
+            self.low.switch_on()
+        if self.window != WINDOW_TEXT:
+            self.high.switch_on()
+
+    cdef void text_written(self) noexcept nogil:
+        self.memory.map.invalidate(self.memory.map.invalidate_context, self.memory.base + TEXT, TEXT_BYTES)
+
+    cdef void banks(self, bint linear, uint32_t bank, uint32_t offsets, bint wide_dac, bint moves) noexcept nogil:
+        """What an extension makes of the window (vbe_dispi.pyx).
+
+        linear: the window is this bank of 64 KiB of video memory; else offsets are added to those of the planes.
+        wide_dac: colours have eight bits. moves: not as a saved state comes back, where all is in its place.
+        """
+        self.planes.bank = offsets
+        self.dac_bits = DAC_8_BITS if wide_dac else DAC_6_BITS
+        self.banked, self.bank = linear, bank
+        if moves:
+            self.programmed()
+        else:
+            self.window = self.wanted()
+        self.show_window()
 
     cdef bint has_attribute(self) noexcept nogil:
         return self.attribute_index & INDEX_BITS < ATTRIBUTE_SIZE
@@ -292,13 +404,33 @@ cdef class Vga(PortDevice):
         if self.dac_index % 3 == 0:
             self.dac_write_index += 1
 
+    @property
+    def guest_memory(self):
+        """Where text is while its window is plain, and whose map has video memory."""
+        return self.memory
+
+    # For whoever makes a picture; may be called at any time, from any thread.
+
     def registers(self):
-        """For whoever makes a picture: the register files by name, as save() has them. May be called at any time."""
+        """The register files by name, as save() has them."""
         return {
             "crtc": bytes(self.crtc[:CRTC_SIZE]), "sequencer": bytes(self.sequencer[:SEQUENCER_SIZE]),
             "graphics": bytes(self.graphics[:GRAPHICS_SIZE]), "attribute": bytes(self.attribute[:ATTRIBUTE_SIZE]),
             "attribute_index": self.attribute_index, "pel_mask": self.pel_mask, "dac": bytes(self.dac[:DAC_SIZE]),
+            "dac_bits": 8 if self.dac_bits == DAC_8_BITS else 6,
         }
+
+    def plane_bytes(self):
+        """The planes: four bytes, of planes 0 to 3, for each of 65,536 offsets."""
+        cdef bytes copied = PyBytes_FromStringAndSize(NULL, 4 * PLANE_BYTES)
+        cdef uint8_t *planes = <uint8_t *> PyBytes_AsString(copied)
+        cdef const uint8_t *text = self.memory.base + TEXT
+        cdef uint32_t offset
+        self.planes.copy(<uint32_t *> planes)
+        if self.window == WINDOW_TEXT:
+            for offset in range(0, <uint32_t> TEXT_BYTES, 2):
+                planes[4 * offset], planes[4 * offset + 1] = text[offset], text[offset + 1]
+        return copied
 
     cdef declare(self, Fields fields):
         fields.u8("misc", &self.misc)
@@ -314,11 +446,12 @@ cdef class Vga(PortDevice):
         fields.masked("attribute", self.attribute, ATTRIBUTE_SIZE, ATTRIBUTE_BITS)
         fields.flag("data_next", &self.data_next)
         fields.u8("pel_mask", &self.pel_mask)
-        fields.u8s("dac", self.dac, DAC_SIZE, 0x3F)
+        fields.u8s("dac", self.dac, DAC_SIZE, DAC_8_BITS)
         fields.u32("dac_index", &self.dac_index)
         fields.u8("dac_write_index", &self.dac_write_index)
         fields.u8("dac_state", &self.dac_state, DAC_READING)
-        fields.u8s("dac_latch", self.dac_latch, 3, 0x3F)
+        fields.u8s("dac_latch", self.dac_latch, 3, DAC_8_BITS)
+        fields.u32("latches", &self.planes.latches)
         fields.u64("beam_lead", &self.beam_lead)
         fields.derived("just_polled", 1)
 
@@ -332,3 +465,6 @@ cdef class Vga(PortDevice):
 
     cdef after_load(self, dict record):
         self.polled_at = self.clock.now() if record["just_polled"] else <uint64_t> -1
+        self.decode()
+        self.window = self.wanted()         # its memory and the guest's are as they were saved: nothing moves
+        self.show_window()

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperport.errors import ConfigError, EngineError
+from hyperport.io import CALLED
 
 if TYPE_CHECKING:
     from hyperport.engines.base import Check
@@ -50,7 +51,7 @@ ENGINES: dict[str, EngineEntry] = {
             "unicorn",
             "Unicorn 2.1.4, embedded; the default",
             "hyperport.engines.unicorn",
-            ("trap", "exit", "hypercall"),
+            ("trap", "exit", "hypercall", "exitless"),
             ("doorbell", "instruction", "vector"),
             counts=True,
         ),
@@ -58,7 +59,7 @@ ENGINES: dict[str, EngineEntry] = {
             "kvm",
             "/dev/kvm: the host's processor runs the guest",
             "hyperport.engines.kvm",
-            ("exit", "hypercall"),
+            ("exit", "hypercall", "exitless"),
             ("doorbell",),
         ),
         EngineEntry(
@@ -83,7 +84,7 @@ def automatic(path: str = "exit", abis: Iterable[str] = ()) -> tuple[EngineEntry
 
     if path not in ENGINES[PREFERRED].paths:
         return ENGINES["unicorn"], f"kvm has no path {path}"
-    wanted = set(abis) if path == "hypercall" else set()
+    wanted = set(abis) if path in CALLED else set()
     if missing := sorted(abi for abi in wanted if not ENGINES[PREFERRED].offers(abi)):
         return ENGINES["unicorn"], f"kvm has no ABI {', '.join(missing)}"
     try:

@@ -10,6 +10,9 @@ from typing import Any, Protocol
 from hyperport.cpu.state import CpuState
 from hyperport.lines.attention import StopKind
 
+# Linear addresses of the first byte and behind the last, of instructions in a row; how often they were begun.
+CodeCount = tuple[int, int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:
@@ -67,6 +70,12 @@ class Engine(Protocol):
 
     def counters(self) -> EngineCounters:
         """What was counted since power-on."""
+
+    def cover(self) -> None:
+        """Count what code is executed, from now on. Raises EngineError where the engine cannot, or the guest runs."""
+
+    def covered(self) -> tuple[list[CodeCount], int]:
+        """What cover() has counted, in order of address, and how often code was begun for which there was no room."""
 
     @property
     def a20_pin(self) -> Any:

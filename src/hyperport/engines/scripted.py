@@ -9,8 +9,9 @@ from typing import Any
 
 from hyperport.bus.access import Direction
 from hyperport.cpu.state import CpuState
-from hyperport.engines.base import Check, EngineCounters, Stop
+from hyperport.engines.base import Check, CodeCount, EngineCounters, Stop
 from hyperport.engines.shared.scripted_vcpu import ScriptedVcpu
+from hyperport.errors import EngineError
 from hyperport.lines.attention import StopKind
 from hyperport.lines.listener import Listener
 
@@ -88,6 +89,14 @@ class ScriptedEngine:
     def counters(self) -> EngineCounters:
         """Nothing is counted."""
         return EngineCounters()
+
+    def cover(self) -> None:
+        """Raises EngineError: no code runs."""
+        raise EngineError("scripted: a script has no code whose execution could be counted: use --engine unicorn")
+
+    def covered(self) -> tuple[list[CodeCount], int]:
+        """Nothing."""
+        return [], 0
 
     def close(self) -> None:
         """Nothing to give back."""

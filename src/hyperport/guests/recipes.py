@@ -14,7 +14,7 @@ from typing import Final
 from hyperport.errors import FetchError
 from hyperport.guests import initramfs
 from hyperport.guests.apt import Packages, Progress, dependency_names, members, read_member
-from hyperport.guests.names import INITRAMFS, KERNEL, MEMTEST, STAMP
+from hyperport.guests.names import BIOS, INITRAMFS, KERNEL, MEMTEST, STAMP, VGA_BIOS
 
 FORMAT: Final = "2"  # raise it when a recipe puts other files together from the same packages
 
@@ -113,6 +113,20 @@ def memtest(apt: Packages) -> Plan:
         with tempfile.TemporaryDirectory(dir=directory) as temporary:
             package = download(apt, "memtest86+", Path(temporary), progress)
             (directory / MEMTEST).write_bytes(read_member(package, f"boot/{MEMTEST}").data)
+
+    return Plan(versions, make)
+
+
+def firmware(apt: Packages) -> Plan:
+    """SeaBIOS and its VGA BIOS for a PC without PCI, with their licence (LGPLv3)."""
+    versions = {"seabios": apt.show("seabios")["version"]}
+
+    def make(directory: Path, progress: Progress) -> None:
+        with tempfile.TemporaryDirectory(dir=directory) as temporary:
+            package = download(apt, "seabios", Path(temporary), progress)
+            for name in (BIOS, VGA_BIOS):
+                (directory / name).write_bytes(read_member(package, f"usr/share/seabios/{name}").data)
+            (directory / "copyright").write_bytes(read_member(package, "usr/share/doc/seabios/copyright").data)
 
     return Plan(versions, make)
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hyperport.errors import ConfigError, FetchError
-from hyperport.guests.names import INITRAMFS, KERNEL, MEMTEST, STAMP
+from hyperport.guests import firmware
+from hyperport.guests.names import BIOS, CD, DISK, FLOPPY, INITRAMFS, KERNEL, MEMTEST, STAMP
 from hyperport.host.cache import cache_directory
 from hyperport.options import MIB
 
@@ -53,7 +54,10 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A row of the table. Without a recipe the kernel is a program in the package's guests/bin."""
+    """A row of the table. Without a recipe the kernel is a program in the package's guests/bin.
+
+    word: the option that takes the kernel; another than "kernel" is for an image of a drive, which firmware starts.
+    """
 
     name: str
     description: str
@@ -66,6 +70,7 @@ class Guest:
     testdev: bool = False  # it gets the test device, unless the user says otherwise
     need: Need | None = None
     stamp: Callable[[], str] | None = None  # a fetched guest with another one is out of date
+    word: str = "kernel"
 
 
 def _debian(flavour: str) -> Callable[[Packages], Plan]:
@@ -81,6 +86,29 @@ def _memtest(apt: Packages) -> Plan:
     from hyperport.guests import recipes
 
     return recipes.memtest(apt)
+
+
+def _firmware(apt: Packages) -> Plan:
+    from hyperport.guests import recipes
+
+    return recipes.firmware(apt)
+
+
+def _image(name: str, description: str, file: str = CD, *, word: str = "image", memory: int = 128 * MIB) -> Guest:
+    """An image of the gallery; its recipe is in image_recipes.py, by its name."""
+
+    def recipe(apt: Packages) -> Plan:
+        from hyperport.guests.image_recipes import RECIPES
+
+        return RECIPES[name]()(apt)
+
+    return Guest(name, f"image: {description}", file, recipe, memory=memory, stamp=_image_stamp, word=word)
+
+
+def _image_stamp() -> str:
+    from hyperport.guests import image_recipes
+
+    return image_recipes.stamp()
 
 
 def _stamp() -> str:
@@ -125,6 +153,17 @@ GUESTS: Final[dict[str, Guest]] = {
             append="console=ttyS0,115200",
             memory=8 * MIB,
         ),
+        _image("grub-floppy", "GRUB's rescue floppy, in drive A", FLOPPY, word="floppies"),
+        _image("grub-cd", "GRUB's rescue CD"),
+        _image("grub-multiboot", "a CD with GRUB that starts the guest demo by Multiboot"),
+        _image("grub-debian", "a CD with GRUB that starts Debian"),
+        _image("grub-disk", "a hard disk with GRUB and Debian", DISK),
+        _image("isolinux", "a CD with ISOLINUX that starts Debian"),
+        _image("ipxe", "iPXE's CD"),
+        _image("ipxe-lkrn", "a CD with ISOLINUX that starts iPXE as a kernel"),
+        _image("memdisk", "a CD with ISOLINUX and MEMDISK, which starts GRUB's rescue floppy"),
+        _image("memtest-cd", "Memtest86+'s CD"),
+        _image("debian-installer", "a CD with Debian's installer", memory=512 * MIB),
         _built_in("demo", "drives the chips of the PC and ends by itself"),
         _built_in("stress", "checks itself under interrupts at arbitrary points; irqs=N"),
         _built_in("faults", "user-mode faults, one line each"),
@@ -161,6 +200,7 @@ GUESTS: Final[dict[str, Guest]] = {
             "makes every other call of the VMI ROM and checks it; alarms=N",
             need=Need("vmi_calls", "--vmi-calls full --io hypercall", "without them there is nothing to call"),
         ),
+        _built_in("draw", "draws in a graphics mode: mode13, mode12, modex or vbe with bits=N; stay waits for a key"),
         _built_in("console", "workload: polled text on COM1; n=N, ops=vmi|kvm|lguest|native"),
         _built_in("cmos", "workload: CMOS reads"),
         _built_in("ticks", "workload: timer interrupts; hz=N"),
@@ -169,6 +209,12 @@ GUESTS: Final[dict[str, Guest]] = {
         _built_in("strings", "workload: blocks of 512 bytes by REP INS and OUTS; width=1|2|4, in, out", testdev=True),
         _built_in("mix", "workload: computing with port I/O in between; ratio=N"),
     )
+}
+
+
+# What can be fetched and is no guest.
+BESIDE_GUESTS: Final = {
+    firmware.NAME: Guest(firmware.NAME, "SeaBIOS and its VGA BIOS, which start images", BIOS, _firmware),
 }
 
 
@@ -186,6 +232,7 @@ class FetchedGuest:
     screen: str = ""
     testdev: bool = False
     need: Need | None = None
+    word: str = "kernel"
 
 
 @dataclass(slots=True)
@@ -198,10 +245,9 @@ class Manifest:
 
 def find(name: str) -> Guest:
     """The row of that name. Raises ConfigError."""
-    try:
-        return GUESTS[name]
-    except KeyError:
-        raise ConfigError(f"guest {name!r}: not known; known are {', '.join(GUESTS)}") from None
+    if row := GUESTS.get(name) or BESIDE_GUESTS.get(name):
+        return row
+    raise ConfigError(f"guest {name!r}: neither a file nor known; known are {', '.join(GUESTS)}")
 
 
 def locate(name: str) -> FetchedGuest:
@@ -289,6 +335,7 @@ def _fetched(guest: Guest, folder: Path, versions: dict[str, str]) -> FetchedGue
         guest.screen,
         guest.testdev,
         guest.need,
+        guest.word,
     )
 
 

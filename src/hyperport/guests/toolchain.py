@@ -49,7 +49,7 @@ def link_program(sources: Sequence[Path | str], output: Path | str, *, include: 
         raise ImageError(f"the SDK is not in {sdk}: install hyperport again, or work in its source tree")
     folders = [*(sdk / folder for folder in SDK_INCLUDES), *include]
     command = [
-        *(compiler(), *CODE_FLAGS, *WARNING_FLAGS),
+        *(compiler(), *CODE_FLAGS, *WARNING_FLAGS, "-g"),
         *(f"-I{folder}" for folder in folders),
         *("-ffunction-sections", f"-Wl,-T,{sdk / LINK_SCRIPT},--gc-sections"),
         *("-o", str(output), *map(str, [*library, *sources])),

@@ -71,6 +71,7 @@ cdef class CharBackend(Saved):
 
     def __init__(self):
         self.attention = Attention()
+        self.wires = -1
 
     def connect(self, Attention attention not None, Clock clock not None):
         """Say whose vCPU to wake for input, and by whose time to flush. Called once by the machine."""
@@ -157,6 +158,41 @@ cdef class CharBackend(Saved):
 
     cdef void on_timer(self, int number) noexcept nogil:
         self.flush()
+
+    # The line and its modem wires, for an end that has such: what the chip says, and what it hears.
+
+    cdef void tell_line(self, uint32_t divisor, uint8_t line_control) noexcept nogil:
+        """The chip's divisor latch and LCR, without DLAB, after each change."""
+        if divisor != self.divisor or line_control != self.line_control:
+            self.divisor = divisor
+            self.line_control = line_control
+            self.line_changed()
+
+    cdef void tell_outputs(self, uint8_t modem_control) noexcept nogil:
+        """The chip's MCR after each change; in loopback its outputs are off, and it says 0."""
+        if modem_control != self.modem_control:
+            self.modem_control = modem_control
+            self.outputs_changed()
+
+    cdef void line_changed(self) noexcept nogil:
+        """divisor or line_control is another one."""
+        pass
+
+    cdef void outputs_changed(self) noexcept nogil:
+        """modem_control is another one."""
+        pass
+
+    cdef void look_at_wires(self) noexcept nogil:
+        """The chip is about to read wires: make them those of this moment."""
+        pass
+
+    def set_wires(self, bits):
+        """The host's end drives CTS 10h, DSR 20h, RI 40h and DCD 80h to bits; None: a cable whose end is always there.
+
+        The chip hears of it at its next look-up.
+        """
+        self.wires = -1 if bits is None else bits & 0xF0
+        self.attention.raise_flags(ATTENTION_INPUT)
 
     # Host side.
 
@@ -295,13 +331,6 @@ cdef class FdBackend(CharBackend):
     """
 
     name = "fd"
-    cdef readonly int fd
-    cdef readonly object where
-    cdef readonly object failure
-    cdef readonly unsigned long long lost
-    cdef readonly bint broken
-    cdef readonly bint reconnects
-    cdef bint stuck
 
     def __init__(self, int fd, bint reconnects=False, where=None):
         CharBackend.__init__(self)

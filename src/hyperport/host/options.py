@@ -10,6 +10,7 @@ from hyperport.host.specs import (
     DISK_SETTINGS,
     NET_KINDS,
     NET_SETTINGS,
+    PASSTHROUGH_SETTINGS,
     SERIAL_FILES,
     SERIAL_KINDS,
     DiskSpec,
@@ -17,6 +18,7 @@ from hyperport.host.specs import (
     parse_disk,
     parse_floppy,
     parse_net,
+    parse_passthrough,
     parse_serial,
 )
 from hyperport.options import FILE, FILES, Kind, Option
@@ -29,7 +31,8 @@ FLOPPY: Final = Kind(parse_floppy, take=lambda given: FloppySpec(path=given) if 
 OPTIONS: Final = (
     Option(
         "serial",
-        "the console: `stdio` (default), `pty`, `null`, `file:PATH`, `unix:PATH`; given again it is COM2, COM3, COM4",
+        "the console: `stdio` (default), `pty`, `null`, `file:PATH`, `unix:PATH`, or `tty:PATH`, a serial port of the "
+        "host; given again it is COM2, COM3, COM4",
         parse_serial,
         metavar="WHERE",
         many=True,
@@ -99,5 +102,17 @@ OPTIONS: Final = (
         values=NET_WORDS,
         then=(f"{key}=" for key in NET_SETTINGS),
         see="The network",
+    ),
+    Option(
+        "passthrough",
+        "ports of the host at the same numbers, as `0x378-0x37f`, or a parallel port of the host at LPT1's, as "
+        "`/dev/parport0`; may be repeated",
+        parse_passthrough,
+        metavar="PORTS[,irq=N,uio=FILE][,via=FILE]",
+        many=True,
+        adds_up=True,
+        values=FILES,
+        then=(f"{word}=" for word in PASSTHROUGH_SETTINGS),
+        see="Ports of the host",
     ),
 )

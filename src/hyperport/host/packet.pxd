@@ -30,6 +30,10 @@ cdef class PacketBackend:
     cdef bint recording
     cdef public bint paced
     cdef readonly unsigned long long sent, received, lost_out, lost_in
+    cdef inline bint holds(self) noexcept nogil:
+        """Whether a frame waits; one that comes at this moment is announced."""
+        return self.head != self.tail
+
     cdef Frame *front(self) noexcept nogil
     cdef void pop(self) noexcept nogil
     cdef bint transmit(self, const uint8_t *data, uint32_t length) noexcept nogil

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from hyperport.errors import UsageError
 from hyperport.options import ISA_IRQS, PORTS, parse_number
 
-SERIAL_KINDS: Final = ("stdio", "pty", "file", "unix", "null")
-SERIAL_FILES: Final = ("file", "unix")  # the kinds with :PATH
+SERIAL_KINDS: Final = ("stdio", "pty", "file", "unix", "tty", "null")
+SERIAL_FILES: Final = ("file", "unix", "tty")  # the kinds with :PATH
 NET_KINDS: Final = {"user": False, "none": False, "tap": True, "socket": True, "listen": True}  # whether with =TARGET
 NET_FILES: Final = ("socket", "listen")  # the kinds whose target is a path
 NET_SETTINGS: Final = {  # key -> field of NetSpec
@@ -24,6 +24,9 @@ NET_SETTINGS: Final = {  # key -> field of NetSpec
     "tcp": "passt",
     "udp": "passt",
 }
+PASSTHROUGH_SETTINGS: Final = ("irq", "uio", "via", "base")
+PARPORT_PLACE: Final = (0x378, 7)  # LPT1's first port and line
+PARPORT_SPAN: Final = 3
 DISK_SETTINGS: Final = ("ro", "overlay", "snapshot")
 IFNAME_MOST: Final = 15  # IFNAMSIZ - 1
 
@@ -131,7 +134,7 @@ class NetSpec:
 
 @dataclass(frozen=True, slots=True)
 class SerialSpec:
-    """Where a serial line goes on the host; path (Path or str) only for the kinds file and unix."""
+    """Where a serial line goes on the host; path (Path or str) only for the kinds of SERIAL_FILES."""
 
     kind: str
     path: Path | None = None
@@ -146,6 +149,88 @@ class SerialSpec:
     def beside(self, directory: Path) -> SerialSpec:
         """The same with its file name taken from directory."""
         return SerialSpec(self.kind, self.path and directory / self.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassthroughSpec:
+    """Ports first to last of the host, by ioperm or a port file (via); or a parallel port that ppdev calls path.
+
+    irq: the guest's line; uio: the UIO device that tells of the host's interrupts. path, uio, via: Path or str.
+    """
+
+    first: int
+    last: int
+    irq: int | None = None
+    uio: Path | None = None
+    via: Path | None = None
+    path: Path | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            first: int,
+            last: int,
+            irq: int | None = ...,
+            uio: Path | str | None = ...,
+            via: Path | str | None = ...,
+            path: Path | str | None = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        as_paths(self, "uio", "via", "path")
+
+    @property
+    def span(self) -> int:
+        """How many ports."""
+        return self.last - self.first + 1
+
+    def beside(self, directory: Path) -> PassthroughSpec:
+        """The same with its file names taken from directory."""
+        named = {name: directory / file for name in ("uio", "via", "path") if (file := getattr(self, name))}
+        return replace(self, **named)
+
+    def __str__(self) -> str:
+        return f"{self.first:#x}-{self.last:#x}" if self.path is None else str(self.path)
+
+
+def parse_passthrough(text: str) -> PassthroughSpec:
+    """0x378-0x37f[,irq=N,uio=FILE][,via=FILE], or /dev/parport0[,base=PORT][,irq=N]."""
+    where, *settings = text.split(",")
+    given: dict[str, str] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if key not in PASSTHROUGH_SETTINGS or not equals or not value or key in given:
+            raise UsageError(f"passthrough {where}: {setting!r}: write {'=, '.join(PASSTHROUGH_SETTINGS)}=, each once")
+        given[key] = value
+    irq = parse_number(given["irq"], f"passthrough {where}: irq") if "irq" in given else None
+    if irq is not None and irq >= ISA_IRQS:
+        raise UsageError(f"passthrough {where}: irq={irq} is outside 0 to {ISA_IRQS - 1}")
+    if "/" in where:
+        if given.keys() & {"uio", "via"}:
+            raise UsageError(f"passthrough {where}: a parallel port takes base= and irq=")
+        first = parse_number(given.get("base", str(PARPORT_PLACE[0])), f"passthrough {where}: base")
+        if first + PARPORT_SPAN > PORTS:
+            raise UsageError(f"passthrough {where}: base={first:#x} is outside the ports 0 to {PORTS - 1:#x}")
+        line = PARPORT_PLACE[1] if irq is None else irq
+        return PassthroughSpec(first=first, last=first + PARPORT_SPAN - 1, irq=line, path=Path(where))
+    low, dash, high = where.partition("-")
+    first = parse_number(low, "passthrough: port")
+    last = parse_number(high, "passthrough: port") if dash else first
+    if not first <= last < PORTS:
+        raise UsageError(f"passthrough {where}: write ports like 0x378-0x37f, from 0 to {PORTS - 1:#x}")
+    if "base" in given:
+        raise UsageError(f"passthrough {where}: ports of the host keep their numbers: leave out base=")
+    if ("irq" in given) != ("uio" in given):
+        raise UsageError(
+            f"passthrough {where}: the host gives interrupts by UIO only: irq=N and uio=/dev/uioN belong together"
+        )
+    return PassthroughSpec(first=first, last=last, irq=irq, uio=_path(given, "uio"), via=_path(given, "via"))
+
+
+def _path(given: dict[str, str], key: str) -> Path | None:
+    return Path(given[key]) if key in given else None
 
 
 def parse_disk(text: str) -> DiskSpec:
@@ -217,9 +302,9 @@ def _net_value(key: str, value: str, what: str) -> Any:
 
 
 def parse_serial(text: str) -> SerialSpec:
-    """stdio, pty, null, file:PATH or unix:PATH."""
+    """stdio, pty, null, file:PATH, unix:PATH or tty:PATH."""
     kind, colon, path = text.partition(":")
     takes_path = kind in SERIAL_FILES
     if kind not in SERIAL_KINDS or takes_path != bool(path) or (colon and not takes_path):
-        raise UsageError(f"serial line {text!r}: write stdio, pty, null, file:PATH or unix:PATH")
+        raise UsageError(f"serial line {text!r}: write stdio, pty, null, file:PATH, unix:PATH or tty:PATH")
     return SerialSpec(kind, Path(path) if takes_path else None)

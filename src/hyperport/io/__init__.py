@@ -28,4 +28,6 @@ PATHS: Final[dict[str, Factory]] = {
     "trap": _path("trap", "TrapPath"),
     "exit": _path("exit", "ExitPath"),
     "hypercall": _path("hypercall", "HypercallPath"),
+    "exitless": _path("exitless", "ExitlessPath"),
 }
+CALLED: Final = ("hypercall", "exitless")  # of these, where the guest may make calls

@@ -11,7 +11,7 @@ from hyperport.options import Option
 OPTIONS: Final = (
     Option(
         "io",
-        "how port accesses reach the VMM: `exit`, the default, `trap` or `hypercall`",
+        "how port accesses reach the VMM: `exit`, the default, `trap`, `hypercall` or `exitless`",
         metavar="PATH",
         default="exit",
         values=lambda: PATHS,

@@ -17,6 +17,12 @@ cpdef enum StopKind:
     QUIT = 11           # the user left (Ctrl-a x)
     PAUSE = 12          # the user wants the monitor (Ctrl-a c)
     GUEST_KILLED = 13   # a hypercall that its convention answers with the end of the guest; value is its number
+    RESTART = 14        # the guest pulled a reset line, and the machine goes on: a ResetPin holds which one
+
+cpdef enum Pulled:
+    NOTHING = 0
+    CPU = 1             # the CPU's reset or INIT pin: memory and chips stay as they are
+    BOARD = 2           # the bus's RESET line: the CPU and all chips
 
 cdef enum:
     ATTENTION_INTR = 1      # the interrupt controller's INTR output is high
@@ -32,8 +38,7 @@ cdef class Attention:
     cdef kick_function kick
     cdef void *kick_context
     cdef readonly int event_fd
-    cdef int stop_kind
-    cdef uint32_t stop_value
+    cdef unsigned long long request     # to stop: the StopKind in the upper half, its value in the lower one; 0: none
     cdef object failure
     cdef object text
 

@@ -18,6 +18,12 @@ class StopKind(IntEnum):
     QUIT = 11
     PAUSE = 12
     GUEST_KILLED = 13
+    RESTART = 14
+
+class Pulled(IntEnum):
+    NOTHING = 0
+    CPU = 1
+    BOARD = 2
 
 class Attention:
     event_fd: int
@@ -32,3 +38,10 @@ class Attention:
 
 class StopPin(Listener):
     def __init__(self, attention: Attention) -> None: ...
+
+class ResetPin(Listener):
+    ends: bool
+    def __init__(self, attention: Attention, ends: bool = True) -> None: ...
+    def pull(self, line: int) -> None: ...
+    def pulled(self) -> Pulled: ...
+    def take(self) -> Pulled: ...

@@ -7,8 +7,9 @@ deadline, input from the host, a request to stop. Raising a flag kicks the engin
 code at the next instruction boundary it can offer) and wakes a vCPU thread that waits in HLT. Flags
 are set before the kick and taken before they are acted on, so none is ever lost.
 
-Of several stop requests the first wins: what came first is what ended the run. Only PAUSE, which is no end, gives way
-to what comes after it.
+Of several stop requests the first wins: what came first is what ended the run. But RESTART and PAUSE, which are no ends,
+give way to what comes after them (a RESTART is not lost, because the ResetPin holds it), and what is asked for from outside
+to what the guest has done: its exit is an instruction that is over, and no later run would come upon it again.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -26,8 +27,10 @@ cdef extern from *:
     static inline unsigned hp_fetch_or(unsigned *p, unsigned v) { return __atomic_fetch_or(p, v, __ATOMIC_SEQ_CST); }
     static inline unsigned hp_fetch_and(unsigned *p, unsigned v) { return __atomic_fetch_and(p, v, __ATOMIC_SEQ_CST); }
     static inline unsigned hp_load(unsigned *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
-    static inline int hp_replace(int *p, int old, int v) {
-        return __atomic_compare_exchange_n(p, &old, v, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    static inline unsigned long long hp_load_request(unsigned long long *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
+    static inline unsigned long long hp_take_request(unsigned long long *p) { return __atomic_exchange_n(p, 0, __ATOMIC_SEQ_CST); }
+    static inline int hp_replace_request(unsigned long long *p, unsigned long long *seen, unsigned long long v) {
+        return __atomic_compare_exchange_n(p, seen, v, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);  /* else seen is what is there */
     }
     static inline int hp_wait_fd(int fd, unsigned long long ns) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -38,11 +41,28 @@ cdef extern from *:
     unsigned hp_fetch_or(unsigned *p, unsigned v) nogil
     unsigned hp_fetch_and(unsigned *p, unsigned v) nogil
     unsigned hp_load(unsigned *p) nogil
-    int hp_replace(int *p, int old, int v) nogil
+    unsigned long long hp_load_request(unsigned long long *p) nogil
+    unsigned long long hp_take_request(unsigned long long *p) nogil
+    int hp_replace_request(unsigned long long *p, unsigned long long *seen, unsigned long long v) nogil
     int hp_wait_fd(int fd, unsigned long long ns) nogil
     int eventfd(unsigned initial, int flags) nogil
     int EFD_NONBLOCK
     int EFD_CLOEXEC
+
+
+cdef int rank(int kind) noexcept nogil:
+    """A request gives way to one of a higher rank: nothing, a restart, a pause, from outside, from the guest.
+
+    DEVICE_ERROR is no higher than what is asked for from outside, which interrupts devices in Python; and whatever they
+    raise comes out of run(), see finish() there.
+    """
+    if kind == NONE:
+        return 0
+    if kind == RESTART:
+        return 1
+    if kind == PAUSE:
+        return 2
+    return 3 if kind in (SIGNAL, TIMEOUT, QUIT, DEVICE_ERROR) else 4
 
 
 cdef void no_kick(void *context) noexcept nogil:
@@ -80,10 +100,15 @@ cdef class Attention:
         return hp_load(&self.flags)
 
     cdef void request_stop(self, int kind, uint32_t value) noexcept nogil:
-        if hp_replace(&self.stop_kind, NONE, kind):
-            self.stop_value = value
-        elif hp_replace(&self.stop_kind, PAUSE, kind):
-            self.stop_value = self.stop_value & value if kind == PAUSE else value     # two PAUSEs: for both of them
+        cdef unsigned long long held = hp_load_request(&self.request), wanted
+        while True:
+            wanted = <unsigned long long> kind << 32 | value
+            if kind == PAUSE and held >> 32 == PAUSE:       # for both of them
+                wanted &= held
+            elif rank(<int> (held >> 32)) >= rank(kind):
+                break
+            if hp_replace_request(&self.request, &held, wanted):
+                break
         self.raise_flags(ATTENTION_STOP)
 
     cdef int wait(self, uint64_t timeout_ns) noexcept nogil:
@@ -101,7 +126,7 @@ cdef class Attention:
     # The same from Python, for the run loop, the command line and tests.
 
     def stop(self, int kind, uint32_t value=0, failure=None, text=None):
-        """Ask for the end of the run with a StopKind; the first request wins."""
+        """Ask for the end of the run with a StopKind; of several the first wins, but see above."""
         if failure is not None and self.failure is None:
             self.failure = failure
         if text is not None and self.text is None:
@@ -110,17 +135,16 @@ cdef class Attention:
 
     def take_stop(self):
         """The pending request as (kind, value, failure, text), which is thereby taken; kind NONE if there is none."""
-        request = (StopKind(self.stop_kind), self.stop_value, self.failure, self.text)
+        cdef unsigned long long taken = hp_take_request(&self.request)
+        request = (StopKind(taken >> 32), taken & 0xFFFFFFFF, self.failure, self.text)
         self.clear_flags(ATTENTION_STOP)
-        self.stop_kind = 0
-        self.stop_value = 0
         self.failure = None
         self.text = None
         return request
 
     def withdraw(self, int kind):
         """Take back a pending stop request of this kind; one of another kind stays."""
-        if self.stop_kind == kind:
+        if hp_load_request(&self.request) >> 32 == <unsigned long long> kind:
             self.take_stop()
 
     def wait_ns(self, timeout_ns):
@@ -151,3 +175,36 @@ cdef class StopPin(Listener):
     cdef void on_line(self, int number, int level) noexcept nogil:
         if level:
             self.attention.request_stop(number, 0)
+
+
+cdef class ResetPin(Listener):
+    """The far end of the reset lines: input n going high resets what Pulled n says; of two, the one that reaches further.
+
+    ends: a reset ends the run; else it is held until the run loop takes it.
+    """
+
+    cdef Attention attention
+    cdef int held
+    cdef public bint ends
+
+    def __init__(self, Attention attention not None, ends=True):
+        self.attention = attention
+        self.ends = ends
+
+    cdef void on_line(self, int number, int level) noexcept nogil:
+        if level:
+            self.held = max(self.held, number)
+            self.attention.request_stop(RESET if self.ends else RESTART, 0)
+
+    def pull(self, int line):
+        """As if the line had gone high while the vCPU is held."""
+        self.held = max(self.held, line)
+
+    def pulled(self):
+        """The line that waits to be taken."""
+        return Pulled(self.held)
+
+    def take(self):
+        """The same, and forget it."""
+        line, self.held = Pulled(self.held), 0
+        return line

@@ -17,6 +17,7 @@ from hyperport.devices.debugcon import Debugcon
 from hyperport.devices.dma8237 import Dma8237
 from hyperport.devices.fdc82077 import Fdc82077
 from hyperport.devices.fpu_error import FpuError
+from hyperport.devices.fw_cfg import FwCfg
 from hyperport.devices.i8042 import I8042
 from hyperport.devices.ide import IdeChannel
 from hyperport.devices.ne2000 import Ne2000
@@ -30,12 +31,14 @@ from hyperport.devices.reset_cf9 import ResetCf9
 from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.devices.testdev import TestDevice
 from hyperport.devices.uart16550 import Uart16550
-from hyperport.devices.vga import Vga
+from hyperport.boot.firmware import ORDER, Firmware, setup
+from hyperport.devices.vbe_dispi import VbeDispi
+from hyperport.devices.vga import WINDOW, WINDOW_BYTES, Vga
 from hyperport.errors import ConfigError
 from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.host.specs import NetSpec
-from hyperport.lines.attention import Attention, StopKind, StopPin
+from hyperport.lines.attention import Attention, Pulled, ResetPin, StopKind, StopPin
 from hyperport.lines.interrupt_controller import InterruptController
 from hyperport.lines.irq import IrqLine, LineTap, SharedLine
 from hyperport.lines.listener import Listener
@@ -103,7 +106,8 @@ class Board:
     """All chips but the CPU, attached to bus and reset.
 
     a20_pin: the engine's. Raises ConfigError where two want the same port or line, ImageError for a bad disk.
-    timing: interrupt controllers and timer are ours. listeners: chips with host input.
+    timing: interrupt controllers and timer are ours. listeners: chips with host input. firmware: what starts the machine,
+    if that is no kernel. resets_go_on: the run loop takes resets from reset_pin; else they end the run.
     """
 
     def __init__(
@@ -118,11 +122,13 @@ class Board:
         clock: Clock,
         a20_pin: Listener,
         timing: bool = True,
+        firmware: Firmware | None = None,
+        resets_go_on: bool = False,
     ) -> None:
         self.lines = lines
         self.attention = attention
         self.clock = clock
-        self.reset_pin = StopPin(attention)
+        self.reset_pin = ResetPin(attention, ends=not resets_go_on)
         a20 = A20Gate(IrqLine(a20_pin, 0))
 
         typed = CharBackend()
@@ -138,10 +144,16 @@ class Board:
         self.parts = {a20.name: a20}  # what has a state and no ports
         self.fpu_error = FpuError(lines.take(13, "fpu-error"))
         self.drives = Drives(config.disks, config.cdroms, config.floppies)
-        self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size, self.drives.floppy_kinds())
+        stored = {} if firmware is None else setup(config.boot or ORDER, self.drives.disk_sizes())
+        self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size, self.drives.floppy_kinds(), stored)
         self.dma = Dma8237(DmaView(memory))
-        self.vga = Vga(clock)
-        self.display = Display(self.vga, memory)
+        self.vga = Vga(clock, memory)
+        half = WINDOW_BYTES // 2
+        self.vga.connect(
+            *(bus.attach_memory(memory.map, self.vga, WINDOW + half * i, half, half * i) for i in range(2))
+        )
+        dispi = VbeDispi(self.vga)
+        self.display = Display(self.vga, dispi)
         self.floppy = Fdc82077(clock, lines.take(6, "fdc82077"), self.drives.floppies)
         self.floppy.connect(self.dma.channel(FLOPPY_DMA, IrqLine(self.floppy, 0)))
         primary = IdeChannel(lines.take(14, "ide"), *self.drives.primary)
@@ -169,6 +181,7 @@ class Board:
             (self.fpu_error, 0x0F0, 2, 0),
             (DebugExit(attention), 0x0F4, 4, 0),
             (secondary, 0x170, 8, 0),
+            (dispi, 0x1CE, 3, 0),
             (primary, 0x1F0, 8, 0),
             *((TestDevice(), TESTDEV_BASE, 8, 0) for _ in range(config.testdev)),
             (secondary, 0x376, 1, 8),
@@ -184,18 +197,27 @@ class Board:
             *((uart, base, 8, 0) for uart, (base, _) in zip(self.uarts, COM_PORTS, strict=False)),
             (Debugcon(host.debugcon), 0x402, 1, 0),
             (DebugExit(attention), 0x501, 2, 0),
-            (PowerOff(IrqLine(self.reset_pin, StopKind.POWER_OFF)), 0x604, 2, 0),
-            (PciHost(ResetCf9(self._reset_line())), 0xCF8, 8, 0),
+            *self._firmware_rows(firmware, memory.size),
+            (PowerOff(IrqLine(StopPin(attention), StopKind.POWER_OFF)), 0x604, 2, 0),
+            (PciHost(ResetCf9(self._reset_line(), IrqLine(self.reset_pin, Pulled.BOARD))), 0xCF8, 8, 0),
             *((card, base, Ne2000.span, 0) for card, base in cards),
         )
+        self.bus = bus
         for chip, port, count, offset in rows:
             bus.attach(chip, port, count, offset)
         for chip in bus.devices():
             chip.reset()
         self.listeners: tuple[Listener, ...] = (*self.uarts, self.keyboard, *(card for card, _ in cards))
 
+    def bus_reset(self) -> None:
+        """The bus's RESET line, while the guest stands still: power-on for all chips, but for what a battery keeps."""
+        for chip in self.bus.devices():
+            chip.bus_reset()
+        for part in self.parts.values():
+            part.reset()
+
     def _reset_line(self) -> IrqLine:
-        return IrqLine(self.reset_pin, StopKind.RESET)
+        return IrqLine(self.reset_pin, Pulled.CPU)
 
     def _timing_rows(self) -> tuple[Row, ...]:
         """Interrupt controller and timer, unless the kernel has them (--kvm-irqchip)."""
@@ -211,6 +233,9 @@ class Board:
             (self.pit, 0x040, 4, 0),
             (self.pit, 0x061, 1, 4),
         )
+
+    def _firmware_rows(self, firmware: Firmware | None, ram: int) -> tuple[Row, ...]:
+        return () if firmware is None else ((FwCfg(firmware.items(ram), firmware.files(ram)), 0x510, 2, 0),)
 
     def _parallel_rows(self, backend: CharBackend | None) -> tuple[Row, ...]:
         if backend is None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from hyperport.abi import conventions
 from hyperport.abi.options import DEFAULT_ABI
-from hyperport.boot import loader
 from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.cpuid import Leaf
 from hyperport.devices.pic8259 import Pic8259
@@ -20,22 +19,25 @@ from hyperport.errors import ConfigError
 from hyperport.host.char import CharBackend
 from hyperport.host.events import HostEvents
 from hyperport.host.packet import PacketBackend
-from hyperport.io import PATHS
+from hyperport.io import CALLED, PATHS
 from hyperport.io.path import PortPath
 from hyperport.lines.attention import Attention
 from hyperport.lines.irq import IrqLine
 from hyperport.machine.board import Board, HostSide, InterruptLines
 from hyperport.machine.config import OWN_OPTIONS, MachineConfig
+from hyperport.machine.power import firmware_of, resets_go_on
 from hyperport.memory.ram import PAGE, GuestMemory
 from hyperport.time.clock import Clock
 from hyperport.time.insn_clock import InsnClock
 from hyperport.time.tsc import khz_of
 
 if TYPE_CHECKING:
+    from hyperport.boot.firmware import Firmware
     from hyperport.abi.convention import Convention, Image
     from hyperport.abi.rom import RomImage
+    from hyperport.io.exitless import Exitless
     from hyperport.io.hypercall import CallTable
-    from hyperport.io.vmi_timer import VmiTimer
+    from hyperport.lines.service import Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,8 @@ class Parts:
     """What a machine is made of.
 
     controller: ours, or what stands for the kernel's. host: what is behind the chips. services: what answers calls that
-    are no port accesses. calls: None where none are offered.
+    are no port accesses, and what takes posted writes out of their ring. calls, exitless: None where none are offered, or
+    each one is a crossing. images: address and bytes of the code of doorbells.
     """
 
     attention: Attention
@@ -57,8 +60,11 @@ class Parts:
     lines: InterruptLines
     board: Board
     host: HostSide
-    services: Sequence[VmiTimer]
+    services: Sequence[Service]
     calls: CallTable | None
+    images: Sequence[tuple[int, bytes]]
+    firmware: Firmware | None
+    exitless: Exitless | None
 
 
 def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | None) -> Parts:
@@ -78,6 +84,7 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
     path = PATHS[config.io](bus)
     engine: Engine = entry.load()(memory, path, controller, attention, clock)
     lines = InterruptLines(controller)
+    firmware = firmware_of(config)
     board = Board(
         config,
         host,
@@ -88,11 +95,19 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         clock=clock,
         a20_pin=engine.a20_pin,
         timing=kernels is None,
+        firmware=firmware,
+        resets_go_on=resets_go_on(config),
     )
-    services: list[VmiTimer] = []
-    calls = None
-    if config.io == "hypercall":
-        calls, services = _offer_calls(config, engine, memory, bus, rom, clock, board.timer_line)
+    if firmware is not None:
+        firmware.map(memory)
+    services: list[Service] = []
+    calls = exitless = None
+    images: list[Image] = []
+    if config.io in CALLED:
+        calls, services, images = _offer_calls(config, engine, memory, bus, rom, clock, board.timer_line)
+        if config.io == "exitless":
+            exitless = _join_exitless(config, engine, memory, bus, clock, images)
+            services = [*services, exitless]
     engine.connect_ferr(IrqLine(board.fpu_error, 0))
     for chip in board.listeners:
         engine.listen(chip)
@@ -112,6 +127,9 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         host=host,
         services=services,
         calls=calls,
+        images=[(image.base, image.data) for image in images],
+        firmware=firmware,
+        exitless=exitless,
     )
 
 
@@ -130,24 +148,9 @@ def host_side(
     )
 
 
-def load(config: MachineConfig, memory: GuestMemory, engine: Engine) -> None:
-    """Put the configured kernel into memory and the vCPU at its entry. Raises ImageError."""
-    engine.set_state(
-        loader.load(
-            memory,
-            config.kernel,
-            initrd=config.initrd,
-            append=config.append,
-            modules=config.modules,
-            flat=config.flat,
-            subarch=max((one.subarch for one in _offered(config)), default=0),
-        )
-    )
-
-
-def _offered(config: MachineConfig) -> tuple[Convention, ...]:
+def offered_by(config: MachineConfig) -> tuple[Convention, ...]:
     """The conventions that the guest may call by; none on the other paths."""
-    return conventions(config.abi) if config.io == "hypercall" else ()
+    return conventions(config.abi) if config.io in CALLED else ()
 
 
 def _engine_entry(config: MachineConfig) -> EngineEntry:
@@ -159,8 +162,8 @@ def _engine_entry(config: MachineConfig) -> EngineEntry:
         if row.engine != entry.name and getattr(config, row.word) != row.default:
             belongs = f"{row.flag} belongs to the engine {row.engine}, and this is {entry.name}"
             raise ConfigError(f"{belongs}: add --engine {row.engine} or leave it out")
-    if config.io != "hypercall" and (config.abi != DEFAULT_ABI or config.vmi_calls is not None):
-        raise ConfigError(f"hypercalls are chosen, but the path is {config.io}: use path hypercall")
+    if config.io not in CALLED and (config.abi != DEFAULT_ABI or config.vmi_calls is not None):
+        raise ConfigError(f"hypercalls are chosen, but the path is {config.io}: use path hypercall or exitless")
     return entry
 
 
@@ -172,22 +175,25 @@ def _offer_calls(
     rom: RomImage | None,
     clock: Clock,
     timer_line: IrqLine,
-) -> tuple[CallTable, list[VmiTimer]]:
+) -> tuple[CallTable, list[Service], list[Image]]:
     """Put the code of doorbells into memory, and let the engine answer the calls of the chosen conventions.
 
-    Returns the calls, and what answers those of the ROM that are no port accesses, if it has them.
+    Returns the calls, what answers those of the ROM that are no port accesses, if it has them, and what is in memory.
     """
     from hyperport.abi import vmi
+    from hyperport.abi.rom import build_rom
     from hyperport.io.hypercall import CallTable
     from hyperport.io.vmi_timer import VmiTimer
 
-    offered = _offered(config)
+    offered = offered_by(config)
     images: dict[str, Image] = {}
     leaves: dict[int, Leaf] = {}
-    timers = []
+    timers: list[VmiTimer] = []
     for convention in offered:
         if convention.image is not None:
             mine = rom if convention is vmi.CONVENTION else None
+            if config.io == "exitless" and convention is vmi.CONVENTION:
+                mine = mine or build_rom(config.vmi_calls, exitless=True)
             images[convention.name] = image = mine or convention.image(config.vmi_calls)
             memory.write(image.base, image.data)
             memory.map.rom_in_ram(f"{convention.name}-rom", image.base, -(-len(image.data) // PAGE) * PAGE)
@@ -197,4 +203,17 @@ def _offer_calls(
             leaves |= convention.cpuid()
     calls = CallTable(bus, offered, images, {timer.abi: timer for timer in timers})
     engine.offer(calls, leaves)
-    return calls, timers
+    return calls, list(timers), list(images.values())
+
+
+def _join_exitless(
+    config: MachineConfig, engine: Engine, memory: GuestMemory, bus: PortBus, clock: Clock, images: Sequence[Image]
+) -> Exitless:
+    """The tables and the ring of posted writes, drained by the engine's crossings."""
+    from hyperport.io.exitless import Exitless
+
+    if config.kvm_irqchip:
+        raise ConfigError("path exitless needs to see each interrupt before the guest does: leave out --kvm-irqchip")
+    part = Exitless(bus, memory, clock, images)
+    part.join(engine)
+    return part

@@ -65,6 +65,14 @@ class Drives:
         self.paths[place] = Path(spec.path)
         return FloppyDrive(medium.drive, self.images[place], medium.geometry)
 
+    def disk_sizes(self) -> tuple[int, ...]:
+        """Sectors of what is in each of the four places: 0 where no hard disk is."""
+        drives = self.primary + self.secondary
+        return tuple(
+            self.images[place].sectors if isinstance(drive, AtaDrive) else 0
+            for place, drive in zip(PLACES, drives, strict=True)
+        )
+
     def floppy_kinds(self) -> tuple[int, int]:
         """Drives A and B as CMOS byte 10h has them."""
         first, second = (0 if drive is None else drive.kind for drive in self.floppies)

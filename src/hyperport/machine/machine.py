@@ -17,13 +17,14 @@ from hyperport.engines.base import Engine, Stop
 from hyperport.errors import ConfigError, ThreadError
 from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
-from hyperport.lines.attention import StopKind
+from hyperport.lines.attention import Pulled, StopKind
 from hyperport.lines.irq import IrqLine
 from hyperport.machine import run as loop
-from hyperport.machine.build import build, host_side, load
+from hyperport.machine.build import build, host_side, offered_by
 from hyperport.machine.config import MachineConfig, make_config
 from hyperport.machine.guard import Guard
 from hyperport.machine.interrupt import Interrupter, Unresponsive
+from hyperport.machine.power import load_kernel, restart, start_firmware, with_image
 from hyperport.machine.plugins import DeviceSpec, make_device
 from hyperport.machine.save_requests import SaveRequests
 from hyperport.machine.statistics import run_statistics
@@ -34,6 +35,7 @@ from hyperport.time.kinds import make_clock
 
 if TYPE_CHECKING:
     from hyperport.abi.rom import RomImage
+    from hyperport.machine.passthrough import RealPorts
 
 PANIC = "Kernel panic - not syncing"
 
@@ -66,14 +68,15 @@ class Machine:
             overrides["clock"], clock = clock, None
         if config is not None and overrides:
             raise ConfigError(f"give a config or its fields, not both: {', '.join(sorted(overrides))}")
-        self.config = config or make_config(overrides)
+        self.config = with_image(config or make_config(overrides))
         chosen = clock or make_clock(self.config.clock)
         parts = build(self.config, host_side(serial, debugcon, parallel, cables), chosen, rom)
         self.attention, self.clock, self.events = parts.attention, parts.clock, parts.events
         self.memory, self.bus, self.path = parts.memory, parts.bus, parts.path
         self.controller, self.lines, self.board = parts.controller, parts.lines, parts.board
         self.engine: Engine = parts.engine
-        self.services, self.calls = parts.services, parts.calls
+        self.services, self.calls, self.exitless = parts.services, parts.calls, parts.exitless
+        self.images, self.firmware = parts.images, parts.firmware
         self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
         self.mouse = parts.board.mouse
         self.host = parts.host
@@ -90,8 +93,25 @@ class Machine:
         self.cpu_s = 0.0
         for spec in self.config.devices:
             self.attach_python(spec)
+        self.real_ports: RealPorts | None = None
+        if self.config.passthrough:
+            self._pass_through()
         if self.config.kernel is not None:
             self.load()
+        elif self.firmware is not None:
+            start_firmware(self, Pulled.BOARD)
+
+    def _pass_through(self) -> None:
+        """Attach the ports of the host that the config names."""
+        from hyperport.machine.passthrough import RealPorts
+
+        self.real_ports = RealPorts(self)
+        try:
+            for spec in self.config.passthrough:
+                self.real_ports.add(spec)
+        except BaseException:
+            self.real_ports.close()
+            raise
 
     def irq_line(self, number: int, owner: str) -> IrqLine:
         """A new wire to interrupt request number. Raises ConfigError if it is taken: an ISA line has one driver."""
@@ -154,7 +174,29 @@ class Machine:
     def load(self) -> None:
         """Put the configured kernel into memory and the vCPU at its entry."""
         self.guard.check("load")
-        load(self.config, self.memory, self.engine)
+        subarch = max((one.subarch for one in offered_by(self.config)), default=0)
+        self.engine.set_state(load_kernel(self.config, self.memory, subarch))
+
+    def reset(self, line: Pulled = Pulled.BOARD) -> None:
+        """Pull a reset line while the guest does not run: firmware begins, or the kernel is loaded into empty memory.
+
+        Raises ConfigError for a machine with neither, such as one that was restored.
+        """
+        self.guard.check("reset")
+        if self.firmware is None and self.config.kernel is None:
+            raise ConfigError("reset: this machine has neither firmware nor a kernel to start with")
+        restart(self, line)
+
+    def restart_if_pulled(self) -> bool:
+        """Called by the run loop: what the guest's pull at a reset line leads to. False where that ends the run."""
+        pin = self.board.reset_pin
+        if not pin.pulled():
+            return True
+        if self.panic_line() is not None or (self.firmware is None and self.config.kernel is None):
+            pin.take()
+            return False
+        restart(self, pin.take())
+        return True
 
     def run(self, timeout: float | None = None, monitor: Callable[[Machine], str] | None = None) -> Outcome:
         """Run the guest until its end, at most timeout seconds; returns the Outcome.
@@ -272,20 +314,21 @@ class Machine:
             exceptions={str(vector): count for vector, count in counters.exceptions.items()},
             irqs={str(vector): count for vector, count in counters.interrupts.items()},
             hlts=counters.hlts,
+            exitless={} if self.exitless is None else self.exitless.counts(),  # first: it tells the bus of reads
             counts=self.bus.counts(),
             calls={} if self.calls is None else self.calls.served(),
         )
 
     def save_devices(self) -> dict[str, Any]:
         """The state of every device by name; a second device of a name gets a number."""
-        return {name: device.save() for name, device in self.named_devices()}
+        return {name: device.save() for name, device in self.named_devices().items()}
 
     def load_devices(self, records: dict[str, Any]) -> None:
         """Take back what save_devices() gave to a machine with the same devices. Raises StateError."""
-        from hyperport.machine.state import check_each
+        from hyperport.machine.sections import check_each
 
-        check_each(dict(self.named_devices()), records, "devices")
-        for name, device in self.named_devices():
+        check_each(self.named_devices(), records, "devices")
+        for name, device in self.named_devices().items():
             device.load(records[name])
 
     def save(self, path: Path | str) -> int:
@@ -362,14 +405,11 @@ class Machine:
             file.close()
         return machine
 
-    def named_devices(self) -> list[tuple[str, Any]]:
+    def named_devices(self) -> dict[str, Any]:
         """The devices on the bus and what else has a state, by the names that save_devices() gives them."""
-        names: dict[str, int] = {}
-        named = []
-        for device in (*self.bus.devices(), *self.services):
-            number = names[device.name] = names.get(device.name, 0) + 1
-            named.append((device.name if number == 1 else f"{device.name}.{number}", device))
-        return named
+        from hyperport.machine.sections import numbered
+
+        return numbered((device.name, device) for device in (*self.bus.devices(), *self.services))
 
     def close(self) -> None:
         """Give the engine's memory and the disks back to the host. Raises HostError if a disk cannot be finished.
@@ -379,6 +419,8 @@ class Machine:
         if self.guard.inherited:
             return
         self.guard.check("close")
+        if self.real_ports is not None:
+            self.real_ports.close()
         self.engine.close()
         self.drives.close()
 

@@ -3,10 +3,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
+from hyperport.errors import UsageError
 from hyperport.machine.plugins import class_names, parse_device
-from hyperport.options import FILE, FILES, MIB, SECONDS, SIZE, Option
+from hyperport.options import FILE, FILES, MIB, SECONDS, SIZE, Option, one_of
+
+TRIPLE_FAULTS: Final = ("end", "reset")
+SEABIOS: Final = "seabios"
+NO_BIOS: Final = "none"
+ORDER_LETTERS: Final = {"a": "the floppy", "c": "the hard disk", "d": "the CD-ROM"}
+
+
+def parse_bios(text: str) -> str | Path:
+    """seabios, none, or a file."""
+    return text if text in (SEABIOS, NO_BIOS) else FILE.text(text)
+
+
+def parse_order(text: str) -> str:
+    """Letters of drives, each at most once."""
+    letters = text.replace(",", "")
+    if "n" in letters:
+        raise UsageError(f"boot order {text!r}: there is no boot ROM for the network; start iPXE from a CD-ROM or floppy")
+    if not letters or set(letters) - ORDER_LETTERS.keys() or len(set(letters)) < len(letters):
+        raise UsageError(f"boot order {text!r}: write letters, each once: {', '.join(map(' '.join, ORDER_LETTERS.items()))}")
+    return letters
+
 
 OPTIONS: Final = (
     Option(
@@ -30,6 +53,32 @@ OPTIONS: Final = (
         then=("base=", "irq=", "memory="),
         inside=class_names,
         see="devices.md#attaching-one",
+    ),
+    Option(
+        "bios",
+        "the firmware that starts the machine: `seabios`, a file, or `none`; without a kernel it is SeaBIOS",
+        parse_bios,
+        metavar="FILE",
+        values=FILES,
+        see="Images and firmware",
+    ),
+    Option(
+        "boot",
+        "which drives firmware starts from, in order: of the letters `a` (floppy), `c` (hard disk) and `d` (CD-ROM)",
+        parse_order,
+        metavar="ORDER",
+        see="Images and firmware",
+    ),
+    Option("screen-on-serial", "let SeaBIOS show the screen's text on COM1 as well, and take keys from there"),
+    Option("reboot", "start a kernel again when the guest resets the machine; with firmware that is so anyhow"),
+    Option("no-reboot", "end the run when the guest resets the machine, also with firmware"),
+    Option(
+        "triple-fault",
+        "what a triple fault does: `end` the run (default), or `reset` the machine",
+        one_of("triple fault", TRIPLE_FAULTS),
+        metavar="WHAT",
+        default=TRIPLE_FAULTS[0],
+        values=TRIPLE_FAULTS,
     ),
     Option("testdev", "put the workloads' test device at port 0x340"),
     Option(

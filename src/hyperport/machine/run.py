@@ -13,10 +13,11 @@ from typing import Any, Protocol
 from hyperport import outcome
 from hyperport.engines.base import Engine, Stop
 from hyperport.errors import OutputError
-from hyperport.lines.attention import Attention, StopKind
+from hyperport.lines.attention import Attention, Pulled, StopKind
 from hyperport.machine.interrupt import Unresponsive
 from hyperport.time.clock import Clock
 
+RESET_IT = "reset"  # of --triple-fault
 FOR_A_SAVE = 1  # the value of a PAUSE that no monitor is wanted for
 
 
@@ -26,12 +27,17 @@ class Runs(Protocol):
     engine: Engine
     controller: Any
     attention: Attention
+    config: Any
+    board: Any
     clock: Clock
     timeout: float | None
     saves: Any
 
     def flush_output(self) -> None:
         """Send what waits for a newline."""
+
+    def restart_if_pulled(self) -> bool:
+        """Start again if the guest has pulled a reset line; False where that ends the run."""
 
     def panic_line(self) -> str | None:
         """The first line of a kernel panic that was seen, or None."""
@@ -40,16 +46,22 @@ class Runs(Protocol):
 def run(machine: Runs, monitor: Callable[[Any], str] | None = None) -> outcome.Outcome:
     """Run the guest to its end. Raises what a Python device raised, and KeyboardInterrupt on Ctrl-C."""
     while True:
+        if not machine.restart_if_pulled():
+            return finish(machine, Stop(StopKind.RESET))
         stop = machine.engine.run(sleep=True)
         if stop.kind == StopKind.HALT:
             if not machine.engine.interrupts_enabled:
                 return finish(machine, stop)
             wait_for_interrupt(machine)
         elif stop.kind == StopKind.PAUSE:
+            if not machine.restart_if_pulled():  # what is saved, or looked at, is the machine that goes on
+                return finish(machine, Stop(StopKind.RESET))
             machine.saves.serve()
             if stop.value != FOR_A_SAVE and monitor is not None and monitor(machine) == "quit":
                 return outcome.Quit()
-        else:
+        elif stop.kind == StopKind.TRIPLE_FAULT and machine.config.triple_fault == RESET_IT:
+            machine.board.reset_pin.pull(Pulled.CPU)
+        elif stop.kind != StopKind.RESTART:
             return finish(machine, stop)
 
 

@@ -8,6 +8,7 @@ no file of the host's keeps, are streams beside it (state_file.py). docs/tour.md
     machine             the options that the machine was built with, to build its like
     cpu, clock          the vCPU; time since power-on, and of the day
     memory              size, and which pages are not all zeros
+    map                 the regions over it: saved_map.py
     devices, parts      each device on the bus by name; what is state and has no ports
     host                the ends of serial lines, printer and keyboard: input that waits, and what was said of a panic
     disks               of each drive: the files, whether they are as they were, and what only this machine had
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -28,7 +30,9 @@ from hyperport.host.disk import SECTOR_BYTES
 from hyperport.host.specs import DiskSpec, NetSpec
 from hyperport.machine.config import MachineConfig
 from hyperport.machine.plugins import DeviceSpec
-from hyperport.machine.state_file import Run, Stream, pieces
+from hyperport.machine.saved_map import check_map, clear_own, places_now, save_map, saved_contents, saved_places
+from hyperport.machine.sections import check_each, fields, placed, run_list
+from hyperport.machine.state_file import Stream
 from hyperport.time.clock import Clock, RealClock, VirtualClock
 from hyperport.time.insn_clock import InsnClock
 from hyperport.time.options import ClockSpec
@@ -36,9 +40,9 @@ from hyperport.time.options import ClockSpec
 Machine = Any  # of machine.py, which needs this file
 
 FORMAT: Final = "hyperport machine"
-VERSION: Final = 1
+VERSION: Final = 2
 SECTIONS: Final = (
-    "format", "version", "machine", "cpu", "clock", "memory", "devices", "parts", "host", "disks",
+    "format", "version", "machine", "cpu", "clock", "memory", "map", "devices", "parts", "host", "disks",
 )  # fmt: skip
 PAGE: Final = 4096
 SPECS: Final = {kind.__name__: kind for kind in (DiskSpec, NetSpec, DeviceSpec, ClockSpec)}
@@ -61,6 +65,8 @@ def save_state(machine: Machine) -> tuple[dict[str, Any], list[Stream]]:
     machine.flush_output()
     runs = machine.memory.pages()
     streams = [Stream("memory", PAGE, runs, lambda page, count: machine.memory.read(page * PAGE, count * PAGE))]
+    regions, contents = save_map(machine.memory.map)
+    streams += contents
     disks = {}
     for place, image in machine.drives.images.items():
         image.sync()
@@ -79,6 +85,7 @@ def save_state(machine: Machine) -> tuple[dict[str, Any], list[Stream]]:
         "cpu": cpu_record(machine.engine.state()),
         "clock": machine.clock.save(),
         "memory": {"size": machine.memory.size, "pages": [list(run) for run in runs]},
+        "map": regions,
         "devices": machine.save_devices(),
         "parts": {name: part.save() for name, part in machine.board.parts.items()},
         "host": {name: end.save() for name, end in _ends(machine).items()},
@@ -111,8 +118,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return {KIND: "Path", "name": str(value.absolute())}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {KIND: type(value).__name__, **fields}
+        named = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {KIND: type(value).__name__, **named}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
@@ -180,47 +187,47 @@ class Contents(Protocol):
 def load_state(machine: Machine, record: Any, contents: Contents) -> None:
     """Let the machine, the like of the saved one, go on from there. Raises StateError before any change."""
     check_state(machine, record)
-    memory, disks = record["memory"], record["disks"]
-    own = {place: _runs(disk["own"], place, disk["sectors"]) for place, disk in disks.items()}
-    places = [place for place in machine.drives.images if own[place]]
-    pages = _runs(memory["pages"], "memory", memory["size"] // PAGE)
-    sizes = [sum(count for _, count in pages) * PAGE, *(sum(n for _, n in own[p]) * SECTOR_BYTES for p in places)]
-    chunks = contents.contents(sizes)
+    disks = {place: run_list(disk["own"], place, disk["sectors"]) for place, disk in record["disks"].items()}
+    images = machine.drives.images
+    streams = [  # as save_state() makes them: runs, bytes of a unit, where a piece goes
+        (run_list(record["memory"]["pages"], "memory", machine.memory.size // PAGE), PAGE, machine.memory.write),
+        *((pages, PAGE, region.write) for region, pages in saved_contents(machine.memory.map, record["map"])),
+        *((disks[place], SECTOR_BYTES, partial(_write_disk, images[place])) for place in images if disks[place]),
+    ]
+    chunks = contents.contents([sum(count for _, count in runs) * unit for runs, unit, _ in streams])
     _load_what_may_refuse(machine, record)
     machine.memory.clear()
-    for at, data in _placed(pages, PAGE, chunks[0]):
-        machine.memory.write(at, data)
-    for place, image in machine.drives.images.items():
-        image.replace_own(own[place])
-    for place, stream in zip(places, chunks[1:], strict=True):
-        for at, data in _placed(own[place], SECTOR_BYTES, stream):
-            machine.drives.images[place].write_sectors(at // SECTOR_BYTES, data)
+    clear_own(machine.memory.map)
+    for place, image in images.items():
+        image.replace_own(disks[place])
+    for (runs, unit, write), stream in zip(streams, chunks, strict=True):
+        for at, data in placed(runs, unit, stream):
+            write(at, data)
     for end in _ends(machine).values():  # a chip that is loaded would take what waits there
         end.drop_input()
     controller: Any = getattr(machine.controller, "chip", None)  # last: it has the levels and edges of all lines
-    devices = [(name, device) for name, device in machine.named_devices() if not isinstance(device, PythonDevice)]
+    devices = [
+        (name, device) for name, device in machine.named_devices().items() if not isinstance(device, PythonDevice)
+    ]
     for name, device in sorted(devices, key=lambda item: item[1] is controller):
         device.load(record["devices"][name])
     for name, part in machine.board.parts.items():
         part.load(record["parts"][name])
     for name, end in _ends(machine).items():
         end.load(record["host"][name])
+    machine.memory.map.place(saved_places(machine.memory.map, record["map"]))  # whatever devices have done meanwhile
 
 
-def _placed(runs: list[Run], unit: int, chunks: list[bytes]) -> list[tuple[int, bytes]]:
-    """Contents with the places where they belong, in bytes."""
-    placed = []
-    for piece, chunk in zip(pieces(runs, unit), chunks, strict=True):
-        at = 0
-        for first, count in piece:
-            placed.append((first * unit, chunk[at : at + count * unit]))
-            at += count * unit
-    return placed
+def _write_disk(image: Any, at: int, data: bytes) -> None:
+    image.write_sectors(at // SECTOR_BYTES, data)
 
 
 def _load_what_may_refuse(machine: Machine, record: dict[str, Any]) -> None:
     """An engine may refuse a vCPU's state, a device in Python its record: they come first, and a refusal is undone."""
-    undo: list[tuple[Any, Any]] = []
+    regions = machine.memory.map
+    undo: list[tuple[Any, Any]] = [
+        (regions.place, places_now(regions))
+    ]  # last: devices in Python may have moved theirs
     controller: Any = getattr(machine.controller, "chip", None)
     if controller is not None:  # undone last: the lines of devices in Python lead to it
         undo.append((controller.load, controller.save()))
@@ -229,12 +236,13 @@ def _load_what_may_refuse(machine: Machine, record: dict[str, Any]) -> None:
         machine.clock.load(record["clock"])  # before the vCPU, whose time-stamp counter may be made of it
         undo.append((machine.engine.set_state, machine.engine.state()))
         machine.engine.set_state(cpu_state(record["cpu"]))
-        for name, device in machine.named_devices():
+        regions.place(saved_places(regions, record["map"]))  # before devices, which so find their windows as they were
+        for name, device in machine.named_devices().items():
             if isinstance(device, PythonDevice):
                 undo.append((device.load, device.save()))
                 device.load(record["devices"][name])
     except (StateError, EngineError) as error:
-        for load, kept in reversed(undo):
+        for load, kept in (undo[0], *reversed(undo)):
             load(kept)
         raise StateError(f"the machine is as it was: {error}") from error
 
@@ -247,43 +255,23 @@ def check_state(machine: Machine, record: Any) -> None:
     _check_options(machine, saved_options(record))
     cpu_state(record["cpu"])
     machine.clock.check(record["clock"])
-    memory = _dict(record["memory"], "memory", {"size", "pages"})
+    memory = fields(record["memory"], "memory", {"size", "pages"})
     if memory["size"] != machine.memory.size or isinstance(memory["size"], bool):
         raise StateError(f"memory: the saved machine has {memory['size']!r:.30} bytes, this one {machine.memory.size}")
-    _runs(memory["pages"], "memory", machine.memory.size // PAGE)
-    check_each(dict(machine.named_devices()), record["devices"], "devices")
+    run_list(memory["pages"], "memory", machine.memory.size // PAGE)
+    check_map(machine.memory.map, record["map"])
+    check_each(machine.named_devices(), record["devices"], "devices")
     check_each(machine.board.parts, record["parts"], "parts")
     check_each(_ends(machine), record["host"], "ends of lines")
     _check_disks(machine, record["disks"])
 
 
 def _require_sections(record: Any) -> None:
-    if not isinstance(record, dict) or set(record) != set(SECTIONS) or record["format"] != FORMAT:
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise StateError("the record is not one of a whole machine")
-    if record["version"] != VERSION:
-        raise StateError(f"the record has version {record['version']!r:.20}, and this hyperport takes {VERSION}")
-
-
-def _dict(record: Any, what: str, fields: set[str]) -> dict[str, Any]:
-    if not isinstance(record, dict) or set(record) != fields:
-        raise StateError(f"{what}: the saved record must have {', '.join(sorted(fields))}, and no more")
-    return record
-
-
-def _runs(runs: Any, what: str, end: int) -> list[Run]:
-    """Runs that lie one behind the other before end. Raises StateError."""
-    found, at = [], 0
-    if not isinstance(runs, list | tuple):
-        raise StateError(f"{what}: the saved record has no list of runs")
-    for run in runs:
-        if not isinstance(run, list | tuple) or len(run) != 2 or not all(type(number) is int for number in run):
-            raise StateError(f"{what}: a run of the saved record is no pair of numbers")
-        first, count = run
-        if first < at or count < 1 or first + count > end:
-            raise StateError(f"{what}: the runs of the saved record do not lie one behind the other within it")
-        found.append((first, count))
-        at = first + count
-    return found
+    if record.get("version") != VERSION:
+        raise StateError(f"the record has version {record.get('version')!r:.20}, and this hyperport takes {VERSION}")
+    fields(record, "machine", set(SECTIONS))
 
 
 def _check_options(machine: Machine, saved: dict[str, Any]) -> None:
@@ -295,24 +283,12 @@ def _check_options(machine: Machine, saved: dict[str, Any]) -> None:
                 raise StateError(f"{word}: the saved machine has {saved.get(word)}, this one {getattr(config, word)}")
 
 
-def check_each(parts: dict[str, Any], records: Any, what: str) -> None:
-    """Raise StateError unless there is a record for each of these parts, and no other, that it can take."""
-    if not isinstance(records, dict):
-        raise StateError(f"{what}: the saved record is a {type(records).__name__} and no dict")
-    if wrong := set(parts) ^ set(records):
-        raise StateError(
-            f"the saved machine has other {what} ({', '.join(sorted(map(str, wrong)))}): load it into its like"
-        )
-    for name, part in parts.items():
-        part.check(records[name])
-
-
 def _check_disks(machine: Machine, records: Any) -> None:
     if not isinstance(records, dict) or (wrong := set(machine.drives.images) ^ set(records)):
         told = ", ".join(sorted(map(str, wrong))) if isinstance(records, dict) else "none"
         raise StateError(f"the saved machine has other disks ({told}): load it into its like")
     for place, image in machine.drives.images.items():
-        disk = _dict(records[place], place, {"path", "sectors", "stamps", "own"})
+        disk = fields(records[place], place, {"path", "sectors", "stamps", "own"})
         if disk["sectors"] != image.sectors or isinstance(disk["sectors"], bool):
             raise StateError(
                 f"{place}: the saved machine's disk has {disk['sectors']!r:.30} sectors, not {image.sectors}"
@@ -323,5 +299,5 @@ def _check_disks(machine: Machine, records: Any) -> None:
                 f"{place}: {disk['path']!r:.200} has changed since the machine was saved, so what the guest knows of "
                 "it is wrong now; restore it from a copy"
             )
-        if _runs(disk["own"], place, image.sectors) and getattr(image, "durable", True):
+        if run_list(disk["own"], place, image.sectors) and getattr(image, "durable", True):
             raise StateError(f"{place}: the saved machine threw its writes away (snapshot), and this one does not")

@@ -66,4 +66,5 @@ cdef class Region:
     cdef uint8_t *host(self) noexcept nogil
     cdef bint switch_on(self) noexcept nogil
     cdef void switch_off(self) noexcept nogil
+    cdef void slide(self, uint64_t offset) noexcept nogil
     cdef void dirtied(self, uint64_t offset, uint64_t length) noexcept nogil

@@ -20,8 +20,10 @@ regions where the guest says must ask is_free() first.
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
+
+from hyperport.memory.pages cimport PAGE_BYTES, used_pages
 
 from hyperport.errors import AccessError, ConfigError
 
@@ -107,6 +109,31 @@ cdef class MemoryMap:
         """Whether a region could be mapped there now."""
         return usable(base, size) and not self.clashes(NO_ROW, base, size)
 
+    def check_places(self, places):
+        """Raise ConfigError where place() would; change nothing."""
+        taken = []
+        for region, base, mapped in places:
+            if not usable(base, region.size):
+                raise ConfigError(cannot_be(region, base))
+            if mapped:
+                taken.append((base, base + region.size, region.name))
+        taken.sort()
+        for (_, end, name), (base, _, other) in zip(taken, taken[1:]):
+            if base < end:
+                raise ConfigError(f"{other}: {name} is at {base:#x}")
+
+    def place(self, places):
+        """Put all regions where these rows say, (region, base, mapped), in one change of the map."""
+        cdef Region region
+        if {one for one, _, _ in places} != set(self.regions()) or len(places) != len(self.regions()):
+            raise ConfigError("each region of the map needs one place")
+        self.check_places(places)
+        for one, base, mapped in places:
+            region = one
+            self.rows[region.row].base = base
+            self.rows[region.row].mapped = mapped
+        self.build()
+
     # Asking.
 
     def regions(self):
@@ -129,13 +156,6 @@ cdef class MemoryMap:
         """What is at a physical address now: "ram", "rom", "device", or None."""
         cdef const hp_range *found = hp_range_at(&self.flat, address)
         return None if found == NULL else NAMES[found.kind]
-
-    def state(self):
-        """What a saved machine has to hold beside the RAM: a row for each region, in order.
-
-        {name, kind, base, size, mapped, contents}; contents are bytes for memory of its own, else None.
-        """
-        return [region.state() for region in self.regions()]
 
     # Below: how it is kept.
 
@@ -265,7 +285,7 @@ cdef class Region:
         cdef Row *row = &self.owner.rows[self.row]
         base = row.base if base is None else base
         if not usable(base, row.size):
-            raise ConfigError(f"{self.name}: cannot be at {base:#x}: a multiple of 4 KiB is wanted, within 4 GiB")
+            raise ConfigError(cannot_be(self, base))
         if self.owner.clashes(self.row, base, row.size):
             raise ConfigError(f"{self.name}: another region is at {span_text(base, row.size)}")
         if row.mapped and row.base != base:
@@ -288,6 +308,14 @@ cdef class Region:
     cdef void switch_off(self) noexcept nogil:
         self.owner.switch_row(self.row, False)
 
+    cdef void slide(self, uint64_t offset) noexcept nogil:
+        """Let an alias show other bytes of what it is an alias of: from offset in that one's block on, a multiple of 4 KiB."""
+        cdef Row *row = &self.owner.rows[self.row]
+        if row.offset != offset:
+            row.offset = offset
+            if row.mapped:
+                self.owner.build()
+
     cdef uint8_t *host(self) noexcept nogil:
         """Its bytes, or NULL for device memory and holes. After a write call dirtied()."""
         cdef Row *row = &self.owner.rows[self.row]
@@ -309,12 +337,23 @@ cdef class Region:
         memcpy(self.host() + <uint64_t> offset, PyBytes_AsString(source), len(source))
         self.dirtied(offset, len(source))
 
-    def state(self):
-        """Its row of MemoryMap.state()."""
+    @property
+    def own(self):
+        """Whether it has memory of its own, which is in no other region and not in the RAM."""
         cdef Row *row = &self.owner.rows[self.row]
-        own = self.alias_of is None and self.kind in ("ram", "rom") and row.number != 0
-        return {"name": self.name, "kind": self.kind, "base": row.base, "size": row.size, "mapped": row.mapped != 0,
-                "contents": self.read(0, row.size) if own else None}
+        return self.alias_of is None and row.kind in (HP_RAM, HP_ROM) and row.number != 0
+
+    def pages(self):
+        """The runs of its pages that are not all zeros, as (first page, how many); none without memory of its own."""
+        return used_pages(self.host(), 0, <uint64_t> self.size // PAGE_BYTES) if self.own else []
+
+    def clear(self):
+        """All zeros, as when it was made. Raises AccessError without memory of its own."""
+        if not self.own:
+            raise AccessError(f"{self.name}: it has no memory of its own")
+        for first, count in self.pages():
+            memset(self.host() + <uint64_t> first * PAGE_BYTES, 0, <size_t> count * PAGE_BYTES)
+        self.dirtied(0, <uint64_t> self.size)
 
     def _check(self, offset, length):
         if self.host() == NULL:
@@ -328,6 +367,10 @@ cdef class Region:
 
 cdef bint usable(base, size):
     return base % PAGE == 0 and size % PAGE == 0 and 0 <= base and 0 < size and base + size <= TOP
+
+
+cdef str cannot_be(region, base):
+    return f"{region.name}: cannot be at {base:#x}: a multiple of 4 KiB is wanted, within 4 GiB"
 
 
 cdef str span_text(base, size):

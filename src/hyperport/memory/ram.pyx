@@ -10,10 +10,11 @@ translated from them.
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 
 from hyperport.memory.map cimport MemoryMap
+from hyperport.memory.pages cimport PAGE_BYTES, used_pages
 
 from hyperport.errors import AccessError, ConfigError
 
@@ -22,15 +23,6 @@ SMALLEST = 1 << 20
 LARGEST = 3 << 30       # the rest of 4 GiB is for devices and firmware, as on a PC
 TEXT_ADDRESS = TEXT
 TEXT_SIZE = 32 << 10
-
-
-cdef enum:
-    PAGE_BYTES = 4096
-
-
-cdef bint is_zero(const uint8_t *page) noexcept nogil:
-    """Whether PAGE_BYTES bytes are all zeros: the first is, and each is what the one before it is."""
-    return page[0] == 0 and memcmp(page, page + 1, PAGE_BYTES - 1) == 0
 
 
 cdef class GuestMemory:
@@ -86,16 +78,5 @@ cdef class GuestMemory:
 
     def pages(self):
         """The runs of pages of RAM that are not all zeros, by address: (first page, how many)."""
-        cdef uint64_t page, start, last
-        cdef list runs = []
-        for low, high in self.regions():
-            start = last = <uint64_t> low // PAGE_BYTES
-            for page in range(<uint64_t> low // PAGE_BYTES, <uint64_t> high // PAGE_BYTES):
-                if is_zero(self.base + page * PAGE_BYTES):
-                    if last > start:
-                        runs.append((start, last - start))
-                    start = page + 1
-                last = page + 1
-            if last > start:
-                runs.append((start, last - start))
-        return runs
+        return [run for low, high in self.regions()
+                for run in used_pages(self.base, <uint64_t> low // PAGE_BYTES, <uint64_t> high // PAGE_BYTES)]

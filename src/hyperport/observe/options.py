@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
-from hyperport.options import FILE, FILES, Kind, Option
+from hyperport.options import FILE, FILES, SECONDS, Kind, Option
 
 
 def _trace(text: str) -> Any:
@@ -19,6 +20,18 @@ def _filter(text: str) -> str:
 
     parse(text)  # names are looked up when there is a machine
     return text
+
+
+def _host(text: str) -> Any:
+    from hyperport.observe.hosts import parse_host
+
+    return parse_host(text)
+
+
+def _hosts() -> Iterable[str]:
+    from hyperport.observe.hosts import HOSTS
+
+    return HOSTS
 
 
 def _count(text: str) -> int:
@@ -70,6 +83,15 @@ OPTIONS: Final = (
     ),
     FILTER,
     SYMBOLS,
+    Option(
+        "guest-cov",
+        "count what code the guest executes, by line and function, into FILE for lcov; unicorn only",
+        FILE,
+        metavar="FILE",
+        values=FILES,
+        see="testing.md#guest-coverage",
+        of_machine=False,
+    ),
 )
 
 PROFILE: Final = (
@@ -85,4 +107,38 @@ PROFILE: Final = (
     ),
     Option("pprof", "write the stacks for pprof", FILE, metavar="FILE", values=FILES, see="profile.md#other-tools"),
     Option("top", "rows of each table, 20 by default", _count, metavar="N", default=20),
+)
+
+PROJECT: Final = (
+    Option(
+        "host",
+        "a host, by name: `vmx`, `svm`, `snp`, `tdx`, `2007`; may be repeated, by default all that have figures. "
+        "Figures of your own come behind it",
+        _host,
+        metavar="NAME[,WAY=NS]",
+        word="hosts",
+        many=True,
+        values=_hosts,
+        see="project.md#projecting-to-another-host",
+    ),
+    Option(
+        "guest-time",
+        "what the guest's own code takes on that host; by default the CPU time of the run",
+        SECONDS,
+        metavar="SECONDS",
+    ),
+    Option("json", "print one JSON object instead of the text"),
+)
+
+AUDIT: Final = (
+    Option("output", "write the list to FILE instead of stdout", FILE, short="o", metavar="FILE", values=FILES),
+    Option(
+        "against",
+        "only what another list does not allow: a FILE, or `tdx` for the ports that Intel's kernel for TDX guests lets "
+        "through",
+        metavar="LIST",
+        values=FILES,
+        see="project.md#allow-lists",
+    ),
+    Option("json", "print one JSON object instead of the list"),
 )

@@ -7,8 +7,9 @@ function's name is taken. Raises ConfigError for a file that is neither.
 
 from __future__ import annotations
 
+import os
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -26,7 +27,7 @@ Symbol = tuple[int, int, str]  # first address, last address, name
 
 
 class Symbols:
-    """Functions by address. rows: (first, last, name), which may overlap; lines: (address, file, line), by address."""
+    """Functions by address. rows: (first, last, name), which may overlap; lines: (address, path, line), by address."""
 
     def __init__(self, rows: Iterable[Symbol], lines: Sequence[tuple[int, str, int]] = ()) -> None:
         by_begin: dict[int, Symbol] = {}
@@ -57,10 +58,22 @@ class Symbols:
 
     def line(self, address: int) -> str:
         """file:line of the code at address; "" where that is not known."""
+        path, line = self.place(address)
+        return f"{Path(path).name}:{line}" if line else ""
+
+    def place(self, address: int) -> tuple[str, int]:
+        """Path and line of the code at address; line 0 where that is not known."""
         at = bisect_right(self._lines_begin, address) - 1
-        if at < 0 or self.lines[at][2] == 0:
-            return ""
-        return f"{self.lines[at][1]}:{self.lines[at][2]}"
+        return ("", 0) if at < 0 else self.lines[at][1:]
+
+    def head(self, address: int) -> tuple[str, int]:
+        """As place(), of a function that begins at address: not of its first statement."""
+        at = bisect_left(self._lines_begin, address)
+        while at < len(self.lines) and self.lines[at][0] == address:
+            if self.lines[at][2]:
+                return self.lines[at][1:]
+            at += 1
+        return self.place(address)
 
     def functions(self, pattern: str) -> list[tuple[int, int]]:
         """First and last address of each function with that name, in which * and ? stand for any."""
@@ -78,7 +91,8 @@ def load_symbols(files: Sequence[Path | str], kernel: Path | str | None = None) 
             raise ConfigError(f"symbols: {file}: there are none in it")
         rows += more
         lines += its_lines
-    return Symbols(rows, sorted(lines)) if rows else None
+    lines.sort(key=lambda row: (row[0], row[2] != 0))  # of several at one place the last counts
+    return Symbols(rows, lines) if rows else None
 
 
 def _is_elf(path: Path) -> bool:
@@ -114,19 +128,24 @@ def _elf(path: Path) -> tuple[list[Symbol], list[tuple[int, str, int]]]:
     try:
         with path.open("rb") as file:
             elf = ELFFile(file)
-            rows = [row for section in elf.iter_sections("SHT_SYMTAB") for row in _functions(section)]
+            rows = [row for section in elf.iter_sections("SHT_SYMTAB") for row in _functions(elf, section)]
             return rows, _lines(elf) if elf.has_dwarf_info() else []
     except (ELFError, DWARFError, ValueError, KeyError, IndexError, AttributeError, OSError) as error:
         raise ConfigError(f"symbols: {path}: its symbols cannot be read: {error or type(error).__name__}") from error
 
 
-def _functions(table: Any) -> list[Symbol]:
+def _functions(elf: Any, table: Any) -> list[Symbol]:
     """Global functions first, then local ones, then code labels without a type, as assembly has them."""
+    from elftools.elf.constants import SH_FLAGS
+
+    code = {
+        number for number, section in enumerate(elf.iter_sections()) if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR
+    }
     kinds = ("STT_FUNC", "STT_NOTYPE")
     found = []
     for symbol in table.iter_symbols():
         kind, where = symbol["st_info"]["type"], symbol["st_shndx"]
-        if kind in kinds and symbol.name and where not in ("SHN_UNDEF", "SHN_ABS"):
+        if kind in kinds and symbol.name and where in code:
             rank = kinds.index(kind) * 2 + (symbol["st_info"]["bind"] != "STB_GLOBAL")
             found.append((rank, symbol["st_value"], symbol["st_size"], symbol.name))
     begins = sorted({address for _, address, _, _ in found})
@@ -146,12 +165,25 @@ def _lines(elf: Any) -> list[tuple[int, str, int]]:
         program = info.line_program_for_CU(unit)
         if program is None:
             continue
-        names = program["file_entry"]
-        base = 0 if program["version"] >= 5 else 1
+        paths = _paths(unit, program)
         for entry in program.get_entries():
             state = entry.state
             if state is None:
                 continue
-            name = names[state.file - base].name.decode("utf-8", "replace") if names else "?"
-            found.append((state.address, Path(name).name, 0 if state.end_sequence else state.line))
+            path = paths[state.file] if state.file < len(paths) else "?"
+            found.append((state.address, path, 0 if state.end_sequence else state.line))
     return found
+
+
+def _paths(unit: Any, program: Any) -> list[str]:
+    """The files of a line program by their numbers, which begin with 0 since DWARF 5, and with 1 before."""
+    old = program["version"] < 5
+    built_in = unit.get_top_DIE().attributes.get("DW_AT_comp_dir")
+    home = b"" if built_in is None else built_in.value
+    folders = [home, *program["include_directory"]] if old else list(program["include_directory"])
+    files = [
+        (folders[file.dir_index] if file.dir_index < len(folders) else home, file.name)
+        for file in program["file_entry"]
+    ]
+    paths = [os.path.normpath(os.path.join(home, folder, name)) for folder, name in files]  # noqa: PTH118 - bytes
+    return ["?"] * old + [path.decode("utf-8", "replace") for path in paths]

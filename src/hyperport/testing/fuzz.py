@@ -26,6 +26,7 @@ from hyperport.host.packet import PacketBackend
 from hyperport.host.specs import DiskSpec, NetSpec
 from hyperport.lines.attention import Attention
 from hyperport.machine.machine import Machine
+from hyperport.memory.ram import GuestMemory
 from hyperport.testing.wild_guest import WildGuest
 from hyperport.time.clock import VirtualClock
 
@@ -33,7 +34,11 @@ STEP_BYTES: Final = 8
 LONGEST_BURST: Final = 8192  # steps between two moments for save, load and input
 LONGEST_INPUT: Final = 512  # bytes
 ALONE_BASE: Final = 0x100
+ALONE_MEMORY: Final = 0xD0000  # device memory
 BOARD: Final = "board"
+MEMORY: Final = "memory"
+PIECE_BYTES: Final = 64 << 10
+ZEROS: Final = bytes(PIECE_BYTES)
 MAC: Final = bytes.fromhex("020000000001")
 MOST_FRAME: Final = 1518  # bytes, without the FCS, with a tag
 DISK_BYTES: Final = 1 << 20
@@ -64,6 +69,7 @@ class Subject:
     devices: dict[str, Any]
     inputs: Sequence[Input] = ()
     controller: Any = None
+    memory: GuestMemory | None = None  # that devices keep something in, beside their records
     keep: Any = None  # what must live as long
 
     def input_waits(self) -> bool:
@@ -72,8 +78,25 @@ class Subject:
         return any(backend.room() < empty for backend in self.inputs)
 
     def save(self) -> dict[str, Any]:
-        """The state of every device."""
-        return {name: device.save() for name, device in self.devices.items()}
+        """The state of every device, and the memory."""
+        return {name: device.save() for name, device in self.devices.items()} | self._memory()
+
+    def _memory(self) -> dict[str, Any]:
+        """RAM, and the memory of regions, in pieces that are not all zeros: (which, offset) -> bytes."""
+        found = {}
+        for which, (holder, size) in enumerate(self._holders()):
+            for at in range(0, size, PIECE_BYTES):
+                piece = holder.read(at, min(PIECE_BYTES, size - at))
+                if piece != ZEROS[: len(piece)]:
+                    found[which, at] = piece
+        return {MEMORY: found} if self.memory is not None else {}
+
+    def _holders(self) -> list[tuple[Any, int]]:
+        """Whatever has memory: the RAM, then regions with their own."""
+        if self.memory is None:
+            return []
+        own = [region for region in self.memory.map.regions() if region.kind in ("ram", "rom")]
+        return [(self.memory, self.memory.size), *((region, region.size) for region in own)]
 
     def reset(self) -> None:
         """Power-on."""
@@ -82,6 +105,11 @@ class Subject:
 
     def load(self, records: dict[str, Any]) -> None:
         """Take back what save() gave."""
+        now, kept = self._memory().get(MEMORY, {}), records.get(MEMORY, {})
+        holders = self._holders()
+        for which, at in now.keys() | kept.keys():
+            holder, size = holders[which]
+            holder.write(at, kept.get((which, at), bytes(min(PIECE_BYTES, size - at))))
         for name, device in self.devices.items():
             device.load(records[name])
 
@@ -175,9 +203,12 @@ def alone(name: str, factory: Factory | None = None) -> Subject:
     attached = bus.attach(device, ALONE_BASE)
     if isinstance(attached, PythonDevice):
         attached.connect(attention)
+    memory = getattr(device, "guest_memory", None)
+    if attached.memory_span:
+        bus.attach_memory((memory or GuestMemory(1 << 20)).map, device, ALONE_MEMORY)
     attached.reset()
     ports = range(ALONE_BASE, ALONE_BASE + attached.span)
-    return Subject(name, bus, clock, attention, ports, {name: attached}, inputs, keep=device)
+    return Subject(name, bus, clock, attention, ports, {name: attached}, inputs, memory=memory, keep=device)
 
 
 def board(**config: Any) -> Subject:
@@ -197,12 +228,13 @@ def board(**config: Any) -> Subject:
             clock=clock,
             **settings | {"disks": (disk,), "floppies": (floppy.name, "none")} | config,
         )
-    cable.card = next(device for name, device in machine.named_devices() if name == "ne2000")
+    cable.card = machine.named_devices()["ne2000"]
     ports = [port for first, last, _ in machine.bus.map() for port in range(first, last + 1)]
-    devices = dict(machine.named_devices())
+    devices = machine.named_devices()
     return Subject(
-        BOARD, machine.bus, clock, machine.attention, ports, devices, [serial, cable], machine.controller, keep=machine
-    )
+        BOARD, machine.bus, clock, machine.attention, ports, devices, [serial, cable], machine.controller,
+        machine.memory, keep=machine,
+    )  # fmt: skip
 
 
 def subject(name: str) -> Subject:

@@ -28,6 +28,7 @@ from hyperport.outcome import GuestExit, Outcome, Quit, Timeout
 
 DEFAULT_TIMEOUT_S: Final = 30.0
 FEED_SLICE_S: Final = 0.02  # how long the guest runs before more input is fed, while some is left over
+LOOK_SLICE_S: Final = 0.02  # and how long between two looks at the screen
 WINDOW: Final = 64 << 10  # characters that a match may span
 PENDING_LIMIT: Final = 1 << 20  # characters that wait for an expect(); when there are more, the oldest half is dropped
 SHOWN_LINES: Final = 20
@@ -123,6 +124,29 @@ class GuestMachine(Machine):
         self.pending = self.pending[len(self.pending) - (self._received - self._match_end) :]
         return match
 
+    def expect_screen(self, pattern: str | re.Pattern[str], timeout: float | None = None) -> re.Match[str]:
+        """Let the guest run until the VGA's screen shows pattern, a regular expression; returns the match.
+
+        Looks at the screen as it is, its lines joined by newlines, and again after every 20 ms that the guest has run:
+        what was there for less may be missed, nothing is used up, and the guest may have gone on. Raises ExpectError
+        when the time is over or the guest has ended without it.
+        """
+        __tracebackhide__ = True
+        wanted = re.compile(pattern) if isinstance(pattern, str) else pattern
+        limit = self.default_timeout if timeout is None else timeout
+        deadline = time.monotonic() + limit
+        ended = self.outcome
+        while True:
+            match = wanted.search("\n".join(self.display.text()))
+            if match is not None:
+                return match
+            left = deadline - time.monotonic()
+            if ended is not None or left <= 0:
+                why = str(ended) if ended is not None else f"{limit:g} s are over"
+                raise ExpectError(f"the screen did not show {wanted.pattern!r}: {why}; {self._screens_last_words()}")
+            outcome = self.run(min(left, LOOK_SLICE_S))
+            ended = None if isinstance(outcome, Timeout) else outcome
+
     def expect_outcome(self, kind: type[Ending], timeout: float | None = None) -> Ending:
         """Let the guest run to its end, which must be of this kind (PowerOff, Reset, TripleFault, ...); returns it."""
         __tracebackhide__ = True
@@ -179,16 +203,22 @@ class GuestMachine(Machine):
             at = "closed"
         lines = self.text.splitlines()
         rows = [_shown(row) for row in self.log.accesses(limit=SHOWN_ACCESSES)]
+        screen = "\n".join(self.display.text()).rstrip()
         ended = "not at its end" if self.outcome is None else str(self.outcome)
         return {
             "machine": f"engine {self.engine.name}, path {self.config.io}: {ended}, {at}",
             f"console, last {SHOWN_LINES} lines": "\n".join(lines[-SHOWN_LINES:]) or "(nothing)",
             f"port accesses, last {SHOWN_ACCESSES}": "\n".join(rows) or "(none)",
-        }
+        } | ({"screen": screen} if screen else {})
 
     def _last_words(self) -> str:
         lines = [line for line in self.text.splitlines() if line.strip()]
         return f"its last line: {lines[-1]!r}" if lines else "the console is empty"
+
+    def _screens_last_words(self) -> str:
+        lines = self.display.text()
+        shown = [line for line in lines if line]
+        return f"its last line: {shown[-1]!r}" if shown else "it is blank" if lines else "it is in a graphics mode"
 
     # Console.
 

@@ -13,6 +13,8 @@ from hyperport.machine.machine import Machine
 from hyperport.time.clock import VirtualClock
 
 DISK_SECTORS: Final = 64
+PAGE: Final = 4096
+WINDOW: Final = 0xD0000
 PYTHON_BASE: Final = 0x5C0
 
 
@@ -46,6 +48,34 @@ class Latch(Device):
         self.value = value
 
 
+class Window(Device):
+    """Device memory whose window the guest has moved; only the machine saves where it is."""
+
+    memory_span = 2 * PAGE
+    stateless = True
+
+
+def attach_memory(machine: Machine) -> None:
+    """Regions of each kind, as they are at power-on."""
+    regions = machine.memory.map
+    machine.attach(Window(), memory=WINDOW)
+    rom = regions.rom("rom", 0xFFFF0000, 16 * PAGE)
+    rom.write(16 * PAGE - 16, b"\xea\x5b\xe0\x00\xf0")
+    regions.alias("low-rom", 0xF0000, 8 * PAGE, rom, 8 * PAGE)
+    regions.ram("frame", 0xD0000000, 4 * PAGE)
+    regions.hole("hole", 0xC8000, PAGE)
+    regions.rom_in_ram("shadow", 0xE8000, PAGE)
+
+
+def switch_memory(machine: Machine) -> None:
+    """What a guest might have done with them."""
+    named = {region.name: region for region in machine.memory.map.regions()}
+    named["window"].map(WINDOW + 0x10000)
+    named["frame"].write(2 * PAGE + 5, b"picture")
+    named["low-rom"].unmap()
+    named["frame"].map(0xE1000000)
+
+
 def busy_machine(folder: Path, **config: Any) -> Machine:
     """The machine, with a disk's image in folder; config: as for Machine."""
     image = folder / "disk.img"
@@ -63,6 +93,8 @@ def busy_machine(folder: Path, **config: Any) -> Machine:
         serial=[MemoryBackend(), MemoryBackend()], parallel=MemoryBackend(), clock=clock, **settings | config
     )
     latch = machine.attach(Latch(), PYTHON_BASE, irq=5)
+    attach_memory(machine)
+    switch_memory(machine)
     out = machine.bus.outp
     for port, value in (
         *(

@@ -8,7 +8,7 @@ A step is 8 bytes, little-endian:
            bit 2     1 OUT, 0 IN
            bits 3-7  what happens, see STEP_ below; all other values: one access at one of the ports
     1-2    which of the ports, modulo their number
-    3      unused
+    1-3    where in device memory, modulo its size
     4-7    value of an OUT; time; length of a block, and the seed of its data
 
 So the same bytes on the same devices always do the same, and the number of a step finds it again.
@@ -21,7 +21,7 @@ from libc.string cimport memcpy
 from hyperport.time.clock cimport VirtualClock
 from hyperport.bus.device cimport PortDevice
 from hyperport.lines.interrupt_controller cimport InterruptController
-from hyperport.bus.access cimport Access, describe
+from hyperport.bus.access cimport Access, SPACE_MEMORY, describe
 from hyperport.bus.port_bus cimport DIRECTION_IN, DIRECTION_OUT, EXIT, PortBus
 
 from hyperport.errors import ConfigError
@@ -36,6 +36,8 @@ cdef enum:
     STEP_ANY_PORT = 5       # one of all 65,536 ports
     STEP_AGAIN = 6          # the port of the last access, up to
     STEP_AGAIN_LAST = 11
+    STEP_MEMORY = 12        # a load or store in a window of device memory, mapped or not, if there is one; up to
+    STEP_MEMORY_LAST = 17
     BLOCK_BYTES = 4096
 
 cdef uint32_t[4] SIZES = [1, 1, 2, 4]
@@ -46,7 +48,7 @@ cdef uint64_t FNV_PRIME = 1099511628211u
 cdef class WildGuest:
     """Plays steps on a bus.
 
-    ports: where most accesses go. progress: a writable buffer of 8 bytes, or None; holds the number of the step that is
+    ports: where most accesses go. It knows the windows of device memory that the bus has now. progress: a writable buffer of 8 bytes, or None; holds the number of the step that is
     being played (unsigned, native order), for a process that watches this one. answers is a checksum over what was read.
     """
 
@@ -56,6 +58,8 @@ cdef class WildGuest:
     cdef list devices
     cdef uint16_t *ports
     cdef uint32_t port_count
+    cdef list windows               # (number, bytes) of device memory
+    cdef uint64_t window_bytes      # of all together
     cdef uint8_t[BLOCK_BYTES] block
     cdef uint64_t[::1] progress
     cdef uint32_t last_port
@@ -72,6 +76,8 @@ cdef class WildGuest:
         self.clock = clock
         self.controller = controller
         self.devices = bus.devices()
+        self.windows = [(number, region.size) for number, (region, _) in enumerate(bus._regions)]
+        self.window_bytes = sum(size for _, size in self.windows)
         self.progress = memoryview(bytearray(8) if progress is None else progress).cast("B").cast("Q")
         self.port_count = <uint32_t> len(ports)
         self.ports = <uint16_t *> malloc(self.port_count * sizeof(uint16_t))
@@ -113,6 +119,8 @@ cdef class WildGuest:
         elif kind == STEP_BLOCK or kind == STEP_LONG_BLOCK:
             self.last_port = self.pick(step)
             self.move_block(out, size, 1 + value % (64 if kind == STEP_BLOCK else 1024), value)
+        elif STEP_MEMORY <= kind <= STEP_MEMORY_LAST and self.windows:
+            self.touch_memory(out, size, step[1] | step[2] << 8 | step[3] << 16, value)
         else:
             if kind == STEP_ANY_PORT:
                 self.last_port = value >> 16
@@ -125,6 +133,25 @@ cdef class WildGuest:
             self.bus.carry(&access)
             if not out:
                 self.note(access.value)
+
+    cdef touch_memory(self, bint out, uint32_t size, uint64_t at, uint32_t value):
+        cdef Access access
+        cdef uint32_t window = 0, length
+        at = at % self.window_bytes & ~<uint64_t> (size - 1)
+        for window, length in self.windows:
+            if at < length:
+                break
+            at -= length
+        self.accesses += 1
+        self.elements += 1
+        describe(&access, DIRECTION_OUT if out else DIRECTION_IN, <uint32_t> at, size, EXIT, NULL, 0)
+        access.space = SPACE_MEMORY
+        access.value = value
+        if size < 4:
+            access.value &= (1 << 8 * size) - 1
+        self.bus.carry_memory(&access, window, <uint32_t> at)
+        if not out:
+            self.note(access.value)
 
     cdef uint32_t pick(self, const uint8_t *step) noexcept nogil:
         return self.ports[(step[1] | step[2] << 8) % self.port_count]

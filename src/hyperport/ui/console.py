@@ -179,4 +179,8 @@ def open_channel(spec: SerialSpec | str, *, escape_key: int = CONTROL_A, takes_i
             from hyperport.host.unix_channel import UnixChannel
 
             return UnixChannel(path)
+        case SerialSpec("tty", Path() as path):
+            from hyperport.host.tty_channel import TtyChannel
+
+            return TtyChannel(path)
     return Channel()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the VGA shows: registers (devices/vga.pyx) and text memory made into text, cells and a picture.
+"""What is on the screen: the VGA's registers and planes, or a frame buffer, made into text, cells and a picture.
 
 A snapshot may be taken from any thread while the guest runs; then it may show half of a change, as a photograph of a
 screen does. Sizes come from the guest's registers and are bounded by their widths: 256 columns, 1,024 scan lines.
@@ -7,32 +7,29 @@ screen does. Sizes come from the guest's registers and are bounded by their widt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from hyperport.memory.ram import TEXT_ADDRESS, TEXT_SIZE, GuestMemory
 from hyperport.ui.png import png
+from hyperport.ui.raster import Raster, smaller, true_colours
 
 if TYPE_CHECKING:
+    from hyperport.devices.vbe_dispi import VbeDispi
     from hyperport.devices.vga import Vga
 
 # Code page 437: what Unicode has for the glyphs of the control characters, of 7Fh and of the rest.
 LOW_GLYPHS: Final = " ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
 CHARACTERS: Final = LOW_GLYPHS + bytes(range(0x20, 0x7F)).decode() + "⌂" + bytes(range(0x80, 0x100)).decode("cp437")
-BLANK: Final = b" \x07"  # a space in light grey on black, with which firmware clears the screen
 
 # Registers and bits, with the names of the IBM manual that devices/vga.pyx cites.
-HORIZONTAL_DISPLAY_END, OVERFLOW, MAXIMUM_SCAN_LINE, VERTICAL_DISPLAY_END = 0x01, 0x07, 0x09, 0x12
+MAXIMUM_SCAN_LINE, DOUBLE_SCAN = 0x09, 0x80
 CURSOR_START, CURSOR_END, START_ADDRESS, CURSOR_LOCATION, ROW_OFFSET, CRTC_MODE = 0x0A, 0x0B, 0x0C, 0x0E, 0x13, 0x17
-DOUBLE_SCAN, CURSOR_OFF, CRTC_RUNS = 0x80, 0x20, 0x80
-CLOCKING_MODE, EIGHT_DOTS, SCREEN_OFF, SEQUENCER_RUNS = 1, 0x01, 0x20, 0x03
-GRAPHICS_MISC, GRAPHICS_MODE, MAP_B8000 = 6, 0x01, 0x0C
-ATTRIBUTE_MODE, LINE_GRAPHICS, BLINKS, PALETTE_SPLIT = 0x10, 0x04, 0x08, 0x80
-COLOUR_PLANES, COLOUR_SELECT, PALETTE_ON = 0x12, 0x14, 0x20
+CURSOR_OFF, CRTC_RUNS, CURSOR_CELLS = 0x20, 0x80, 1 << 16
+CLOCKING_MODE, SCREEN_OFF, SEQUENCER_RUNS = 1, 0x20, 0x03
+ATTRIBUTE_MODE, BLINKS, PALETTE_ON = 0x10, 0x08, 0x20
 
 Colour = tuple[int, int, int]
+Frame = tuple[int, int, int, bytes]  # width, height, bits per pixel, pixels
 
 
 class Cell(NamedTuple):
@@ -54,23 +51,45 @@ class Cursor(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """Pixels line by line, of three bytes (red, green, blue), or with a palette of one, an index into it."""
+
+    width: int
+    height: int
+    pixels: bytes
+    palette: tuple[Colour, ...] | None = None
+
+    def png(self) -> bytes:
+        """As a PNG file."""
+        return png(self.width, self.height, self.pixels, self.palette)
+
+    def colours(self) -> bytes:
+        """The pixels as red, green and blue, whatever they are kept as."""
+        if self.palette is None:
+            return self.pixels
+        palette = [bytes(colour) for colour in self.palette]
+        return b"".join([palette[pixel] for pixel in self.pixels])
+
+    def smaller(self, columns: int, lines: int) -> bytes:
+        """Red, green and blue of so many columns and lines, whose pixels are the means of those here."""
+        return smaller(self.colours(), self.width, self.height, columns, lines)
+
+
+@dataclass(frozen=True, slots=True)
 class Screen:
     """The screen at one moment. rows: pairs of (code, attribute) bytes, a bytes object a row; none in graphics modes.
 
-    line_count: scan lines of a row; glyph_lines: rows of dots in it, each shown once or twice. dots: 8 or 9 a
-    character. lit: whether anything but black is shown. colours: the 16 colours as (red, green, blue).
+    lit: whether anything but black is shown. colours: the 16 colours as (red, green, blue). source: what picture() is
+    made of.
     """
 
     columns: int
     rows: tuple[bytes, ...]
     cursor: Cursor | None
-    line_count: int
-    glyph_lines: int
-    dots: int
-    joins: bool  # the ninth dot of codes C0h to DFh repeats the eighth, so that lines have no gaps
     blinks: bool  # bit 7 of an attribute means blinking, not a bright background
     lit: bool
     colours: tuple[Colour, ...]
+    source: Source = field(repr=False)
 
     def text(self) -> list[str]:
         """The lines, top first, without the blanks at their ends."""
@@ -85,67 +104,71 @@ class Screen:
             return Cell(CHARACTERS[code], attribute & 0xF, attribute >> 4 & 7, attribute > 0x7F)
         return Cell(CHARACTERS[code], attribute & 0xF, attribute >> 4)
 
-    def picture(self) -> bytes:
-        """A PNG file: 720 by 400 dots in mode 3. What blinks is shown; a graphics mode gives a black picture."""
-        if not self.rows or not self.lit:
-            return png([bytes(640)] * 400, [(0, 0, 0)])
-        glyphs = font(self.glyph_lines)
-        pixels: list[bytes] = []
-        cursor = self.cursor
-        for number, row in enumerate(self.rows):
-            codes = [(code, self._shade(attribute)) for code, attribute in zip(row[::2], row[1::2], strict=True)]
-            repeat = self.line_count // self.glyph_lines
-            for line in range(self.glyph_lines):
-                dots = [self._dots(glyphs[code][line], code, shade) for code, shade in codes]
-                if cursor and number == cursor.row and cursor.first_line <= line <= cursor.last_line:
-                    dots[cursor.column] = bytes([codes[cursor.column][1] & 0xF]) * self.dots
-                pixels += [b"".join(dots)] * repeat
-        return png(pixels, self.colours)
+    def picture(self) -> Picture:
+        """All pixels: 720 by 400 in mode 3, as many as there are dots and scan lines in others. What blinks is shown."""
+        return self.source.picture(lit=self.lit)
 
-    def _shade(self, attribute: int) -> int:
-        """The attribute with only colours in it."""
-        return attribute & 0x7F if self.blinks else attribute
 
-    def _dots(self, pattern: int, code: int, shade: int) -> bytes:
-        ninth = pattern & 1 if self.joins and 0xC0 <= code <= 0xDF else 0
-        return _pixels(pattern << 1 | ninth, shade)[: self.dots]
+class Source:
+    """What a picture is made of: the VGA's raster and its palette, or a frame buffer that is shown in its place."""
+
+    def __init__(self, raster: Raster, palette: tuple[Colour, ...], mask: int, frame: Frame | None) -> None:
+        self.raster = raster
+        self.palette = palette
+        self.mask = mask
+        self.frame = frame
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it gives the same picture, for all that can be told without making it."""
+        return isinstance(other, Source) and self._contents() == other._contents()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _contents(self) -> Any:
+        return self.palette, self.mask, self.raster.source() if self.frame is None else self.frame
+
+    def picture(self, *, lit: bool) -> Picture:
+        """The picture; black if it is not lit."""
+        if self.frame is None:
+            width, height = self.raster.width, self.raster.height
+            pixels = self.raster.pixels() if lit else bytes(width * height)
+            return Picture(width, height, pixels, self.palette if lit else ((0, 0, 0),))
+        width, height, bits, pixels = self.frame
+        if bits <= 8:
+            return Picture(width, height, pixels.translate(bytes(pixel & self.mask for pixel in range(256))), self.palette)
+        return Picture(width, height, true_colours(pixels, bits))
 
 
 class Display:
-    """The screen on a VGA and the memory that its text is in."""
+    """The screen on a VGA, and on the frame buffer that dispi shows in its place."""
 
-    def __init__(self, vga: Vga, memory: GuestMemory) -> None:
+    def __init__(self, vga: Vga, dispi: VbeDispi) -> None:
         self.vga = vga
-        self.memory = memory
-        self.memory.write(TEXT_ADDRESS, BLANK * (TEXT_SIZE // 2))  # as firmware leaves it
+        self.dispi = dispi
 
     def screen(self) -> Screen:
         """The screen now."""
         registers = self.vga.registers()
         crtc, attribute, sequencer = registers["crtc"], registers["attribute"], registers["sequencer"]
-        graphics = registers["graphics"][GRAPHICS_MISC]
-        glyph_lines = (crtc[MAXIMUM_SCAN_LINE] & 0x1F) + 1
-        line_count = glyph_lines * (2 if crtc[MAXIMUM_SCAN_LINE] & DOUBLE_SCAN else 1)
-        height = crtc[VERTICAL_DISPLAY_END] | (crtc[OVERFLOW] & 0x02) << 7 | (crtc[OVERFLOW] & 0x40) << 3
-        columns, row_count = crtc[HORIZONTAL_DISPLAY_END] + 1, max(1, (height + 1) // line_count)
-        pitch, start = crtc[ROW_OFFSET] * 2, _word(crtc, START_ADDRESS)
-        is_text = not graphics & GRAPHICS_MODE and graphics & MAP_B8000 == MAP_B8000
+        raster = Raster(self.vga.plane_bytes(), registers)
+        palette = _palette(registers["dac"], registers["dac_bits"])
+        frame = self.dispi.frame()
+        lines = (crtc[MAXIMUM_SCAN_LINE] & 0x1F) + 1 << bool(crtc[MAXIMUM_SCAN_LINE] & DOUBLE_SCAN)
+        rows = () if frame or raster.graphic else tuple(raster.rows(max(1, raster.height // lines)))
         return Screen(
-            columns=columns,
-            rows=self._rows(start, pitch, columns, row_count) if is_text else (),
-            cursor=_cursor(crtc, start, pitch, columns, row_count),
-            line_count=line_count,
-            glyph_lines=glyph_lines,
-            dots=8 if sequencer[CLOCKING_MODE] & EIGHT_DOTS else 9,
-            joins=bool(attribute[ATTRIBUTE_MODE] & LINE_GRAPHICS),
+            columns=raster.columns,
+            rows=rows,
+            cursor=_cursor(crtc, raster.columns, len(rows)),
             blinks=bool(attribute[ATTRIBUTE_MODE] & BLINKS),
-            lit=bool(
+            lit=frame is not None
+            or bool(
                 registers["attribute_index"] & PALETTE_ON
                 and not sequencer[CLOCKING_MODE] & SCREEN_OFF
                 and sequencer[0] & SEQUENCER_RUNS == SEQUENCER_RUNS
                 and crtc[CRTC_MODE] & CRTC_RUNS
             ),
-            colours=_colours(attribute, registers["dac"], registers["pel_mask"]),
+            colours=tuple(palette[number] for number in raster.text_colours()),
+            source=Source(raster, palette, registers["pel_mask"], frame),
         )
 
     def text(self) -> list[str]:
@@ -158,49 +181,23 @@ class Display:
 
     def png(self) -> bytes:
         """A picture of the screen as a PNG file."""
-        return self.screen().picture()
-
-    def _rows(self, start: int, pitch: int, columns: int, count: int) -> tuple[bytes, ...]:
-        text = self.memory.read(TEXT_ADDRESS, TEXT_SIZE) * 2  # the CRTC's address wraps, within a row as well
-        begins = (2 * (start + pitch * row) % TEXT_SIZE for row in range(count))
-        return tuple(text[begin : begin + 2 * columns] for begin in begins)
+        return self.screen().picture().png()
 
 
 def _word(crtc: bytes, register: int) -> int:
     return crtc[register] << 8 | crtc[register + 1]
 
 
-def _cursor(crtc: bytes, start: int, pitch: int, columns: int, rows: int) -> Cursor | None:
+def _cursor(crtc: bytes, columns: int, rows: int) -> Cursor | None:
     """The cursor, if it is on and on the screen."""
-    first, last = crtc[CURSOR_START] & 0x1F, crtc[CURSOR_END] & 0x1F
+    first, last, pitch = crtc[CURSOR_START] & 0x1F, crtc[CURSOR_END] & 0x1F, crtc[ROW_OFFSET] * 2
     if crtc[CURSOR_START] & CURSOR_OFF or first > last or not pitch:
         return None
-    row, column = divmod((_word(crtc, CURSOR_LOCATION) - start) % (TEXT_SIZE // 2), pitch)
+    row, column = divmod((_word(crtc, CURSOR_LOCATION) - _word(crtc, START_ADDRESS)) % CURSOR_CELLS, pitch)
     return Cursor(column, row, first, last) if column < columns and row < rows else None
 
 
-def _colours(attribute: bytes, dac: bytes, mask: int) -> tuple[Colour, ...]:
-    """What the 16 colours of an attribute come out as: internal palette, colour select register, then the DAC."""
-    found = []
-    for number in range(16):
-        entry = attribute[number & attribute[COLOUR_PLANES]]
-        if attribute[ATTRIBUTE_MODE] & PALETTE_SPLIT:
-            entry = entry & 0x0F | (attribute[COLOUR_SELECT] & 0x03) << 4
-        entry = (entry | (attribute[COLOUR_SELECT] & 0x0C) << 4) & mask
-        red, green, blue = (part << 2 | part >> 4 for part in dac[3 * entry : 3 * entry + 3])
-        found.append((red, green, blue))
-    return tuple(found)
-
-
-@cache
-def font(lines: int) -> tuple[bytes, ...]:
-    """256 glyphs of that many rows of eight dots: the 8x8 font up to 12 lines, else the 8x16 font; cut or filled up."""
-    text = (Path(__file__).parent / "cp437.hex").read_text("utf-8")
-    glyphs = (line.split()[2 if lines <= 12 else 1] for line in text.splitlines() if not line.startswith("#"))
-    return tuple(bytes.fromhex(glyph)[:lines].ljust(lines, b"\0") for glyph in glyphs)
-
-
-@cache
-def _pixels(pattern: int, shade: int) -> bytes:
-    """Nine pixels for nine bits, the first the highest, in foreground (low half of shade) and background."""
-    return bytes(shade & 0xF if pattern >> 8 - dot & 1 else shade >> 4 for dot in range(9))
+def _palette(dac: bytes, bits: int) -> tuple[Colour, ...]:
+    """The 256 colours of the DAC. bits: of a component, 6 or 8."""
+    wide = dac if bits == 8 else bytes((part & 0x3F) << 2 | (part & 0x3F) >> 4 for part in dac)
+    return tuple(zip(wide[::3], wide[1::3], wide[2::3], strict=True))

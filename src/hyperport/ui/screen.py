@@ -22,7 +22,7 @@ from hyperport.host.char import CharBackend
 from hyperport.host.streams import STDIN, STDOUT
 from hyperport.host.terminal import Terminal
 from hyperport.ui.console import StdioChannel
-from hyperport.ui.display import CHARACTERS, Display, Screen
+from hyperport.ui.display import CHARACTERS, Display, Screen, Source
 from hyperport.ui.escape import help_text, key_name
 from hyperport.ui.keyboard import Keyboard, keys_for
 from hyperport.ui.options import CONTROL_A
@@ -33,6 +33,7 @@ STROKE_BYTES: Final = 12  # most scan codes for one byte that is typed
 
 ENTER: Final = "\x1b[?1049h\x1b[2J"  # xterm's alternate screen, cleared
 LEAVE: Final = "\x1b[0m\x1b[?25h\x1b[?1049l"
+SHADES: Final = " ░▒▓█"
 ANSI: Final = (0, 4, 2, 6, 1, 5, 3, 7)  # VGA counts blue, green, red; terminals the other way round
 
 ARROWS: Final = ("up", "down", "right", "left", "home", "end")
@@ -148,15 +149,17 @@ class Painter:
         self.size = (0, 0)
         self.lines: list[str] = []
         self.message: list[str] = []
+        self.source: Source | None = None  # what blocks were made of
+        self.blocks: list[str] = []
 
     def frame(self, screen: Screen, size: tuple[int, int], *, fresh: bool = False) -> str:
         """The text that brings a terminal of size (columns, lines) from the last screen to this one."""
         out = []
         if fresh or size != self.size:
             out.append("\x1b[0m\x1b[2J")
-            self.size, self.lines = size, []
+            self.size, self.lines, self.source = size, [], None
         columns, height = size
-        lines = self._lines(screen, columns)[:height]
+        lines = self._lines(screen, columns, height)[:height]
         if self.message:
             first = max(0, min(len(lines), height) - len(self.message))
             lines[first:] = [f"\x1b[7m{line:<{columns}.{columns}}\x1b[0m" for line in self.message]
@@ -173,12 +176,24 @@ class Painter:
             out.append("\x1b[?25l")
         return "".join(out)
 
-    def _lines(self, screen: Screen, columns: int) -> list[str]:
-        if not screen.rows:
-            return ["[the screen is in a graphics mode, which is not modelled]"[:columns]]
+    def _lines(self, screen: Screen, columns: int, height: int) -> list[str]:
         if not screen.lit:
             return []
+        if not screen.rows:
+            return self._blocks(screen, columns, height)
         return [self._line(row[: 2 * columns], blinks=screen.blinks) for row in screen.rows]
+
+    def _blocks(self, screen: Screen, columns: int, height: int) -> list[str]:
+        """A picture, as wide or as high as the terminal: a character is two pixels, one above the other."""
+        if screen.source != self.source:
+            picture = screen.picture()
+            scale = min(columns / picture.width, 2 * height / picture.height, 1)
+            wide, high = max(1, int(picture.width * scale)), max(1, int(picture.height * scale / 2))
+            drawn = picture.smaller(wide, 2 * high)
+            rows = [drawn[at : at + 3 * wide] for at in range(0, len(drawn), 3 * wide)]
+            draw = _half_blocks if self.colours else _shades
+            self.source, self.blocks = screen.source, [draw(*pair) for pair in zip(rows[::2], rows[1::2], strict=True)]
+        return list(self.blocks)
 
     def _line(self, row: bytes, *, blinks: bool) -> str:
         """One row, with the colours that change in it."""
@@ -191,6 +206,24 @@ class Painter:
                 before = attribute
             out.append(CHARACTERS[code])
         return "".join(out)
+
+
+def _half_blocks(upper: bytes, lower: bytes) -> str:
+    """Two lines of pixels as one of characters: each is an upper half in one colour on another, of 24 bits."""
+    out, before = [], b""
+    for at in range(0, len(upper), 3):
+        both = upper[at : at + 3] + lower[at : at + 3]
+        if both != before:
+            out.append("\x1b[38;2;{};{};{};48;2;{};{};{}m".format(*both))
+            before = both
+        out.append("▀")
+    return "".join(out)
+
+
+def _shades(upper: bytes, lower: bytes) -> str:
+    """The same without colours: by brightness."""
+    both = (upper[at : at + 3] + lower[at : at + 3] for at in range(0, len(upper), 3))
+    return "".join(SHADES[sum(parts) * len(SHADES) // (6 * 256)] for parts in both).rstrip()
 
 
 def _rendition(attribute: int, *, blinks: bool) -> str:

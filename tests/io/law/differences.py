@@ -29,6 +29,7 @@ from iced_x86 import Decoder, Formatter, FormatterSyntax
 from .machines import FIELDS, Seen
 from .programs import CODE, Program
 
+Run = tuple[int, int, int, bytes]  # accesses one after the other: direction, port, size, data
 AT: dict[str, int] = {name: number for number, name in enumerate(FIELDS)}
 
 
@@ -66,12 +67,26 @@ def disagreements(expected: Seen, seen: Seen, index: int) -> Iterator[str]:
         yield f"{len(left)} / {len(right)} reports"
     if expected.log[index] != seen.log[index]:
         yield f"log {shown(expected.log[index])} / {shown(seen.log[index])}"
-    if expected.accesses and seen.accesses and expected.accesses[index] != seen.accesses[index]:
-        for run, other_run in zip(expected.accesses[index], seen.accesses[index], strict=False):
+    if expected.accesses and seen.accesses:
+        those, these = (without_reads(machine.accesses[index], seen.shadowed) for machine in (expected, seen))
+        for run, other_run in zip(those, these, strict=False):
             if run != other_run:
                 yield f"access {told(run)} / {told(other_run)}"
                 return
-        yield f"{len(expected.accesses[index])} / {len(seen.accesses[index])} runs of accesses"
+        if len(those) != len(these):
+            yield f"{len(those)} / {len(these)} runs of accesses"
+
+
+def without_reads(runs: list[Run], ports: frozenset[int]) -> list[Run]:
+    """Runs of accesses without those that read a byte of these ports; what is neighbours then is one run."""
+    left: list[Run] = []
+    for direction, port, size, data in runs:
+        if not direction and size == 1 and port in ports:
+            continue
+        if left and left[-1][:3] == (direction, port, size):
+            data = left.pop()[3] + data
+        left.append((direction, port, size, data))
+    return left
 
 
 def shown(data: bytes) -> str:
@@ -79,7 +94,7 @@ def shown(data: bytes) -> str:
     return data.hex() if len(data) <= 24 else f"{data[:12].hex()}..{data[-12:].hex()} ({len(data)} bytes)"
 
 
-def told(access: tuple[int, int, int, bytes]) -> str:
+def told(access: Run) -> str:
     """A run of equal accesses."""
     direction, port, size, data = access
     return f"{'out' if direction else 'in'} {port:04x} {size} x {len(data) // size}: {shown(data)}"

@@ -23,6 +23,7 @@ from hyperport.devices.testdev import TestDevice
 from hyperport.engines import ENGINES
 from hyperport.engines.kvm import host
 from hyperport.errors import EngineError
+from hyperport.io import CALLED
 
 from ...guest.board import BIN
 from .programs import LOG_PORT, TEST_DEVICE_PORT, TF, Program, encode_batch
@@ -30,6 +31,7 @@ from .stubs import encode_stubs
 
 QEMU: Final = shutil.which("qemu-system-i386")
 PATHS: Final = ("trap", "exit", "hypercall")
+SHADOWED_BYTE: Final = 1 << 3  # of a port's attributes
 MIB: Final = 1 << 20
 
 
@@ -91,7 +93,7 @@ STREAM: Final = stream()
 class Seen:
     """What one machine showed of each program: its reports, what the log consoles got, and (ours) the devices' log.
 
-    ran: the programs that it was given; None for all.
+    ran: the programs that it was given; None for all. shadowed: ports whose reads of a byte need not reach their device.
     """
 
     reports: list[list[Report]] = field(default_factory=list)
@@ -99,6 +101,7 @@ class Seen:
     accesses: list[list[tuple[int, int, int, bytes]]] = field(default_factory=list)
     ended: str = ""
     ran: frozenset[int] | None = None
+    shadowed: frozenset[int] = frozenset()
 
     def take(self, results: bytes, log: bytes, count: int) -> None:
         """Sort reports and log by program."""
@@ -202,8 +205,12 @@ def run_everywhere(programs: Sequence[Program], directory: Path, *, qemu: bool, 
     """
     seen = {"qemu": run_on_qemu(programs, directory)} if qemu else {}
     seen |= {io: run_on_path(programs, io, directory, clock=clock) for io in PATHS}
+    seen["exitless"] = run_by_stubs(programs, "vmi", directory, io="exitless", clock=clock)
     for io in KVM_PATHS if clock == "real" else ():
-        seen[f"{io} on kvm"] = run_on_path(programs, io, directory, engine="kvm")
+        if io == "exitless":
+            seen["exitless on kvm"] = run_by_stubs(programs, "vmi", directory, io=io, engine="kvm")
+        else:
+            seen[f"{io} on kvm"] = run_on_path(programs, io, directory, engine="kvm")
     for name in CONVENTIONS:
         if name != "vmi":
             seen[f"hypercall-{name}"] = run_by_stubs(programs, name, directory, clock=clock)
@@ -211,15 +218,33 @@ def run_everywhere(programs: Sequence[Program], directory: Path, *, qemu: bool, 
 
 
 def run_by_stubs(
-    programs: Sequence[Program], abi: str, directory: Path, *, engine: str = "unicorn", clock: str = "real"
+    programs: Sequence[Program],
+    abi: str,
+    directory: Path,
+    *,
+    io: str = "hypercall",
+    engine: str = "unicorn",
+    clock: str = "real",
 ) -> Seen:
-    """The programs with calls, by that convention. A stub has more steps than the instruction: no TF, no breakpoint."""
+    """The programs with calls, by that convention. A stub has more steps than the instruction: no TF, no breakpoint.
+
+    On `exitless` also those without calls, whose accesses are the instructions'.
+    """
     ran = [
-        index for index, made in enumerate(programs) if made.calls and not made.eflags & TF and made.breakpoint is None
+        index
+        for index, made in enumerate(programs)
+        if (not made.eflags & TF and made.breakpoint is None if made.calls else io == "exitless")
     ]
     those = [programs[index] for index in ran]
-    some = run_on_path(those, "hypercall", directory, engine=engine, abi=abi, clock=clock)
-    seen = Seen([[] for _ in programs], [b"" for _ in programs], [[] for _ in programs], some.ended, frozenset(ran))
+    some = run_on_path(those, io, directory, engine=engine, abi=abi, clock=clock)
+    seen = Seen(
+        [[] for _ in programs],
+        [b"" for _ in programs],
+        [[] for _ in programs],
+        some.ended,
+        frozenset(ran),
+        some.shadowed,
+    )
     for place, index in enumerate(ran):
         seen.reports[index] = [(index, *report[1:]) for report in some.reports[place]]
         seen.log[index], seen.accesses[index] = some.log[place], some.accesses[place]
@@ -267,7 +292,7 @@ def run_on_path(
     abi: str = "vmi",
     clock: str = "real",
 ) -> Seen:
-    """On one of our paths. On `hypercall` the programs' calls go by abi, elsewhere to their instructions."""
+    """On one of our paths. On `hypercall` and `exitless` the programs' calls go by abi, elsewhere to their instructions."""
     batch = directory / f"batch-{io}"
     batch.write_bytes(encode_batch(programs))
     serial, log, results = (MemoryBackend(limit=1 << 31) for _ in range(3))
@@ -275,7 +300,7 @@ def run_on_path(
     observer = AccessLog(len(programs), test_device)
     machine_arguments: dict[str, Any] = {"memory": 64 * MIB, "engine": engine, "io": io, "clock": clock}
     machine_arguments["modules"] = ((batch, ""),)
-    append = "vmi" if io == "hypercall" else ""
+    append = "vmi" if io in CALLED else ""
     if abi != "vmi":
         append, stubs = "stubs", directory / f"stubs-{abi}"
         stubs.write_bytes(encode_stubs(CONVENTIONS[abi]))
@@ -288,11 +313,13 @@ def run_on_path(
         machine.attach(test_device, TEST_DEVICE_PORT)
         if accesses:
             machine.bus.observe(observer)
+        shadowed = [port for port, bits in machine.bus.attributes.held() if io == "exitless" and bits & SHADOWED_BYTE]
         outcome = machine.run(timeout=LIMIT_S)
     observer.cut()
     for backend in (log, results):
         backend.drain()
-    seen = Seen(accesses=observer.programs, ended=f"{outcome} {serial.output().decode(errors='replace')}".strip())
+    ended = f"{outcome} {serial.output().decode(errors='replace')}".strip()
+    seen = Seen(accesses=observer.programs, ended=ended, shadowed=frozenset(shadowed))
     assert outcome == GuestExit(0), f"{io}: {seen.ended}"
     seen.take(results.output(), log.output(), len(programs))
     return seen

@@ -135,7 +135,7 @@ cdef class KvmEngine(KvmVcpu):
     """
 
     name = "kvm"
-    paths = ("exit", "hypercall")
+    paths = ("exit", "hypercall", "exitless")
 
     def __init__(self, GuestMemory memory not None, PortPath path not None, InterruptController controller not None,
                  Attention attention not None, Clock clock not None):
@@ -571,6 +571,14 @@ cdef class KvmEngine(KvmVcpu):
     def counters(self):
         """What was counted since power-on, as EngineCounters. KVM does not show exceptions."""
         return self.runs.counters.record()
+
+    def cover(self):
+        """Raises EngineError: the host's CPU does not tell what it executes."""
+        raise EngineError("kvm: what code is executed is counted in translated code only: use --engine unicorn")
+
+    def covered(self):
+        """Nothing."""
+        return [], 0
 
 
 cdef uintptr_t address_of(object view) except 0:

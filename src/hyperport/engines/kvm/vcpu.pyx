@@ -164,6 +164,18 @@ cdef class KvmVcpu(Vcpu):
     cdef uint32_t instruction_pointer(self) noexcept nogil:
         return <uint32_t> self.regs.rip
 
+    cdef bint locate(self, uint32_t *linear, uint64_t *physical) noexcept nogil:
+        if self.fetch_registers():
+            return False
+        linear[0] = <uint32_t> (self.sregs.cs.base + self.regs.rip)
+        physical[0] = self.code_address()
+        return physical[0] != NOWHERE
+
+    cdef void jump(self, uint32_t distance) noexcept nogil:
+        self.regs.rip = <uint32_t> (self.regs.rip + distance)
+        self.changed = True
+        self.store_registers()
+
     cdef uint32_t flags(self) noexcept nogil:
         return <uint32_t> self.regs.rflags
 

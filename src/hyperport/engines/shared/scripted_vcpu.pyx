@@ -158,6 +158,14 @@ cdef class ScriptedVcpu(Vcpu):
     cdef uint32_t instruction_pointer(self) noexcept nogil:
         return self.eip
 
+    cdef bint locate(self, uint32_t *linear, uint64_t *physical) noexcept nogil:
+        linear[0] = self.eip
+        physical[0] = self.eip
+        return True
+
+    cdef void jump(self, uint32_t distance) noexcept nogil:
+        self.eip += distance
+
     cdef uint32_t flags(self) noexcept nogil:
         return self.eflags
 

@@ -132,7 +132,8 @@ cdef uint32_t first_byte(CodeFilter *filter, Library *library, char *env, uint64
     for i in range(prefixes):
         if code[i] == DATA_SIZE:
             small = code32
-    begin_instruction(filter.tcg, aligned, small)
+    begin_instruction(filter.tcg, <uint32_t> address, aligned, small,
+                      prefixes < available and code[prefixes] & 0xFE == INS_BYTE)
     filter.repeat = REP if verdict == BY_REP else REPNE if verdict == BY_REPNE else 0
     if prefixes < available and code[prefixes] & 0xFC == INS_BYTE and verdict == DEFINED:
         if ports_need_map(env):

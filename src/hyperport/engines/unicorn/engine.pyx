@@ -34,19 +34,23 @@ from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, CodePages
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
     count_instructions,
+    covered_code,
     enter_guest,
     exception_begins,
+    free_coverage,
     free_jumps,
     instructions_left,
     leave_guest,
     limit_block,
     mend_core,
     mend_cpu,
+    new_coverage,
     new_jumps,
     one_by_one,
     remember_blocks,
     segments_changed,
     set_counting,
+    set_coverage,
     set_tsc_base,
     withhold,
 )
@@ -199,7 +203,7 @@ cdef class UnicornEngine(MendedVcpu):
     """
 
     name = "unicorn"
-    paths = ("trap", "exit", "hypercall")
+    paths = ("trap", "exit", "hypercall", "exitless")
 
     def __init__(self, GuestMemory memory not None, PortPath path not None, InterruptController controller not None,
                  Attention attention not None, Clock clock not None):
@@ -321,12 +325,13 @@ cdef class UnicornEngine(MendedVcpu):
         self.selector = NULL
 
     def close(self):
-        """Give the CPU back; only counters() works afterwards. Raises EngineError while the guest runs."""
+        """Give the CPU back; only counters() and covered() work afterwards. Raises EngineError while the guest runs."""
         self.runs.close()
         self.release()
 
     def __dealloc__(self):
         self.release()
+        free_coverage(self.coverage)
 
     # Running.
 
@@ -364,10 +369,12 @@ cdef class UnicornEngine(MendedVcpu):
             enter_guest(self.env, &self.memory.map.flat)
             set_tsc_base(self.tsc_base)
             set_counting(self.counter)
+            set_coverage(self.coverage)
             remember_blocks(self.jumps)
             kick(self.cpu)
             error = guarded_start(self.lib.emu_start, self.uc, begin)
             set_counting(NULL)
+            set_coverage(NULL)
             leave_guest()
             self.pages.leave_guest()
             self.ports.leave_guest()
@@ -389,8 +396,10 @@ cdef class UnicornEngine(MendedVcpu):
         return Stop(StopKind.TRIPLE_FAULT)
 
     cdef bint service(self) noexcept nogil:
-        """Look up from guest code. True where an interrupt was delivered."""
+        """Look up from guest code. True where an interrupt was delivered, or EIP has moved: the block that comes next does not
+        follow from the last one."""
         cdef uint32_t *request = u32(self.cpu, CPU_INTERRUPT_REQUEST)
+        cdef uint64_t eip = u64(self.env, ENV_EIP)[0]
         hp_clear_bits(request, INTERRUPT_HARD)      # first: a flag raised from here on sets it again
         enter(self, Crossing.DELIVERY, 0)
         if self.counter != NULL:
@@ -405,10 +414,10 @@ cdef class UnicornEngine(MendedVcpu):
             hp_set_bits(request, INTERRUPT_HARD)
             return True
         if not self.runs.controller.intr():
-            return False
+            return eip != u64(self.env, ENV_EIP)[0]
         hp_set_bits(request, INTERRUPT_HARD)        # stays until the guest takes it
         if not self.lib.pending_interrupt(self.cpu, INTERRUPT_HARD) & INTERRUPT_HARD:
-            return False
+            return eip != u64(self.env, ENV_EIP)[0]
         # Not cleared here: that could undo a kick which came after the flags were read.
         self.delivering = True
         self.lib.do_hardware_interrupt(self.env, self.runs.acknowledge(), 1)
@@ -544,6 +553,25 @@ cdef class UnicornEngine(MendedVcpu):
         self.lib.do_interrupt(self.cpu)
         self.delivering = False
         segments_changed(env)
+
+    # What is counted.
+
+    def cover(self):
+        """Count what code is executed, from now on. Raises EngineError while the guest runs."""
+        self._require_open()
+        if self.running:
+            raise EngineError("the guest runs: count its code from before the run on")
+        if self.coverage == NULL:
+            self.coverage = new_coverage()
+            self.lib.flush_code(self.cpu)       # what was translated before does not count
+
+    def covered(self):
+        """(first, end, count) of each stretch of code by linear address, end exclusive, and how often others began.
+
+        A stretch counts how often it was begun, and was then executed but perhaps for its last instruction. Others: code
+        that was new when the table was full.
+        """
+        return ([], 0) if self.coverage == NULL else covered_code(self.coverage)
 
     # Registers.
 

@@ -2,6 +2,7 @@
 # cython: language_level=3
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
+from hyperport.cpu.page_walk cimport Paging
 from hyperport.cpu.vcpu cimport Vcpu
 from hyperport.engines.unicorn.library cimport Library
 from hyperport.engines.unicorn.places cimport KnownPlaces
@@ -37,6 +38,7 @@ cdef class UnicornVcpu(Vcpu):
     cdef int leaf_count
 
     cdef _require_open(self)
+    cdef Paging paging(self) noexcept nogil
     cdef void begin(self) noexcept nogil
     cdef void undo_begin(self) noexcept nogil
     cdef identify(self, more_leaves, khz)

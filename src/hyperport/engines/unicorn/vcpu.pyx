@@ -42,6 +42,7 @@ include "layout.pxi"
 cdef enum:
     LEAF_STRUCTURED = 7
     CR0_PE = 1
+    CODE_SEGMENT = 1
     EFLAGS_ARITHMETIC = 0x8D5       # CF PF AF ZF SF OF
     DESCRIPTOR_DPL_SHIFT = 13
     DESCRIPTOR_PRESENT = 1 << 15
@@ -96,6 +97,14 @@ cdef class UnicornVcpu(Vcpu):
     cdef uint32_t instruction_pointer(self) noexcept nogil:
         return <uint32_t> u64(self.env, ENV_EIP)[0]
 
+    cdef bint locate(self, uint32_t *linear, uint64_t *physical) noexcept nogil:
+        cdef Paging paging = self.paging()
+        linear[0] = self.segment_base(CODE_SEGMENT) + self.instruction_pointer()
+        return walk(self.map, &paging, linear[0], WALK_UNSEEN, physical) == WALK_OK
+
+    cdef void jump(self, uint32_t distance) noexcept nogil:
+        u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + distance)
+
     cdef uint32_t flags(self) noexcept nogil:
         cdef uint32_t eflags = <uint32_t> u64(self.env, ENV_EFLAGS)[0]
         return eflags | EFLAGS_DF if (<int32_t *> (self.env + ENV_DF))[0] < 0 else eflags
@@ -125,10 +134,12 @@ cdef class UnicornVcpu(Vcpu):
             return self.lib.load_word(self.env, linear, mmu_of(self.env), 0)
         return self.lib.load_long(self.env, linear, mmu_of(self.env), 0)
 
-    cdef bint peek(self, uint32_t linear, uint32_t *value) noexcept nogil:
+    cdef Paging paging(self) noexcept nogil:
         cdef uint64_t *cr = u64(self.env, ENV_CR)
-        cdef Paging paging = Paging(<uint32_t> cr[0], <uint32_t> cr[3], <uint32_t> cr[4],
-                                    u64(self.env, ENV_EFER)[0] >> EFER_NXE_SHIFT & 1)
+        return Paging(<uint32_t> cr[0], <uint32_t> cr[3], <uint32_t> cr[4], u64(self.env, ENV_EFER)[0] >> EFER_NXE_SHIFT & 1)
+
+    cdef bint peek(self, uint32_t linear, uint32_t *value) noexcept nogil:
+        cdef Paging paging = self.paging()
         cdef uint64_t physical = 0
         cdef uint8_t *host
         if (linear & (PAGE_SIZE - 1)) > PAGE_SIZE - 4 or walk(self.map, &paging, linear, WALK_UNSEEN, &physical) != WALK_OK:

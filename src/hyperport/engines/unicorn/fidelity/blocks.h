@@ -113,7 +113,8 @@ static int hp_opcodes_fit(hp_context *tcg)
 {
     static const struct { int number; const char *name; } wanted[] = {
         {OP_SET_LABEL, "set_label"}, {OP_MOVI_I32, "movi_i32"}, {OP_LD_I32, "ld_i32"}, {OP_ST_I32, "st_i32"},
-        {OP_SUB_I32, "sub_i32"}, {OP_ADD_I64, "add_i64"},
+        {OP_SUB_I32, "sub_i32"}, {OP_MOVI_I64, "movi_i64"}, {OP_LD_I64, "ld_i64"}, {OP_ST_I64, "st_i64"}, {OP_ADD_I64, "add_i64"},
+        {OP_INSN_START, "insn_start"},
     };
     char *definitions = HP_AT(tcg, TCG_OP_DEFS, char *);
     size_t i;

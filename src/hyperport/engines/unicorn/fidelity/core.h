@@ -103,6 +103,7 @@ enum {
     OP_LINK = 8,
     OP_ARGS = 24,
     /* TranslationBlock */
+    BLOCK_BYTES = 20,                   /* uint16_t: of the guest's code */
     BLOCK_ICOUNT = 22,                  /* uint16_t: instructions */
     BLOCK_CFLAGS = 24,                  /* uint32_t */
     BLOCK_CODE = 32,                    /* where it is, */
@@ -114,7 +115,13 @@ enum {
     OP_LD_I32 = 13,
     OP_ST_I32 = 16,
     OP_SUB_I32 = 18,
+    OP_MOVI_I64 = 64,
+    OP_LD_I64 = 73,
+    OP_ST_I64 = 77,
     OP_ADD_I64 = 78,
+    OP_INSN_START = 129,
+    OPCODE = 0xFF,                      /* in the first word of a TCGOp */
+    FLAGS_COMPUTED = 1,                 /* CC_OP_EFLAGS: they are in cc_src */
     CONDITION_LT = 2,                   /* TCG_COND_LT */
     EXIT_REQUESTED = 3,                 /* TB_EXIT_REQUESTED */
     EXCEPTION_DEBUG = 0x10002,          /* EXCP_DEBUG */
@@ -125,6 +132,7 @@ enum {
     CALL_BACK = 2,                      /* GETPC_ADJ: from a return address into the call */
     INTERRUPT_HARD = 2,                 /* CPU_INTERRUPT_HARD */
     TYPE_I32 = 0,                       /* TCG_TYPE_I32 */
+    TYPE_I64 = 1,
     MEMOP_SIZE = 3,                     /* log2 of the bytes */
     MEMOP_ALIGN_16 = 64,
     MEMOP_ALIGN = 112,                  /* all bits of alignment */
@@ -132,6 +140,7 @@ enum {
     WATCH_WRITE = 2,                    /* BP_MEM_WRITE */
     INTERRUPT_DEBUG = 128,              /* CPU_INTERRUPT_DEBUG */
     OPS_FULL = 1 << 20,                 /* more than tcg_op_buf_full() takes for full: the block ends here */
+    STORE = 1,                          /* MMU_DATA_STORE */
     MMU_USER = 1,
     MMU_KERNEL = 2,
 
@@ -179,6 +188,7 @@ static struct {
     void (*update_dr7)(void *env, uint32_t value);
     uint32_t (*load_byte)(void *env, uint64_t address, int mmu, uintptr_t caller);
     uint32_t (*load_long)(void *env, uint64_t address, int mmu, uintptr_t caller);
+    void *(*probe_access)(void *env, uint64_t address, int size, int kind, int mmu, uintptr_t caller);
     void *(*block_at)(void *tcg, uintptr_t code);
     void (*io_recompile)(void *cpu, uintptr_t caller);      /* does not return */
 } hp_core;
@@ -217,6 +227,7 @@ static void hp_find_core(void)
     FIND(update_dr7, "cpu_x86_update_dr7");
     FIND(load_byte, "cpu_ldub_mmuidx_ra");
     FIND(load_long, "cpu_ldl_mmuidx_ra");
+    FIND(probe_access, "probe_access");
     FIND(block_at, "tcg_tb_lookup");
     FIND(io_recompile, "cpu_io_recompile");
 #undef FIND

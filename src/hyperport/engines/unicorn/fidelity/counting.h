@@ -167,12 +167,11 @@ static _Bool hp_restore_state(void *cpu, uintptr_t caller, _Bool leaves)
 }
 
 /* Device memory is about to be accessed. If that is in a block of more instructions, leave it and do this one alone. */
-static void hp_alone_in_block(void)
+static void hp_alone_in_block(uintptr_t caller)
 {
-    uintptr_t caller;
     char *block;
 
-    if (!hp_counting || !hp_counting->inside || !(caller = HP_AT(hp_counting->cpu, CPU_MEM_IO_PC, uintptr_t)))
+    if (!hp_counting || !hp_counting->inside || !caller)
         return;
     block = hp_core.block_at(hp_counting->tcg, caller);
     if (!block || HP_AT(block, BLOCK_ICOUNT, uint16_t) == 1)
@@ -183,13 +182,15 @@ static void hp_alone_in_block(void)
 
 static uint32_t hp_io_read(void *uc, void *region, uint64_t address, uint64_t *value, int memop, uint32_t attributes)
 {
-    hp_alone_in_block();
+    if (hp_counting)
+        hp_alone_in_block(HP_AT(hp_counting->cpu, CPU_MEM_IO_PC, uintptr_t));
     return plain_io_read(uc, region, address, value, memop, attributes);
 }
 
 static uint32_t hp_io_write(void *uc, void *region, uint64_t address, uint64_t value, int memop, uint32_t attributes)
 {
-    hp_alone_in_block();
+    if (hp_counting)
+        hp_alone_in_block(HP_AT(hp_counting->cpu, CPU_MEM_IO_PC, uintptr_t));
     return plain_io_write(uc, region, address, value, memop, attributes);
 }
 
@@ -208,7 +209,7 @@ static __thread struct {
     void *number;               /* that temporary */
 } hp_counted;
 
-/* In place of gen_intermediate_code(). */
+/* In place of gen_intermediate_code(), see coverage.h. */
 static void hp_gen_code(void *cpu, void *block, int most)
 {
     if (!hp_counting) {

@@ -12,6 +12,10 @@ cdef int mend_core(void *flush_code, void *sleeps) except -1
 cdef int mend_cpu(Library *library, void *uc) except -1
 cdef void *new_jumps(void *uc) except NULL
 cdef void free_jumps(void *jumps) noexcept
+cdef void *new_coverage() except NULL
+cdef void free_coverage(void *table) noexcept
+cdef void set_coverage(void *table) noexcept nogil
+cdef covered_code(void *coverage)
 cdef void mark_code_page(void *cpu, void *page) noexcept nogil
 cdef void remember_blocks(void *jumps) noexcept nogil
 cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil
@@ -23,7 +27,7 @@ cdef void limit_block(void *counter, bint exact) noexcept nogil
 cdef void withhold(void *counter) noexcept nogil
 cdef void *between_blocks() noexcept nogil
 cdef void inside_block(void *inside) noexcept nogil
-cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil
+cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small, bint probes) noexcept nogil
 cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil
 cdef bint near_code_limit(void *env, void *tcg, uint64_t linear) noexcept nogil
 cdef void segments_changed(void *env) noexcept nogil

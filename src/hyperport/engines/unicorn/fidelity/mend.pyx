@@ -5,6 +5,7 @@
 translate.h     which of the core's helpers are swapped, and how checks get into translated code
 blocks.h        how each block of translated code begins and ends
 counting.h      the guest's instructions, counted
+coverage.h      what code is executed, counted
 jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with code: what the core does slowly
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
@@ -31,7 +32,17 @@ cdef extern from "translate.h":
         void *ours
     redirection *hp_redirections
     int REDIRECTIONS
-    void hp_begin_instruction(void *tcg, int aligned, int small) nogil
+    void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes) nogil
+    ctypedef struct hp_stretch:
+        uint32_t first
+        uint32_t end
+        uint64_t count
+    ctypedef struct hp_coverage_table:
+        hp_stretch others
+        hp_stretch *rows
+    int STRETCHES
+    hp_coverage_table *hp_new_coverage()
+    void hp_free_coverage(hp_coverage_table *table)
     void hp_segments_changed(void *env) nogil
     int hp_allowed(void *env, int segment, uint32_t offset, uint32_t size, int write) nogil
     int hp_segment_vector(int segment) nogil
@@ -88,6 +99,7 @@ cdef extern from *:
     #define hp_set_env(e) (hp_instruction.env = (char *)(e))
     #define hp_set_memory(m) (hp_memory = (m))
     #define hp_set_called(h) (hp_called.valid = 1, hp_called.hits = (h))
+    #define hp_set_coverage(t) (hp_coverage = (t))
     #define hp_forget_limits() memset(hp_code_limit, 0, sizeof hp_code_limit)
     #define hp_set_sleeps(f) (hp_sleeps = (_Bool (*)(void))(f))
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
@@ -100,6 +112,7 @@ cdef extern from *:
     void hp_set_env(void *env) nogil
     void hp_set_memory(const hp_map *memory) nogil
     void hp_set_called(uint32_t hits) nogil
+    void hp_set_coverage(void *table) nogil
     void hp_forget_limits() nogil
     void hp_set_flush(void *flush_code) nogil
     void hp_set_sleeps(void *sleeps) nogil
@@ -190,6 +203,34 @@ cdef void free_jumps(void *jumps) noexcept:
     hp_free_jumps(<hp_jump_table *> jumps)
 
 
+cdef void *new_coverage() except NULL:
+    """A table for counts of what code is executed, see coverage.h; for free_coverage()."""
+    cdef hp_coverage_table *table = hp_new_coverage()
+    if table == NULL:
+        raise MemoryError("no memory for counts of code")
+    return table
+
+
+cdef void free_coverage(void *table) noexcept:
+    hp_free_coverage(<hp_coverage_table *> table)
+
+
+cdef void set_coverage(void *table) noexcept nogil:
+    """Code that is translated on this thread from now on counts there; NULL: nowhere."""
+    hp_set_coverage(table)
+
+
+cdef covered_code(void *coverage):
+    """(first, end, count) of each stretch that was executed, and the sum of what found no room."""
+    cdef hp_coverage_table *table = <hp_coverage_table *> coverage
+    cdef int i
+    stretches = []
+    for i in range(STRETCHES):
+        if table.rows[i].count:
+            stretches.append((table.rows[i].first, table.rows[i].end, table.rows[i].count))
+    return sorted(stretches), table.others.count
+
+
 cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil:
     """A guest begins to run on this thread."""
     hp_set_env(env)
@@ -261,9 +302,9 @@ cdef void inside_block(void *inside) noexcept nogil:
     hp_inside_block(<char *> inside)
 
 
-cdef void begin_instruction(void *tcg, bint aligned, bint small) noexcept nogil:
+cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small, bint probes) noexcept nogil:
     """The translator reads the first byte of an instruction."""
-    hp_begin_instruction(tcg, aligned, small)
+    hp_begin_instruction(tcg, address, aligned, small, probes)
 
 
 cdef inline bint code_limited(void *env) noexcept nogil:

@@ -5,6 +5,7 @@
  * Accesses.  What helpers load and store for the guest (frames of interrupts, descriptors, stacks) passes the core's whole
  *     slow path, hooks and regions included. A page whose TLB entry has no mark is RAM to be read or written as it is, as
  *     translated code does it.
+ * Probes.  INS must find a page fault before it reads its port. The core stores a 0 for that, which a device would see.
  * Page walks.  Entries of page tables lie in RAM nearly always.
  * Marks.  Stores to a page with translated code must be slow. The core looks at all entries of all modes for each block
  *     that it translates; a page can be in one entry of each mode, or among the victims. It also forgets, at the first
@@ -16,6 +17,7 @@
 #define HYPERPORT_FIDELITY_TLB_H
 
 #include "core.h"
+#include "counting.h"
 #include "system.h"
 
 /* Does a guest of ours run on this thread? Others in the process have hooks and other modes. */
@@ -95,6 +97,26 @@ HP_STORE_DATA(stb, uint32_t)
 HP_STORE_DATA(stw, uint32_t)
 HP_STORE_DATA(stl, uint32_t)
 HP_STORE_DATA(stq, uint64_t)
+
+/* May these bytes be stored? A fault leaves from here; so does what a store of device memory would leave the block for. */
+static inline void hp_probe_store(void *env, uint64_t linear, uint32_t size, uintptr_t caller)
+{
+    uint32_t first = 0x1000 - (linear & 0xFFF);
+    int mmu = hp_mmu(env);
+    void *host;
+
+    if (size < first)
+        first = size;
+    host = hp_core.probe_access(env, linear, (int)first, STORE, mmu, caller);
+    if (first < size && !hp_core.probe_access(env, (uint32_t)(linear + first), (int)(size - first), STORE, mmu, caller))
+        host = NULL;
+    if (!host)
+        hp_alone_in_block(caller);
+}
+
+static void hp_probe_store1(void *env, uint64_t linear) { hp_probe_store(env, linear, 1, HP_CALLER); }
+static void hp_probe_store2(void *env, uint64_t linear) { hp_probe_store(env, linear, 2, HP_CALLER); }
+static void hp_probe_store4(void *env, uint64_t linear) { hp_probe_store(env, linear, 4, HP_CALLER); }
 
 static uint32_t (*plain_ldl_phys)(void *cpu, uint64_t address);
 static uint64_t (*plain_ldq_phys)(void *cpu, uint64_t address);

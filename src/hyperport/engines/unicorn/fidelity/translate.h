@@ -9,6 +9,10 @@
  *     place of the call: see blocks.h.
  * Segments. The base of a segment is added by tcg_gen_op3(); the temporary that gets the sum is an address in that
  *     segment, until it is written again by that or tcg_gen_op2(). A load, store or helper that takes it gets a check before it: see segments.h.
+ * Probes.  The first store of INS is one: see tlb.h.
+ * Flags.  RCL, RCR and SETcc may compute the flags from what the core keeps of the last result, in place of which they are
+ *     then, before they access memory. The core's note of how they are kept, for a fault of that access, says how it was at
+ *     the start of the instruction; it is corrected.
  * Alignment.  The first load or store of 8 bytes of an instruction whose operand must be aligned asks the core to check
  *     for 16.
  */
@@ -18,6 +22,7 @@
 #include "blocks.h"
 #include "core.h"
 #include "counting.h"
+#include "coverage.h"
 #include "jumps.h"
 #include "segments.h"
 #include "sse.h"
@@ -32,7 +37,10 @@ static __thread struct {
     int segment[2];             /* and which */
     int aligned;                /* its operand must be aligned */
     int small;                  /* 16-bit operands */
+    int probes;                 /* INS: its first store is a probe, see tlb.h */
     int loaded;                 /* a segment register was loaded earlier in this block */
+    char *note;                 /* the operation insn_start: EIP, and how flags are kept */
+    int acted;                  /* it has accessed memory or called a helper */
     int ops;                    /* operations of the block so far: they grow from instruction to instruction */
 } hp_instruction;
 
@@ -77,6 +85,7 @@ static void (*plain_ld64)(hp_context *tcg, uintptr_t value, uintptr_t address, u
 static void (*plain_st32)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void (*plain_st64)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void *hp_takes_address, *hp_takes_env;       /* helpers with the signatures of checks and of what comes after */
+static void *hp_computes_flags;                     /* the helper */
 
 /* Make the call that was emitted last one of another function. */
 static void hp_change_call(hp_context *tcg, void *from, void *to)
@@ -116,6 +125,10 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
     const hp_swap *swap;
     hp_temp *env;
 
+    hp_can_be_left();
+    if (hp_instruction.env && function == hp_computes_flags && !hp_instruction.acted && hp_instruction.note)
+        HP_AT(hp_instruction.note, OP_ARGS + 8, uint64_t) = FLAGS_COMPUTED;
+    hp_instruction.acted = 1;
     if (!hp_instruction.env || !(swap = hp_swap_of(function))->core) {
         plain_callN(tcg, function, result, count, arguments);
         return;
@@ -194,6 +207,8 @@ static void hp_op2(hp_context *tcg, int op, uintptr_t to, uintptr_t from)
 
 static inline void hp_access(hp_context *tcg, uintptr_t address, int memop, int write)
 {
+    hp_can_be_left();
+    hp_instruction.acted = 1;
     if (hp_instruction.env && hp_instruction.address[0])
         hp_emit_check(tcg, hp_temp_of(tcg, address), 1u << (memop & MEMOP_SIZE), write);
 }
@@ -226,22 +241,39 @@ static void hp_st32(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr
 
 static void hp_st64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
 {
+    static void *const probes[] = {(void *)hp_probe_store1, (void *)hp_probe_store2, (void *)hp_probe_store4};
+    hp_temp *arguments[2];
+
     hp_access(tcg, address, memop, 1);
+    if (hp_instruction.env && hp_instruction.probes) {
+        hp_instruction.probes = 0;
+        arguments[0] = hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t));
+        arguments[1] = hp_temp_of(tcg, address);
+        hp_emit_call(tcg, hp_takes_address, probes[memop & MEMOP_SIZE], NULL, 2, arguments);
+        return;
+    }
     plain_st64(tcg, value, address, mmu, hp_aligned(memop));
 }
 
 /* The translator begins with an instruction. */
-static void hp_begin_instruction(void *tcg, int aligned, int small)
+static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes)
 {
     hp_instruction.address[0] = hp_instruction.address[1] = NULL;
     hp_instruction.aligned = aligned;
     hp_instruction.small = small;
+    hp_instruction.probes = probes;
+    hp_instruction.acted = 0;
+    hp_instruction.note = hp_last_op(tcg);
+    if ((HP_AT(hp_instruction.note, 0, uint32_t) & OPCODE) != OP_INSN_START)
+        hp_instruction.note = NULL;
     if (HP_AT(tcg, TCG_NB_OPS, int) <= hp_instruction.ops)
         hp_instruction.loaded = 0;                      /* another block */
     hp_instruction.ops = HP_AT(tcg, TCG_NB_OPS, int);
     if (HP_AT(hp_instruction.env, ENV_EFLAGS, uint64_t) & EFLAGS_RF     /* RF is for one instruction */
         || HP_AT(hp_instruction.env, ENV_HFLAGS, uint32_t) & HFLAG_IOBPT)   /* and so is what breakpoints note */
         HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
+    if (HP_RARELY(hp_coverage != NULL))
+        hp_cover(tcg, address);
 }
 
 /* Operands of 16 and 32 bits in the code; bytes pass code_filter.pyx. Close to the limit of CS, the instruction is alone in
@@ -277,7 +309,7 @@ static const struct { const char *name; void **plain; void *ours; } hp_redirecti
     {"tcg_gen_qemu_st_i32_x86_64", (void **)&plain_st32, (void *)hp_st32},
     {"tcg_gen_qemu_st_i64_x86_64", (void **)&plain_st64, (void *)hp_st64},
     {"tcg_gen_exit_tb_x86_64", (void **)&plain_exit_tb, (void *)hp_exit_tb},
-    {"gen_intermediate_code_x86_64", (void **)&plain_gen_code, (void *)hp_gen_code},
+    {"gen_intermediate_code_x86_64", (void **)&plain_gen_code, (void *)hp_gen_covered_code},
     {"cpu_restore_state_x86_64", NULL, (void *)hp_restore_state},
     {"memory_region_dispatch_read_x86_64", (void **)&plain_io_read, (void *)hp_io_read},
     {"memory_region_dispatch_write_x86_64", (void **)&plain_io_write, (void *)hp_io_write},
@@ -339,6 +371,7 @@ static const char *hp_prepare(void *library)
     hp_library = library;
     hp_find_core();
     hp_find_blocks();
+    hp_find_coverage();
     for (i = 0; i < REDIRECTIONS; i++) {
         void *found = dlsym(library, hp_redirections[i].name);
         if (!found)
@@ -348,6 +381,7 @@ static const char *hp_prepare(void *library)
     }
     hp_takes_address = hp_symbol("helper_fxrstor");
     hp_takes_env = hp_symbol("helper_clts");
+    hp_computes_flags = hp_symbol("helper_cc_compute_all");
     hp_swap_for("check_exit_request")->emit = hp_begin_block;
     hp_swap_instead("lookup_tb_ptr", (void **)&plain_next_code, (void *)hp_next_code);
 #define SWAP(helper, ...) hp_swap_instead(#helper, (void **)&core_##helper, (void *)hp_##helper);

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an image is, by its content: a kernel, or the medium of a drive that firmware starts from."""
+
+from __future__ import annotations
+
+from os import SEEK_END
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from hyperport.boot import naming
+from hyperport.boot.layout import HEAD, open_regular
+from hyperport.boot.loader import detect
+from hyperport.errors import ImageError
+from hyperport.host.floppy_image import BY_SIZE, LARGEST
+
+Role = Literal["kernel", "floppy", "disk", "cdrom"]
+SECTOR: Final = 512
+ISO_9660: Final = (0x8001, b"CD001")
+EL_TORITO: Final = (0x8807, b"EL TORITO SPECIFICATION")  # the descriptor after the first: what a BIOS starts
+QCOW2: Final = b"QFI\xfb"
+NBD: Final = "nbd:"
+SIGNATURE: Final = (510, b"\x55\xaa")  # of a boot sector
+PARTITIONS: Final = range(446, 510, 16)
+KERNELS: Final = {"linux": "a Linux kernel", "multiboot": "a Multiboot kernel"}
+
+
+class Found(NamedTuple):
+    """role: what becomes of it. what: its name, for people."""
+
+    role: Role
+    what: str
+
+
+def recognise(path: Path | str) -> Found:
+    """What is in the file. Raises ImageError, with what to do, for one that nothing starts."""
+    if str(path).startswith(NBD):
+        return Found("disk", "a disk of an NBD server")
+    if Path(path).is_dir():
+        raise ImageError(f"image {path}: a folder; give it with --floppy, or an image")
+    with open_regular(path, "image") as file:
+        head = file.read(HEAD)
+        size = file.seek(0, SEEK_END)
+    if not head:
+        raise ImageError(f"image {path}: the file is empty; give another")
+    if found := _medium(head) or _kernel(head) or _by_boot_sector(head, size):
+        return found
+    raise ImageError(f"image {path}: {naming.describe(head, size)}")
+
+
+def _medium(head: bytes) -> Found | None:
+    """Formats with marks of their own. An ISO image may have a boot sector as well, for USB sticks."""
+    if _has(head, ISO_9660):
+        if not _has(head, EL_TORITO) and has_partitions(head):
+            return Found("disk", "a disk image with an ISO 9660 file system")
+        return Found("cdrom", "an ISO 9660 image")
+    return Found("disk", "a qcow2 disk image") if head.startswith(QCOW2) else None
+
+
+def _kernel(head: bytes) -> Found | None:
+    kind = detect(head)
+    return Found("kernel", KERNELS[kind]) if kind in KERNELS else None
+
+
+def _by_boot_sector(head: bytes, size: int) -> Found | None:
+    """Raw images: a floppy if it has the size of one, else what its boot sector makes of it."""
+    if size in BY_SIZE:
+        return Found("floppy", f"a floppy of {size >> 10} KB")
+    if not _has(head, SIGNATURE):
+        return None
+    if has_partitions(head) and size > SECTOR:
+        return Found("disk", "a disk image with an MBR")
+    if size <= LARGEST:
+        return Found("floppy", f"a floppy with a boot sector, {size} bytes")
+    return Found("disk", "a disk image with a boot sector")
+
+
+def has_partitions(head: bytes) -> bool:
+    """Whether there is a partition table: a boot flag is 0 or 80h in each entry, and one has a kind and a length."""
+    if not _has(head, SIGNATURE) or any(head[entry] & 0x7F for entry in PARTITIONS):
+        return False
+    return any(head[entry + 4] and any(head[entry + 12 : entry + 16]) for entry in PARTITIONS)
+
+
+def _has(head: bytes, mark: tuple[int, bytes]) -> bool:
+    return head.startswith(mark[1], mark[0])

@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cython: language_level=3
+"""Port I/O without a crossing: posted writes wait in a ring in guest memory, shadow registers are read there. Next:
+bus/port_bus.pyx.
+
+Tables and ring lie beside the ROM (abi/numbers.py has the layout, guest/rom/vmi.S the code that uses them). A device says what may
+be posted and what is shadowed just now (PortDevice.attributes()), and publishes each change; keeper writes that into the tables.
+docs/exitless.md says what each chip allows, and why.
+
+Order.      drain() runs at every crossing, before it is served: so no posted write comes behind a later access, a delivery, a
+            save or the end of a run. Until then nobody can tell, for else it might not be posted.
+Time.       The ring is closed (LEFT is 0, as if it were full) until a call finds it so that could have posted. Then it is
+            open for as long as the timer finds entries, each millisecond. A guest that posts nothing pays nothing.
+Sequences.  From its first read of the tables to the store of LEFT, which commits, guest code relies on what it has read. If it is
+            interrupted in between, what comes next may post itself, or change what is declared. So where guest code was left between two
+            instructions, leave_sequence() moves EIP to the sequence's restart: the way by the doorbell, which always makes progress.
+Hostility.  The guest may write anything into ring and page. Of an entry only port, size and value are believed, and only for a
+            port that its device lets be posted now; LEFT is looked at once, and a value that it cannot have empties the ring. Counts of
+            reads are numbers for reports. Nothing else is ever read from there.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcpy, memset
+
+from hyperport.bus.access cimport Access, describe
+from hyperport.bus.attributes cimport AttributeObserver, PortAttributes, SHADOWED_SHIFT, SIZE_BITS, postable, shadowed
+from hyperport.bus.port_bus cimport (
+    DIRECTION_IN,
+    DIRECTION_OUT,
+    HYPERCALL,
+    POSTED,
+    SHADOW,
+    PortBus,
+    Tally,
+    carry_element,
+    carry_string,
+    tally_index,
+)
+from hyperport.cpu.vcpu cimport EBX, EDX, Place, Vcpu
+from hyperport.io.crossing cimport Crossing, CrossingHook
+from hyperport.io.path cimport PortPath
+from hyperport.lines.service cimport Service
+from hyperport.memory.map cimport hp_host_at
+from hyperport.memory.ram cimport GuestMemory
+from hyperport.time.clock cimport Clock, Timer
+
+from hyperport.abi import numbers
+from hyperport.errors import ConfigError, StateError
+from hyperport.io.crossing import hook
+
+LAYOUT = numbers.Exitless
+PAGE_BYTES = 4096
+
+cdef uint32_t BASE = numbers.EXITLESS_BASE
+cdef uint32_t AT_LEVELS = LAYOUT.LEVELS
+cdef uint32_t AT_DIRECTORY = LAYOUT.DIRECTORY
+cdef uint32_t AT_POSTED = LAYOUT.POSTED
+cdef uint32_t AT_SHADOWED = LAYOUT.SHADOWED
+cdef uint32_t AT_LEFT = LAYOUT.LEFT
+cdef uint32_t AT_SITE_COUNT = LAYOUT.SITE_COUNT
+cdef uint32_t AT_REGISTERS = LAYOUT.REGISTERS
+cdef uint32_t AT_SITES = LAYOUT.SITES
+cdef uint32_t AT_RING = LAYOUT.RING
+cdef uint32_t LONGEST_SITE = numbers.EXITLESS_SITE_LONGEST
+
+cdef enum:
+    PORTS_OF_A_GROUP = 256
+    ALL_LEFT = 2 * ENTRIES      # LEFT of an empty ring
+    CLOSED = 0
+    HIGHEST_CPL = 1             # of code that may post, as of the ROM's calls
+    SELECTOR_RPL = 3
+
+cdef uint64_t LATEST_NS = 1000000       # of a posted write
+cdef uint32_t BETWEEN = (               # crossings at which guest code stands between two instructions of its own
+    1 << Crossing.FAULT | 1 << Crossing.EXIT | 1 << Crossing.DELIVERY | 1 << Crossing.STOP)
+
+
+cdef class ExitlessPath(PortPath):
+    """`--io exitless`: the guest calls, and most calls do not leave it. Raw accesses are reported by the engine, as on `exit`."""
+
+    name = "exitless"
+
+
+cdef class Caller(Vcpu):
+    """Stands for the vCPU where a posted write is drained: its place is the caller that the guest wrote down."""
+
+    cdef void place(self, uintptr_t token, Place *place) noexcept nogil:
+        place[0] = self.known
+        place.eip = <uint32_t> token
+
+
+cdef class TableKeeper(AttributeObserver):
+    """Hands what devices declare to an Exitless."""
+
+    cdef void changed(self, uint32_t port, uint32_t attributes) noexcept nogil:
+        (<Exitless> self.exitless).changed(port, attributes)
+
+    cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil:
+        (<Exitless> self.exitless).shown(port, attributes)
+
+
+cdef class DrainHook(CrossingHook):
+    """Hands crossings to an Exitless."""
+
+    cdef void crossed(self, Vcpu vcpu, uint32_t why) noexcept nogil:
+        (<Exitless> self.exitless).crossed(vcpu, why)
+
+
+cdef class Exitless(Service):
+    """The VMM's end of tables and ring.
+
+    bus: whose devices declare. memory: where they are; what is there belongs to this from now on. clock: the guest's. images:
+    what the machine has laid into memory, for their sequences.
+    """
+
+    name = "exitless"
+
+    def __init__(self, PortBus bus not None, GuestMemory memory not None, Clock clock not None, images=()):
+        self.bus, self.memory, self.clock = bus, memory, clock
+        self.at = <char *> hp_host_at(&memory.map.flat, BASE, LAYOUT.END, False)
+        if self.at == NULL:
+            raise ConfigError(f"path exitless needs memory from {numbers.EXITLESS_BASE:#x} to "
+                              f"{numbers.EXITLESS_BASE + LAYOUT.END - 1:#x}: give the machine 1 MiB at least")
+        self.timer = Timer(clock, self, 0)
+        self.caller = Caller()
+        sequences = [(image.base, sequence) for image in images for sequence in image.sequences]
+        if len(sequences) > SEQUENCES:
+            raise ConfigError(f"path exitless: the images have more than {SEQUENCES} sequences")
+        for number, (base, sequence) in enumerate(sequences):
+            self.sequences[<int> number] = Span(base + sequence.first, sequence.length, base + sequence.restart)
+        self.sequence_count = <uint32_t> len(sequences)
+        memory.map.rom_in_ram("exitless-tables", BASE, LAYOUT.PAGE)
+        memory.map.alias("exitless-ring", BASE + LAYOUT.PAGE, LAYOUT.END - LAYOUT.PAGE, None, BASE + LAYOUT.PAGE)
+        self.build()
+        self.keeper = TableKeeper()
+        self.keeper.exitless = <void *> self
+        bus.attributes.observe(self.keeper)
+
+    def join(self, Vcpu vcpu not None):
+        """From now on the ring is drained at every crossing of this vCPU."""
+        self.hook = DrainHook()
+        self.hook.exitless = <void *> self
+        hook(vcpu, self.hook)
+
+    def build(self):
+        """Tables for nothing declared, and a closed ring that is empty."""
+        cdef uint32_t selector
+        memset(self.at, 0, LAYOUT.END)
+        (<uint32_t *> self.at)[0] = numbers.EXITLESS_MAGIC
+        (<uint32_t *> self.at)[1] = numbers.EXITLESS_VERSION
+        (<uint32_t *> self.at)[2] = LAYOUT.END
+        for selector in range(256):
+            if selector & SELECTOR_RPL <= HIGHEST_CPL:
+                (<uint16_t *> (self.at + AT_LEVELS))[selector] = PORTS_OF_A_GROUP
+        memset(self.first_cell, 0, sizeof(self.first_cell))
+        memset(self.register_of, 0, sizeof(self.register_of))
+        self.cells_used = PORTS_OF_A_GROUP
+        self.registers_used = 1         # 0 means none
+        self.written = CLOSED
+        self.found = 0
+
+    # Tables.
+
+    cdef uint32_t cell_of(self, uint32_t port) noexcept nogil:
+        """The cell of a port that is declared; 0 where there is none left for its group."""
+        cdef uint32_t group = port >> 8
+        if self.first_cell[group] == 0:
+            if self.cells_used == CELLS:
+                return 0
+            self.first_cell[group] = <uint16_t> self.cells_used
+            self.cells_used += PORTS_OF_A_GROUP
+            (<uint16_t *> (self.at + AT_DIRECTORY))[PORTS_OF_A_GROUP + group] = self.first_cell[group]
+        return self.first_cell[group] + (port & 0xFF)
+
+    cdef void changed(self, uint32_t port, uint32_t attributes) noexcept nogil:
+        """From now on these hold for a port."""
+        cdef uint32_t cell = self.cell_of(port)
+        cdef uint32_t index, size, place
+        if cell == 0:
+            return
+        for index in range(3):
+            size = <uint32_t> 1 << index
+            (<uint8_t *> (self.at + AT_POSTED))[index * CELLS + cell] = attributes & postable(size) != 0
+            place = 0
+            if attributes & shadowed(size):
+                if self.register_of[index * CELLS + cell] == 0 and self.registers_used < REGISTERS:
+                    self.owners[self.registers_used] = Owner(<uint16_t> port, <uint8_t> size, 0)
+                    self.register_of[index * CELLS + cell] = <uint16_t> self.registers_used
+                    self.registers_used += 1
+                place = self.register_of[index * CELLS + cell]
+            (<uint16_t *> (self.at + AT_SHADOWED))[index * CELLS + cell] = <uint16_t> place
+        self.shown(port, attributes)
+
+    cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil:
+        """The answers of this port's shadow registers may be others now."""
+        cdef uint32_t index, size, cell = self.first_cell[port >> 8] + (port & 0xFF)
+        if not attributes >> SHADOWED_SHIFT & SIZE_BITS:
+            return
+        for index in range(3):
+            size = <uint32_t> 1 << index
+            if attributes & shadowed(size) and self.register_of[index * CELLS + cell]:
+                (<Register *> (self.at + AT_REGISTERS))[self.register_of[index * CELLS + cell]].value = (
+                    self.bus.route_read(port, size))
+
+    cdef void count_reads(self) noexcept nogil:
+        """Put what the guest has read since the last time into the bus's tallies."""
+        cdef uint32_t number, reads
+        cdef Owner *owner
+        cdef Tally *tally
+        for number in range(1, self.registers_used):
+            owner = &self.owners[number]
+            reads = (<Register *> (self.at + AT_REGISTERS))[number].reads
+            if reads == owner.told:
+                continue
+            if not self.bus.slots[owner.port].touched:
+                self.bus.touch(owner.port)
+            tally = &self.bus.tallies[tally_index(owner.port, DIRECTION_IN, owner.size, SHADOW)]
+            tally.accesses += <uint32_t> (reads - owner.told)
+            owner.told = reads
+
+    # The ring.
+
+    cdef void crossed(self, Vcpu vcpu, uint32_t why) noexcept nogil:
+        if (<uint32_t *> (self.at + AT_LEFT))[0] != self.written:
+            self.drain()
+        if BETWEEN >> why & 1:
+            self.leave_sequence(vcpu)
+            if why == Crossing.STOP:
+                self.count_reads()
+        elif self.written == CLOSED:
+            if why == Crossing.DOORBELL:
+                self.consider_opening(vcpu, vcpu.get(EDX))
+            elif why == Crossing.INSTRUCTION or why == Crossing.VECTOR:
+                self.consider_opening(vcpu, vcpu.get(EBX))
+
+    cdef void consider_opening(self, Vcpu vcpu, uint32_t port) noexcept nogil:
+        """A call was made; if it is one that could have been posted, let the next ones be."""
+        cdef uint32_t attributes = self.bus.attributes.rows[port & 0xFFFF]
+        if not attributes & postable(SIZE_BITS):
+            return
+        vcpu.place(vcpu.token, &self.caller.known)
+        self.written = ALL_LEFT
+        (<uint32_t *> (self.at + AT_LEFT))[0] = ALL_LEFT
+        self.found = 0
+        self.timer.arm(self.clock.now() + LATEST_NS)
+
+    cdef void on_timer(self, int number) noexcept nogil:
+        """The ring was drained as guest code was left for this. Close it if it has been empty all the time."""
+        if self.found:
+            self.found = 0
+            self.timer.arm(self.clock.now() + LATEST_NS)
+        else:
+            self.written = CLOSED
+            (<uint32_t *> (self.at + AT_LEFT))[0] = CLOSED
+
+    cdef void drain(self) noexcept nogil:
+        """Carry out what waits, oldest first; neighbours that go to one port as a string, unless somebody watches."""
+        cdef uint32_t left = (<volatile uint32_t *> (self.at + AT_LEFT))[0]
+        cdef Entry entry
+        cdef Access access
+        cdef uint8_t data[4 * ENTRIES]
+        cdef uint32_t number
+        (<uint32_t *> (self.at + AT_LEFT))[0] = self.written
+        if left & 1 or left > self.written:
+            self.refused += 1
+            return
+        access.count = 0
+        for number in range((self.written - left) >> 1):
+            memcpy(&entry, self.at + AT_RING + (ENTRIES - 1 - number) * sizeof(Entry), sizeof(Entry))
+            entry.port &= 0xFFFF
+            if entry.size not in (1, 2, 4) or not self.bus.attributes.rows[entry.port] & postable(entry.size):
+                self.refused += 1
+                continue
+            self.posted += 1
+            if access.count and (access.port != entry.port or access.size != entry.size or self.bus.observer_count):
+                self.carry_run(&access, data)
+                access.count = 0
+            if access.count == 0:
+                describe(&access, DIRECTION_OUT, entry.port, entry.size, POSTED, <void *> self.caller, entry.caller)
+                access.crossings = 0
+                access.count = 0
+            memcpy(data + access.count * entry.size, &entry.value, entry.size)
+            access.count += 1
+        if access.count:
+            self.carry_run(&access, data)
+        self.found += 1
+        self.drained += 1
+
+    cdef void carry_run(self, Access *access, uint8_t *data) noexcept nogil:
+        if access.count == 1:
+            access.value = 0
+            memcpy(&access.value, data, access.size)
+            carry_element(self.bus, access)
+        else:
+            access.data = data
+            carry_string(self.bus, access)
+
+    # Sequences.
+
+    cdef void leave_sequence(self, Vcpu vcpu) noexcept nogil:
+        """Guest code stands between two instructions. If it is inside a sequence, it goes on where that one restarts."""
+        cdef uint32_t linear = 0
+        cdef uint64_t physical = 0
+        cdef uint32_t count = min((<volatile uint32_t *> (self.at + AT_SITE_COUNT))[0], <uint32_t> SITES)
+        cdef const Span *span = NULL
+        cdef Span copy
+        if not self.sequence_count and not count or vcpu.privilege() > HIGHEST_CPL or not vcpu.locate(&linear, &physical):
+            return
+        span = self.span_at(self.sequences, self.sequence_count, <uint32_t> physical, &copy)
+        if span != NULL:
+            vcpu.jump(span.restart - <uint32_t> physical)
+        elif count:
+            span = self.span_at(<Span *> (self.at + AT_SITES), count, linear, &copy)
+            if span == NULL or span.length > LONGEST_SITE:
+                return
+            vcpu.jump(span.restart - linear)
+        else:
+            return
+        self.restarted += 1
+
+    cdef const Span *span_at(self, Span *spans, uint32_t count, uint32_t address, Span *found) noexcept nogil:
+        """A copy of the span that holds an address, in found; NULL if there is none."""
+        cdef uint32_t number
+        for number in range(count):
+            if address - spans[number].first < spans[number].length:
+                found[0] = spans[number]
+                return found
+        return NULL
+
+    # For reports.
+
+    def counts(self):
+        """What --stats tells: {word: number}."""
+        cdef uint32_t number
+        self.count_reads()
+        shadowed_reads = 0
+        for number in range(1, self.registers_used):
+            shadowed_reads += self.bus.tallies[
+                tally_index(self.owners[number].port, DIRECTION_IN, self.owners[number].size, SHADOW)].accesses
+        return {"posted": self.posted, "drained": self.drained, "shadowed": shadowed_reads, "refused": self.refused,
+                "restarted": self.restarted}
+
+    # Saved. A machine is held at a crossing, so the ring is empty, and no sequence is at work; tables are made anew.
+
+    cdef after_load(self, dict record):
+        sites = self.memory.read(BASE + LAYOUT.SITES, LAYOUT.RING - LAYOUT.SITES)
+        count = (<uint32_t *> (self.at + AT_SITE_COUNT))[0]
+        self.timer.disarm()
+        self.build()
+        (<uint32_t *> (self.at + AT_SITE_COUNT))[0] = count
+        self.memory.write(BASE + LAYOUT.SITES, sites)
+        for port, attributes in self.bus.attributes.held():
+            self.changed(port, attributes)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from hyperport.boot.firmware import ORDER, Firmware, setup
 from hyperport.bus.port_bus import PortBus
 from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
@@ -31,7 +32,6 @@ from hyperport.devices.reset_cf9 import ResetCf9
 from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.devices.testdev import TestDevice
 from hyperport.devices.uart16550 import Uart16550
-from hyperport.boot.firmware import ORDER, Firmware, setup
 from hyperport.devices.vbe_dispi import VbeDispi
 from hyperport.devices.vga import WINDOW, WINDOW_BYTES, Vga
 from hyperport.errors import ConfigError

@@ -106,8 +106,8 @@ class Board:
     """All chips but the CPU, attached to bus and reset.
 
     a20_pin: the engine's. Raises ConfigError where two want the same port or line, ImageError for a bad disk.
-    timing: interrupt controllers and timer are ours. listeners: chips with host input. firmware: what starts the machine,
-    if that is no kernel. resets_go_on: the run loop takes resets from reset_pin; else they end the run.
+    timing: interrupt controllers and timer are ours. listeners: chips with host input. firmware: what starts the
+    machine, if that is no kernel. resets_go_on: the run loop takes resets from reset_pin; else they end the run.
     """
 
     def __init__(

@@ -48,8 +48,9 @@ cdef uint64_t FNV_PRIME = 1099511628211u
 cdef class WildGuest:
     """Plays steps on a bus.
 
-    ports: where most accesses go. It knows the windows of device memory that the bus has now. progress: a writable buffer of 8 bytes, or None; holds the number of the step that is
-    being played (unsigned, native order), for a process that watches this one. answers is a checksum over what was read.
+    ports: where most accesses go. It knows the windows of device memory that the bus has now. progress: a writable buffer
+    of 8 bytes, or None; holds the number of the step that is being played (unsigned, native order), for a process that
+    watches this one. answers is a checksum over what was read.
     """
 
     cdef PortBus bus

@@ -84,6 +84,8 @@ FIXTURES = {"hyperport_compile", "hyperport_io", "hyperport_machine", "hyperport
 MACHINE_FIELDS = [
     "abi",
     "append",
+    "bios",
+    "boot",
     "cdroms",
     "clock",
     "devices",
@@ -91,6 +93,7 @@ MACHINE_FIELDS = [
     "engine",
     "flat",
     "floppies",
+    "image",
     "initrd",
     "io",
     "kernel",
@@ -99,8 +102,12 @@ MACHINE_FIELDS = [
     "memory",
     "modules",
     "net",
+    "no_reboot",
     "passthrough",
+    "reboot",
+    "screen_on_serial",
     "testdev",
+    "triple_fault",
     "vmi_calls",
 ]
 MACHINE = [
@@ -116,6 +123,8 @@ MACHINE = [
     "panic_line",
     "reload",
     "request_stop",
+    "reset",
+    "restart_if_pulled",
     "restore",
     "run",
     "save",

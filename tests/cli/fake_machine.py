@@ -150,6 +150,7 @@ class Machine:
             hlts=3,
             counts=counts,
             calls={},
+            exitless={},
         )
 
 

@@ -353,8 +353,6 @@ def _reports(
     elif of_run["save"] is not None:
         note(f"not saved: the guest has ended by itself, so {of_run['save']} is not written")
     if of_run["screenshot"] is not None:
-        if not machine.display.text():
-            note("the screen is in a graphics mode, which is not modelled: its picture is black")
         yield f"screenshot: {of_run['screenshot']}", lambda: write_whole(of_run["screenshot"], machine.display.png())
     if of_run["report"]:
         from hyperport.observe.report import port_table

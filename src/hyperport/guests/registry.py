@@ -200,6 +200,7 @@ GUESTS: Final[dict[str, Guest]] = {
             "makes every other call of the VMI ROM and checks it; alarms=N",
             need=Need("vmi_calls", "--vmi-calls full --io hypercall", "without them there is nothing to call"),
         ),
+        _built_in("draw", "draws in a graphics mode: mode13, mode12, modex or vbe with bits=N; stay waits for a key"),
         _built_in("console", "workload: polled text on COM1; n=N, ops=vmi|kvm|lguest|native"),
         _built_in("cmos", "workload: CMOS reads"),
         _built_in("ticks", "workload: timer interrupts; hz=N"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from hyperport.boot.firmware import Firmware
     from hyperport.abi.convention import Convention, Image
     from hyperport.abi.rom import RomImage
+    from hyperport.io.exitless import Exitless
     from hyperport.io.hypercall import CallTable
     from hyperport.lines.service import Service
 
@@ -45,7 +45,8 @@ class Parts:
     """What a machine is made of.
 
     controller: ours, or what stands for the kernel's. host: what is behind the chips. services: what answers calls that
-    are no port accesses. calls: None where none are offered. images: address and bytes of the code of doorbells.
+    are no port accesses, and what takes posted writes out of their ring. calls, exitless: None where none are offered, or
+    each one is a crossing. images: address and bytes of the code of doorbells.
     """
 
     attention: Attention
@@ -63,6 +64,7 @@ class Parts:
     calls: CallTable | None
     images: Sequence[tuple[int, bytes]]
     firmware: Firmware | None
+    exitless: Exitless | None
 
 
 def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | None) -> Parts:
@@ -99,10 +101,13 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
     if firmware is not None:
         firmware.map(memory)
     services: list[Service] = []
-    calls = None
-    images: list[tuple[int, bytes]] = []
+    calls = exitless = None
+    images: list[Image] = []
     if config.io in CALLED:
         calls, services, images = _offer_calls(config, engine, memory, bus, rom, clock, board.timer_line)
+        if config.io == "exitless":
+            exitless = _join_exitless(config, engine, memory, bus, clock, images)
+            services = [*services, exitless]
     engine.connect_ferr(IrqLine(board.fpu_error, 0))
     for chip in board.listeners:
         engine.listen(chip)
@@ -122,8 +127,9 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
         host=host,
         services=services,
         calls=calls,
-        images=images,
+        images=[(image.base, image.data) for image in images],
         firmware=firmware,
+        exitless=exitless,
     )
 
 
@@ -169,11 +175,10 @@ def _offer_calls(
     rom: RomImage | None,
     clock: Clock,
     timer_line: IrqLine,
-) -> tuple[CallTable, list[Service], list[tuple[int, bytes]]]:
+) -> tuple[CallTable, list[Service], list[Image]]:
     """Put the code of doorbells into memory, and let the engine answer the calls of the chosen conventions.
 
-    Returns the calls, the parts that have to do with them (what answers those of the ROM that are no port accesses, and
-    what takes posted writes out of their ring), and the code with its addresses.
+    Returns the calls, what answers those of the ROM that are no port accesses, if it has them, and what is in memory.
     """
     from hyperport.abi import vmi
     from hyperport.abi.rom import build_rom
@@ -184,13 +189,12 @@ def _offer_calls(
     images: dict[str, Image] = {}
     leaves: dict[int, Leaf] = {}
     timers: list[VmiTimer] = []
-    services: list[Service] = []
-    exitless = config.io == "exitless"
     for convention in offered:
         if convention.image is not None:
             mine = rom if convention is vmi.CONVENTION else None
-            made = partial(build_rom, exitless=True) if exitless and convention is vmi.CONVENTION else convention.image
-            images[convention.name] = image = mine or made(config.vmi_calls)
+            if config.io == "exitless" and convention is vmi.CONVENTION:
+                mine = mine or build_rom(config.vmi_calls, exitless=True)
+            images[convention.name] = image = mine or convention.image(config.vmi_calls)
             memory.write(image.base, image.data)
             memory.map.rom_in_ram(f"{convention.name}-rom", image.base, -(-len(image.data) // PAGE) * PAGE)
             if convention is vmi.CONVENTION and vmi.TIMER.keys() & set(image.doorbells.values()):
@@ -199,11 +203,17 @@ def _offer_calls(
             leaves |= convention.cpuid()
     calls = CallTable(bus, offered, images, {timer.abi: timer for timer in timers})
     engine.offer(calls, leaves)
-    services += timers
-    if exitless:
-        from hyperport.io.exitless import Exitless
+    return calls, list(timers), list(images.values())
 
-        part = Exitless(bus, memory, clock, images.values())
-        part.join(engine)
-        services.append(part)
-    return calls, services, [(image.base, image.data) for image in images.values()]
+
+def _join_exitless(
+    config: MachineConfig, engine: Engine, memory: GuestMemory, bus: PortBus, clock: Clock, images: Sequence[Image]
+) -> Exitless:
+    """The tables and the ring of posted writes, drained by the engine's crossings."""
+    from hyperport.io.exitless import Exitless
+
+    if config.kvm_irqchip:
+        raise ConfigError("path exitless needs to see each interrupt before the guest does: leave out --kvm-irqchip")
+    part = Exitless(bus, memory, clock, images)
+    part.join(engine)
+    return part

@@ -75,8 +75,8 @@ class Machine:
         self.memory, self.bus, self.path = parts.memory, parts.bus, parts.path
         self.controller, self.lines, self.board = parts.controller, parts.lines, parts.board
         self.engine: Engine = parts.engine
-        self.services, self.calls, self.images = parts.services, parts.calls, parts.images
-        self.firmware = parts.firmware
+        self.services, self.calls, self.exitless = parts.services, parts.calls, parts.exitless
+        self.images, self.firmware = parts.images, parts.firmware
         self.keys, self.display, self.drives = parts.board.keys, parts.board.display, parts.board.drives
         self.mouse = parts.board.mouse
         self.host = parts.host
@@ -314,6 +314,7 @@ class Machine:
             exceptions={str(vector): count for vector, count in counters.exceptions.items()},
             irqs={str(vector): count for vector, count in counters.interrupts.items()},
             hlts=counters.hlts,
+            exitless={} if self.exitless is None else self.exitless.counts(),  # first: it tells the bus of reads
             counts=self.bus.counts(),
             calls={} if self.calls is None else self.calls.served(),
         )

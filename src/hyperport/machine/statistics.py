@@ -57,8 +57,12 @@ def run_statistics(
     hlts: int,
     counts: Sequence[PortCount],
     calls: Mapping[str, Mapping[int, int]],
+    exitless: Mapping[str, int],
 ) -> dict[str, Any]:
-    """The object that --stats writes. Times in seconds; exceptions, irqs and calls by number, as text."""
+    """The object that --stats writes. Times in seconds; exceptions, irqs and calls by number, as text.
+
+    exitless: what was posted and read without a crossing; empty on other paths.
+    """
     return {
         "outcome": outcome.kind,
         "status": outcome.status,
@@ -71,6 +75,7 @@ def run_statistics(
         "irqs": irqs,
         "hlts": hlts,
         "calls": {name: {str(number): count for number, count in found.items()} for name, found in calls.items()},
+        "exitless": dict(exitless),
         "ports": port_rows(counts),
         "memory": memory_rows(counts),
     }

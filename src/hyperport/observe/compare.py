@@ -28,6 +28,7 @@ from hyperport.engines import EngineEntry, resolve
 from hyperport.errors import ConfigError, DifferenceError, GuestError, UsageError
 from hyperport.guests.registry import locate
 from hyperport.host.char import MemoryBackend
+from hyperport.io import CALLED
 from hyperport.io.trap import TrapPath, clock_cost
 from hyperport.machine.machine import Machine
 from hyperport.outcome import GuestExit
@@ -91,6 +92,7 @@ WAYS: Final[dict[str, Way]] = {
         Way("trap", "trap", "native"),
         Way("exit", "exit", "native"),
         Way("hypercall", "hypercall", "vmi"),
+        Way("exitless", "exitless", "vmi"),
         Way("exit-coalesced", "exit", "native", engines=("kvm",), settings=(("kvm_coalesce", True),)),
         Way("exit-in-kernel", "exit", "native", engines=("kvm",), settings=(("kvm_irqchip", True),)),
     )
@@ -312,7 +314,7 @@ def _engine(name: str) -> EngineEntry:
 def _offers(entry: EngineEntry, way: Way) -> bool:
     if way.engines and entry.name not in way.engines:
         return False
-    return way.io in entry.paths and (way.io != "hypercall" or all(map(entry.offers, way.abis)))
+    return way.io in entry.paths and (way.io not in CALLED or all(map(entry.offers, way.abis)))
 
 
 def compare(

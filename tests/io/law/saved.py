@@ -21,6 +21,7 @@ from hyperport import GuestExit, Machine, MemoryBackend, Timeout
 from hyperport.bus.access import PortAccess
 from hyperport.devices.debugcon import Debugcon
 from hyperport.devices.testdev import TestDevice
+from hyperport.io import CALLED
 from hyperport.lines.attention import StopKind
 from hyperport.time.clock import VirtualClock
 
@@ -141,7 +142,7 @@ def _begin(programs: Sequence[Program], io: str, directory: Path, at: int | None
     bench = Bench()
     machine = Machine(
         kernel=BIN / "lawguest.elf",
-        append="vmi" if io == "hypercall" else "",
+        append="vmi" if io in CALLED else "",
         memory=64 * MIB,
         engine="unicorn",
         io=io,

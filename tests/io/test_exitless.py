@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Posted writes and shadow registers, and what comes between the instructions of the code that makes them.
+
+The model is small and complete: a guest posts and reads by the ROM's stubs, and an interrupt, whose handler does the same, comes at
+each instruction boundary; a second one comes at each boundary from there on. Time is the number of executed instructions.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from hyperport import GuestExit, HaltedForever, Machine, MemoryBackend
+from hyperport.abi import numbers
+from hyperport.abi.numbers import EXITLESS_BASE, Exitless
+from hyperport.abi.rom import build_rom
+from hyperport.bus.access import PortAccess
+from hyperport.bus.port_bus import Path
+from hyperport.cpu.state import CODE_32, DATA_32, CpuState, Segment, Table, protected_flat
+from hyperport.errors import ConfigError
+from hyperport.lines.attention import StopKind
+
+MIB = 1 << 20
+CODE, HANDLER, STACK, IDT, GDT, RESULTS = 0x10_0000, 0x10_2000, 0x20_0000, 0x30_0000, 0x30_1000, 0x31_0000
+IRQ, VECTORS = 5, 0x20
+POST, THR, IER, SCR = 0x80, 0x3F8, 0x3F9, 0x3FF
+CF_OF = 0x801  # flags that a stub must not change
+HLT = b"\xf4"
+END = b"\x90" * 8 + b"\xfa" + HLT  # behind each program: room for an interrupt that comes at its last instruction; CLI
+ROM = build_rom(exitless=True)
+IF = 1 << 9
+
+
+def entry(name: str) -> int:
+    """Linear address of a call's code, as get_reloc tells it, with no paging."""
+    (table,) = struct.unpack_from("<H", ROM.data, 144)
+    (at,) = struct.unpack_from("<H", ROM.data, table + 4 * numbers.VMI_BY_NAME[name].number)
+    return ROM.base + int(at)
+
+
+class Assembler:
+    """Code of calls, at an address."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.code = at, b""
+
+    def add(self, *parts: bytes) -> Assembler:
+        self.code += b"".join(parts)
+        return self
+
+    def call(self, name: str, port: int, value: int = 0) -> Assembler:
+        self.add(b"\xb8", struct.pack("<I", value), b"\xba", struct.pack("<I", port))
+        return self.add(b"\xe8", struct.pack("<I", entry(name) - (self.at + len(self.code) + 5) & 0xFFFFFFFF))
+
+    def store(self, at: int) -> Assembler:
+        return self.add(b"\xa3", struct.pack("<I", at))  # mov %eax, at
+
+
+class Interrupter:
+    """A device that raises its line at two times."""
+
+    name, span = "interrupter", 1
+    stateless = True
+    irq: Any
+    timer: Any
+    times: list[int]
+
+    def read(self, offset: int, size: int) -> int:
+        return 0
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        pass
+
+    def on_timer(self, number: int) -> None:
+        self.irq.pulse()
+        self.arm()
+
+    def arm(self) -> None:
+        if self.times:
+            self.timer.arm_at(self.times.pop(0))
+
+
+class Bench:
+    """A machine whose guest makes calls, and the log of what the devices saw."""
+
+    def __init__(self, engine: str = "unicorn", clock: str = "insns=1", **config: Any) -> None:
+        self.machine = Machine(memory=4 * MIB, engine=engine, io="exitless", clock=clock, **config)
+        self.log: list[tuple[int, int, str]] = []
+        self.machine.bus.observe(self.note)
+        self.interrupter = Interrupter()
+        self.machine.attach(self.interrupter, 0x2A0, irq=IRQ)
+        self.set_up_controller()
+        gate = (HANDLER & 0xFFFF, 8, 0x8E00, HANDLER >> 16)
+        self.machine.memory.write(IDT + 8 * (VECTORS + IRQ), struct.pack("<4H", *gate))
+        flat = 0x00CF_9300_0000_FFFF
+        self.machine.memory.write(GDT, struct.pack("<3Q", 0, flat | 0x0800 << 32, flat))
+
+    def set_up_controller(self) -> None:
+        """With automatic EOI."""
+        for port, value in ((0x20, 0x11), (0x21, VECTORS), (0x21, 4), (0x21, 3), (0x21, 0xFF & ~(1 << IRQ))):
+            self.machine.bus.outp(port, 1, value)
+
+    def note(self, access: PortAccess) -> None:
+        if access.direction:
+            self.log.append((access.port, access.value, access.path.name))
+
+    def run(
+        self, code: bytes, times: list[int] | None = None, handler: bytes = b"\xcf", *, flags: bool = True
+    ) -> CpuState:
+        """Run code to its HLT; interrupts come after so many instructions."""
+        self.log.clear()
+        self.machine.memory.write(CODE, code + END)
+        self.machine.memory.write(HANDLER, handler)
+        state = protected_flat(eip=CODE)
+        state.cs, state.ss = Segment(8, 0, 0xFFFFFFFF, CODE_32), Segment(16, 0, 0xFFFFFFFF, DATA_32)
+        state.esp, state.eflags = STACK, 2 | CF_OF | IF
+        state.idtr, state.gdtr = Table(IDT, 0x7FF), Table(GDT, 23)
+        state.ebx, state.ecx, state.ebp, state.esi, state.edi = 0xB0, 0xC0, 0xBE, 0x51, 0xD1
+        self.machine.engine.set_state(state)
+        start = self.machine.clock.now_ns()
+        self.interrupter.times = [start + time for time in times or []]
+        self.interrupter.arm()
+        assert isinstance(self.machine.run(timeout=20), HaltedForever)
+        self.interrupter.timer.cancel()
+        end = self.machine.engine.state()
+        assert (end.esp, end.ebx, end.ecx, end.ebp, end.esi, end.edi) == (STACK, 0xB0, 0xC0, 0xBE, 0x51, 0xD1)
+        assert not flags or end.eflags & CF_OF == CF_OF
+        return end
+
+    def interrupted(self, code: bytes, times: list[int], served: bytes) -> int:
+        """run() with a handler that counts itself at RESULTS: how often it ran."""
+        self.machine.memory.write(RESULTS, bytes(4))
+        self.set_up_controller()  # ICW1 forgets a request that came too late
+        self.run(code, times, served)
+        return int(struct.unpack("<I", self.machine.memory.read(RESULTS, 4))[0])
+
+    def open(self) -> None:
+        """Let the ring be open, by a call that could have been posted."""
+        self.run(Assembler(CODE).call("OUTB", POST, 0).code)
+
+    def counts(self) -> dict[str, int]:
+        assert self.machine.exitless is not None
+        return self.machine.exitless.counts()
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.machine.close()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with Bench() as made:
+        yield made
+
+
+def test_a_write_is_posted_and_comes_before_what_is_not(bench: Bench) -> None:
+    code = Assembler(CODE)
+    for value in range(5):
+        code.call("OUTB", POST, value)
+    code.call("OUTB", SCR, 0x77).call("OUTB", POST, 9)
+    bench.run(code.code)
+    assert bench.log == [
+        (POST, 0, "HYPERCALL"),  # by this one the ring is opened
+        *((POST, value, "POSTED") for value in range(1, 5)),
+        (SCR, 0x77, "HYPERCALL"),
+        (POST, 9, "POSTED"),
+    ]
+    assert bench.counts() == {"posted": 5, "drained": 2, "shadowed": 0, "refused": 0, "restarted": 0}
+
+
+def test_a_shadowed_register_reads_what_its_device_would_say(bench: Bench) -> None:
+    code = Assembler(CODE).call("INB", SCR, 0xAABBCC00).store(RESULTS)
+    code.call("OUTB", SCR, 0x5A).call("INB", SCR, 0xAABBCC00).store(RESULTS + 4)
+    bench.run(code.code)
+    assert struct.unpack("<2I", bench.machine.memory.read(RESULTS, 8)) == (0xAABBCC00, 0xAABBCC5A)
+    assert bench.counts()["shadowed"] == 2
+    row = next(row for row in bench.machine.bus.counts() if row.path == Path.SHADOW)
+    assert (row.port, row.size, row.accesses, row.crossings) == (SCR, 1, 2, 0)
+
+
+def test_the_ring_takes_so_many_and_the_next_write_is_a_call(bench: Bench) -> None:
+    count = numbers.EXITLESS_ENTRIES + 2
+    bench.open()
+    code = Assembler(CODE)
+    for value in range(count):
+        code.call("OUTB", POST, value & 0xFF)
+    bench.run(code.code)
+    assert [value for _, value, _ in bench.log] == [value & 0xFF for value in range(count)]
+    assert [path for _, _, path in bench.log].count("HYPERCALL") == 1
+    assert bench.log[numbers.EXITLESS_ENTRIES][2] == "HYPERCALL"
+
+
+def test_a_ring_that_nobody_uses_is_closed_again(bench: Bench) -> None:
+    bench.open()
+    left = EXITLESS_BASE + Exitless.LEFT
+    assert bench.machine.memory.read(left, 4) == struct.pack("<I", 2 * numbers.EXITLESS_ENTRIES)
+    bench.run(b"\xb9\x00\x00\x20\x00\xe2\xfe\xb9\xc0\x00\x00\x00")  # mov $0x200000, %ecx; loop .; mov $0xC0, %ecx
+    assert bench.machine.memory.read(left, 4) == bytes(4)
+
+
+def within(log: list[int], outer: list[int], inner: list[int]) -> bool:
+    """Is log what outer does, with all that inner does at one place?"""
+    return any(log == [*outer[:cut], *inner, *outer[cut:]] for cut in range(len(outer) + 1))
+
+
+def handler(steps: int) -> bytes:
+    """Counts itself at RESULTS, allows interrupts, and posts so often: 0x40, 0x60 and so on, more by its number."""
+    made = Assembler(HANDLER).add(b"\x50\x52\x53\xff\x05", struct.pack("<I", RESULTS))  # push eax, edx, ebx; inc
+    made.add(b"\x8b\x1d", struct.pack("<I", RESULTS), b"\xfb")  # mov RESULTS, %ebx; sti
+    for step in range(steps):
+        made.add(b"\x8d\x83", struct.pack("<I", 0x40 + 0x20 * step), b"\xba", struct.pack("<I", POST))  # lea, mov
+        made.add(b"\xe8", struct.pack("<I", entry("OUTB") - (made.at + len(made.code) + 5) & 0xFFFFFFFF))
+    return made.add(b"\x5b\x5a\x58\xcf").code
+
+
+def posts(values: list[int]) -> bytes:
+    code = Assembler(CODE)
+    for value in values:
+        code.call("OUTB", POST, value)
+    return code.code
+
+
+def instructions_of(bench: Bench, code: bytes, times: list[int] | None = None, served: bytes = b"\xcf") -> int:
+    before = bench.machine.clock.now_ns()
+    bench.run(code, times, served)
+    return int(bench.machine.clock.now_ns() - before)
+
+
+def test_an_interrupt_at_every_instruction(bench: Bench) -> None:
+    bench.open()
+    main, steps = [1, 2, 3], [0x41, 0x61]
+    length = instructions_of(bench, posts(main)) - len(END)
+    for first in range(1, length):
+        taken = bench.interrupted(posts(main), [first], handler(2))
+        values = [value for _, value, _ in bench.log]
+        assert taken == 1, first
+        assert within(values, main, steps), (first, bench.log)
+    assert bench.counts()["restarted"] > 30
+    assert bench.counts()["refused"] == 0
+
+
+def test_an_interrupt_at_every_instruction_and_one_at_every_instruction_of_its_handler(bench: Bench) -> None:
+    bench.open()
+    main = [1]
+    alone = instructions_of(bench, posts(main)) - len(END)
+    both = instructions_of(bench, posts(main), [1], handler(1)) - len(END)
+    nested = 0
+    for first in range(1, alone):
+        for second in range(first + 1, both + 8):
+            taken = bench.interrupted(posts(main), [first, second], handler(1))
+            values = [value for _, value, _ in bench.log]
+            assert taken >= 1
+            if taken == 2:
+                nested += 1
+                assert values.count(0x42) == 1, (first, second, bench.log)
+                values.remove(0x42)
+            assert within(values, main, [0x41]), (first, second, bench.log)
+    assert nested > 1000
+    assert bench.counts()["refused"] == 0
+
+
+def test_a_handler_that_changes_what_is_declared(bench: Bench) -> None:
+    """It enables the interrupt of an empty transmitter, and from then on THR may not be posted."""
+    bench.open()
+    made = Assembler(HANDLER).add(b"\x50\x52\xff\x05", struct.pack("<I", RESULTS))
+    served = made.call("OUTB", IER, 2).add(b"\x5a\x58\xcf").code
+    code = Assembler(CODE).call("OUTB", THR, 0x41).call("OUTB", THR, 0x42).code
+    length = instructions_of(bench, code) - len(END)
+    paths = set()
+    for first in range(1, length):
+        assert bench.interrupted(code, [first], served) == 1
+        assert [value for port, value, _ in bench.log if port == THR] == [0x41, 0x42]
+        after = bench.log[bench.log.index((IER, 2, "HYPERCALL")) :]
+        assert all(path != "POSTED" for _, _, path in after), (first, bench.log)
+        paths |= {path for port, _, path in bench.log if port == THR}
+        bench.machine.bus.outp(IER, 1, 0)
+    assert paths == {"POSTED", "HYPERCALL"}
+    assert bench.counts()["refused"] == 0
+
+
+def test_a_read_is_of_before_or_of_after_an_interrupt(bench: Bench) -> None:
+    made = Assembler(HANDLER).add(b"\x50\x52\xff\x05", struct.pack("<I", RESULTS))
+    served = made.call("OUTB", SCR, 0x5A).add(b"\x5a\x58\xcf").code
+    code = Assembler(CODE)
+    for place in range(3):
+        code.call("INB", SCR, 0xAABBCC00).store(RESULTS + 4 + 4 * place)
+    length = instructions_of(bench, code.code) - len(END)
+    seen = set()
+    for first in range(1, length):
+        bench.machine.bus.outp(SCR, 1, 0x11)
+        assert bench.interrupted(code.code, [first], served) == 1
+        read = struct.unpack("<3I", bench.machine.memory.read(RESULTS + 4, 12))
+        assert list(read) == sorted(read), first  # 0x11, and from some moment on 0x5A
+        assert set(read) <= {0xAABBCC11, 0xAABBCC5A}
+        seen.add(read)
+    assert len(seen) == 4
+
+
+def test_a_single_step_through_a_stub_makes_progress(bench: Bench) -> None:
+    """Each trap goes to the restart, which is the way by the doorbell."""
+    bench.open()
+    gate = (HANDLER & 0xFFFF, 8, 0x8E00, HANDLER >> 16)
+    bench.machine.memory.write(IDT + 8, struct.pack("<4H", *gate))
+    stepped = b"\x9c\x80\x4c\x24\x01\x01\x9d"  # pushf; orb $1, 1(%esp); popf
+    end = b"\x9c\x80\x64\x24\x01\xfe\x9d"
+    code = Assembler(CODE).add(stepped).call("OUTB", POST, 1).call("OUTB", POST, 2).add(end)
+    bench.run(code.code + b"\x31\xc0\x83\xe8\x01\xd1\xe0\xb8\x00\x00\x00\x80\x01\xc0\xf9", [], b"\xcf", flags=False)
+    assert bench.log == [(POST, 1, "HYPERCALL"), (POST, 2, "HYPERCALL")]
+
+
+def test_a_page_that_the_guest_has_spoilt(bench: Bench) -> None:
+    bench.open()
+    memory = bench.machine.memory
+    memory.write(EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", 2 * numbers.EXITLESS_ENTRIES - 8))
+    entries = [(0xF4, 1, 1), (POST, 0x99, 1), (POST, 0x98, 3), (0x1_0080, 0x97, 1)]
+    for number, (port, value, size) in enumerate(entries, 1):
+        at = EXITLESS_BASE + Exitless.RING + 16 * (numbers.EXITLESS_ENTRIES - number)
+        memory.write(at, struct.pack("<4I", port, value, size, 0))
+    bench.run(b"")
+    assert bench.log == [(POST, 0x99, "POSTED"), (POST, 0x97, "POSTED")]  # port F4h, which ends a run, is not declared
+    for left in (1, 2 * numbers.EXITLESS_ENTRIES + 2, 0xFFFFFFFF):
+        memory.write(EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", left))
+        bench.run(b"")
+        assert bench.log == []
+
+
+def test_the_layout_is_one() -> None:
+    places = sorted((place.value, name) for name, place in Exitless.__members__.items())
+    assert places[-1] == (Exitless.END, "END")
+    cells, entries = numbers.EXITLESS_CELLS, numbers.EXITLESS_ENTRIES
+    assert Exitless.LEVELS + 512 <= Exitless.DIRECTORY
+    assert Exitless.DIRECTORY + 1024 <= Exitless.POSTED
+    assert Exitless.POSTED + 3 * cells <= Exitless.SHADOWED
+    assert Exitless.SHADOWED + 6 * cells <= Exitless.PAGE
+    assert Exitless.REGISTERS + 8 * numbers.EXITLESS_REGISTER_COUNT <= Exitless.SITES
+    assert Exitless.SITES + 12 * numbers.EXITLESS_SITE_LIMIT <= Exitless.RING
+    assert Exitless.RING + 16 * entries == Exitless.END
+    assert EXITLESS_BASE + Exitless.END <= numbers.VMI_SCAN_END
+
+
+def test_the_rest_of_the_machine_is_as_on_hypercall() -> None:
+    with Machine(io="hypercall") as machine:
+        assert machine.exitless is None
+        assert not any("exitless" in region.name for region in machine.memory.map.regions())
+    with pytest.raises(ConfigError, match="has no path exitless"):
+        Machine(io="exitless", engine="scripted")

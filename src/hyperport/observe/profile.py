@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperport.io.crossing import Crossing
-from hyperport.observe.profiler import EVERY, Profiler
+from hyperport.io.trap import clock_cost
+from hyperport.observe.profiler import EVERY, PART_NAMES, Profiler
 from hyperport.observe.registers import register
 from hyperport.observe.report import UNCLAIMED
 
@@ -76,7 +77,13 @@ class Profile:
         self._began = (time.monotonic_ns(), Profiler.ticks())
         time.sleep(0.001)
         self.ticks_per_ns = self._rate()
-        self.profiler = Profiler(filter=program, pause=int(PAUSE_NS * self.ticks_per_ns))
+        self.profiler = Profiler(
+            filter=program,
+            pause=int(PAUSE_NS * self.ticks_per_ns),
+            bus=machine.bus,
+            path=machine.path,
+            reading=clock_cost(),
+        )
         self.filter = "" if program is None else program.text
         self.result: Row | None = None
         self.states: Counter[str] = Counter()
@@ -126,6 +133,7 @@ class Profile:
         """Look no more; once is enough. Counting goes on as long as the guest does."""
         self._over.set()
         self._thread.join()
+        self.profiler.close()
         self.ticks_per_ns = self._rate()
         if self.live is not None:
             self.live.clear()
@@ -170,6 +178,7 @@ class Profile:
                 {"from_ns": round(ticks / self.ticks_per_ns, 1), "count": count}
                 for ticks, count in self.profiler.gap_rows()
             ],
+            "times": self._times(sites),
             "states": self._states(),
             "timeline": {"interval_s": self.timeline.interval, "slices": self.timeline.slices},
             "sampling": {
@@ -203,18 +212,52 @@ class Profile:
             "accesses": site["accesses"],
             "crossings": site["crossings"],
             **self._gap(site["samples"], site["ticks"], site["squares"]),
+            "parts": {
+                name: {"ns": ns, "ns_error": error, "samples": found[0]}
+                for name, found in zip(PART_NAMES, site["parts"], strict=True)
+                for ns, error in [self._mean(*found)]
+            },
         }
 
-    def _gap(self, samples: int, ticks: float, squares: float) -> Row:
+    def _mean(self, samples: int, ticks: float, squares: float) -> tuple[float | None, float | None]:
+        """Mean in ns and its standard error; None where samples do not tell."""
         if not samples:
-            return {"samples": 0, "ns": None, "ns_error": None}
+            return None, None
         mean = ticks / samples
         spread = math.sqrt(max(squares / samples - mean * mean, 0.0) / max(samples - 1, 1))
-        return {
-            "samples": samples,
-            "ns": round(mean / self.ticks_per_ns, 1),
-            "ns_error": round(spread / self.ticks_per_ns, 1) if samples > 1 else None,
-        }
+        return round(mean / self.ticks_per_ns, 1), round(spread / self.ticks_per_ns, 1) if samples > 1 else None
+
+    def _times(self, sites: Iterable[Row]) -> list[Row]:
+        """Seconds of the guest's code between accesses, and of their faults, decoding and devices, with their errors.
+
+        Of each site the accesses times the mean of its samples; sites without any are left out.
+        """
+        found: list[Row] = []
+        for index, name in enumerate(PART_NAMES):
+            seconds = variance = 0.0
+            accesses = 0
+            for site in sites:
+                ns, error = self._mean(*site["parts"][index])
+                if ns is not None:
+                    accesses += site["accesses"]
+                    seconds += site["accesses"] * ns / 1e9
+                    variance += (site["accesses"] * (ns if error is None else error) / 1e9) ** 2
+            found.append({"part": name, "s": seconds, "s_error": math.sqrt(variance), "accesses": accesses})
+        total = sum(row["s"] for row in found)
+        return [
+            {
+                "part": row["part"],
+                "s": round(row["s"], 9),
+                "s_error": round(row["s_error"], 9),
+                "share": round(row["s"] / total, 4) if total else 0.0,
+                "accesses": row["accesses"],
+            }
+            for row in found
+        ]
+
+    def _gap(self, samples: int, ticks: float, squares: float) -> Row:
+        ns, error = self._mean(samples, ticks, squares)
+        return {"samples": samples, "ns": ns, "ns_error": error}
 
     def _function(self, address: int | None) -> str:
         if address is None:

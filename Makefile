@@ -9,7 +9,7 @@ BUILD_NEEDS := 'setuptools>=77' 'cython>=3.1,<3.4' # build-system.requires of py
 CYTHON := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
 
 .NOTPARALLEL: # the steps; the compilers run side by side
-.PHONY: help build headers man demo test test-real test-kvm-real bench lint format wheel clean
+.PHONY: help build headers man docs demo test test-real test-images test-kvm-real bench lint format wheel clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,13 @@ headers: build ## guest/include/hyperport/abi.h from the table of numbers
 man: build ## docs/hyperport.1 and the tables of docs/cli.md from the rows of the options
 	$(BIN)/python tools/option_docs.py
 
+$(VENV)/documenting: $(VENV)/installed
+	$(PIP) install --no-compile --no-build-isolation --editable '.[docs]'
+	touch $@
+
+docs: build $(VENV)/documenting ## build/docs: the documents as a site; a warning, as of a link that leads nowhere, fails
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs build/docs
+
 demo: build ## boot the built-in guest on the default engine and show its port accesses
 	$(BIN)/hyperport run demo --report || test $$? -eq 1 # 1: the guest itself wrote exit value 0
 
@@ -43,7 +50,10 @@ test: build $(VENV)/developing ## unit, contract and differential tests
 	$(BIN)/python -m pytest
 
 test-real: build $(VENV)/developing ## boot guests that nobody here wrote (fetches them with apt-get, compares with qemu)
-	$(BIN)/python -m pytest tests/real
+	$(BIN)/python -m pytest tests/real -m "not gallery"
+
+test-images: build $(VENV)/developing ## start every image of the gallery by firmware (fetches them with apt-get)
+	$(BIN)/python -m pytest tests/real/test_images.py
 
 test-kvm-real: build $(VENV)/developing ## boot Debian on KVM; fails where the host has no hardware for it
 	$(BIN)/python -m pytest tests/real/test_kvm.py --require-kvm

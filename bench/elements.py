@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from accesses import Registers
+
 import hyperport
 from hyperport.cpu.state import protected_flat
 from hyperport.observe.figures import interval
@@ -100,19 +102,6 @@ BLOCKS = (
     *(make(way, size) for make in (ide, card) for size in (1, 2) for way in WAYS),
 )
 SINGLES = tuple(Row("a device in Python", PYTHON, way, elements=1) for way in WAYS)
-
-
-class Registers(hyperport.Device):
-    """Registers in plain Python."""
-
-    def __init__(self) -> None:
-        self.values = [0] * self.span
-
-    def read(self, offset: int, size: int) -> int:
-        return self.values[offset] & (1 << 8 * size) - 1
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        self.values[offset] = value & (1 << 8 * size) - 1
 
 
 def every_port(machine: hyperport.Machine) -> Iterator[Row]:

@@ -15,7 +15,7 @@ from hyperport.bus.device import PortDevice
 from hyperport.cpu.state import protected_flat
 
 CODE = 0x10000
-CARD = 0xE0000000
+CARD = 0xD0000000
 PORT = 0x300
 LOOPS = {  # name: the instruction in a loop of LOOP
     "nothing": b"\x90",

@@ -16,13 +16,14 @@ author = "the authors of hyperport"
 project_copyright = "GPL-2.0-or-later"
 release = version = hyperport.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "compiled_api", "guest_headers", "outside"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "compiled_api", "guest_headers", "live_pages", "outside"]
 root_doc = "index"
 exclude_patterns = ["examples/**", "site/**"]
 source_suffix = {".md": "markdown"}
 
 html_theme = "furo"
 html_title = "hyperport"
+html_extra_path = ["../build/docs-pages"]
 html_static_path = ["site/_static"]
 html_show_sphinx = False
 html_copy_source = False
@@ -32,7 +33,7 @@ myst_enable_extensions = ["colon_fence"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 
-nitpicky = False
+smartquotes = False  # --help is no dash
 highlight_language = "none"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""For Sphinx: signatures of compiled classes from their stubs, and docstrings that are plain text, not reStructuredText."""
+"""For Sphinx: signatures of compiled classes from their stubs, and docstrings that are plain text."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """For Sphinx: `guest-header` shows a C header as a reference. Its comments are text, its functions are in the index.
 
-A header is a sequence of blocks between empty lines, each of which may begin with a comment. Bodies of inline functions are
-left out, and a macro that defines functions is shown by the functions that it defines.
+A header is a sequence of blocks between empty lines, each of which may begin with a comment. Bodies of inline functions
+are left out, and a macro that defines functions is shown by the functions that it defines.
 """
 
 from __future__ import annotations
@@ -49,11 +49,14 @@ def blocks(text: str) -> Iterator[tuple[list[str], str]]:
     """(lines of comment, code) of each block."""
     text = expanded(GUARD.sub("", text))
     text = INLINE.sub(lambda found: re.sub(r"\s+", " ", found[1]) + ";", text)
-    for block in re.split(r"\n\s*\n|\n(?=/\*)", text.replace("/* SPDX-License-Identifier: GPL-2.0-or-later */\n", "")):
+    for block in re.split(
+        r"\n\s*\n|\n(?=/\*)|(?<=;)\n(?=#)", text.replace("/* SPDX-License-Identifier: GPL-2.0-or-later */\n", "")
+    ):
         comment = COMMENT.match(block.strip() + "\n")
         told = [] if comment is None else plain(comment[1])
         code = block.strip() if comment is None else (block.strip() + "\n")[comment.end() :].strip()
-        yield told, code
+        if told or code:
+            yield told, code
 
 
 def paragraphs(lines: list[str]) -> Iterator[str]:

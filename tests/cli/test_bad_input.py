@@ -91,6 +91,7 @@ RUN: Final = [  # options of run, status, what the line says
     ((*FLAT, "--config", "type.toml"), 78, "memory"),
     ((*FLAT, "--stats", "/absent/x"), 78, "statistics: /absent/x cannot be written"),
     ((*FLAT, "--screenshot", "folder"), 78, "screenshot: folder cannot be written"),
+    ((*FLAT, "--screen-text", "folder"), 78, "screen text: folder cannot be written"),
     ((*FLAT, "--trace-ports=/absent/x"), 78, "port trace: /absent/x"),
     ((*FLAT, "--display", "term"), 2, "stdin and stdout are no terminal"),
     ((*FLAT, "--echr", "500"), 2, "500"),

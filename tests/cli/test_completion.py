@@ -12,7 +12,7 @@ import pytest
 from hyperport.cli.completion import PLACES, SCRIPTS, candidates
 from hyperport.cli.main import main
 from hyperport.cli.options import SHELLS, VERBS
-from hyperport.guests.registry import GUESTS
+from hyperport.guests.registry import BESIDE_GUESTS, GUESTS, find
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("hyperport run --ker", ["--kernel"]),
         ("hyperport run --kernel disk.img --ker", []),
         ("hyperport run --disk disk.img --dis", ["--disk", "--display"]),
-        ("hyperport run --io ", ["trap", "exit", "hypercall"]),
+        ("hyperport run --io ", ["trap", "exit", "hypercall", "exitless"]),
         ("hyperport run --io=t", ["--io=trap"]),
         ("hyperport run --engine ", ["auto", "unicorn", "kvm", "scripted"]),
         ("hyperport run --abi ", ["vmi", "kvm", "lguest"]),
@@ -62,8 +62,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("hyperport run --net user,p", ["user,pcap=", "user,paced="]),
         ("hyperport run --append ", []),
         ("hyperport run --append '--io ", []),
-        ("hyperport fetch ", ["debian", "debian-pae", "memtest"]),
-        ("hyperport fetch debian mem", ["memtest"]),
+        ("hyperport fetch ", [name for name in (*GUESTS, *BESIDE_GUESTS) if find(name).recipe]),
+        ("hyperport fetch debian mem", ["memdisk", "memtest", "memtest-cd"]),
         ("hyperport list ", ["abis", "devices", "engines", "guests"]),
         ("hyperport list guests ", []),
         ("hyperport compare cm", ["cmos"]),

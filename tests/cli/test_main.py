@@ -12,6 +12,7 @@ from hyperport import Machine, VirtualClock
 from hyperport.cli.list import columns
 from hyperport.cli.options import VERBS
 from hyperport.debug import monitor
+from hyperport.ui.keyboard import keys_for, stroke
 
 from . import fake_machine
 from .conftest import Cli
@@ -149,6 +150,18 @@ def test_monitor_shows_and_writes_the_screen(tmp_path: Path, capsys: pytest.Capt
         "screenshot FILE.png",
         "No such file or directory; name another",
     ):
+        assert words in err
+
+
+def test_monitor_types_and_presses_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Typed("keys ctrl alt delete", "type ls -l", "keys hyper", "type \u00e9", "keys", "cont")
+    with Machine(clock=VirtualClock()) as machine:
+        room = machine.keys.room()
+        assert monitor.Monitor(lines)(machine) == monitor.CONTINUE
+        waiting = stroke("ctrl", "alt", "delete") + b"".join(stroke(*keys_for(character)) for character in "ls -l\n")
+        assert room - machine.keys.room() == len(waiting)
+    err = capsys.readouterr().err
+    for words in ("no key 'hyper'; keys are", "'\u00e9' is not on a US keyboard", "press keys together: keys ctrl alt"):
         assert words in err
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyperport.guests.registry import Need
+from hyperport.outcome import STATUS_HALTED, STATUS_TIMEOUT
 
 from ..conftest import run_command
 from . import fake_machine
@@ -190,6 +191,19 @@ def test_a_picture_of_the_screen_is_written_at_the_end(tmp_path: Path) -> None:
     done = run_command("demo", "--screenshot", str(picture), "--serial", "null")
     assert done.returncode == 1
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_text_of_the_screen_is_written_at_the_end_and_after_a_timeout(tmp_path: Path) -> None:
+    image, text = tmp_path / "guest.bin", tmp_path / "screen.txt"
+    write = bytes.fromhex("c705 a0800b00 4f074b07")  # movl $"OK", 0xb80a0: the second line
+    arguments = ("-k", str(image), "--flat", "0x10000,protected", "--screen-text", str(text))
+    image.write_bytes(write + b"\xfa\xf4")
+    assert run_command(*arguments).returncode == STATUS_HALTED
+    assert text.read_text() == "\nOK\n" + 23 * "\n"
+    text.unlink()
+    image.write_bytes(write + b"\xeb\xfe")
+    assert run_command(*arguments, "--timeout", "1").returncode == STATUS_TIMEOUT
+    assert text.read_text().split() == ["OK"]
 
 
 def test_a_picture_that_cannot_be_written_is_refused_at_once(cli: Cli, tmp_path: Path) -> None:

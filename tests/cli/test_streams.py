@@ -34,6 +34,7 @@ ROWS: Final = [  # options and redirections, code, status, lines on stderr; None
     ("--trace /dev/full", PORTS, 74, None),
     ("--stats /dev/full", PORTS, 74, [f"statistics: /dev/full: {FULL}; it is not written"]),
     ("--screenshot /dev/full", PORTS, 74, [f"screenshot: /dev/full: {FULL}; it is not written"]),
+    ("--screen-text /dev/full", PORTS, 74, [f"screen text: /dev/full: {FULL}; it is not written"]),
     ("--net none,pcap=/dev/full", PORTS, 74, [f"pcap file /dev/full: {FULL}; it is not complete"]),
     ("--report 2>/dev/full", PORTS, 74, None),
     ("--trace-ports 2>/dev/full", PORTS, 74, None),

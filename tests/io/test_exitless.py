@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Posted writes and shadow registers, and what comes between the instructions of the code that makes them.
 
-The model is small and complete: a guest posts and reads by the ROM's stubs, and an interrupt, whose handler does the same, comes at
-each instruction boundary; a second one comes at each boundary from there on. Time is the number of executed instructions.
+The model is small and complete: a guest posts and reads by the ROM's stubs, and an interrupt, whose handler does the
+same, comes at each instruction boundary; a second one comes at each boundary from there on. Time is the number of
+executed instructions.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from hyperport import GuestExit, HaltedForever, Machine, MemoryBackend
+from hyperport import HaltedForever, Machine
 from hyperport.abi import numbers
 from hyperport.abi.numbers import EXITLESS_BASE, Exitless
 from hyperport.abi.rom import build_rom
@@ -22,7 +22,6 @@ from hyperport.bus.access import PortAccess
 from hyperport.bus.port_bus import Path
 from hyperport.cpu.state import CODE_32, DATA_32, CpuState, Segment, Table, protected_flat
 from hyperport.errors import ConfigError
-from hyperport.lines.attention import StopKind
 
 MIB = 1 << 20
 CODE, HANDLER, STACK, IDT, GDT, RESULTS = 0x10_0000, 0x10_2000, 0x20_0000, 0x30_0000, 0x30_1000, 0x31_0000

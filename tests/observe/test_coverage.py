@@ -8,11 +8,11 @@ import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hyperport
-from hyperport.engines import ENGINES
 from hyperport.errors import ConfigError, EngineError
 from hyperport.guests.toolchain import compiler, link_program
 from hyperport.observe.coverage import Coverage, Executions, Lcov
@@ -127,7 +127,7 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return link_program([folder / "covered.c"], folder / "covered.elf", include=[Path("guest/lib")])
 
 
-def covered(program: Path, **settings: object) -> tuple[Lcov, Executions]:
+def covered(program: Path, **settings: Any) -> tuple[Lcov, Executions]:
     with hyperport.Machine(kernel=program, engine="unicorn", **settings) as machine:
         coverage = Coverage(machine)
         assert machine.run(timeout=60) == GuestExit(0)
@@ -140,7 +140,16 @@ def by_qemu(program: Path, folder: Path) -> Counter[int]:
     if shutil.which(QEMU) is None:
         pytest.skip(f"no {QEMU}")
     log = folder / "qemu.log"
-    machine = ["-accel", "tcg", "-nodefaults", "-display", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4"]
+    machine = [
+        "-accel",
+        "tcg",
+        "-nodefaults",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-device",
+        "isa-debug-exit,iobase=0xf4",
+    ]
     one_by_one = ["-singlestep", "-d", "exec,nochain", "-D", str(log), "-dfilter", "0x100000..0x1fffff"]
     subprocess.run([QEMU, *machine, *one_by_one, "-kernel", str(program)], timeout=120, check=False)
     written = log.read_bytes()
@@ -306,6 +315,6 @@ def test_functions_without_lines_are_lines_of_the_file_of_symbols(program: Path)
 def test_engines_that_cannot_say_so(kvm: None) -> None:
     with (
         hyperport.Machine(kernel=Path("src/hyperport/guests/bin/demo.elf"), engine="kvm") as machine,
-        pytest.raises(EngineError, match="^kvm: .*use --engine unicorn$"),
+        pytest.raises(EngineError, match=r"^kvm: .*use --engine unicorn$"),
     ):
         machine.engine.cover()

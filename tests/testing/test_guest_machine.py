@@ -191,7 +191,7 @@ def test_elements_and_directions() -> None:
     assert machine.written(0x300) == [0x1234, 1, 2]
     assert machine.read(0x300) == [0xFF]
     assert [row.count for row in machine.accesses(0x300, Direction.OUT)] == [1, 2]
-    assert "out 0300 2 x 2: 0100 0200" in machine.report()["port accesses, last 20"]
+    assert "out 0300 2 x 2: 0100 0200" in machine.report()["accesses, last 20"]
     machine.close()
     assert machine.report()["machine"].endswith("closed")
 
@@ -199,3 +199,51 @@ def test_elements_and_directions() -> None:
 def test_the_console_is_the_machines_own() -> None:
     with pytest.raises(ConfigError, match="its own"):
         GuestMachine(serial=None)
+
+
+# The screen.
+
+WRITE_AND_SPIN = """
+    31 c0           ; xor %eax, %eax: the screen is blank for a while
+    40              ; 1: inc %eax
+    a9 00 00 10 00  ; test $0x100000, %eax
+    74 f8           ; jz 1b
+    c7 05 a0 80 0b 00 4f 07 4b 07 ; movl $"OK", 0xb80a0: the second line
+    eb fe           ; jmp .
+"""
+WRITE_AND_HALT = """
+    c7 05 00 80 0b 00 4e 07 6f 07 ; movl $"No", 0xb8000
+    fa f4           ; cli; hlt
+"""
+
+
+def test_expect_screen_lets_the_guest_run_until_the_text_is_there(tmp_path: Path) -> None:
+    with flat(tmp_path, WRITE_AND_SPIN) as machine:
+        match = machine.expect_screen(re.compile(r"^O(.)$", re.MULTILINE))
+        assert match.group(1) == "K"
+        assert match.string.startswith("\nOK\n")
+        assert machine.expect_screen("OK").group() == "OK", "nothing is used up"
+        with pytest.raises(ExpectError, match=r"the screen did not show 'KO': 0.1 s are over; its last line: 'OK'$"):
+            machine.expect_screen("KO", timeout=0.1)
+        assert machine.report()["screen"] == "\nOK"
+
+
+def test_expect_screen_says_how_the_guest_ended(tmp_path: Path) -> None:
+    with flat(tmp_path, WRITE_AND_HALT) as machine:
+        for _ in range(2):
+            with pytest.raises(ExpectError, match=r"the screen did not show 'Yes': .*halted.*; its last line: 'No'$"):
+                machine.expect_screen("Yes")
+        assert machine.expect_screen("N").start() == 0
+        kept = machine
+    assert kept.report()["screen"] == "No"
+
+
+def test_expect_screen_of_a_blank_one_and_of_one_in_a_graphics_mode(tmp_path: Path) -> None:
+    with flat(tmp_path, "eb fe") as machine:
+        with pytest.raises(ExpectError, match=r"'x': 0 s are over; it is blank$"):
+            machine.expect_screen("x", timeout=0)
+        assert "screen" not in machine.report()
+        machine.bus.outp(0x3CE, 1, 6)
+        machine.bus.outp(0x3CF, 1, 0x05)
+        with pytest.raises(ExpectError, match=r"'x': 0 s are over; it is in a graphics mode$"):
+            machine.expect_screen("x", timeout=0)

@@ -102,6 +102,62 @@ def test_colours_are_the_terminals_and_can_be_left_out() -> None:
     assert "abcd" in Painter(colours=False).frame(display.screen(), (80, 25))
 
 
+class Graphics:
+    """A display of 8 by 4 pixels by the frame buffer, each of a colour of its own."""
+
+    def __init__(self) -> None:
+        self.memory = GuestMemory(1 << 20)
+        self.vga = Vga(VirtualClock(), self.memory)
+        self.dispi = VbeDispi(self.vga)
+        self.display = Display(self.vga, self.dispi)
+        for register, value in ((1, 8), (2, 4), (3, 32), (4, 0x41)):
+            self.dispi.write(0, 2, register)
+            self.dispi.write(1, 2, value)
+        self.frame = next(region for region in self.memory.map.regions() if region.name == "vga-memory")
+        self.frame.write(0, b"".join(bytes([16 * x, 64 * y, 3, 0]) for y in range(4) for x in range(8)))
+
+
+def test_a_picture_is_drawn_in_half_blocks() -> None:
+    display = Graphics().display
+    frame = Painter().frame(display.screen(), (80, 25))
+    lines = re.findall(r"\x1b\[(\d+);1H(.*?)\x1b\[0m\x1b\[K", frame)
+    assert [number for number, _ in lines] == ["1", "2"], "no larger than the picture"
+    cells = [re.findall(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m▀", line) for _, line in lines]
+    assert [[tuple(map(int, cell)) for cell in row] for row in cells] == [
+        [(3, 128 * row, 16 * x, 3, 128 * row + 64, 16 * x) for x in range(8)] for row in range(2)
+    ]
+    assert "\x1b[?25l" in frame
+
+
+def test_a_picture_fits_the_terminal() -> None:
+    rig, painter = Graphics(), Painter()
+    for size, shape in (((4, 9), (4, 1)), ((80, 1), (4, 1)), ((1, 1), (1, 1)), ((8, 25), (8, 2))):
+        frame = painter.frame(rig.display.screen(), size)
+        lines = [line for line in frame.split("\x1b[K") if "▀" in line]
+        assert ({line.count("▀") for line in lines}, len(lines)) == ({shape[0]}, shape[1]), size
+
+
+def test_a_picture_that_stays_is_not_drawn_again() -> None:
+    rig, painter = Graphics(), Painter()
+    painter.frame(rig.display.screen(), (80, 25))
+    assert "▀" not in painter.frame(rig.display.screen(), (80, 25))
+    rig.frame.write(8 * 4 * 3, b"\xff\xff\xff")
+    again = painter.frame(rig.display.screen(), (80, 25))
+    assert re.findall(r"\x1b\[(\d+);1H", again) == ["2"]
+    painter.message = ["a message"]
+    assert "a message" in painter.frame(rig.display.screen(), (80, 25))
+    painter.message = []
+    assert "▀" in painter.frame(rig.display.screen(), (80, 25))
+
+
+def test_a_picture_without_colours_has_shades() -> None:
+    rig = Graphics()
+    rig.frame.write(0, bytes(8 * 4 * 2) + b"\xff" * (8 * 4 * 2))
+    frame = Painter(colours=False).frame(rig.display.screen(), (80, 25))
+    assert "\x1b[2;1H" + "█" * 8 in frame
+    assert "38;2" not in frame
+
+
 def test_a_message_lies_over_the_screen_until_it_is_taken_away() -> None:
     (display, memory), painter, terminal = make_display(), Painter(), Terminal(80, 25)
     memory.write(TEXT_ADDRESS + 160 * 24, b"l\x07a\x07s\x07t\x07")

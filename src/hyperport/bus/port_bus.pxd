@@ -84,16 +84,24 @@ cdef inline uint32_t ones(uint32_t size) noexcept nogil:
     return (<uint32_t> 0xFFFFFFFF) >> (32 - 8 * size)
 
 
-cdef inline void carry_element(PortBus bus, Access *access) noexcept nogil:
-    """carry() for what has no data: inline as far as the device, where nothing stands between."""
+cdef inline Slot *straight(PortBus bus, Access *access, uint32_t elements) noexcept nogil:
+    """Where nothing stands between an access and its device: the slot, with the access counted. Else it is carried, and NULL."""
     cdef Slot *slot = &bus.slots[access.port]
     cdef Tally *tally
     if not slot.direct & access.size:
         bus.carry_counted(access)
-        return
+        return NULL
     tally = &bus.tallies[tally_index(access.port, access.direction, access.size, access.path)]
-    tally.accesses += 1
+    tally.accesses += elements
     tally.crossings += access.crossings
+    return slot
+
+
+cdef inline void carry_element(PortBus bus, Access *access) noexcept nogil:
+    """carry() for what has no data, inline as far as the device."""
+    cdef Slot *slot = straight(bus, access, 1)
+    if slot == NULL:
+        return
     if access.direction == DIRECTION_IN:
         access.value = (<PortDevice> slot.device).io_read(slot.offset, access.size) & ones(access.size)
     else:
@@ -102,14 +110,9 @@ cdef inline void carry_element(PortBus bus, Access *access) noexcept nogil:
 
 cdef inline void carry_string(PortBus bus, Access *access) noexcept nogil:
     """carry() for several elements in data, inline as far as the device likewise."""
-    cdef Slot *slot = &bus.slots[access.port]
-    cdef Tally *tally
-    if not slot.direct & access.size:
-        bus.carry(access)
+    cdef Slot *slot = straight(bus, access, access.count)
+    if slot == NULL:
         return
-    tally = &bus.tallies[tally_index(access.port, access.direction, access.size, access.path)]
-    tally.accesses += access.count
-    tally.crossings += access.crossings
     if access.direction == DIRECTION_IN:
         (<PortDevice> slot.device).io_read_block(slot.offset, access.size, access.count, access.data)
     else:

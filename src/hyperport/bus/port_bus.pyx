@@ -182,12 +182,12 @@ cdef class PortBus:
             self.tell(access)
 
     cdef void carry_counted(self, Access *access) noexcept nogil:
-        """carry() for one element, which the only observer may have counted by its instruction without seeing it."""
+        """carry(), but that the only observer may have one element counted by its instruction without seeing it."""
         cdef Counting *counting = self.counting
         cdef Slot *slot = &self.slots[access.port]
         cdef Memo *memo
         cdef Tally *tally
-        if counting == NULL or counting.countdown <= 1 or not slot.whole & access.size:
+        if counting == NULL or counting.countdown <= 1 or not slot.whole & access.size or access.data != NULL:
             self.carry(access)
             return
         memo = memo_of(counting.memos, access)

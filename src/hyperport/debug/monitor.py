@@ -101,6 +101,24 @@ def move_mouse(machine: Any, words: str) -> str:
     return "" if done else "too much waits for the guest\n"
 
 
+def press_keys(machine: Any, words: str) -> str:
+    """Press keys together and let them go."""
+    try:
+        done = machine.keys.press(*words.split())
+    except HyperportError as error:
+        return f"{error}\n"
+    return "" if done else "too much waits for the guest\n"
+
+
+def type_text(machine: Any, text: str) -> str:
+    """Type a line, and Enter behind it."""
+    try:
+        typed = machine.type(text + "\n")
+    except HyperportError as error:
+        return f"{error}\n"
+    return "" if typed > len(text) else f"too much waits for the guest: {typed} characters of it are typed\n"
+
+
 SHOWS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     "help": ("show this list", lambda _: help_text()),
     "registers": ("show the vCPU's registers", registers),
@@ -112,6 +130,8 @@ WRITES: Final[dict[str, tuple[str, Callable[[Any, str], str]]]] = {
     "save": ("write the whole machine to a file, for --restore: save FILE", save),
     "screenshot": ("write a picture of the screen: screenshot FILE.png", screenshot),
     "floppy": ("put a floppy in: floppy fda FILE[,ro], or out: floppy fda", change_floppy),
+    "keys": ("press keys together: keys ctrl alt delete", press_keys),
+    "type": ("type a line on the guest's keyboard: type TEXT", type_text),
     "mouse": ("move the mouse: mouse RIGHT DOWN [WHEEL], or click: mouse left", move_mouse),
     "cdrom": ("lay a disc in: cdrom hdc FILE, or take it out: cdrom hdc", change_disc),
 }

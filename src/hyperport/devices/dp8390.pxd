@@ -5,6 +5,7 @@ from hyperport.time.clock cimport Clock, Timer
 from hyperport.host.packet cimport MOST_FRAME, Frame, PacketBackend
 from hyperport.bus.device cimport PortDevice
 from hyperport.devices.dp8390_fifo cimport Fifo
+from hyperport.devices.dp8390_ring cimport FCS, Ring
 from hyperport.lines.irq cimport IrqLine
 
 cdef enum:
@@ -82,9 +83,6 @@ cdef enum:
     RSR_PHY = 0x20      # it was a broadcast or multicast
     RSR_DIS = 0x40      # receiver disabled: monitor mode
 
-    PAGE = 256
-    HEADER = 4          # bytes before each packet in the ring
-    FCS = 4             # bytes of the frame check sequence
     SHORTEST = 60       # a shorter frame is a runt
     TALLY_MOST = 192    # where a tally counter stays
     TALLY_ALARM = 0x80
@@ -95,8 +93,15 @@ cdef enum:
 
     OFFERS = 64         # how often a frame is offered to a busy host
 
+    ARRIVAL_NS = 50_000     # about what the shortest frame takes on the cable
     RETRY = 0           # numbers of the timers
     ARRIVAL = 1
+
+cdef extern from *:
+    """
+    #define HP_NO_DEADLINE (~(unsigned long long) 0)
+    """
+    const uint64_t NEVER "HP_NO_DEADLINE"   # of a timer that is not armed
 
 cdef class Dp8390(PortDevice):
     cdef IrqLine irq
@@ -106,7 +111,8 @@ cdef class Dp8390(PortDevice):
     cdef Timer arrival                          # of frames that waited for room
     cdef uint8_t frame[MOST_FRAME + FCS]        # scratch: a frame on its way out
     cdef uint8_t cr, isr, imr, dcr, tcr, rcr, tsr, rsr
-    cdef uint8_t pstart, pstop, bnry, curr, tpsr
+    cdef uint8_t tpsr
+    cdef Ring ring
     cdef uint16_t tbcr, clda
     cdef uint16_t remote_address, remote_count  # CRDA, and what is left of RBCR
     cdef uint8_t remote                         # the RD bits while the data port is live, else 0
@@ -143,34 +149,33 @@ cdef class Dp8390(PortDevice):
     cdef void end_transmit(self, uint8_t tsr, uint8_t isr) noexcept nogil
     cdef void loop_back(self) noexcept nogil
     cdef void take_frames(self) noexcept nogil
-    cdef void look_again(self) noexcept nogil
     cdef bint hear(self, Frame *frame) noexcept nogil
     cdef bint accepts(self, const uint8_t *address) noexcept nogil
-    cdef bint fits(self, uint32_t length) noexcept nogil
     cdef void keep(self, Frame *frame, uint8_t status) noexcept nogil
     cdef void local_in(self, const uint8_t *data, uint32_t count) noexcept nogil
     cdef void miss(self, uint8_t status) noexcept nogil
-    cdef void count(self, uint32_t tally) noexcept nogil
-
-    cdef inline uint8_t page_after(self, uint8_t page) noexcept nogil:
-        page += 1
-        return self.pstart if page == self.pstop else page
 
     cdef inline void end_offers(self) noexcept nogil:
         if self.offers:
             self.offers = 0
             self.retry.disarm()
 
+    cdef inline void count(self, uint32_t tally) noexcept nogil:
+        if self.tallies[tally] < TALLY_MOST:
+            self.tallies[tally] += 1
+        if self.tallies[tally] & TALLY_ALARM:
+            self.isr |= ISR_CNT
+
     cdef inline void resume(self) noexcept nogil:
         """The guest has done something about the ring: look again in a moment."""
-        if self.held:
-            self.look_again()
+        if self.held and self.arrival.deadline == NEVER:
+            self.arrival.arm(self.clock.now() + ARRIVAL_NS)
 
     cdef inline void update_irq(self) noexcept nogil:
         self.irq.drive(self.isr & self.imr)
 
     cdef inline void pull(self) noexcept nogil:
         """Take frames from the backend, unless they have to wait; then the interrupt line is right."""
-        if self.arrival.deadline == ~<uint64_t> 0 and self.backend.holds():
+        if self.arrival.deadline == NEVER and self.backend.holds():
             self.take_frames()
         self.update_irq()

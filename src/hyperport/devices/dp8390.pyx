@@ -37,15 +37,14 @@ from hyperport.host.packet cimport DAMAGE_ALIGNMENT, DAMAGE_NONE, MOST_FRAME, QU
 from hyperport.bus.attributes cimport postable
 from hyperport.bus.device cimport PortDevice
 from hyperport.devices.dp8390_fifo cimport FIFO_SIZE, pass_through, read_fifo
+from hyperport.devices.dp8390_ring cimport FCS, HEADER, PAGE, fits, page_after, page_behind
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.saved cimport Fields
 
 from hyperport.errors import StateError
 
-cdef uint64_t NEVER = <uint64_t> -1
 cdef int64_t MOST = (<int64_t> 1 << 62) - 1 + (<int64_t> 1 << 62)     # of a time in ns
 cdef uint64_t RETRY_NS = 500_000
-cdef uint64_t ARRIVAL_NS = 50_000       # about what the shortest frame takes on the cable
 cdef uint64_t[2] OCTET_NS = [800, 80]   # unpaced, paced: the chip's own 10 Mbit/s, and ten times that
 cdef uint64_t[2] BURST_NS = [4_000_000, 1_000_000]      # what may come at once, counted in the cable's time
 cdef uint64_t[2] AROUND = [24, 0]       # octets before, between and after frames: preamble, gap, FCS (IEEE 802.3, 4.4)
@@ -72,7 +71,8 @@ cdef class Dp8390(PortDevice):
 
     def reset(self):
         self.isr = self.dcr = self.tcr = self.rcr = self.tsr = self.rsr = 0
-        self.pstart = self.pstop = self.bnry = self.curr = self.tpsr = 0
+        self.tpsr = 0
+        memset(&self.ring, 0, sizeof(self.ring))
         self.tbcr = self.clda = self.remote_address = self.remote_count = 0
         self.remote_next = 0
         memset(self.par, 0, sizeof(self.par))
@@ -106,7 +106,7 @@ cdef class Dp8390(PortDevice):
         if self.cr >> CR_PAGE == 1:
             if offset < CURR:
                 return self.par[offset - PAR0]
-            return self.curr if offset == CURR else self.mar[offset - MAR0]
+            return self.ring.curr if offset == CURR else self.mar[offset - MAR0]
         return self.read_page2(offset) if self.cr >> CR_PAGE == 2 else 0xFF
 
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
@@ -121,7 +121,7 @@ cdef class Dp8390(PortDevice):
         if offset == CLDA1:
             return self.clda >> 8
         if offset == BNRY:
-            return self.bnry
+            return self.ring.bnry
         if offset == TSR_TPSR:
             return self.tsr
         if offset == NCR_TBCR0:
@@ -145,9 +145,9 @@ cdef class Dp8390(PortDevice):
     cdef uint32_t read_page2(self, uint32_t offset) noexcept nogil:
         """The configuration, as the guest wrote it to page 0; the upper bits that do not exist read 1."""
         if offset == PSTART:
-            return self.pstart
+            return self.ring.pstart
         if offset == PSTOP:
-            return self.pstop
+            return self.ring.pstop
         if offset == 3:
             return self.remote_next
         if offset == TSR_TPSR:
@@ -173,7 +173,7 @@ cdef class Dp8390(PortDevice):
             if offset < CURR:
                 self.par[offset - PAR0] = <uint8_t> value
             elif offset == CURR:
-                self.curr = <uint8_t> value
+                self.ring.curr = <uint8_t> value
             else:
                 self.mar[offset - MAR0] = <uint8_t> value
             self.pull()
@@ -197,9 +197,9 @@ cdef class Dp8390(PortDevice):
     cdef void write_reception(self, uint32_t offset, uint8_t value) noexcept nogil:
         """The registers of page 0 on which hangs whether a frame that waits can come."""
         if offset == PSTART:
-            self.pstart = value
+            self.ring.pstart = value
         elif offset == PSTOP:
-            self.pstop = value
+            self.ring.pstop = value
         elif offset == BNRY:
             self.write_bnry(value)
         elif offset == RSR_RCR:
@@ -260,7 +260,7 @@ cdef class Dp8390(PortDevice):
         self.pull()
 
     cdef void write_bnry(self, uint8_t value) noexcept nogil:
-        self.bnry = value
+        self.ring.bnry = value
         if self.overflowed:
             self.overflowed = False
             if self.running:
@@ -285,7 +285,7 @@ cdef class Dp8390(PortDevice):
         if command == CR_SEND:
             if not self.dcr & DCR_ARM:
                 return
-            self.remote_address = <uint16_t> self.bnry << 8
+            self.remote_address = <uint16_t> self.ring.bnry << 8
             self.fetch(self.remote_address, header, HEADER)
             self.remote_next = header[1]
             self.remote_count = header[2] | <uint16_t> header[3] << 8
@@ -302,7 +302,7 @@ cdef class Dp8390(PortDevice):
 
     cdef uint32_t remote_chunk(self, uint32_t count) noexcept nogil:
         """How many of count bytes can be moved at remote_address before it jumps."""
-        cdef uint32_t stop = <uint32_t> self.pstop << 8
+        cdef uint32_t stop = <uint32_t> self.ring.pstop << 8
         cdef uint32_t left = self.remote_count
         if self.dcr & DCR_WTS:
             self.remote_address &= 0xFFFE
@@ -315,8 +315,8 @@ cdef class Dp8390(PortDevice):
     cdef void remote_moved(self, uint32_t count) noexcept nogil:
         """Address and count after a chunk."""
         self.remote_address += <uint16_t> count
-        if self.remote_address == <uint16_t> self.pstop << 8:
-            self.remote_address = <uint16_t> self.pstart << 8
+        if self.remote_address == <uint16_t> self.ring.pstop << 8:
+            self.remote_address = <uint16_t> self.ring.pstart << 8
         self.remote_count = <uint16_t> (self.remote_count - count) if self.remote_count > count else 0
         if self.remote_count == 0:
             self.end_remote()
@@ -459,10 +459,6 @@ cdef class Dp8390(PortDevice):
         if self.held and not self.isr & ISR_PRX:
             self.resume()
 
-    cdef void look_again(self) noexcept nogil:
-        if self.arrival.deadline == NEVER:
-            self.arrival.arm(self.clock.now() + ARRIVAL_NS)
-
     cdef bint hear(self, Frame *frame) noexcept nogil:
         """A frame is on the cable. False where it has to wait there."""
         cdef uint8_t status = RSR_PHY if frame.data[0] & 1 else 0
@@ -485,7 +481,7 @@ cdef class Dp8390(PortDevice):
                 return True
         if self.rcr & RCR_MON:
             self.miss(status | RSR_DIS)
-        elif not self.overflowed and self.fits(frame.length):
+        elif not self.overflowed and fits(&self.ring, frame.length):
             self.keep(frame, status)
         elif self.backend.paced:
             return False
@@ -509,21 +505,6 @@ cdef class Dp8390(PortDevice):
         index = filter_index(address)
         return self.mar[index >> 3] >> (index & 7) & 1
 
-    cdef bint fits(self, uint32_t length) noexcept nogil:
-        """Whether the pages of a frame, and the page after them, are free of BNRY.
-
-        BNRY just before PSTART, where Linux' driver puts it when it subtracts 1 from PSTART, is the ring's last page.
-        """
-        cdef uint8_t page = self.curr
-        cdef uint8_t bound = self.bnry
-        if <uint8_t> (bound + 1) == self.pstart:
-            bound = self.pstop - 1
-        for _ in range((HEADER + length + FCS + PAGE - 1) // PAGE):
-            page = self.page_after(page)
-            if page == bound:
-                return False
-        return True
-
     cdef void keep(self, Frame *frame, uint8_t status) noexcept nogil:
         """Into the ring: header, frame, FCS; then CURR moves on."""
         cdef uint8_t header[HEADER]
@@ -531,19 +512,17 @@ cdef class Dp8390(PortDevice):
         cdef uint32_t count = frame.length + FCS
         cdef uint32_t value = crc_of(frame.data, frame.length)
         cdef uint32_t i
-        cdef uint8_t page = self.curr
+        cdef uint8_t page = page_behind(&self.ring, frame.length)
         if frame.damage == DAMAGE_NONE:
             value = ~value
-        for _ in range((HEADER + count + PAGE - 1) // PAGE):
-            page = self.page_after(page)
         header[0], header[1], header[2], header[3] = status, page, count & 0xFF, count >> 8
         for i in range(<uint32_t> FCS):
             fcs[i] = value >> (8 * i) & 0xFF
-        self.clda = <uint16_t> self.curr << 8
+        self.clda = <uint16_t> self.ring.curr << 8
         self.local_in(header, HEADER)
         self.local_in(frame.data, frame.length)
         self.local_in(fcs, FCS)
-        self.curr = page
+        self.ring.curr = page
         self.rsr = status
         self.isr |= ISR_PRX if frame.damage == DAMAGE_NONE else ISR_RXE
 
@@ -558,18 +537,12 @@ cdef class Dp8390(PortDevice):
             if (self.clda + chunk) & (PAGE - 1):
                 self.clda += <uint16_t> chunk
             else:
-                self.clda = <uint16_t> self.page_after(<uint8_t> (self.clda >> 8)) << 8
+                self.clda = <uint16_t> page_after(&self.ring, <uint8_t> (self.clda >> 8)) << 8
 
     cdef void miss(self, uint8_t status) noexcept nogil:
         self.rsr = (status & ~RSR_PRX) | RSR_MPA
         self.isr |= ISR_RXE
         self.count(TALLY_MISSED)
-
-    cdef void count(self, uint32_t tally) noexcept nogil:
-        if self.tallies[tally] < TALLY_MOST:
-            self.tallies[tally] += 1
-        if self.tallies[tally] & TALLY_ALARM:
-            self.isr |= ISR_CNT
 
     # Save and load.
 
@@ -583,10 +556,10 @@ cdef class Dp8390(PortDevice):
         fields.u8("rcr", &self.rcr, RCR_BITS)
         fields.u8("tsr", &self.tsr)
         fields.u8("rsr", &self.rsr)
-        fields.u8("pstart", &self.pstart)
-        fields.u8("pstop", &self.pstop)
-        fields.u8("bnry", &self.bnry)
-        fields.u8("curr", &self.curr)
+        fields.u8("pstart", &self.ring.pstart)
+        fields.u8("pstop", &self.ring.pstop)
+        fields.u8("bnry", &self.ring.bnry)
+        fields.u8("curr", &self.ring.curr)
         fields.u8("tpsr", &self.tpsr)
         fields.u16("tbcr", &self.tbcr)
         fields.u16("clda", &self.clda)

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 from hyperport.cpu.state import CpuState
 from hyperport.lines.attention import StopKind
 
-
-# Linear addresses of the first byte and behind the last, of instructions one behind the other; how often they were begun.
+# Linear addresses of the first byte and behind the last, of instructions in a row; how often they were begun.
 CodeCount = tuple[int, int, int]
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What code of a guest was executed: how often each line and function, in the form of lcov's tracefiles.
 
-The engine counts instructions by linear address (Engine.covered()); symbols say what is there. A line's count is that of
-its most executed instruction, a function's that of its first one. A function whose file has no line numbers is a "line" of
-the file that its name comes from: the first one by address is line 1. An instruction of REP counts with each element, and
-one that faults and is begun again counts twice.
+The engine counts instructions by linear address (Engine.covered()); symbols say what is there. A line's count is that
+of its most executed instruction, a function's that of its first one. A function whose file has no line numbers is a
+"line" of the file that its name comes from: the first one by address is line 1. An instruction of REP counts with each
+element, and one that faults and is begun again counts twice.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -126,7 +127,7 @@ class Coverage:
 def _count(file: Path, symbols: Symbols, executions: Executions, result: Lcov) -> None:
     """The lines and functions of one file of symbols."""
     rows = symbols.lines
-    for (address, path, line), (end, _, _) in zip(rows, rows[1:], strict=False):
+    for (address, path, line), (end, _, _) in pairwise(rows):
         if line and end > address:
             lines = result.files[path].lines
             lines[line] = max(lines.get(line, 0), executions.most(address, end))

@@ -128,19 +128,24 @@ def _elf(path: Path) -> tuple[list[Symbol], list[tuple[int, str, int]]]:
     try:
         with path.open("rb") as file:
             elf = ELFFile(file)
-            rows = [row for section in elf.iter_sections("SHT_SYMTAB") for row in _functions(section)]
+            rows = [row for section in elf.iter_sections("SHT_SYMTAB") for row in _functions(elf, section)]
             return rows, _lines(elf) if elf.has_dwarf_info() else []
     except (ELFError, DWARFError, ValueError, KeyError, IndexError, AttributeError, OSError) as error:
         raise ConfigError(f"symbols: {path}: its symbols cannot be read: {error or type(error).__name__}") from error
 
 
-def _functions(table: Any) -> list[Symbol]:
+def _functions(elf: Any, table: Any) -> list[Symbol]:
     """Global functions first, then local ones, then code labels without a type, as assembly has them."""
+    from elftools.elf.constants import SH_FLAGS
+
+    code = {
+        number for number, section in enumerate(elf.iter_sections()) if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR
+    }
     kinds = ("STT_FUNC", "STT_NOTYPE")
     found = []
     for symbol in table.iter_symbols():
         kind, where = symbol["st_info"]["type"], symbol["st_shndx"]
-        if kind in kinds and symbol.name and where not in ("SHN_UNDEF", "SHN_ABS"):
+        if kind in kinds and symbol.name and where in code:
             rank = kinds.index(kind) * 2 + (symbol["st_info"]["bind"] != "STB_GLOBAL")
             found.append((rank, symbol["st_value"], symbol["st_size"], symbol.name))
     begins = sorted({address for _, address, _, _ in found})
@@ -176,6 +181,9 @@ def _paths(unit: Any, program: Any) -> list[str]:
     built_in = unit.get_top_DIE().attributes.get("DW_AT_comp_dir")
     home = b"" if built_in is None else built_in.value
     folders = [home, *program["include_directory"]] if old else list(program["include_directory"])
-    files = [(folders[file.dir_index] if file.dir_index < len(folders) else home, file.name) for file in program["file_entry"]]
+    files = [
+        (folders[file.dir_index] if file.dir_index < len(folders) else home, file.name)
+        for file in program["file_entry"]
+    ]
     paths = [os.path.normpath(os.path.join(home, folder, name)) for folder, name in files]  # noqa: PTH118 - bytes
     return ["?"] * old + [path.decode("utf-8", "replace") for path in paths]

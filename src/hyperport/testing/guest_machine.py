@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from hyperport.bus.access import Direction, PortAccess
+from hyperport.bus.access import Direction, PortAccess, Space
 from hyperport.errors import ConfigError, EngineError
 from hyperport.host.char import MemoryBackend
 from hyperport.lines.attention import StopKind
@@ -28,6 +28,7 @@ from hyperport.outcome import GuestExit, Outcome, Quit, Timeout
 
 DEFAULT_TIMEOUT_S: Final = 30.0
 FEED_SLICE_S: Final = 0.02  # how long the guest runs before more input is fed, while some is left over
+LOOK_SLICE_S: Final = 0.02  # and how long between two looks at the screen
 WINDOW: Final = 64 << 10  # characters that a match may span
 PENDING_LIMIT: Final = 1 << 20  # characters that wait for an expect(); when there are more, the oldest half is dropped
 SHOWN_LINES: Final = 20
@@ -42,10 +43,11 @@ class ExpectError(AssertionError):
 
 
 class GuestMachine(Machine):
-    """Machine, with a console to script on COM1 and a log of port accesses.
+    """Machine, with a console to script on COM1 and a log of accesses to ports and device memory.
 
     timeout: seconds, for every call that gives none: a guest that hangs fails the test.
-    record: ports whose accesses are logged; None for all (the last 65,536). Other arguments: as for Machine.
+    record: ports whose accesses are logged; None for all, and device memory's (the last 65,536). Other arguments: as for
+    Machine.
     """
 
     def __init__(
@@ -123,6 +125,29 @@ class GuestMachine(Machine):
         self.pending = self.pending[len(self.pending) - (self._received - self._match_end) :]
         return match
 
+    def expect_screen(self, pattern: str | re.Pattern[str], timeout: float | None = None) -> re.Match[str]:
+        """Let the guest run until the VGA's screen shows pattern, a regular expression; returns the match.
+
+        Looks at the screen as it is, its lines joined by newlines, and again after every 20 ms that the guest has run:
+        what was there for less may be missed, nothing is used up, and the guest may have gone on. Raises ExpectError
+        when the time is over or the guest has ended without it.
+        """
+        __tracebackhide__ = True
+        wanted = re.compile(pattern) if isinstance(pattern, str) else pattern
+        limit = self.default_timeout if timeout is None else timeout
+        deadline = time.monotonic() + limit
+        ended = self.outcome
+        while True:
+            match = wanted.search("\n".join(self.display.text()))
+            if match is not None:
+                return match
+            left = deadline - time.monotonic()
+            if ended is not None or left <= 0:
+                why = str(ended) if ended is not None else f"{limit:g} s are over"
+                raise ExpectError(f"the screen did not show {wanted.pattern!r}: {why}; {self._screens_last_words()}")
+            outcome = self.run(min(left, LOOK_SLICE_S))
+            ended = None if isinstance(outcome, Timeout) else outcome
+
     def expect_outcome(self, kind: type[Ending], timeout: float | None = None) -> Ending:
         """Let the guest run to its end, which must be of this kind (PowerOff, Reset, TripleFault, ...); returns it."""
         __tracebackhide__ = True
@@ -145,30 +170,36 @@ class GuestMachine(Machine):
         """All that the console has shown, newlines plain."""
         return self.console.output().decode("utf-8", "replace").replace("\r\n", "\n")
 
-    def accesses(self, port: int | None = None, direction: Direction | None = None) -> list[PortAccess]:
-        """The accesses that began at port (None: at any), oldest first.
+    def accesses(
+        self, port: int | None = None, direction: Direction | None = None, space: Space = Space.PORT
+    ) -> list[PortAccess]:
+        """The accesses that began at port (None: at any), oldest first; with Space.MEMORY at a physical address.
 
         A string access is one, with its count. Raises ExpectError if accesses of port are no longer in the log:
         then give the machine record=, or clear `log` before the part that matters.
         """
-        if port is not None and not self.log.complete(port):
+        if space == Space.MEMORY and not self.log.complete(0, space):
+            raise ExpectError("accesses of device memory are not all in the log: leave out record=, or clear the log")
+        if space == Space.PORT and port is not None and not self.log.complete(port):
             raise ExpectError(f"accesses of port {port:#x} are not all in the log: give the machine record=[{port:#x}]")
-        return [row for row in self.log.accesses(port) if direction is None or row.direction == direction]
+        rows = self.log.accesses(port, space=space)
+        return [row for row in rows if direction is None or row.direction == direction]
 
     def read(self, port: int) -> list[int]:
         """What the guest read at port: one number for each element."""
-        return self._elements(port, Direction.IN)
+        return _elements(self.accesses(port, Direction.IN))
 
     def written(self, port: int) -> list[int]:
         """What the guest wrote to port: one number for each element."""
-        return self._elements(port, Direction.OUT)
+        return _elements(self.accesses(port, Direction.OUT))
 
-    def _elements(self, port: int, direction: Direction) -> list[int]:
-        return [
-            int.from_bytes(row.data[at : at + row.size], "little")
-            for row in self.accesses(port, direction)
-            for at in range(0, len(row.data), row.size)
-        ]
+    def loaded(self, address: int) -> list[int]:
+        """What the guest loaded from device memory at a physical address: one number for each load."""
+        return _elements(self.accesses(address, Direction.IN, Space.MEMORY))
+
+    def stored(self, address: int) -> list[int]:
+        """What the guest stored in device memory there."""
+        return _elements(self.accesses(address, Direction.OUT, Space.MEMORY))
 
     def report(self) -> dict[str, str]:
         """What a person wants to see when a test has failed: title -> text."""
@@ -179,16 +210,22 @@ class GuestMachine(Machine):
             at = "closed"
         lines = self.text.splitlines()
         rows = [_shown(row) for row in self.log.accesses(limit=SHOWN_ACCESSES)]
+        screen = "\n".join(self.display.text()).rstrip()
         ended = "not at its end" if self.outcome is None else str(self.outcome)
         return {
             "machine": f"engine {self.engine.name}, path {self.config.io}: {ended}, {at}",
             f"console, last {SHOWN_LINES} lines": "\n".join(lines[-SHOWN_LINES:]) or "(nothing)",
-            f"port accesses, last {SHOWN_ACCESSES}": "\n".join(rows) or "(none)",
-        }
+            f"accesses, last {SHOWN_ACCESSES}": "\n".join(rows) or "(none)",
+        } | ({"screen": screen} if screen else {})
 
     def _last_words(self) -> str:
         lines = [line for line in self.text.splitlines() if line.strip()]
         return f"its last line: {lines[-1]!r}" if lines else "the console is empty"
+
+    def _screens_last_words(self) -> str:
+        lines = self.display.text()
+        shown = [line for line in lines if line]
+        return f"its last line: {shown[-1]!r}" if shown else "it is blank" if lines else "it is in a graphics mode"
 
     # Console.
 
@@ -214,6 +251,14 @@ class GuestMachine(Machine):
                 self._match_end = self._received - len(text) + self._match.end()
                 self.attention.stop(StopKind.PAUSE)
         return self._match
+
+
+def _elements(accesses: Iterable[PortAccess]) -> list[int]:
+    return [
+        int.from_bytes(row.data[at : at + row.size], "little")
+        for row in accesses
+        for at in range(0, len(row.data), row.size)
+    ]
 
 
 def _shown(access: PortAccess) -> str:

@@ -62,7 +62,7 @@ def attach_memory(machine: Machine) -> None:
     rom = regions.rom("rom", 0xFFFF0000, 16 * PAGE)
     rom.write(16 * PAGE - 16, b"\xea\x5b\xe0\x00\xf0")
     regions.alias("low-rom", 0xF0000, 8 * PAGE, rom, 8 * PAGE)
-    regions.ram("frame", 0xE0000000, 4 * PAGE)
+    regions.ram("frame", 0xD0000000, 4 * PAGE)
     regions.hole("hole", 0xC8000, PAGE)
     regions.rom_in_ram("shadow", 0xE8000, PAGE)
 

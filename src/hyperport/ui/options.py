@@ -49,6 +49,15 @@ OPTIONS: Final = (
         of_machine=False,
     ),
     Option(
+        "screen-text",
+        "write the screen's text at the end, in UTF-8",
+        FILE,
+        metavar="FILE",
+        values=FILES,
+        see="The screen",
+        of_machine=False,
+    ),
+    Option(
         "echr",
         "the console's escape key: a letter for Ctrl-letter, a code from 1 to 31, or `none`; `a` by default",
         parse_escape_key,

@@ -65,6 +65,7 @@ cdef enum:
     TCG_NB_GLOBALS = 44             # int: the first temporaries, which stand for registers
     TCG_NB_TEMPS = 48               # int: temporaries in use or used in this block
     TCG_NB_OPS = 56                 # int: operations of this block
+    TCG_OPS = 29576                 # head of the list of TCGOp
     TCG_UC = 39280                  # struct uc_struct *
     # SegmentCache
     SEGMENT_SIZE = 24

@@ -30,7 +30,8 @@ cdef enum:
     PAGE = 4096
     ROOM = 4 * PAGE                 # of code, at linear address 0
     ENV_SIZE = 8192                 # bytes of the core's CPUX86State that the filter may look at
-    TCG_SIZE = 4096                 # and of its TCGContext
+    TCG_SIZE = 32768                # and of its TCGContext
+    OP_SIZE = 64
     FLAT_DATA = 0x00C09300          # present, DPL 0, 4 GiB, 32-bit, data, written
     OPCODES = 1                     # places in the core, as the filter knows them
     OPERANDS = 2
@@ -67,6 +68,9 @@ cdef class ScriptedTranslator:
     cdef Library lib
     cdef uint8_t env[ENV_SIZE]
     cdef uint8_t tcg[TCG_SIZE]
+    cdef uint8_t op[OP_SIZE]                    # the only one of the block, all zero
+    cdef void *op_link[2]                       # of a list: the next, and where the link before points to the op
+    cdef void *to_op
     cdef uint8_t code[ROOM]
     cdef uint32_t absent_pages, device_pages    # a bit for each
     cdef uint32_t limit
@@ -97,6 +101,9 @@ cdef class ScriptedTranslator:
         self.lib.code_page_host = code_page_host
         self.lib.raise_exception = raise_exception
         forget_position(&self.filter)
+        self.to_op = self.op
+        self.op_link[1] = &self.to_op
+        (<void **> &self.tcg[TCG_OPS + 8])[0] = self.op_link
         self.filter.tcg = <char *> self.tcg
 
     def opcode(self, uint32_t address):

@@ -10,6 +10,9 @@
  * Segments. The base of a segment is added by tcg_gen_op3(); the temporary that gets the sum is an address in that
  *     segment, until it is written again by that or tcg_gen_op2(). A load, store or helper that takes it gets a check before it: see segments.h.
  * Probes.  The first store of INS is one: see tlb.h.
+ * Flags.  RCL, RCR and SETcc may compute the flags from what the core keeps of the last result, in place of which they are
+ *     then, before they access memory. The core's note of how they are kept, for a fault of that access, says how it was at
+ *     the start of the instruction; it is corrected. The helper of CMPXCHG8B keeps all flags but ZF, and so must find them.
  * Alignment.  The first load or store of 8 bytes of an instruction whose operand must be aligned asks the core to check
  *     for 16.
  */
@@ -36,12 +39,15 @@ static __thread struct {
     int small;                  /* 16-bit operands */
     int probes;                 /* INS: its first store is a probe, see tlb.h */
     int loaded;                 /* a segment register was loaded earlier in this block */
+    char *note;                 /* the operation insn_start: EIP, and how flags are kept */
+    int acted;                  /* it has accessed memory or called a helper */
     int ops;                    /* operations of the block so far: they grow from instruction to instruction */
 } hp_instruction;
 
 typedef struct {
     void *core, *before, *instead, *after;
     void (*emit)(hp_context *tcg, hp_temp **arguments);     /* in place of all that */
+    uint8_t flags;              /* it reads flags that the core does not hold ready for it */
     uint8_t last;               /* ends the block where instructions are counted */
     uint8_t address, write;     /* index of the argument that is an address, 0 for none */
     uint16_t size, small_size;  /* of what is there */
@@ -80,6 +86,7 @@ static void (*plain_ld64)(hp_context *tcg, uintptr_t value, uintptr_t address, u
 static void (*plain_st32)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void (*plain_st64)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void *hp_takes_address, *hp_takes_env;       /* helpers with the signatures of checks and of what comes after */
+static void *hp_computes_flags;                     /* the helper */
 
 /* Make the call that was emitted last one of another function. */
 static void hp_change_call(hp_context *tcg, void *from, void *to)
@@ -118,8 +125,12 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
 {
     const hp_swap *swap;
     hp_temp *env;
+    uint64_t keeps;
 
     hp_can_be_left();
+    if (hp_instruction.env && function == hp_computes_flags && !hp_instruction.acted && hp_instruction.note)
+        HP_AT(hp_instruction.note, OP_ARGS + 8, uint64_t) = FLAGS_COMPUTED;
+    hp_instruction.acted = 1;
     if (!hp_instruction.env || !(swap = hp_swap_of(function))->core) {
         plain_callN(tcg, function, result, count, arguments);
         return;
@@ -131,6 +142,8 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
     env = arguments[0];
     if (swap->address && hp_instruction.address[0])
         hp_emit_check(tcg, arguments[swap->address], hp_instruction.small ? swap->small_size : swap->size, swap->write);
+    if (swap->flags && hp_instruction.note && (keeps = HP_AT(hp_instruction.note, OP_ARGS + 8, uint64_t)) != FLAGS_AS_STORED)
+        hp_emit_op2(tcg, OP_MOVI_I32, (uintptr_t)hp_register_temp(tcg, ENV_CC_OP), keeps);
     if (swap->before)
         hp_emit_call(tcg, function, swap->before, NULL, count, arguments);
     if (swap->last && hp_counting)
@@ -199,6 +212,7 @@ static void hp_op2(hp_context *tcg, int op, uintptr_t to, uintptr_t from)
 static inline void hp_access(hp_context *tcg, uintptr_t address, int memop, int write)
 {
     hp_can_be_left();
+    hp_instruction.acted = 1;
     if (hp_instruction.env && hp_instruction.address[0])
         hp_emit_check(tcg, hp_temp_of(tcg, address), 1u << (memop & MEMOP_SIZE), write);
 }
@@ -252,6 +266,10 @@ static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int s
     hp_instruction.aligned = aligned;
     hp_instruction.small = small;
     hp_instruction.probes = probes;
+    hp_instruction.acted = 0;
+    hp_instruction.note = hp_last_op(tcg);
+    if ((HP_AT(hp_instruction.note, 0, uint32_t) & OPCODE) != OP_INSN_START)
+        hp_instruction.note = NULL;
     if (HP_AT(tcg, TCG_NB_OPS, int) <= hp_instruction.ops)
         hp_instruction.loaded = 0;                      /* another block */
     hp_instruction.ops = HP_AT(tcg, TCG_NB_OPS, int);
@@ -367,6 +385,7 @@ static const char *hp_prepare(void *library)
     }
     hp_takes_address = hp_symbol("helper_fxrstor");
     hp_takes_env = hp_symbol("helper_clts");
+    hp_computes_flags = hp_symbol("helper_cc_compute_all");
     hp_swap_for("check_exit_request")->emit = hp_begin_block;
     hp_swap_instead("lookup_tb_ptr", (void **)&plain_next_code, (void *)hp_next_code);
 #define SWAP(helper, ...) hp_swap_instead(#helper, (void **)&core_##helper, (void *)hp_##helper);
@@ -384,8 +403,9 @@ static const char *hp_prepare(void *library)
     hp_swap_for("fstt_ST0")->before = hp_swap_for("fbst_ST0")->before = (void *)hp_before_store;
     hp_swap_for("rdmsr")->last = hp_swap_for("wrmsr")->last = 1;
     hp_swap_instead("hlt", (void **)&core_hlt, (void *)hp_hlt);
-    hp_swap_for("hlt")->before = hp_swap_for("pause")->before = (void *)hp_completed;
+    hp_swap_for("pause")->before = (void *)hp_completed;
     hp_swap_for("raise_interrupt")->before = (void *)hp_completed;
+    hp_swap_for("cmpxchg8b")->flags = hp_swap_for("cmpxchg8b_unlocked")->flags = 1;
     hp_swap_for("fxrstor")->before = (void *)hp_check_fxrstor;
     hp_swap_for("fxrstor")->after = (void *)hp_mxcsr_loaded;
     for (i = 0; i < sizeof loads_segments / sizeof *loads_segments; i++)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hyperport.io.crossing import Crossing
 from hyperport.io.trap import clock_cost
+from hyperport.observe.kallsyms import running_symbols
 from hyperport.observe.profiler import EVERY, PART_NAMES, Profiler
 from hyperport.observe.registers import register
 from hyperport.observe.report import UNCLAIMED
@@ -154,6 +155,10 @@ class Profile:
         """All of it as plain values: docs/profile.md lists them."""
         self.stop()
         sites = self.profiler.rows()
+        named_by = "" if self.symbols is None else "symbols"
+        if self.symbols is None and sites:
+            self.symbols = running_symbols(self.machine.memory)
+            named_by = "" if self.symbols is None else "kallsyms in the guest's RAM"
         rows = sorted((self._row(site) for site in sites), key=lambda row: (-row["accesses"], row["port"]))
         machine = self.machine
         kernel = machine.config.kernel
@@ -162,6 +167,7 @@ class Profile:
             "engine": machine.engine.name,
             "io": machine.config.io,
             "filter": self.filter,
+            "symbols": named_by,
             "outcome": None if outcome is None else str(outcome),
             "wall_s": round(machine.wall_s, 6),
             "cpu_s": round(machine.cpu_s, 6),

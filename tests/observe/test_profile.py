@@ -188,6 +188,20 @@ def test_what_the_bus_counts_for_it_is_what_the_bus_tallies(workload: str, io: s
         assert profile.profiler.by_port()[0x80] == before + 300
 
 
+def test_calls_by_a_rom_are_named(tmp_path: Path) -> None:
+    """The guest maps the ROM where it likes; within a page the address stays."""
+    kernel = locate("vmiguest").kernel
+    with (
+        hyperport.Machine(kernel=kernel, io="hypercall", engine="unicorn", testdev=True) as machine,
+        Profile(machine, load_symbols([], kernel)) as profile,
+    ):
+        machine.run(timeout=60)
+        report = profile.report()
+    called = {row["function"] for row in report["rows"] if row["path"] == "hypercall"}
+    assert called == {f"vmi-rom:{way}{size}" for way in ("in", "out", "ins", "outs") for size in "bwl"}
+    assert "vmi-rom:outsb" in {frame for stack in report["stacks"] for frame in stack["frames"]}
+
+
 class Slow:
     """A device whose accesses take a fifth of a millisecond."""
 

@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.io.crossing import Crossing
 from hyperport.io.trap import clock_cost
 from hyperport.observe.kallsyms import running_symbols
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 LOOK_S: Final = 0.002  # how often the thread looks at the vCPU
 SLICE_S: Final = 0.05  # of the timeline, at first
 MOST_SLICES: Final = 400  # then two become one, and slices are twice as long
+PAGE: Final = 4096  # a mapping keeps the address within a page
 PAUSE_NS: Final = 1_000_000  # a longer gap between two accesses is no cost of an access
 NOBODY: Final = "(no guest code)"
 STATES: Final = ("guest", "vmm", "idle")
@@ -208,7 +210,7 @@ class Profile:
             "direction": site["direction"].name.lower(),
             "size": site["size"],
             "path": site["path"].name.lower(),
-            "function": self._function(address),
+            "function": self._made_by(site),
             "address": address,
             "at": "" if address is None or self.symbols is None else self.symbols.told(address),
             "line": "" if address is None or self.symbols is None else self.symbols.line(address),
@@ -236,7 +238,7 @@ class Profile:
     def _times(self, sites: Iterable[Row]) -> list[Row]:
         """Seconds of the guest's code between accesses, and of their faults, decoding and devices, with their errors.
 
-        Of each site the accesses times the mean of its samples; sites without any are left out.
+        Of each site its instructions (a string is one) times the mean of its samples; sites without any are left out.
         """
         found: list[Row] = []
         for index, name in enumerate(PART_NAMES):
@@ -245,9 +247,10 @@ class Profile:
             for site in sites:
                 ns, error = self._mean(*site["parts"][index])
                 if ns is not None:
+                    instructions = site["crossings"] or site["accesses"]
                     accesses += site["accesses"]
-                    seconds += site["accesses"] * ns / 1e9
-                    variance += (site["accesses"] * (ns if error is None else error) / 1e9) ** 2
+                    seconds += instructions * ns / 1e9
+                    variance += (instructions * (ns if error is None else error) / 1e9) ** 2
             found.append({"part": name, "s": seconds, "s_error": math.sqrt(variance), "accesses": accesses})
         total = sum(row["s"] for row in found)
         return [
@@ -271,6 +274,16 @@ class Profile:
         name = "" if self.symbols is None else self.symbols.name(address)
         return name or f"{address:#010x}"
 
+    def _made_by(self, site: Row) -> str:
+        """The function of a site; of a call by a ROM that we laid into the guest, which the guest maps where it likes,
+        the call."""
+        calls = self.machine.calls
+        if site["path"] is AccessPath.HYPERCALL and calls is not None and site["eip"] is not None:
+            within = {address % PAGE: name for address, name in calls.doorbell_names.items()}
+            if self.symbols is None or not self.symbols.name(site["eip"]):
+                return within.get(site["eip"] % PAGE, self._function(site["eip"]))
+        return self._function(site["eip"])
+
     def _stacks(self, sites: dict[int, Row]) -> list[Row]:
         """Accesses by stack: those of a site are exact, and are shared out by its samples. frames: outermost first."""
         seen: dict[int, list[tuple[list[int], int]]] = defaultdict(list)
@@ -289,7 +302,7 @@ class Profile:
                 left -= share
                 names = [self._function(address - 1) for address in reversed(frames)]
                 if share:
-                    found[(*names, self._function(row["eip"]), leaf)] += share
+                    found[(*names, self._made_by(row), leaf)] += share
         return [{"frames": list(frames), "accesses": accesses} for frames, accesses in found.most_common()]
 
     def _states(self) -> list[Row]:

@@ -327,7 +327,7 @@ def _row(
         "called": figure([span.called for span in taken], 1),
         "by_path": dict(taken[0].by_path),
         "cpu_to_trap": figure(ratios, 4) if ratios else None,
-        "ns_per_crossing": figure(costs, 2),
+        "yardstick_ns": figure(costs, 2),
         "confidence": round(confidence(len(taken)), 4),
         "outcome": taken[0].outcome,
     }
@@ -354,7 +354,7 @@ def _projected(plan: GuestPlan, engine: str, name: str, taken: list[Span], costs
         "cpu_to_trap": figure([span.cpu_s / seconds for span, seconds in zip(taken, cpu, strict=True)], 4)
         if name == BASELINE and all(cpu)
         else None,
-        "ns_per_crossing": figure(costs[CALLS], 2),
+        "yardstick_ns": figure(costs[CALLS], 2),
         "saved_s": figure(saved),
         "confidence": round(confidence(len(taken)), 4),
         "outcome": "",

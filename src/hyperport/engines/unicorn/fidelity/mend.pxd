@@ -18,7 +18,7 @@ cdef void set_coverage(void *table) noexcept nogil
 cdef covered_code(void *coverage)
 cdef void mark_code_page(void *cpu, void *page) noexcept nogil
 cdef void remember_blocks(void *jumps) noexcept nogil
-cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil
+cdef void enter_guest(void *env, const hp_map *memory, uint32_t *code_limits) noexcept nogil
 cdef void leave_guest() noexcept nogil
 cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL
 cdef int32_t *instructions_left(void *cpu) noexcept nogil

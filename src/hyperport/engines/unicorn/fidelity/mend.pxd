@@ -47,5 +47,5 @@ cdef void exception_begins(void *env, uint32_t vector) noexcept nogil
 
 
 cdef inline bint one_by_one(void *env) noexcept nogil:
-    """Must the elements of a string be looked at one by one?"""
+    """Must a string of ports come to its path, which looks at breakpoints and segments?"""
     return u32(<char *> env, ENV_HFLAGS)[0] & (HFLAG_IOBPT | HFLAG_SEGMENTS | HFLAG_FS | HFLAG_GS) != 0

@@ -27,7 +27,7 @@ from statistics import median
 from hyperport import Machine, MemoryBackend, StopKind
 from hyperport.guests.gallery import GALLERY, State
 from hyperport.guests.registry import FetchedGuest, locate
-from peers import QEMU, Run, alternate, report
+from pairs import QEMU, Run, alternate, report
 
 POLL_S = 0.1
 LIMIT_S = 240.0

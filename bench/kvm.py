@@ -24,15 +24,15 @@ from pathlib import Path
 from statistics import median
 
 from hyperport import EngineError, Machine, MemoryBackend
-from hyperport.abi.numbers import VMI_BY_NAME
-from hyperport.abi.rom import ROM_BASE, build_rom
+from hyperport.abi.numbers import ROM_BASE, VMI_BY_NAME
+from hyperport.abi.rom import build_rom
 from hyperport.cpu.state import protected_flat
 from hyperport.devices.testdev import TestDevice
 from hyperport.engines.kvm import host
 from hyperport.engines.kvm.engine import KvmEngine
 from hyperport.guests.registry import locate
 from hyperport.lines.attention import StopKind
-from peers import alternate
+from pairs import alternate
 
 CODE, BUFFER, STACK, PORT = 0x1000, 0x4000, 0x9000, 0x340
 ALLOWED_NS, ALLOWED_PART = 1500.0, 0.15

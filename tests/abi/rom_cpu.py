@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from hyperport.abi.rom import ROM_BASE
+from hyperport.abi.numbers import ROM_BASE
 from hyperport.bus.access import PortAccess
 from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.state import CODE_32, DATA_32, CpuState, Segment, Table

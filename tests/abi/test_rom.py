@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
-from hyperport.abi.numbers import PORT_CALLS, VMI_SCAN_END, VMI_SCAN_START, VMI_SCAN_STEP, Relocation
-from hyperport.abi.rom import ANSWER, ANSWERS_AT, ROM_BASE, RomImage, build_rom, offered_calls, select_calls
+from hyperport.abi.numbers import PORT_CALLS, ROM_BASE, VMI_SCAN_END, VMI_SCAN_START, VMI_SCAN_STEP, Relocation
+from hyperport.abi.rom import ANSWER, ANSWERS_AT, RomImage, build_rom, offered_calls, select_calls
 from hyperport.errors import ConfigError
 
 ROM = build_rom()

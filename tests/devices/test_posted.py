@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What every chip lets be posted and shadowed is what nobody can tell: random histories, over all ports of a machine.
 
-A write that may be posted moves no line, starts no timer, changes nothing that is declared and no shadow register. A shadow register
-reads what the device would say, and reading changes nothing. And a history whose writes come as late as they may ends as it does
-without delay.
+A write that may be posted moves no line, starts no timer, changes nothing that is declared and no shadow register. A
+shadow register reads what the device would say, and reading changes nothing. And a history whose writes come as late as
+they may ends as it does without delay.
 """
 
 from __future__ import annotations
@@ -70,6 +70,9 @@ class Board:
             testdev=True,
         )
 
+        controller: Any = self.machine.board.lines.controller
+        self.controller = controller.chip
+
     def attributes(self, port: int) -> int:
         return int(self.machine.bus.attributes.at(port))
 
@@ -110,7 +113,7 @@ class Board:
     def visible(self) -> tuple[Any, ...]:
         """What a postable write must leave as it is."""
         return (
-            self.machine.board.lines.controller.chip.save(),
+            self.controller.save(),
             self.machine.clock.next_deadline_ns(),
             self.machine.bus.attributes.held(),
             self.shadowed(),

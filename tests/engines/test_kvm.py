@@ -22,8 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperport import ConfigError, EngineAbort, EngineError, GuestExit, Machine
-from hyperport.abi.numbers import VMI_BY_NAME
-from hyperport.abi.rom import ROM_BASE, build_rom
+from hyperport.abi.numbers import ROM_BASE, VMI_BY_NAME
+from hyperport.abi.rom import build_rom
 from hyperport.cpu.state import REGISTERS, Table, protected_flat, real_mode
 from hyperport.devices.testdev import TestDevice
 from hyperport.engines.base import Stop

@@ -6,7 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from hyperport.abi.rom import ROM_BASE, RomImage
+from hyperport.abi.numbers import ROM_BASE
+from hyperport.abi.rom import RomImage
 from hyperport.devices.testdev import TestDevice
 from hyperport.host.char import MemoryBackend
 from hyperport.machine.machine import Machine

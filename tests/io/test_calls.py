@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperport import AccessPath, GuestKilled, HaltedForever, Machine, PowerOff, Reset, Timeout, TripleFault
-from hyperport.abi.numbers import HYPERPORT_CALL_BASE, VMI_BY_NAME, LguestCall
-from hyperport.abi.rom import ROM_BASE, build_rom
+from hyperport.abi.numbers import HYPERPORT_CALL_BASE, ROM_BASE, VMI_BY_NAME, LguestCall
+from hyperport.abi.rom import build_rom
 from hyperport.cpu.state import CpuState, Segment, Table, protected_flat, real_mode
 from hyperport.errors import ConfigError
 

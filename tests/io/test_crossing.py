@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hyperport import HaltedForever, Machine
-from hyperport.abi.numbers import HYPERPORT_CALL_BASE, VMI_BY_NAME
-from hyperport.abi.rom import ROM_BASE, build_rom
+from hyperport.abi.numbers import HYPERPORT_CALL_BASE, ROM_BASE, VMI_BY_NAME
+from hyperport.abi.rom import build_rom
 from hyperport.bus.access import Place
 from hyperport.cpu.state import protected_flat
 from hyperport.engines.scripted import ScriptedEngine

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Posted writes and shadow registers, and what comes between the instructions of the code that makes them.
 
-The model is small and complete: a guest posts and reads by the ROM's stubs, and an interrupt, whose handler does the same, comes at
-each instruction boundary; a second one comes at each boundary from there on. Time is the number of executed instructions.
+The model is small and complete: a guest posts and reads by the ROM's stubs, and an interrupt, whose handler does the
+same, comes at each instruction boundary; a second one comes at each boundary from there on. Time is the number of
+executed instructions.
 """
 
 from __future__ import annotations

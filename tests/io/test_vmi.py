@@ -11,7 +11,8 @@ from typing import Any, Final
 import pytest
 
 from hyperport import AccessPath, CpuState, Direction, GuestExit, Machine, MemoryBackend, Outcome, TripleFault
-from hyperport.abi.rom import ROM_BASE, RomImage, build_rom
+from hyperport.abi.numbers import ROM_BASE
+from hyperport.abi.rom import RomImage, build_rom
 from hyperport.cpu.state import REGISTERS, Segment, protected_flat
 
 from ..conftest import LIMIT_S, built_in, machine_code

@@ -31,6 +31,7 @@ def statistics(bus: PortBus) -> dict[str, Any]:
         exceptions={"13": 7},
         irqs={"0": 100, "4": 2},
         hlts=9,
+        exitless={},
         calls={"vmi": {68: 2}},
         counts=bus.counts(),
     )
@@ -61,6 +62,7 @@ def test_the_object_as_json(tmp_path: Path) -> None:
         "irqs": {"0": 100, "4": 2},
         "hlts": 9,
         "calls": {"vmi": {"68": 2}},
+        "exitless": {},
         "ports": [
             {"port": 0x3FD, "size": 1, "direction": "in"} | row,
             {"port": 0xCF8, "size": 4, "direction": "out"} | row,

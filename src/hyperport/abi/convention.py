@@ -79,8 +79,8 @@ class Sequence:
 class Image:
     """Code that the machine lays into memory at physical address base.
 
-    doorbells: offset in data of each doorbell instruction that is offered -> number of its call. sequences: of code that
-    makes port calls without a crossing.
+    doorbells: offset in data of each doorbell instruction that is offered -> number of its call. sequences: of code
+    that makes port calls without a crossing.
     """
 
     base: int

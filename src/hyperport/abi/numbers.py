@@ -281,11 +281,11 @@ class Exitless(IntEnum):
     POSTED = 0x0800  # u8[3][CELLS], by size >> 1 and cell: 1 where an OUT may be put into the ring now
     SHADOWED = 0x2000  # u16[3][CELLS], by size >> 1 and cell: which register an IN may read instead; 0: none now
     PAGE = 0x5000  # here the part begins that the guest writes
-    LEFT = 0x5000  # the same place. u32: twice the number of free entries of the ring, which is filled from its end; 0: full, or closed
+    LEFT = 0x5000  # the same place. u32: twice the number of free entries; 0: the ring is full, or closed
     SITE_COUNT = 0x5004  # u32: how many sequences the guest has in SITES
     REGISTERS = 0x5040  # {u32 value, u32 count of reads}[REGISTER_COUNT]; there is no number 0
     SITES = 0x6000  # {u32 first, u32 length, u32 restart}[SITE_LIMIT]: linear addresses of the guest's own sequences
-    RING = 0x7000  # {u32 port, u32 value, u32 size, u32 caller}[ENTRIES]; only DX of the port
+    RING = 0x7000  # {u32 port, u32 value, u32 size, u32 caller}[ENTRIES], filled from its end; only DX of the port
     END = 0x8000
 
 

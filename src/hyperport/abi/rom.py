@@ -4,11 +4,11 @@
 Layout, in bytes from the start (all of it position-independent; the length is a multiple of 512, the sum 0):
     0       header (hyperport.abi.numbers.RomOffset)
     128     jump to VMI_Init; 136 jump to VMI_GetRelocationInfo; 144 u16, where the answers are; 146 u16, where the
-            doorbells of calls that are no port calls are; 148 u16, where the code of port calls without a crossing is told
+            doorbells of calls that are no port calls are; 148 u16, where port calls without a crossing are
     160     code; doorbells are `out %al, $number`, those of port calls the whole of the call's code
     then    doorbells, 4 bytes each: u16 offset, u8 number, u8 0; an offset of 0 ends them
-    then    port calls without a crossing, 12 bytes each: u16 offset of the code, of its sequence, of that one's end, of where
-            it is gone on from when something came between; u8 number, u8 0, u16 0; an offset of 0 ends them
+    then    port calls without a crossing, 12 bytes each: u16 offsets of code, of its sequence, of that one's end, of
+            its restart; u8 number, u8 0, u16 0; an offset of 0 ends them
     then    the answers of get_reloc, 4 bytes a call: u16 offset of the code, u8 Relocation, u8 0
     then    16-byte aligned: PCI data structure, PnP expansion header, strings
 Header formats: VMI specification, part 2; PCI Firmware Specification 3.0, 5.1; Plug and Play BIOS Specification 1.0A,
@@ -149,7 +149,7 @@ def build_rom(
 ) -> RomImage:
     """The ROM that offers calls (None: MINIMAL; see select_calls) besides IRET and SYSEXIT, which are always there.
 
-    exitless: single port calls first look whether they need a crossing, for machines that have what docs/exitless.md says.
+    exitless: port calls for one element first look whether they need a crossing (docs/exitless.md).
     licence, api (major, minor) and pci make ROMs that guests must refuse: Linux wants "GPL" or "GPL v2", major 3 and
     a PCI data structure. Raises ConfigError for a call that is not there.
     """

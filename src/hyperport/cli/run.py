@@ -35,6 +35,7 @@ from hyperport.outcome import (
     Timeout,
     TripleFault,
 )
+from hyperport.time.options import REAL
 from hyperport.ui.console import StdioChannel, open_channel
 
 if TYPE_CHECKING:
@@ -363,7 +364,8 @@ def _tell_engine(machine: Machine, *, always: bool) -> None:
         if always:
             hint(f"engine {machine.engine.name}: asked for")
     elif always or machine.engine.name != PREFERRED:
-        hint(f"engine {machine.engine.name}: {automatic(machine.config.io, machine.config.abi)[1]}")
+        _, reason = automatic(machine.config.io, machine.config.abi, machine.config.clock != REAL)
+        hint(f"engine {machine.engine.name}: {reason}")
 
 
 def exit_status(outcome: Outcome, whose: str) -> int:

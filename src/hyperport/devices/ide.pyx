@@ -215,7 +215,7 @@ cdef class IdeChannel(PortDevice):
             self.publish(DEVICE)
 
     cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
-        """A command's registers are read when it comes. Selection can move INTRQ, but only while a drive has something to tell."""
+        """A command's registers are read when it comes. Selection can move INTRQ while a drive has something to tell."""
         return postable(1) if FEATURES <= offset <= LBA_HIGH or offset == DEVICE and not self.waits else 0
 
     # The data port.

@@ -270,7 +270,7 @@ cdef class Uart16550(PortDevice):
     # Side effects.
 
     cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
-        """THR: no line moves and nothing arrives by loopback. LSR, MSR: reading clears nothing. The others read what was written."""
+        """THR: no line moves, nothing arrives by loopback. LSR, MSR: reading clears nothing. Others: what was written."""
         if offset == RBR_THR:
             return 0 if self.lcr & LCR_DLAB or self.mcr & MCR_LOOP or self.ier & IER_THRE else postable(1)
         if offset == LSR:

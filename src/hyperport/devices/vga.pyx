@@ -290,8 +290,8 @@ cdef class Vga(PortDevice):
             self.programmed()
 
     cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
-        """Indices, and the DAC: what they change can be seen on the screen and by another access. The data of sequencer and graphics
-        controller change what a store to video memory does, which is no access to a port."""
+        """Indices, and the DAC: what they change can be seen on the screen and by another access. The data of sequencer and
+        graphics controller change what a store to video memory does, which is no access to a port."""
         return postable(1) if offset in (SEQUENCER_INDEX, GRAPHICS_INDEX, CRTC_INDEX, MONO_CRTC_INDEX, PEL_MASK, DAC_READ_INDEX,
                                          DAC_WRITE_INDEX, DAC_DATA) else 0
 

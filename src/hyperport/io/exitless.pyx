@@ -3,31 +3,31 @@
 """Port I/O without a crossing: posted writes wait in a ring in guest memory, shadow registers are read there. Next:
 bus/port_bus.pyx.
 
-Tables and ring lie beside the ROM (abi/numbers.py has the layout, guest/rom/vmi.S the code that uses them). A device says what may
-be posted and what is shadowed just now (PortDevice.attributes()), and publishes each change; keeper writes that into the tables.
+Tables and ring lie beside the ROM (abi/numbers.py has the layout, guest/rom/vmi.S the code that uses them). A device says what
+may be posted and what is shadowed just now (PortDevice.attributes()), and publishes each change; TableKeeper hears it.
 docs/exitless.md says what each chip allows, and why.
 
 Order.      drain() runs at every crossing, before it is served: so no posted write comes behind a later access, a delivery, a
             save or the end of a run. Until then nobody can tell, for else it might not be posted.
-Time.       The ring is closed (LEFT is 0, as if it were full) until a call finds it so that could have posted. Then it is
-            open for as long as the timer finds entries, each millisecond. A guest that posts nothing pays nothing.
-Sequences.  From its first read of the tables to the store of LEFT, which commits, guest code relies on what it has read. If it is
-            interrupted in between, what comes next may post itself, or change what is declared. So where guest code was left between two
-            instructions, leave_sequence() moves EIP to the sequence's restart: the way by the doorbell, which always makes progress.
+Time.       The ring is closed (LEFT is 0, as if it were full) until a call finds it so that could have posted. Then it is open
+            for as long as the timer finds entries, each millisecond. A guest that posts nothing pays nothing.
+Sequences.  From its first look at the tables to the store of LEFT, which commits, guest code relies on what it has read. What
+            interrupts it may post itself, or change what is declared. So where guest code was left between two instructions,
+            leave_sequence() moves EIP to the sequence's restart: the way by the doorbell, which always makes progress.
 Hostility.  The guest may write anything into ring and page. Of an entry only port, size and value are believed, and only for a
-            port that its device lets be posted now; LEFT is looked at once, and a value that it cannot have empties the ring. Counts of
-            reads are numbers for reports. Nothing else is ever read from there.
+            port that its device lets be posted now; LEFT is looked at once, and a value that it cannot have empties the ring.
+            A caller and the counts of reads are numbers for reports. Sites are addresses that EIP may be set to, of code that
+            runs at CPL 0 or 1 anyway. Nothing else is ever read from there.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from hyperport.bus.access cimport Access, describe
-from hyperport.bus.attributes cimport AttributeObserver, PortAttributes, SHADOWED_SHIFT, SIZE_BITS, postable, shadowed
+from hyperport.bus.attributes cimport AttributeObserver, SHADOWED_SHIFT, SIZE_BITS, postable, shadowed
 from hyperport.bus.port_bus cimport (
     DIRECTION_IN,
     DIRECTION_OUT,
-    HYPERCALL,
     POSTED,
     SHADOW,
     PortBus,
@@ -45,7 +45,7 @@ from hyperport.memory.ram cimport GuestMemory
 from hyperport.time.clock cimport Clock, Timer
 
 from hyperport.abi import numbers
-from hyperport.errors import ConfigError, StateError
+from hyperport.errors import ConfigError
 from hyperport.io.crossing import hook
 
 LAYOUT = numbers.Exitless

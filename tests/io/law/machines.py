@@ -93,7 +93,7 @@ STREAM: Final = stream()
 class Seen:
     """What one machine showed of each program: its reports, what the log consoles got, and (ours) the devices' log.
 
-    ran: the programs that it was given; None for all. shadowed: ports whose reads of a byte need not reach their device.
+    ran: the programs that it was given; None for all. shadowed: ports whose reads of a byte need not reach a device.
     """
 
     reports: list[list[Report]] = field(default_factory=list)
@@ -292,7 +292,7 @@ def run_on_path(
     abi: str = "vmi",
     clock: str = "real",
 ) -> Seen:
-    """On one of our paths. On `hypercall` and `exitless` the programs' calls go by abi, elsewhere to their instructions."""
+    """On one of our paths. Where a guest may call, the programs' calls go by abi, elsewhere to their instructions."""
     batch = directory / f"batch-{io}"
     batch.write_bytes(encode_batch(programs))
     serial, log, results = (MemoryBackend(limit=1 << 31) for _ in range(3))

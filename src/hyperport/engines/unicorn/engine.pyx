@@ -100,7 +100,7 @@ cdef extern from "vcpu_thread.h":
     uintptr_t hp_return_address "(uintptr_t) __builtin_return_address"(int level) nogil
 
 cdef enum:
-    CODE_BUFFER = 32 << 20          # bytes of translated code before the core starts afresh
+    CODE_BUFFER = 64 << 20          # bytes of translated code before the core starts afresh
 
 
 cdef void kick(void *context) noexcept nogil:

@@ -32,6 +32,7 @@ cdef extern from "translate.h":
         void *ours
     redirection *hp_redirections
     int REDIRECTIONS
+    void *hp_register_temp(void *tcg, size_t field)
     void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes) nogil
     ctypedef struct hp_stretch:
         uint32_t first
@@ -174,6 +175,7 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
         ("opcodes", hp_opcodes_fit(tcg)),
         ("tcg->cpu_env", is_global(tcg, TCG_CPU_ENV)),
         ("tcg->cpu_seg_base", all([is_global(tcg, TCG_CPU_SEG_BASE + 8 * i) for i in range(6)])),
+        ("tcg->cpu_cc_op", tcg != NULL and hp_register_temp(tcg, ENV_CC_OP) != NULL),
         ("MXCSR", u32(env, ENV_MXCSR)[0] == mxcsr),
         ("FPU control word", (<unsigned short *> (env + ENV_FPUC))[0] == control),
         ("debug registers", u64(env, ENV_DR)[6] == <uint32_t> DR6_ONES and u64(env, ENV_DR)[7] == 0x400),

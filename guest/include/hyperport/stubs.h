@@ -70,25 +70,27 @@ post_##name: \
         mov %ecx, THERE(LEFT)(%ebp); \
         STUB_END(name)
 
-#define STUB_READ(name, bytes, answer) \
+#define STUB_READ(name, bytes, load) \
         STUB_BEGIN(name); \
         movzwl THERE(SHADOWED) + (bytes & ~1) * HYPERPORT_EXITLESS_CELLS(%ebp, %ecx, 2), %ecx; \
         STUB_GO(name, ways_to_read, %ecx); \
 read_##name: \
         lea THERE(REGISTERS)(%ebp, %ecx, 8), %ebp; \
-        mov (%ebp), answer; \
+        load; \
         mov 4(%ebp), %ecx; \
         lea 1(%ecx), %ecx;              /* it is counted */ \
         mov %ecx, 4(%ebp); \
         STUB_END(name)
 
+#define STUB_LOAD(answer) mov (%ebp), answer /* of a word it is a byte longer */
+
 #define STUBS \
         STUB_POST(OUTL, 4); \
         STUB_POST(OUTB, 1); \
         STUB_POST(OUTW, 2); \
-        STUB_READ(INL, 4, %eax); \
-        STUB_READ(INB, 1, %al); \
-        STUB_READ(INW, 2, %ax)
+        STUB_READ(INL, 4, STUB_LOAD(%eax); nop); \
+        STUB_READ(INB, 1, STUB_LOAD(%al); nop); \
+        STUB_READ(INW, 2, STUB_LOAD(%ax))
 
 /* To stand behind STUBS: where they go on, in bytes from `first`. All that post have one shape, all that read another. By twice the
  * number of free entries, and 1 where the port may be posted; by the number of the shadow register, 0 for none. */
@@ -101,10 +103,17 @@ ways_to_post:
 ways_to_read:
         .byte restart_INL - first_INL
         .fill HYPERPORT_EXITLESS_REGISTER_COUNT - 1, 1, read_INL - first_INL
-        .if (post_OUTB - first_OUTB) - (post_OUTL - first_OUTL) || (post_OUTW - first_OUTW) - (post_OUTL - first_OUTL) || \
-            (restart_OUTB - first_OUTB) - (restart_OUTL - first_OUTL) || (restart_OUTW - first_OUTW) - (restart_OUTL - first_OUTL)
+        .irp other, OUTB, OUTW
+        .if (post_\other - first_\other) - (post_OUTL - first_OUTL) || \
+            (restart_\other - first_\other) - (restart_OUTL - first_OUTL)
         .error "stubs that post differ"
         .endif
+        .endr
+        .irp other, INB, INW
+        .if (read_\other - first_\other) - (read_INL - first_INL) || (restart_\other - first_\other) - (restart_INL - first_INL)
+        .error "stubs that read differ"
+        .endif
+        .endr
         .endm
 
 #endif

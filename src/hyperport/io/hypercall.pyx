@@ -324,7 +324,7 @@ cdef class CallTable:
         access.segment = SEGMENT_ES if into else SEGMENT_DS
         access.base = vcpu.segment_base(access.segment)
         access.checked = vcpu.segment_checked(access.segment)
-        access.stepped = access.checked or vcpu.steps()
+        access.stepped = vcpu.steps()
         return ACTION_NOTHING if run_string(vcpu, self.bus, &access) else ACTION_AGAIN
 
     cdef void counted_string(self, Vcpu vcpu, Rules *rules, Call *call) noexcept nogil:

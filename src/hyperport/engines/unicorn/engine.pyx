@@ -362,7 +362,7 @@ cdef class UnicornEngine(MendedVcpu):
             self.ports.enter_guest()
             self.pages.enter_guest()
             leave(self)
-            enter_guest(self.env, &self.memory.map.flat)
+            enter_guest(self.env, &self.memory.map.flat, self.code_limits)
             set_tsc_base(self.tsc_base)
             set_counting(self.counter)
             set_coverage(self.coverage)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from hyperport import HaltedForever, Machine
+from hyperport import GuestExit, HaltedForever, Machine, MemoryBackend
 from hyperport.abi import numbers
 from hyperport.abi.numbers import EXITLESS_BASE, Exitless
 from hyperport.abi.rom import build_rom
@@ -22,6 +23,9 @@ from hyperport.bus.access import PortAccess
 from hyperport.bus.port_bus import Path
 from hyperport.cpu.state import CODE_32, DATA_32, CpuState, Segment, Table, protected_flat
 from hyperport.errors import ConfigError
+from hyperport.lines.attention import StopKind
+
+from ..guest.board import BIN
 
 MIB = 1 << 20
 CODE, HANDLER, STACK, IDT, GDT, RESULTS = 0x10_0000, 0x10_2000, 0x20_0000, 0x30_0000, 0x30_1000, 0x31_0000
@@ -262,6 +266,72 @@ def test_an_interrupt_at_every_instruction_and_one_at_every_instruction_of_its_h
             assert within(values, main, [0x41]), (first, second, bench.log)
     assert nested > 1000
     assert bench.counts()["refused"] == 0
+
+
+class Times:
+    """The device of guest/programs/interrupted.c: gives pairs of times, and raises its line at both."""
+
+    name, span, widths, stateless = "times", 8, (1, 4), True
+    irq: Any
+    timer: Any
+    clock: Any
+
+    def __init__(self, pairs: list[tuple[int, int]], log: list[int]) -> None:
+        self.pairs, self.log, self.waits = iter(pairs), log, list[int]()
+        self.done: list[tuple[tuple[int, int], int, list[int]]] = []
+        self.pair = (0, 0)
+
+    def read(self, offset: int, size: int) -> int:
+        self.pair = next(self.pairs, (0, 0))
+        return self.pair[0] | self.pair[1] << 16
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        if offset:
+            self.done.append((self.pair, value, self.log.copy()))
+        else:
+            now = self.clock.now_ns()
+            self.waits = [now + time for time in self.pair if time]
+            self.timer.arm_at(self.waits.pop(0))
+        self.log.clear()
+
+    def on_timer(self, number: int) -> None:
+        self.irq.pulse()
+        if self.waits:
+            self.timer.arm_at(self.waits.pop(0))
+
+
+@pytest.mark.parametrize(
+    ("append", "length"), [("ops=vmi", 90), ("ops=kvm", 90), ("ops=kvm calls", 150), ("ops=lguest calls", 150)]
+)
+def test_the_sdk_interrupted_at_every_instruction(append: str, length: int) -> None:
+    """In place, and by the SDK's entries: first with one interrupt, then with another one at each instruction behind it."""
+    pairs = [(first, 0) for first in range(1, length)]
+    pairs += [(first, second) for first in range(1, length, 2) for second in range(first + 1, first + 70)]
+    posts: list[int] = []
+
+    def note(access: PortAccess) -> None:
+        if access.direction and access.port == POST:
+            posts.extend(access.data)
+
+    kernel = BIN / "interrupted.elf"
+    config: dict[str, Any] = {"io": "exitless", "clock": "insns=1", "abi": ("vmi", "kvm", "lguest")}
+    with Machine(kernel=kernel, append=append, memory=8 * MIB, engine="unicorn", **config) as machine:
+        times = Times(pairs, posts)
+        machine.attach(times, 0x2A0, irq=IRQ)
+        machine.bus.observe(note)
+        assert machine.run(timeout=120) == GuestExit(0)
+        assert machine.exitless is not None
+        counts = machine.exitless.counts()
+    assert len(times.done) == len(pairs)
+    for pair, served, values in times.done:
+        assert served == 1 + (pair[1] > 0), pair
+        if served == 2:
+            assert values.count(0x42) == 1, (pair, values)
+            values.remove(0x42)
+        assert within(values, [1, 2], [0x41]), (pair, values)
+    assert counts["restarted"] > 50
+    assert counts["refused"] == 0
+    assert counts["shadowed"] > len(pairs) // 2
 
 
 def test_a_handler_that_changes_what_is_declared(bench: Bench) -> None:

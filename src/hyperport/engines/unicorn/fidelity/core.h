@@ -163,6 +163,7 @@ enum {
     HFLAG_SEGMENTS = 1 << 27,           /* CS, SS, DS or ES is not flat and writable: emit checks */
     HFLAG_FS = 1 << 28,
     HFLAG_GS = 1 << 29,                 /* at CPL 3; checks are always emitted below it */
+    HFLAG_CODE = 1 << 30,               /* CS ends before 4 GiB; only with HFLAG_SEGMENTS */
 
     ES = 0, CS = 1, SS = 2, DS = 3, FS = 4, GS = 5,
 

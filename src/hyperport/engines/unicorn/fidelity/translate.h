@@ -285,7 +285,7 @@ static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int s
 
 static inline void hp_check_code(void *env, uint64_t last)
 {
-    if (hp_instruction.env && HP_AT(env, ENV_HFLAGS, uint32_t) & HFLAG_SEGMENTS
+    if (hp_instruction.env && HP_AT(env, ENV_HFLAGS, uint32_t) & HFLAG_CODE
         && (uint32_t)(last - HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t)) > HP_SEGMENT(env, CS, SEGMENT_LIMIT, uint32_t))
         hp_core.raise_now(env, VECTOR_GP, 0);
 }

@@ -9,7 +9,7 @@ BUILD_NEEDS := 'setuptools>=77' 'cython>=3.1,<3.4' # build-system.requires of py
 CYTHON := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
 
 .NOTPARALLEL: # the steps; the compilers run side by side
-.PHONY: help build headers man docs demo test test-real test-kvm-real bench lint format wheel clean
+.PHONY: help build headers man docs demo test test-real test-images test-kvm-real bench lint format wheel clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -50,7 +50,10 @@ test: build $(VENV)/developing ## unit, contract and differential tests
 	$(BIN)/python -m pytest
 
 test-real: build $(VENV)/developing ## boot guests that nobody here wrote (fetches them with apt-get, compares with qemu)
-	$(BIN)/python -m pytest tests/real
+	$(BIN)/python -m pytest tests/real -m "not gallery"
+
+test-images: build $(VENV)/developing ## start every image of the gallery by firmware (fetches them with apt-get)
+	$(BIN)/python -m pytest tests/real/test_images.py
 
 test-kvm-real: build $(VENV)/developing ## boot Debian on KVM; fails where the host has no hardware for it
 	$(BIN)/python -m pytest tests/real/test_kvm.py --require-kvm

@@ -20,7 +20,7 @@ from port import nanoseconds
 
 from hyperport.guests import initramfs
 from hyperport.guests.registry import locate
-from peers import alternate, hyperport, qemu, report, run
+from pairs import alternate, hyperport, qemu, report, run
 
 LIMIT_S = 300.0
 MIB = 1 << 20

@@ -13,7 +13,7 @@ import argparse
 import sys
 
 from hyperport.guests.registry import locate
-from peers import alternate, hyperport, qemu, report, run
+from pairs import alternate, hyperport, qemu, report, run
 
 FEW = 5
 

@@ -32,7 +32,7 @@ from hyperport.engines.kvm import host
 from hyperport.engines.kvm.engine import KvmEngine
 from hyperport.guests.registry import locate
 from hyperport.lines.attention import StopKind
-from peers import alternate
+from pairs import alternate
 
 CODE, BUFFER, STACK, PORT = 0x1000, 0x4000, 0x9000, 0x340
 ALLOWED_NS, ALLOWED_PART = 1500.0, 0.15

@@ -15,7 +15,7 @@ import sys
 from port import nanoseconds
 
 from hyperport.guests.registry import locate
-from peers import alternate, hyperport, qemu, report, run
+from pairs import alternate, hyperport, qemu, report, run
 
 LIMIT_S = 120.0
 CARD = ("-netdev", "hubport,id=net0,hubid=0", "-device", "ne2k_isa,iobase=0x300,irq=9,netdev=net0")

@@ -1,107 +1,279 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the same guest on hyperport and on qemu TCG, in turn, and reports medians, spread and the ratio.
+"""What an access costs here, on each path and engine, and at the peers, in one run; it writes the tables of a document.
 
-A figure of ours means something only beside the peer's from the same run: hosts differ, and drift.
+    python bench/peers.py [--rounds 9] [--phase-ms 60] [--v86 FOLDER] [--write] [--only "NAME;..."] [--no-growth]
+
+One guest program (bench/guest/accesses.c) runs everywhere: it makes N accesses of each kind between two lines on its
+serial port, and the host takes the time between these, so the clock is the same for all. Plain Unicorn has no devices:
+it runs loops of the same instructions with hooks that do nothing. N is chosen for each contestant and kind, so that a
+phase lasts long enough. Each round runs every contestant once, beginning with another one; a figure is the median of
+the rounds with its 95 % interval. Where the host lacks one, or one lacks a device, that is said.
+
+--write: tables into docs/performance.md, plots into docs/pictures. v86: `npm install v86`, --v86 node_modules/v86.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import platform
 import re
-import shutil
-import subprocess
 import sys
-import threading
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TypeVar
+from typing import Final
 
-from hyperport.guests.registry import locate
+import growth
+import plots
+from contestants import Bench, Contestant, Units
 from hyperport.observe.figures import interval
 
-QEMU = "qemu-system-i386"
-LIMIT_S = 120.0
-
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One finished process: seconds of wall time, of CPU time (user and system), exit status, standard output."""
-
-    wall_s: float
-    cpu_s: float
-    status: int
-    output: str
-
-
-def run(command: Sequence[str], timeout: float) -> Run:
-    """Run a command to its end and account for it alone. Exits with a message if it takes longer than timeout."""
-    began = time.monotonic()
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace"
-    ) as child:
-        assert child.stdout is not None
-        watchdog = threading.Timer(timeout, child.kill)
-        watchdog.start()
-        output = child.stdout.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        watchdog.cancel()
-    if child.returncode < 0:
-        sys.exit(f"{command[0]} was killed after {timeout:g} s; its last output: {output[-300:]!r}")
-    return Run(time.monotonic() - began, usage.ru_utime + usage.ru_stime, child.returncode, output)
+ROOT: Final = Path(__file__).parents[1]
+DOCUMENT: Final = ROOT / "docs" / "performance.md"
+PICTURES: Final = ROOT / "docs" / "pictures"
+BEGIN, END = "<!-- peers: begin -->\n", "<!-- peers: end -->\n"
+KINDS: Final = {  # kind -> what is told of it
+    "post": "OUT 80h",
+    "lsr": "IN LSR of a UART",
+    "thr": "OUT THR of a UART",
+    "cmos": "CMOS: OUT, IN",
+    "pci": "PCI: OUT, IN of 32 bits",
+    "pit": "PIT: latch, IN, IN",
+    "ata": "IN 1F7h",
+    "rep": "REP OUTSB of 256",
+    "sector": "an IDE sector",
+    "identify": "IDENTIFY",
+    "card": "256 bytes of an NE2000",
+    "pyin": "IN, device in Python",
+    "pyout": "OUT, device in Python",
+}
+BLOCKS: Final = ("rep", "sector", "identify", "card")
+BASE: Final = "exit"  # what the peers are compared with
+FIRST_UNITS, FIRST_BLOCKS = 1000, 40
+MOST_UNITS: Final = 50_000_000
+TRIES: Final = 5  # to find how many units make a phase
+LONG_ENOUGH: Final = 0.6  # of the time that is wanted
+WHY: Final = {  # where a peer is ahead: (contestant, kind), * for any -> why
+    ("v86", "*"): "v86 has port accesses in its own JavaScript heap, and compiles the loop around them to WebAssembly",
+    ("Bochs", "*"): "an interpreter is in the VMM all the time: to it an access is no crossing",
+    ("qemu KVM", "*"): "the host's processor runs the guest",
+}
 
 
-def hyperport(*arguments: str | Path) -> list[str]:
-    """The command line of the hyperport of this tree."""
-    return [sys.executable, "-m", "hyperport", "run", "--engine", "unicorn", "--serial", "stdio", *map(str, arguments)]
+@dataclass(slots=True)
+class Results:
+    """ns by kind and contestant, one for each round; why others are missing; versions."""
+
+    ns: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    missing: dict[tuple[str, str], str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def point(self, kind: str, name: str) -> plots.Point | None:
+        """Median and interval; None where it is missing."""
+        values = self.ns[kind].get(name)
+        return None if not values else plots.Point(median(values), *interval(values))
 
 
-def qemu(*arguments: str | Path) -> list[str]:
-    """A PC without what hyperport's has not: no APIC in CPUID, no ACPI, no network, exit by debug-exit or reset."""
-    if shutil.which(QEMU) is None:
-        sys.exit(f"{QEMU} is not installed: apt-get install qemu-system-x86")
-    machine = ["-accel", "tcg", "-machine", "pc,acpi=off", "-cpu", "qemu32,-apic,+nx", "-m", "128", "-nodefaults"]
-    console = ["-display", "none", "-serial", "stdio", "-no-reboot"]
-    return [QEMU, *machine, *console, "-device", "isa-debug-exit,iobase=0xf4,iosize=4", *map(str, arguments)]
+def calibrated(contestant: Contestant, phase_ns: float) -> dict[str, int]:
+    """How many units of each kind make a phase of that length."""
+    units = {kind: FIRST_BLOCKS if kind in BLOCKS else FIRST_UNITS for kind in KINDS}
+    for _ in range(TRIES):
+        measured = contestant.run(units)
+        if not measured.ns:
+            sys.exit(f"{contestant.name}: nothing was measured: {next(iter(measured.missing.values()), '?')}")
+        short = {
+            kind: count
+            for kind, count in units.items()
+            if kind in measured.ns and measured.ns[kind] * count < LONG_ENOUGH * phase_ns and count < MOST_UNITS
+        }
+        for kind, count in units.items():
+            wanted = int(phase_ns / max(measured.ns.get(kind, phase_ns), 0.2))
+            units[kind] = max(1, min(wanted, 30 * count, MOST_UNITS))
+        if not short:
+            break
+    return units
 
 
-def workload_on_qemu(name: str, words: str) -> tuple[int, int]:
-    """Run a program of guest/workloads on qemu, with these words; returns its accesses and its nanoseconds."""
-    append = f"ops=native {words}"
-    output = run(qemu("-kernel", locate(name).kernel, "-append", append), LIMIT_S).output
-    found = re.search(r"accesses (\d+) checksum \w+ ns (\d+)", output)
-    if found is None:
-        sys.exit(f"workload {name} did not come to its end on {QEMU}: {output[-500:]}")
-    return int(found[1]), int(found[2])
+def measure(contestants: list[Contestant], rounds: int, phase_ns: float) -> Results:
+    """All rounds."""
+    results = Results()
+    units: dict[str, Units] = {}
+    for each in contestants:
+        began = time.monotonic()
+        units[each.name] = calibrated(each, phase_ns)
+        results.versions[each.name] = each.version()
+        print(f"{each.name}: calibrated in {time.monotonic() - began:.1f} s", file=sys.stderr)
+    for number in range(rounds):
+        began = time.monotonic()
+        turn = number % len(contestants)
+        for each in contestants[turn:] + contestants[:turn]:
+            measured = each.run(units[each.name])
+            for kind, ns in measured.ns.items():
+                results.ns[kind][each.name].append(ns)
+            for kind, why in measured.missing.items():
+                results.missing[each.name, kind] = why
+        print(f"round {number + 1} of {rounds}: {time.monotonic() - began:.1f} s", file=sys.stderr)
+    return results
 
 
-def alternate(
-    pairs: int, ours: Callable[[], Result], theirs: Callable[[], Result]
-) -> tuple[list[Result], list[Result]]:
-    """Run both in turn, the first of each pair changing, so that drift of the host hits both alike."""
-    mine: list[Result] = []
-    peer: list[Result] = []
-    for number in range(pairs):
-        order = ((ours, mine), (theirs, peer))
-        for job, results in order if number % 2 == 0 else reversed(order):
-            results.append(job())
-    return mine, peer
+def amount(value: float) -> str:
+    """Three digits: 2.05, 20.5, 205, 2,050."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def report(title: str, unit: str, ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Print one row: median (smallest to largest) of both, and the median of the pairs' ratios, which is returned, with
-    its interval."""
+def cell(point: plots.Point | None) -> str:
+    return "" if point is None else f"{amount(point.value)} ({amount(point.low)} to {amount(point.high)})"
 
-    def column(values: Sequence[float]) -> str:
-        return f"{median(values):9.3f} ({min(values):.3f} to {max(values):.3f})"
 
-    ratios = [mine / peer for mine, peer in zip(ours, theirs, strict=True)]
-    low, high = interval(ratios)
-    between = f"{median(ratios):.3f} [{low:.3f}, {high:.3f}]"
-    print(f"{title:<28} {unit:<6} hyperport {column(ours):<32} qemu {column(theirs):<32} ratio {between}")
-    return median(ratios)
+def table(results: Results, names: list[str]) -> list[str]:
+    """Rows of Markdown: ns of each kind for these contestants."""
+    out = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for kind, told in KINDS.items():
+        cells = [cell(results.point(kind, name)) for name in names]
+        if any(cells):
+            out.append(f"| {told} | " + " | ".join(cells) + " |")
+    return out
+
+
+def behind(results: Results, ours: list[str], peers: list[str]) -> list[str]:
+    """The rows in which a peer is faster than the best of our paths on Unicorn, named and explained."""
+    out = []
+    for kind, told in KINDS.items():
+        best = min((point.value for name in ours if (point := results.point(kind, name))), default=None)
+        if best is None:
+            continue
+        for name in peers:
+            point = results.point(kind, name)
+            if point is not None and point.value < best:
+                why = WHY.get((name, kind)) or WHY.get((name, "*")) or "not explained yet"
+                out.append(f"- {told}: {name} needs {amount(point.value)} ns, hyperport {amount(best)} ns: {why}.")
+    return out or ["None."]
+
+
+def ratios(results: Results, peers: list[str]) -> list[str]:
+    """How often longer the peers need than the path `exit`, by the medians of the same run."""
+    out = ["| | " + " | ".join(peers) + " |", "|---" * (len(peers) + 1) + "|"]
+    for kind, told in KINDS.items():
+        base = results.ns[kind].get(BASE)
+        if not base:
+            continue
+        cells = []
+        for name in peers:
+            theirs = results.ns[kind].get(name)
+            if theirs and len(theirs) == len(base):
+                cells.append(f"{median(peer / mine for mine, peer in zip(base, theirs, strict=True)):.3g}")
+            else:
+                cells.append("")
+        if any(cells):
+            out.append(f"| {told} | " + " | ".join(cells) + " |")
+    return out
+
+
+def gaps(results: Results, absent: list[str]) -> list[str]:
+    """What was not measured, by reason."""
+    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (name, kind), why in results.missing.items():
+        reasons[name, why].append(KINDS[kind])
+    out = [f"- {name}: {', '.join(kinds)}: {why}." for (name, why), kinds in reasons.items()]
+    return out + [f"- {line}." for line in absent] or ["Nothing."]
+
+
+def machine() -> str:
+    """The host, in one line."""
+    cpu = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+    load = os.getloadavg()[0]
+    named = f"{os.cpu_count()} CPUs of {cpu[1] if cpu else platform.machine()}"
+    return f"{named}, Linux {platform.release()}, Python {platform.python_version()}, load {load:.2f} at the end"
+
+
+def chapter(results: Results, absent: list[str], grown: list[plots.Panel], rounds: int) -> list[str]:
+    """What stands between the marks of the document."""
+    names = list(results.versions)
+    ours = [name for name in names if results.versions[name].startswith("hyperport")]
+    peers = [name for name in names if name not in ours]
+    versions = list(dict.fromkeys(results.versions[name] for name in peers))
+    out = [
+        f"`bench/peers.py` of {time.strftime('%Y-%m-%d')}: {machine()}. {'; '.join(versions)}.",
+        f"Nanoseconds for one unit, median of {rounds} rounds (95 % interval), wall time; the guest's loop is in it.",
+        "",
+        "![The cost of each kind of access at each contestant, on a logarithmic scale](pictures/peers.svg)",
+        "",
+        "hyperport by its paths, on Unicorn where nothing else is said:",
+        "",
+        *table(results, ours),
+        "",
+        "The peers:",
+        "",
+        *table(results, peers),
+        "",
+        f"The peer's time over that of the path `{BASE}`, median of the rounds' ratios:",
+        "",
+        *ratios(results, peers),
+        "",
+        "Where a peer is ahead of all paths here:",
+        "",
+        *behind(results, [name for name in ours if "," not in name], peers),
+        "",
+        "What was not measured:",
+        "",
+        *gaps(results, absent),
+    ]
+    if grown:
+        out += [
+            "",
+            "How costs grow:",
+            "",
+            "![Costs by accesses, devices, machines and processes](pictures/growth.svg)",
+            "",
+        ]
+        out += growth.table(grown)
+    return out
+
+
+def write(text: list[str], results: Results, grown: list[plots.Panel]) -> None:
+    """The document and its pictures."""
+    document = DOCUMENT.read_text()
+    before, _, rest = document.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        sys.exit(f"{DOCUMENT}: no lines {BEGIN.strip()} and {END.strip()}")
+    rows = {
+        told: {name: point for name in results.versions if (point := results.point(kind, name))}
+        for kind, told in KINDS.items()
+    }
+    rows = {told: row for told, row in rows.items() if row}
+    PICTURES.mkdir(exist_ok=True)
+    (PICTURES / "peers.svg").write_text(plots.dots("What an access costs", "nanoseconds", rows))
+    if grown:
+        (PICTURES / "growth.svg").write_text(plots.lines(grown))
+    DOCUMENT.write_text(before + BEGIN + "\n".join(text) + "\n" + END + after)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--phase-ms", type=float, default=60.0)
+    parser.add_argument("--v86", type=Path, default=Path("node_modules/v86"))
+    parser.add_argument("--only", default="", help="names of contestants, with semicolons: their names have commas")
+    parser.add_argument("--no-growth", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    wanted = [name.strip() for name in options.only.split(";") if name.strip()]
+    with tempfile.TemporaryDirectory() as folder:
+        contestants, absent = Bench(Path(folder), options.v86.absolute()).all()
+        if wanted:
+            contestants = [each for each in contestants if each.name in wanted]
+        results = measure(contestants, options.rounds, options.phase_ms * 1e6)
+    grown = [] if options.no_growth else growth.panels(max(1, options.rounds // 2))
+    text = chapter(results, absent, grown, options.rounds)
+    print("\n".join(text))
+    if options.write:
+        write(text, results, grown)
+
+
+if __name__ == "__main__":
+    main()

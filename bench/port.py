@@ -13,7 +13,7 @@ import re
 import sys
 
 from hyperport.guests.registry import locate
-from peers import alternate, hyperport, qemu, report, run
+from pairs import alternate, hyperport, qemu, report, run
 
 LIMIT_S = 120.0
 

@@ -21,7 +21,7 @@ from statistics import median
 
 import hyperport
 from hyperport.observe.figures import interval
-from peers import Run, alternate, qemu, run
+from pairs import Run, alternate, qemu, run
 
 LIMIT_S = 60.0
 LOAD_AT = 0x100000

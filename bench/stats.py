@@ -21,7 +21,7 @@ from startup import figure
 import hyperport as package
 from hyperport.guests.registry import locate
 from hyperport.observe.stats import write_statistics
-from peers import alternate, hyperport, run
+from pairs import alternate, hyperport, run
 
 LIMIT_S = 120.0
 

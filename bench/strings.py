@@ -14,7 +14,7 @@ import argparse
 from dataclasses import dataclass
 
 from hyperport.observe.compare import WAYS, WORKLOADS, Job, measure
-from peers import alternate, report, workload_on_qemu
+from pairs import alternate, report, workload_on_qemu
 
 
 @dataclass(frozen=True, slots=True)

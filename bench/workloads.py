@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 
 from hyperport.observe.compare import WAYS, WORKLOADS, Job, Workload, measure
-from peers import alternate, report, workload_on_qemu
+from pairs import alternate, report, workload_on_qemu
 
 NAMES = ("cmos", "pci", "delay", "mix")  # qemu has the same devices there, and no host behind them
 

@@ -122,6 +122,7 @@ int main(void)
     ROW("STATUS_FLUSH_TO_ZERO", offsetof(float_status, flush_to_zero));
     ROW("TCG_TEMPS", offsetof(TCGContext, temps));
     ROW("TCG_TEMP_SIZE", sizeof(TCGTemp));
+    ROW("TEMP_AT", offsetof(TCGTemp, mem_offset));
     ROW("TCG_OPS", offsetof(TCGContext, ops));
     ROW("TCG_CODE_PROLOGUE", offsetof(TCGContext, code_gen_prologue));
     ROW("TCG_ICOUNT_START", offsetof(TCGContext, icount_start_insn));

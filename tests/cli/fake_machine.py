@@ -25,6 +25,7 @@ from typing import Any, Self
 from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.state import CpuState
 from hyperport.errors import ConfigError, FetchError
+from hyperport.guests.registry import FetchedGuest
 from hyperport.host.char import CharBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.lines.attention import Attention, StopKind
@@ -165,6 +166,8 @@ class FakeGuest:
     screen: str = ""
     testdev: bool = False
     need: Any = None
+    word: str = "kernel"
+    settings = FetchedGuest.settings
 
 
 GUESTS = {guest.name: guest for guest in (FakeGuest("tiny", "small"), FakeGuest("far", "to be fetched"))}

@@ -36,7 +36,7 @@ FILES: Final = {
 }
 
 RUN: Final = [  # options of run, status, what the line says
-    ((), 2, "nothing to run: name a guest (hyperport list guests) or give --kernel FILE"),
+    ((), 2, "nothing to run: name a guest (hyperport list guests), an image, or give --kernel FILE"),
     (("nobody",), 78, "nobody"),
     (("demo", "-k", "spin"), 2, "guest demo and --kernel: give one of the two"),
     (("-k", "absent"), 66, "absent: No such file"),

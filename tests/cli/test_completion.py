@@ -12,7 +12,7 @@ import pytest
 from hyperport.cli.completion import PLACES, SCRIPTS, candidates
 from hyperport.cli.main import main
 from hyperport.cli.options import SHELLS, VERBS
-from hyperport.guests.registry import GUESTS
+from hyperport.guests.registry import BESIDE_GUESTS, GUESTS, find
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("hyperport run --net user,p", ["user,pcap=", "user,paced="]),
         ("hyperport run --append ", []),
         ("hyperport run --append '--io ", []),
-        ("hyperport fetch ", ["debian", "debian-pae", "memtest"]),
-        ("hyperport fetch debian mem", ["memtest"]),
+        ("hyperport fetch ", [name for name in (*GUESTS, *BESIDE_GUESTS) if find(name).recipe]),
+        ("hyperport fetch debian mem", ["memdisk", "memtest", "memtest-cd"]),
         ("hyperport list ", ["abis", "devices", "engines", "guests"]),
         ("hyperport list guests ", []),
         ("hyperport compare cm", ["cmos"]),

@@ -127,7 +127,7 @@ REGISTERS = st.sampled_from(
     [(SEQUENCER, 2), (SEQUENCER, 4), *((GRAPHICS, number) for number in (0, 1, 2, 3, 4, 5, 6, 7, 8)), (MISC, 0)]
 )
 BITS = {(SEQUENCER, 2): 0x0F, (SEQUENCER, 4): 0x0E, (MISC, 0): 0x02, (GRAPHICS, 5): 0x1B, (GRAPHICS, 6): 0x0F}
-SMALL = {number: bits for number, bits in zip(range(9), (15, 15, 15, 31, 3, 0x1B, 15, 15, 255), strict=True)}
+SMALL = dict(enumerate((15, 15, 15, 31, 3, 0x1B, 15, 15, 255)))
 ADDRESS = st.one_of(
     st.integers(0, 40),
     st.integers(0x18000, 0x18040),

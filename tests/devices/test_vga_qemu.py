@@ -2,8 +2,8 @@
 """The VGA beside qemu's: registers, planes through all read and write modes, and pictures pixel by pixel.
 
 What qemu does not do is left out: panning, the PEL mask, blinking, the logical function in the modes that are not
-sequential. It joins the ninth dot of codes B0h to BFh too, shows 40 columns in half the width, and makes eight bits of a
-colour's six in its own way: the colours here have components for which both ways give the same.
+sequential. It joins the ninth dot of codes B0h to BFh too, shows 40 columns in half the width, and makes eight bits of
+a colour's six in its own way: the colours here have components for which both ways give the same.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ class Board:
         self.engine.set_state(protected_flat(eip=START))
         return self.engine.run()
 
-    def real(self, listing: str, vectors: dict[int, str] | None = None) -> Stop:
-        """Run a listing in real mode with handlers by vector, to its HLT. SP is 0x1000."""
+    def real(self, listing: str, vectors: dict[int, str] | None = None, sleep: bool = False) -> Stop:
+        """Run a listing in real mode with handlers by vector, to its HLT. SP is 0x1000. sleep: see Engine.run()."""
         at = 0x800
         for vector, handler in (vectors or {}).items():
             self.memory.write(at, machine_code(handler))
@@ -64,7 +64,7 @@ class Board:
             at += 0x40
         self.memory.write(START, machine_code(listing))
         self.engine.set_state(real_mode(cs=0, ip=START, sp=START))
-        return self.engine.run()
+        return self.engine.run(sleep=sleep)
 
     def state(self) -> CpuState:
         """The registers."""

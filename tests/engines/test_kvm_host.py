@@ -13,10 +13,11 @@ from typing import Any, NoReturn
 
 import pytest
 
-from hyperport import EngineError, Machine
+from hyperport import ConfigError, EngineError, Machine
 from hyperport.engines import automatic, resolve
 from hyperport.engines.kvm import api, host
 from hyperport.engines.kvm.host import Host
+from hyperport.time.insn_clock import InsnClock
 
 REAL = Host(instruction_ns=0.4, exit_ns=1300.0, paging=True, interrupt_return=True)
 SOFTWARE = Host(instruction_ns=400.0, exit_ns=9000.0, paging=False, interrupt_return=False)
@@ -85,6 +86,19 @@ def test_auto_needs_the_convention(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve("auto", "hypercall", ("vmi",)).name == "kvm"
     entry, reason = automatic("hypercall", ("vmi", "lguest", "kvm"))
     assert (entry.name, reason) == ("unicorn", "kvm has no ABI kvm, lguest")
+
+
+@pytest.mark.parametrize("clock", ["insns", InsnClock()])
+def test_auto_needs_the_count_of_a_clock_of_instructions(monkeypatch: pytest.MonkeyPatch, clock: Any) -> None:
+    answering(monkeypatch, REAL)
+    entry, reason = automatic(counts=True)
+    assert (entry.name, reason) == ("unicorn", "kvm counts no instructions")
+    with Machine(clock=clock, memory=1 << 20) as machine:
+        assert machine.engine.name == "unicorn"
+    with pytest.raises(ConfigError, match=r"kvm") as caught:
+        Machine(clock=clock, engine="kvm")
+    assert "unicorn" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_auto_without_kvm_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

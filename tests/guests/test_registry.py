@@ -102,7 +102,7 @@ def test_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(ConfigError, match=r"guest 'debain': not known; known are debian, "):
+    with pytest.raises(ConfigError, match=r"guest 'debain': neither a file nor known; known are debian, "):
         registry.locate("debain")
 
 

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +106,40 @@ def test_a_deadline_after_a_sleep_that_ended_early() -> None:
         assert clock.next_deadline_ns() is not None  # nobody but the vCPU fires it
     finally:
         events.stop()
+
+
+def alarms_that_are_on() -> int:
+    """How many timers of this process that are descriptors are set; see proc(5)."""
+    count = 0
+    for fd in os.listdir("/proc/self/fdinfo"):
+        with suppress(FileNotFoundError):  # of the directory itself
+            count += re.search(r"it_value: \((?!0, 0\))", Path("/proc/self/fdinfo", fd).read_text()) is not None
+    return count
+
+
+def test_the_alarm_is_off_while_the_vcpu_sleeps_until_a_deadline() -> None:
+    clock, attention = RealClock(), Attention()
+    timer = Timer(clock, PythonDevice(Ticker(clock)))
+    events = HostEvents(attention, clock)
+    events.start()
+    on: list[int] = []
+
+    def look() -> None:
+        on.append(alarms_that_are_on())
+        attention.stop(StopKind.QUIT)
+
+    try:
+        others = alarms_that_are_on()
+        timer.arm_at(clock.now_ns() + 60_000_000_000)
+        on.append(alarms_that_are_on())
+        looker = threading.Timer(0.02, look)
+        looker.start()
+        clock.idle(attention)
+        looker.join()
+        on.append(alarms_that_are_on())  # awake too early
+    finally:
+        events.stop()
+    assert on == [others + 1, others, others + 1]
 
 
 def test_unwatch_in_the_callback_and_an_exception_in_it() -> None:

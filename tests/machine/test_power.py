@@ -114,10 +114,15 @@ def test_the_shutdown_byte_is_obeyed_and_memory_stays(tmp_path: Path) -> None:
 
 def test_a_kernel_ends_with_a_reset_or_starts_again() -> None:
     guest = locate("outcome")
-    for options, outcome in (({}, Reset()), ({"reboot": True}, Timeout(1))):
+    for reboot, outcome in ((False, Reset()), (True, Timeout(1))):
         console = MemoryBackend()
         with Machine(
-            kernel=guest.kernel, append="reset8042", memory=guest.memory, engine="unicorn", serial=console, **options
+            kernel=guest.kernel,
+            append="reset8042",
+            memory=guest.memory,
+            engine="unicorn",
+            serial=console,
+            reboot=reboot,
         ) as machine:
             assert machine.run(timeout=1) == outcome
 

@@ -6,8 +6,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperport.bus.access import Direction, PortAccess
+from hyperport import Device
+from hyperport.bus.access import Direction, PortAccess, Space
 from hyperport.bus.port_bus import PortBus
+from hyperport.engines.shared.scripted_vcpu import ScriptedVcpu
+from hyperport.io.exit import ExitPath
+from hyperport.memory.ram import GuestMemory
 from hyperport.observe.port_log import PortLog
 
 ENTRIES = 65536
@@ -79,3 +83,34 @@ def test_only_wanted_ports_are_recorded() -> None:
     ]
     assert log.complete(0x300)
     assert not log.complete(0x80)
+
+
+class Card(Device):
+    memory_span = 8192
+
+
+def test_device_memory_is_kept_beside_ports_and_is_whole_or_not_as_a_whole() -> None:
+    memory = GuestMemory(2 << 20)
+    bus, log, _ = observed()
+    few = PortLog([0x80])
+    bus.observe(few)
+    bus.attach_memory(memory.map, Card(), 0xE0000000)
+    vcpu = ScriptedVcpu(ExitPath(bus), memory)
+    vcpu.load_store(Direction.OUT, 0xE0000080, 4, 0x12345678)
+    bus.outp(0x80, 1, 7)
+    vcpu.load_store(Direction.IN, 0xE0000080, 2)
+    assert [(row.space, row.port, row.direction, row.size) for row in log.accesses()] == [
+        (Space.MEMORY, 0xE0000080, Direction.OUT, 4),
+        (Space.PORT, 0x80, Direction.OUT, 1),
+        (Space.MEMORY, 0xE0000080, Direction.IN, 2),
+    ]
+    assert [row.value for row in log.accesses(0xE0000080, space=Space.MEMORY)] == [0x12345678, 0xFFFF]
+    assert log.accesses(0xE0000080, space=Space.PORT) == []
+    assert log.complete(0, Space.MEMORY)
+    assert not few.complete(0, Space.MEMORY)
+    assert [row.port for row in few.accesses()] == [0x80]
+    for _ in range(ENTRIES):
+        bus.outp(0x80, 1, 7)
+    assert not log.complete(0, Space.MEMORY)
+    log.clear()
+    assert log.complete(0, Space.MEMORY)

@@ -26,7 +26,7 @@ ANSWER_S: Final = 60
 TEST_S: Final = 1800  # of one whole test, by pytest-timeout
 PROMPT: Final = "/root # |~ # "
 TROUBLE: Final = re.compile(
-    r".*(?:\bBUG\b|\bOops\b|\bWARNING\b|Call Trace|Kernel panic|soft lockup|stall|hung task|nobody cared).*"
+    r".*(?:\bBUG\b|\bOops\b|\bWARNING\b|Call Trace|Kernel panic|soft lockup|\bstall|hung task|nobody cared).*"
 )
 
 

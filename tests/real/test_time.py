@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -117,3 +118,23 @@ def test_time_passes_as_on_the_busy_host(guest: str, append: str) -> None:
         terminal.close()
     slack = 2 * TICK_S + most * OFF_BY
     assert least - slack <= passed <= most + slack
+
+
+@pytest.mark.parametrize("name", ["debian", "debian-pae"])
+def test_two_boots_by_the_clock_of_instructions_make_the_same_accesses(name: str, tmp_path: Path) -> None:
+    """In the same order, with the same data, at the same time of the guest's."""
+    require(name)
+    for trace in ("first", "second"):
+        words = ("--clock", "insns", "--append", f"{DEBIAN_APPEND} hp.test=reboot", "--trace", str(tmp_path / trace))
+        done = run_command(name, *words, limit=4 * BOOT_S)
+        assert READY in done.stdout
+        assert not trouble(done.stdout)
+    compared = subprocess.run(
+        [sys.executable, "-m", "hyperport", "trace", "diff", str(tmp_path / "first"), str(tmp_path / "second")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert compared.returncode == 0, compared.stdout[:2000]
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()

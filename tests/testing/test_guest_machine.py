@@ -191,7 +191,7 @@ def test_elements_and_directions() -> None:
     assert machine.written(0x300) == [0x1234, 1, 2]
     assert machine.read(0x300) == [0xFF]
     assert [row.count for row in machine.accesses(0x300, Direction.OUT)] == [1, 2]
-    assert "out 0300 2 x 2: 0100 0200" in machine.report()["port accesses, last 20"]
+    assert "out 0300 2 x 2: 0100 0200" in machine.report()["accesses, last 20"]
     machine.close()
     assert machine.report()["machine"].endswith("closed")
 

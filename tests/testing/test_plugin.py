@@ -121,7 +121,7 @@ def test_it(hyperport_machine):
             "*- hyperport: console, last 20 lines -*",
             "echo: ready",
             "ABC",
-            "*- hyperport: port accesses, last 20 -*",
+            "*- hyperport: accesses, last 20 -*",
             "out 03f8 1 43",
         ]
     )

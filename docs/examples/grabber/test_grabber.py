@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hyperport import Device, Direction
-from hyperport.bus.access import PortAccess, Space
+from hyperport.bus.access import Space
 from pytest_hyperport import MachineFactory
 
 HERE = Path(__file__).parent
@@ -36,19 +36,17 @@ def checksum(picture: int) -> str:
 
 
 def check(machine: Any) -> None:
-    seen: list[PortAccess] = []
     grabber = machine.attach(card(), CONTROL, memory=WINDOW)
-    machine.bus.observe(seen.append)
     assert machine.expect(r"picture (\w+)\n")[1] == checksum(1)
     assert machine.expect(r"picture (\w+)\n")[1] == checksum(2)
     machine.expect_exit(0)
     assert machine.written(CONTROL) == [1, 2, 0, 2, 0, 1, 2, 0]
     assert not grabber.window.mapped
-    memory = [access for access in seen if access.space == Space.MEMORY]
-    stores = [(access.port, access.data) for access in memory if access.direction == Direction.OUT]
-    assert stores == [(MARK, b"\xee" * 4)]
+    assert machine.stored(MARK) == [0xEEEEEEEE]
+    assert machine.loaded(WINDOW + 4 * WORDS) == [int.from_bytes(b"FGRB", "little")] * 2
     once = [WINDOW + 4 * WORDS, *range(WINDOW, WINDOW + 4 * WORDS, 4)]
-    assert [access.port for access in memory if access.direction == Direction.IN] == once * 2
+    loads = machine.accesses(None, Direction.IN, Space.MEMORY)
+    assert [access.port for access in loads] == once * 2
     rows = [
         (row["address"], row["direction"], row["device"], row["accesses"])
         for row in machine.stats(machine.outcome)["memory"]

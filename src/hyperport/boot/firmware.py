@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Firmware: where its ROM lies, what it is told of the machine, and the state in which the CPU enters it.
 
-The ROM lies below 4 GiB, where the CPU starts (SDM vol. 3, 9.1.4). Its last 128 KiB also lie below 1 MiB, as a copy in RAM:
-an ISA PC without a chipset of Intel's has no switch between ROM and "shadow RAM" there, and firmware that finds none goes
-on as if it had thrown it. SeaBIOS keeps variables there. RESET of the board copies anew; the CPU's own reset does not, so
-that a firmware finds what it has left.
+The ROM lies below 4 GiB, where the CPU starts (SDM vol. 3, 9.1.4). Its last 128 KiB also lie below 1 MiB, as a copy in
+RAM: an ISA PC without a chipset of Intel's has no switch between ROM and "shadow RAM" there, and firmware that finds
+none goes on as if it had thrown it. SeaBIOS keeps variables there. RESET of the board copies anew; the CPU's own reset
+does not, so that a firmware finds what it has left. See docs/decisions/0045-firmware.md.
 
 What it is told: CMOS bytes, of which the clock has most, and the items of fw_cfg.
 """
@@ -75,7 +75,7 @@ class Firmware:
         }
 
     def files(self, ram: int) -> dict[str, bytes]:
-        """Files of fw_cfg by name. etc/e820: address, size and kind of each range of RAM that firmware may give away."""
+        """Files of fw_cfg by name. etc/e820: address, size and kind of each range that firmware may give away."""
         found = {"etc/e820": struct.pack("<QQI", 0, ram, e820.RAM)}
         if self.vga:
             found["vgaroms/vgabios.bin"] = self.vga

@@ -42,8 +42,11 @@ def recognise(path: Path | str) -> Found:
         size = file.seek(0, SEEK_END)
     if not head:
         raise ImageError(f"image {path}: the file is empty; give another")
-    if found := _medium(head) or _kernel(head) or _by_boot_sector(head, size):
+    # In this order: a Linux kernel has what looks like a boot sector, and boot loaders are Multiboot kernels as well.
+    if found := _medium(head) or _kernel(head, "linux") or _started(head, size) or _kernel(head, "multiboot"):
         return found
+    if size in BY_SIZE:
+        return Found("floppy", f"a floppy of {size >> 10} KB")
     raise ImageError(f"image {path}: {naming.describe(head, size)}")
 
 
@@ -56,17 +59,16 @@ def _medium(head: bytes) -> Found | None:
     return Found("disk", "a qcow2 disk image") if head.startswith(QCOW2) else None
 
 
-def _kernel(head: bytes) -> Found | None:
-    kind = detect(head)
-    return Found("kernel", KERNELS[kind]) if kind in KERNELS else None
+def _kernel(head: bytes, kind: str) -> Found | None:
+    return Found("kernel", KERNELS[kind]) if detect(head) == kind else None
 
 
-def _by_boot_sector(head: bytes, size: int) -> Found | None:
-    """Raw images: a floppy if it has the size of one, else what its boot sector makes of it."""
-    if size in BY_SIZE:
-        return Found("floppy", f"a floppy of {size >> 10} KB")
+def _started(head: bytes, size: int) -> Found | None:
+    """Raw images with a boot sector: a floppy if it has the size of one, else what a partition table makes of it."""
     if not _has(head, SIGNATURE):
         return None
+    if size in BY_SIZE:
+        return Found("floppy", f"a floppy of {size >> 10} KB")
     if has_partitions(head) and size > SECTOR:
         return Found("disk", "a disk image with an MBR")
     if size <= LARGEST:

@@ -263,9 +263,9 @@ VERBS: Final[dict[str, Verb]] = {
         values=_guests,
         sections=RUN_SECTIONS,
         fills=False,
-        says="GUEST is a name that `hyperport list guests` shows, or a file: a floppy, a CD-ROM, a hard disk or a kernel, "
-        "which is told by its content; or give --kernel. Its first serial line is the console; --display term shows the "
-        "screen.\n\n"
+        says="GUEST is a name that `hyperport list guests` shows, or a file: a floppy, a CD-ROM, a hard disk or a "
+        "kernel, which is told by its content; or give --kernel. Its first serial line is the console; --display term "
+        "shows the screen.\n\n"
         "The exit status tells how the run ended: odd if the guest chose it, 0 for a reset, a power-off or Ctrl-a x, "
         "80 for a triple fault, 82 for a panic, 84 if it halted for ever, 124 for a timeout.",
         examples=(

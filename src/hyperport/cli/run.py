@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hyperport.cli import collect_from_here
@@ -14,8 +14,7 @@ from hyperport.cli.options import STATUS_OF_GUEST, VERBS
 from hyperport.errors import FetchError, HostError, UsageError
 from hyperport.host.channel import Channel
 from hyperport.host.notes import be_quiet, hint, note
-from hyperport.guests.names import DISK
-from hyperport.host.specs import FloppySpec, NetSpec, SerialSpec
+from hyperport.host.specs import NetSpec, SerialSpec
 from hyperport.host.streams import STDOUT, closed
 from hyperport.machine.config import MachineConfig
 from hyperport.machine.options import NO_BIOS, SEABIOS
@@ -36,12 +35,10 @@ from hyperport.outcome import (
     Timeout,
     TripleFault,
 )
+from hyperport.time.options import REAL
 from hyperport.ui.console import StdioChannel, open_channel
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from hyperport.guests.registry import FetchedGuest
     from hyperport.host.char import CharBackend
     from hyperport.host.net import Link
     from hyperport.host.watchdog import Watchdog
@@ -133,31 +130,17 @@ def settings(given: dict[str, Any], from_file: dict[str, Any]) -> dict[str, Any]
     if name not in GUESTS and is_file_name(name):
         return chosen | {"image": name}
     known = locate(name)
-    append = f"{known.append} {known.screen}".strip() if chosen.get("display") == "term" else known.append
     if known.need is not None and not chosen.get(known.need.word):
         note(known.need.line(name))
-    own = {
-        **started(known),
-        "initrd": known.initrd,
-        "append": append or None,
-        "memory": known.memory,
-        "testdev": known.testdev or None,
-    }
-    return {key: value for key, value in own.items() if value is not None} | chosen
-
-
-def started(known: FetchedGuest) -> dict[str, Any]:
-    """The setting that starts a known guest: its kernel, or its image, which stays as it is."""
-    if known.word == "floppies":
-        return {"floppies": (FloppySpec(path=known.kernel, read_only=True),), "bios": SEABIOS, "boot": "a"}
-    if known.word == "image":
-        return {"image": f"{known.kernel},snapshot" if known.kernel.name == DISK else str(known.kernel)}
-    return {"kernel": known.kernel}
+    own = known.settings()
+    if chosen.get("display") == "term" and known.screen:
+        own["append"] = f"{known.append} {known.screen}".strip()
+    return own | chosen
 
 
 def is_file_name(word: str) -> bool:
     """Whether a word that names no guest is meant as a file: it is there, or has what no guest's name has."""
-    return os.path.exists(word.partition(",")[0]) or any(mark in word for mark in "/.:")
+    return Path(word.partition(",")[0]).exists() or any(mark in word for mark in "/.:")
 
 
 def prepare_firmware(wanted: dict[str, Any], of_run: dict[str, Any], lines: dict[str, tuple[SerialSpec, ...]]) -> None:
@@ -382,7 +365,8 @@ def _tell_engine(machine: Machine, *, always: bool) -> None:
         if always:
             hint(f"engine {machine.engine.name}: asked for")
     elif always or machine.engine.name != PREFERRED:
-        hint(f"engine {machine.engine.name}: {automatic(machine.config.io, machine.config.abi)[1]}")
+        _, reason = automatic(machine.config.io, machine.config.abi, machine.config.clock != REAL)
+        hint(f"engine {machine.engine.name}: {reason}")
 
 
 def _tell_subarch(machine: Machine) -> None:

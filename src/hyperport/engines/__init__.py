@@ -69,21 +69,26 @@ ENGINES: dict[str, EngineEntry] = {
 }
 
 
-def resolve(name: str, path: str = "exit", abis: Iterable[str] = ()) -> EngineEntry:
-    """The entry for an --engine value, given those of --io and --abi. Raises ConfigError for an unknown name."""
+def resolve(name: str, path: str = "exit", abis: Iterable[str] = (), counts: bool = False) -> EngineEntry:
+    """The entry for an --engine value, given those of --io and --abi; counts: for a clock of instructions.
+
+    Raises ConfigError for an unknown name.
+    """
     if name == "auto":
-        return automatic(path, abis)[0]
+        return automatic(path, abis, counts)[0]
     if name not in ENGINES:
         raise ConfigError(f"engine {name!r} is unknown; choose from auto, {', '.join(sorted(ENGINES))}")
     return ENGINES[name]
 
 
-def automatic(path: str = "exit", abis: Iterable[str] = ()) -> tuple[EngineEntry, str]:
-    """What `auto` takes, and why: KVM where it is hardware and serves this path and these ABIs, else Unicorn."""
+def automatic(path: str = "exit", abis: Iterable[str] = (), counts: bool = False) -> tuple[EngineEntry, str]:
+    """What `auto` takes, and why: KVM where it is hardware and serves this path, ABIs and clock, else Unicorn."""
     from hyperport.engines.kvm import host
 
     if path not in ENGINES[PREFERRED].paths:
         return ENGINES["unicorn"], f"kvm has no path {path}"
+    if counts and not ENGINES[PREFERRED].counts:
+        return ENGINES["unicorn"], "kvm counts no instructions"
     wanted = set(abis) if path in CALLED else set()
     if missing := sorted(abi for abi in wanted if not ENGINES[PREFERRED].offers(abi)):
         return ENGINES["unicorn"], f"kvm has no ABI {', '.join(missing)}"

@@ -17,7 +17,7 @@ from typing import Final
 
 from hyperport.errors import FetchError
 from hyperport.guests import initramfs, recipes
-from hyperport.guests.apt import Packages, Progress, read_member
+from hyperport.guests.apt import Packages, Progress, members, read_member
 from hyperport.guests.iso import read_iso, write_iso
 from hyperport.guests.names import CD, DISK, FLOPPY, INITRAMFS, KERNEL, STAMP
 from hyperport.guests.recipes import Plan, Recipe, download
@@ -36,14 +36,18 @@ LKRN: Final = "boot/ipxe.lkrn"
 INSTALLER: Final = "debian-installer-12-netboot-i386"
 INSTALLER_FILES: Final = "usr/lib/debian-installer/images/12/i386/text/debian-installer/i386"
 FLOPPY_BYTES: Final = 1440 << 10
+HOST_S: Final = 120  # hung, not slow
 WORDS: Final = "console=tty0 console=ttyS0 panic=-1 acpi=off nokaslr mitigations=off"
 
-# Where GRUB lies on a disk: its boot sector loads the sector at CORE, which loads the rest. Both come from the image that
-# the rescue CD starts: a loader for CDs, then the core as for disks. GRUB, grub-core/boot/i386/pc/{boot,diskboot}.S.
+# Where GRUB lies on a disk: its boot sector loads the sector at CORE, which loads the rest. GRUB,
+# grub-core/boot/i386/pc/{boot,diskboot}.S.
+GRUB_FILES: Final = "grub-pc-bin"
+GRUB_FOLDER: Final = "usr/lib/grub/i386-pc"
+GRUB_PREFIX: Final = "(hd0,msdos1)/boot/grub"
+GRUB_MODULES: Final = ("biosdisk", "part_msdos", "ext2", "linux", "normal", "echo", "test")
 SECTOR: Final = 512
-CD_LOADER: Final = 2048
 CORE: Final = 1  # sector
-HYBRID_CORE: Final = 0x1B0  # in the boot sector of the rescue CD, for USB sticks: the core's first sector, 8 bytes
+CORE_AT: Final = 0x5C  # in the boot sector: the core's first sector, 8 bytes
 BLOCKS: Final = 0x1F4  # in the core's first sector: where the rest is; sector (8 bytes), sectors (2), segment (2)
 PARTITION: Final = 2048  # sector
 PARTITION_MIB: Final = 64
@@ -58,9 +62,10 @@ mkdir -p /disk
 mount -t ext4 -o ro /dev/sda1 /disk && exec chroot /disk /bin/busybox sh /etc/start
 echo "no root on /dev/sda1"; reboot -f
 """
-ON_DISK: Final = """\
+ON_DISK_SAYS: Final = "Debian runs from its disk"
+ON_DISK: Final = f"""\
 /bin/busybox mount -t proc proc /proc
-echo "Debian runs from its disk: $(/bin/busybox grep ' / ext4' /proc/mounts)"
+echo "{ON_DISK_SAYS}: $(/bin/busybox grep ' / ext4' /proc/mounts)"
 exec /bin/busybox sh
 """
 
@@ -133,7 +138,9 @@ def installer() -> Recipe:
     """A CD with ISOLINUX that starts Debian's installer in its text form."""
 
     def put(directory: Path, packages: Mapping[str, Path]) -> None:
-        files = {name: read_member(packages[INSTALLER], f"{INSTALLER_FILES}/{name}").data for name in ("linux", "initrd.gz")}
+        files = {
+            name: read_member(packages[INSTALLER], f"{INSTALLER_FILES}/{name}").data for name in ("linux", "initrd.gz")
+        }
         words = "vga=normal fb=false acpi=off nokaslr mitigations=off"
         _isolinux(directory, packages, files, f"linux /linux\n initrd /initrd.gz\n append {words} ---")
 
@@ -141,15 +148,19 @@ def installer() -> Recipe:
 
 
 def grub_disk() -> Recipe:
-    """A hard disk with GRUB in its MBR, and Debian on a partition with ext4. Needs mke2fs on this host."""
+    """A hard disk with GRUB in its MBR, and Debian on ext4. Needs grub-mkimage and mke2fs on this host."""
 
     def put(directory: Path, packages: Mapping[str, Path]) -> None:
-        rescue = read_member(packages[GRUB], RESCUE_CD).data
-        files = read_iso(rescue, RESCUE_CD)
-        root = directory / "root"
+        root, modules = directory / "root", directory / "modules"
+        modules.mkdir()
+        for member in members(packages[GRUB_FILES], lambda path: path.startswith(f"{GRUB_FOLDER}/")):
+            (modules / Path(member.path).name).write_bytes(member.data)
+        core = directory / "core.img"
+        _host(
+            "grub-common", "grub-mkimage", "-O", "i386-pc", "-d", modules, "-p", GRUB_PREFIX, "-o", core, *GRUB_MODULES
+        )
         run = initramfs.cpio([initramfs.regular(initramfs.RUN, TO_DISK.encode())])
-        contents = {name: data for name, data in files.items() if name.startswith("boot/grub/i386-pc/")}
-        contents |= {
+        contents = {
             GRUB_CFG: f"linux /boot/{KERNEL} {WORDS} hp.modules=disk\ninitrd /boot/{INITRAMFS}\nboot\n".encode(),
             f"boot/{KERNEL}": (directory / KERNEL).read_bytes(),
             f"boot/{INITRAMFS}": (directory / INITRAMFS).read_bytes() + run,
@@ -164,47 +175,50 @@ def grub_disk() -> Recipe:
             (root / name).mkdir()
         disk = directory / DISK
         with disk.open("wb") as file:
-            file.write(grub_on_disk(rescue[:SECTOR], files[EL_TORITO]))
+            file.write(grub_on_disk((modules / "boot.img").read_bytes(), core.read_bytes()))
             file.truncate((PARTITION * SECTOR) + (PARTITION_MIB << 20))
-        _make_ext4(disk, root)
+        at = f"offset={PARTITION * SECTOR}"
+        _host("e2fsprogs", "mke2fs", "-q", "-F", "-t", "ext4", "-d", root, "-E", at, disk, f"{PARTITION_MIB}M")
         shutil.rmtree(root)
+        shutil.rmtree(modules)
+        core.unlink()
 
-    return _recipe((GRUB, "busybox-static"), put, debian=True)
+    return _recipe((GRUB_FILES, "busybox-static"), put, debian=True)
 
 
-def grub_on_disk(hybrid: bytes, el_torito: bytes) -> bytes:
+def grub_on_disk(boot: bytes, core: bytes) -> bytes:
     """The sectors before the first partition: GRUB's boot sector with a partition table, and its core."""
-    core = bytearray(el_torito[CD_LOADER:])
-    struct.pack_into("<QH", core, BLOCKS, CORE + 1, -(-len(core) // SECTOR) - 1)
-    sector = bytearray(hybrid)
-    struct.pack_into("<Q", sector, HYBRID_CORE, CORE)
+    first = bytearray(core)
+    struct.pack_into("<QH", first, BLOCKS, CORE + 1, -(-len(core) // SECTOR) - 1)
+    sector = bytearray(boot)
+    struct.pack_into("<Q", sector, CORE_AT, CORE)
     sectors = (PARTITION_MIB << 20) // SECTOR
     entry = struct.pack("<B3sB3sII", ACTIVE, b"\xfe\xff\xff", LINUX, b"\xfe\xff\xff", PARTITION, sectors)
     sector[446:510] = entry.ljust(64, b"\0")
-    return bytes(sector) + bytes(core)
+    return bytes(sector + first)
 
 
-def _make_ext4(disk: Path, root: Path) -> None:
-    """The file system of a disk's first partition, with what is in the folder root."""
-    command = ["mke2fs", "-q", "-F", "-t", "ext4", "-L", "hyperport", "-d", str(root)]
-    command += ["-E", f"offset={PARTITION * SECTOR}", str(disk), f"{PARTITION_MIB}M"]
+def _host(package: str, tool: str, *words: object) -> None:
+    """Run a tool of this host, that a package has. Raises FetchError."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(
+            [tool, *map(str, words)], capture_output=True, text=True, errors="replace", timeout=HOST_S, check=False
+        )
     except OSError as error:
-        raise FetchError(f"mke2fs: {error.strerror}; install e2fsprogs") from None
+        raise FetchError(f"{tool}: {error.strerror}; this image needs it: install {package}") from None
+    except subprocess.TimeoutExpired:
+        raise FetchError(f"{tool}: no end after {HOST_S} s") from None
     if done.returncode:
-        raise FetchError(f"mke2fs: {done.stderr.strip().splitlines()[-1:]}; the disk is not made")
+        raise FetchError(f"{tool}: {' '.join(done.stderr.split())}; the image is not made")
 
 
-def _recipe(
-    names: tuple[str, ...], put: Callable[[Path, Mapping[str, Path]], None], *, debian: bool = False
-) -> Recipe:
+def _recipe(names: tuple[str, ...], put: Callable[[Path, Mapping[str, Path]], None], *, debian: bool = False) -> Recipe:
     """A recipe that downloads these packages and calls put(directory, name -> package). debian: Debian's kernel and
     initramfs are in the directory, too, and go away afterwards.
     """
 
     def recipe(apt: Packages) -> Plan:
-        under = recipes.debian("686")(apt) if debian else Plan({}, lambda directory, progress: None)
+        under = recipes.debian("686")(apt) if debian else Plan({}, lambda *_: None)
         versions = under.versions | {name: apt.show(name)["version"] for name in names}
         versions[STAMP] = stamp()
 

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import firmware
 from hyperport.guests.names import BIOS, CD, DISK, FLOPPY, INITRAMFS, KERNEL, MEMTEST, STAMP
 from hyperport.host.cache import cache_directory
+from hyperport.host.specs import FloppySpec
 from hyperport.options import MIB
 
 if TYPE_CHECKING:
@@ -233,6 +234,18 @@ class FetchedGuest:
     testdev: bool = False
     need: Need | None = None
     word: str = "kernel"
+
+    def settings(self) -> dict[str, Any]:
+        """What a machine is made with to run it: fields of MachineConfig. An image stays as it is."""
+        own: dict[str, Any] = {"memory": self.memory}
+        if self.testdev:
+            own["testdev"] = True
+        if self.word == "floppies":
+            return own | {"floppies": (FloppySpec(path=self.kernel, read_only=True),), "bios": "seabios", "boot": "a"}
+        if self.word == "image":
+            return own | {"image": f"{self.kernel},snapshot" if self.kernel.name == DISK else str(self.kernel)}
+        loaded = {"kernel": self.kernel, "initrd": self.initrd, "append": self.append}
+        return own | {word: value for word, value in loaded.items() if value is not None}
 
 
 @dataclass(slots=True)

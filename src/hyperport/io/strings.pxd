@@ -14,7 +14,7 @@ cdef struct StringAccess:
     uint32_t base           # its linear base
     uint32_t mask           # of index and count: 0xFFFF or 0xFFFFFFFF
     bint repeated           # count in the counting register, else one element
-    bint checked            # segment_fault() is asked first; then also stepped
+    bint checked            # segment_fault() is asked first
     bint stepped            # single step: one element, then back
     int path                # in tallies
     int index_register      # EDI or ESI for the instructions; an ABI may choose

@@ -44,7 +44,7 @@ cdef void string_of(Vcpu vcpu, const PortInstruction *instruction, int path, Str
     access.mask = 0xFFFF if instruction.address_size == 2 else <uint32_t> 0xFFFFFFFF
     access.repeated = instruction.rep != 0
     access.checked = vcpu.segment_checked(instruction.segment)
-    access.stepped = access.checked or vcpu.steps()
+    access.stepped = vcpu.steps()
     access.index_register = EDI if instruction.direction == DIRECTION_IN else ESI
     access.count_register = ECX
 
@@ -71,6 +71,8 @@ cdef bint run_string(Vcpu vcpu, PortBus bus, StringAccess *access) noexcept nogi
             if vector:
                 vcpu.fault(vector, 0)
         done = chunk_size(access.base + index, index, access, down, min(count, budget))
+        if access.checked and done > 1 and not whole_chunk_fits(vcpu, access, index, done, down):
+            done = 1
         if done:
             done = move_chunk(vcpu, bus, access, access.base + index, done, down, crossings)
         if not done:
@@ -98,6 +100,13 @@ cdef uint32_t chunk_size(uint32_t linear, uint32_t index, StringAccess *access, 
     else:
         fit = min(PAGE_SIZE - offset, access.mask - index + 1 if index else PAGE_SIZE) // access.size
     return min(fit, most)
+
+
+cdef bint whole_chunk_fits(Vcpu vcpu, StringAccess *access, uint32_t index, uint32_t count, bint down) noexcept nogil:
+    """Whether the segment has the last of count elements: it has the first, and what lies between two of a segment's bytes."""
+    cdef uint32_t way = (count - 1) * access.size
+    return not vcpu.segment_fault(access.segment, index - way if down else index + way, access.size,
+                                  access.direction == DIRECTION_IN)
 
 
 cdef uint32_t move_chunk(Vcpu vcpu, PortBus bus, StringAccess *access, uint32_t linear, uint32_t count, bint down,

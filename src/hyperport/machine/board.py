@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from hyperport.boot.firmware import ORDER, Firmware, setup
 from hyperport.bus.port_bus import PortBus
 from hyperport.devices.a20_gate import A20Gate
 from hyperport.devices.debug_exit import DebugExit
@@ -31,7 +32,6 @@ from hyperport.devices.reset_cf9 import ResetCf9
 from hyperport.devices.rtc146818 import Rtc146818
 from hyperport.devices.testdev import TestDevice
 from hyperport.devices.uart16550 import Uart16550
-from hyperport.boot.firmware import ORDER, Firmware, setup
 from hyperport.devices.vbe_dispi import VbeDispi
 from hyperport.devices.vga import WINDOW, WINDOW_BYTES, Vga
 from hyperport.errors import ConfigError
@@ -106,8 +106,8 @@ class Board:
     """All chips but the CPU, attached to bus and reset.
 
     a20_pin: the engine's. Raises ConfigError where two want the same port or line, ImageError for a bad disk.
-    timing: interrupt controllers and timer are ours. listeners: chips with host input. firmware: what starts the machine,
-    if that is no kernel. resets_go_on: the run loop takes resets from reset_pin; else they end the run.
+    timing: interrupt controllers and timer are ours. listeners: chips with host input. firmware: what starts the
+    machine, if that is no kernel. resets_go_on: the run loop takes resets from reset_pin; else they end the run.
     """
 
     def __init__(

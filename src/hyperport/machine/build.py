@@ -32,9 +32,9 @@ from hyperport.time.insn_clock import InsnClock
 from hyperport.time.tsc import khz_of
 
 if TYPE_CHECKING:
-    from hyperport.boot.firmware import Firmware
     from hyperport.abi.convention import Convention, Image
     from hyperport.abi.rom import RomImage
+    from hyperport.boot.firmware import Firmware
     from hyperport.io.exitless import Exitless
     from hyperport.io.hypercall import CallTable
     from hyperport.lines.service import Service
@@ -73,7 +73,7 @@ def build(config: MachineConfig, host: HostSide, clock: Clock, rom: RomImage | N
     memory, bus = GuestMemory(config.memory), PortBus()
     for backend in host.streams():
         backend.connect(attention, clock)
-    entry = _engine_entry(config)
+    entry = _engine_entry(config, isinstance(clock, InsnClock))
     if isinstance(clock, InsnClock) and not entry.counts:
         raise ConfigError(
             f"the engine {entry.name} counts no instructions: give it another clock or add --engine unicorn"
@@ -153,9 +153,9 @@ def offered_by(config: MachineConfig) -> tuple[Convention, ...]:
     return conventions(config.abi) if config.io in CALLED else ()
 
 
-def _engine_entry(config: MachineConfig) -> EngineEntry:
-    """The engine that is asked for, if it can do what is asked of it."""
-    entry = resolve(config.engine, config.io, config.abi)
+def _engine_entry(config: MachineConfig, counts: bool) -> EngineEntry:
+    """The engine that is asked for, if it can do what is asked of it. counts: for a clock of instructions."""
+    entry = resolve(config.engine, config.io, config.abi, counts)
     if config.io not in entry.paths:
         raise ConfigError(f"engine {entry.name} has no path {config.io}; choose from {', '.join(entry.paths)}")
     for row in OWN_OPTIONS:

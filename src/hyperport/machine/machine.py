@@ -24,8 +24,8 @@ from hyperport.machine.build import build, host_side, offered_by
 from hyperport.machine.config import MachineConfig, make_config
 from hyperport.machine.guard import Guard
 from hyperport.machine.interrupt import Interrupter, Unresponsive
-from hyperport.machine.power import load_kernel, restart, start_firmware, with_image
 from hyperport.machine.plugins import DeviceSpec, make_device
+from hyperport.machine.power import load_kernel, restart, start_firmware, with_image
 from hyperport.machine.save_requests import SaveRequests
 from hyperport.machine.statistics import run_statistics
 from hyperport.memory.dma import DmaView

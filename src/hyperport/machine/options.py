@@ -25,9 +25,13 @@ def parse_order(text: str) -> str:
     """Letters of drives, each at most once."""
     letters = text.replace(",", "")
     if "n" in letters:
-        raise UsageError(f"boot order {text!r}: there is no boot ROM for the network; start iPXE from a CD-ROM or floppy")
+        raise UsageError(
+            f"boot order {text!r}: there is no boot ROM for the network; start iPXE from a CD-ROM or floppy"
+        )
     if not letters or set(letters) - ORDER_LETTERS.keys() or len(set(letters)) < len(letters):
-        raise UsageError(f"boot order {text!r}: write letters, each once: {', '.join(map(' '.join, ORDER_LETTERS.items()))}")
+        raise UsageError(
+            f"boot order {text!r}: write letters, each once: {', '.join(map(' '.join, ORDER_LETTERS.items()))}"
+        )
     return letters
 
 

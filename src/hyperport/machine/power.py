@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a machine starts, from a kernel or by firmware, and how it starts again after a reset. See decision 44.
+"""How a machine starts, from a kernel or by firmware, and how it starts again after a reset.
 
-Two lines reset: the CPU's alone, which the keyboard controller, port 92h and a triple fault pull, leaves memory and chips as
-they are, so that firmware finds the shutdown byte in CMOS 0Fh and what else it has left. RESET of the bus, by port CF9h,
-brings all chips but the battery's to their power-on state, and the ROM below 1 MiB. RAM keeps its contents in both.
-A kernel that was started directly has nobody who would start it again but us: any reset is a new start, of empty memory.
+Two lines reset. The CPU's alone, which the keyboard controller, port 92h and a triple fault pull, leaves memory and
+chips as they are, so that firmware finds the shutdown byte in CMOS 0Fh and what else it has left. RESET of the bus, by
+port CF9h, brings all chips but the battery's to their power-on state, and the ROM below 1 MiB. RAM keeps its contents
+in both. A kernel that was started directly has nobody who would start it again but us: any reset is a new start, of
+empty memory. See docs/decisions/0044-resets.md.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def with_image(config: MachineConfig) -> MachineConfig:
 
 
 def firmware_of(config: MachineConfig) -> Firmware | None:
-    """What starts this machine besides a kernel. Raises FetchError where SeaBIOS is not there, ImageError, ConfigError."""
+    """What starts this machine besides a kernel. Raises FetchError where SeaBIOS is not there, and HostErrors."""
     if config.bios in (None, NO_BIOS):
         for word, given in (("boot", config.boot), ("screen-on-serial", config.screen_on_serial)):
             if given:

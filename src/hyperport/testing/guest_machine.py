@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from hyperport.bus.access import Direction, PortAccess
+from hyperport.bus.access import Direction, PortAccess, Space
 from hyperport.errors import ConfigError, EngineError
 from hyperport.host.char import MemoryBackend
 from hyperport.lines.attention import StopKind
@@ -43,10 +43,11 @@ class ExpectError(AssertionError):
 
 
 class GuestMachine(Machine):
-    """Machine, with a console to script on COM1 and a log of port accesses.
+    """Machine, with a console to script on COM1 and a log of accesses to ports and device memory.
 
     timeout: seconds, for every call that gives none: a guest that hangs fails the test.
-    record: ports whose accesses are logged; None for all (the last 65,536). Other arguments: as for Machine.
+    record: ports whose accesses are logged; None for all, and device memory's (the last 65,536). Other arguments: as
+    for Machine.
     """
 
     def __init__(
@@ -169,30 +170,36 @@ class GuestMachine(Machine):
         """All that the console has shown, newlines plain."""
         return self.console.output().decode("utf-8", "replace").replace("\r\n", "\n")
 
-    def accesses(self, port: int | None = None, direction: Direction | None = None) -> list[PortAccess]:
-        """The accesses that began at port (None: at any), oldest first.
+    def accesses(
+        self, port: int | None = None, direction: Direction | None = None, space: Space = Space.PORT
+    ) -> list[PortAccess]:
+        """The accesses that began at port (None: at any), oldest first; with Space.MEMORY at a physical address.
 
         A string access is one, with its count. Raises ExpectError if accesses of port are no longer in the log:
         then give the machine record=, or clear `log` before the part that matters.
         """
-        if port is not None and not self.log.complete(port):
+        if space == Space.MEMORY and not self.log.complete(0, space):
+            raise ExpectError("accesses of device memory are not all in the log: leave out record=, or clear the log")
+        if space == Space.PORT and port is not None and not self.log.complete(port):
             raise ExpectError(f"accesses of port {port:#x} are not all in the log: give the machine record=[{port:#x}]")
-        return [row for row in self.log.accesses(port) if direction is None or row.direction == direction]
+        rows = self.log.accesses(port, space=space)
+        return [row for row in rows if direction is None or row.direction == direction]
 
     def read(self, port: int) -> list[int]:
         """What the guest read at port: one number for each element."""
-        return self._elements(port, Direction.IN)
+        return _elements(self.accesses(port, Direction.IN))
 
     def written(self, port: int) -> list[int]:
         """What the guest wrote to port: one number for each element."""
-        return self._elements(port, Direction.OUT)
+        return _elements(self.accesses(port, Direction.OUT))
 
-    def _elements(self, port: int, direction: Direction) -> list[int]:
-        return [
-            int.from_bytes(row.data[at : at + row.size], "little")
-            for row in self.accesses(port, direction)
-            for at in range(0, len(row.data), row.size)
-        ]
+    def loaded(self, address: int) -> list[int]:
+        """What the guest loaded from device memory at a physical address: one number for each load."""
+        return _elements(self.accesses(address, Direction.IN, Space.MEMORY))
+
+    def stored(self, address: int) -> list[int]:
+        """What the guest stored in device memory there."""
+        return _elements(self.accesses(address, Direction.OUT, Space.MEMORY))
 
     def report(self) -> dict[str, str]:
         """What a person wants to see when a test has failed: title -> text."""
@@ -208,7 +215,7 @@ class GuestMachine(Machine):
         return {
             "machine": f"engine {self.engine.name}, path {self.config.io}: {ended}, {at}",
             f"console, last {SHOWN_LINES} lines": "\n".join(lines[-SHOWN_LINES:]) or "(nothing)",
-            f"port accesses, last {SHOWN_ACCESSES}": "\n".join(rows) or "(none)",
+            f"accesses, last {SHOWN_ACCESSES}": "\n".join(rows) or "(none)",
         } | ({"screen": screen} if screen else {})
 
     def _last_words(self) -> str:
@@ -244,6 +251,14 @@ class GuestMachine(Machine):
                 self._match_end = self._received - len(text) + self._match.end()
                 self.attention.stop(StopKind.PAUSE)
         return self._match
+
+
+def _elements(accesses: Iterable[PortAccess]) -> list[int]:
+    return [
+        int.from_bytes(row.data[at : at + row.size], "little")
+        for row in accesses
+        for at in range(0, len(row.data), row.size)
+    ]
 
 
 def _shown(access: PortAccess) -> str:

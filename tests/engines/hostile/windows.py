@@ -358,6 +358,7 @@ class Bench:
         write(TABLES, b"".join((TABLES + at | 7).to_bytes(4, "little") for at in (0x1000, 0x2000)))
         write(TABLES + 0x1000, b"".join(entry.to_bytes(4, "little") for entry in entries))
         write(TABLES + 0x2000, b"".join(entry.to_bytes(4, "little") for entry in shuffled))
+        state.ebp += LINEAR - WIDE
         state.cr3, state.cr0 = TABLES, state.cr0 | 0x80000000
         if mode == "tables":  # the second directory's entry leads to the window
             write(TABLES + 4, (WIDE | 7).to_bytes(4, "little"))

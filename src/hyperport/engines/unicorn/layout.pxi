@@ -108,9 +108,10 @@ cdef enum:
     HFLAG_SS32 = 1 << 5
     HFLAG_ADDSEG = 1 << 6
     HFLAG_IOBPT = 1 << 24           # an I/O breakpoint is enabled
-    HFLAG_SEGMENTS = 1 << 27        # ours, as the next two: see fidelity/core.h
+    HFLAG_SEGMENTS = 1 << 27        # ours, as the next three: see fidelity/core.h
     HFLAG_FS = 1 << 28
     HFLAG_GS = 1 << 29
+    HFLAG_CODE = 1 << 30
 
     # public constants of unicorn.h and x86.h
     UC_ARCH_X86 = 4

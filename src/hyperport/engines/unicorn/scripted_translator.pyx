@@ -67,6 +67,7 @@ cdef class ScriptedTranslator:
     cdef CodeFilter filter
     cdef Library lib
     cdef uint8_t env[ENV_SIZE]
+    cdef uint32_t code_limits[4]                # of enter_guest()
     cdef uint8_t tcg[TCG_SIZE]
     cdef uint8_t op[OP_SIZE]                    # the only one of the block, all zero
     cdef void *op_link[2]                       # of a list: the next, and where the link before points to the op
@@ -133,9 +134,9 @@ cdef class ScriptedTranslator:
         cdef char *env = <char *> self.env
         u32(env, ENV_SEGS + SEGMENT_SIZE + SEGMENT_LIMIT)[0] = limit
         if limit == 0xFFFFFFFF:
-            u32(env, ENV_HFLAGS)[0] &= ~<uint32_t> HFLAG_SEGMENTS
+            u32(env, ENV_HFLAGS)[0] &= ~<uint32_t> (HFLAG_SEGMENTS | HFLAG_CODE)
         else:
-            u32(env, ENV_HFLAGS)[0] |= HFLAG_SEGMENTS
+            u32(env, ENV_HFLAGS)[0] |= HFLAG_SEGMENTS | HFLAG_CODE
 
     cdef object ask(self, uint32_t address, uintptr_t caller):
         global reading
@@ -143,7 +144,7 @@ cdef class ScriptedTranslator:
         self.caller = caller
         reading = <void *> self
         self.set_limit(0xFFFFFFFF)      # entered with another one, a guest's translated code would be dropped
-        enter_guest(self.env, NULL)
+        enter_guest(self.env, NULL, self.code_limits)
         self.set_limit(self.limit)
         byte = hp_guarded(read_it, <void *> self, address)
         leave_guest()

@@ -21,7 +21,6 @@ from hyperport.cpu.vcpu cimport (
 )
 from hyperport.engines.unicorn.fidelity.mend cimport (
     debug_registers_loaded,
-    one_by_one,
     page_attributes,
     raise_trap,
     registers_loaded,
@@ -211,7 +210,7 @@ cdef class UnicornVcpu(Vcpu):
             raise_trap(self.env, hits)
 
     cdef bint steps(self) noexcept nogil:
-        return (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_TF) != 0 or one_by_one(self.env)
+        return (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_TF) != 0 or u32(self.env, ENV_HFLAGS)[0] & HFLAG_IOBPT != 0
 
     cdef void fault(self, int vector, int error_code) noexcept nogil:
         self.lib.raise_exception(self.env, vector, error_code)

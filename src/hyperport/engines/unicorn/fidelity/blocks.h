@@ -32,6 +32,18 @@ static void (*plain_exit_tb)(hp_context *tcg, void *block, unsigned reason);
 static inline hp_temp *hp_temp_of(hp_context *tcg, uintptr_t handle) { return (char *)tcg + handle; }
 static inline uintptr_t hp_handle_of(hp_context *tcg, hp_temp *temp) { return (uintptr_t)temp - (uintptr_t)tcg; }
 
+/* The temporary that stands for this field of CPUX86State, or NULL. */
+static hp_temp *hp_register_temp(hp_context *tcg, uintptr_t field)
+{
+    char *temp = (char *)tcg + TCG_TEMPS;
+    int i;
+
+    for (i = 0; i < HP_AT(tcg, TCG_NB_GLOBALS, int); i++, temp += TCG_TEMP_SIZE)
+        if (HP_AT(temp, TEMP_AT, uintptr_t) == field)
+            return temp;
+    return NULL;
+}
+
 static inline void *hp_last_op(hp_context *tcg)
 {
     char *last = HP_AT(tcg, TCG_OPS + 8, char *);       /* its link */

@@ -40,6 +40,7 @@ enum {
     ENV_EIP = 128,
     ENV_EFLAGS = 136,
     ENV_CC_SRC = 152,
+    ENV_CC_OP = 168,                    /* uint32_t: how flags are kept */
     ENV_HFLAGS = 176,
     ENV_SEGS = 184,
     ENV_CR = 424,
@@ -89,6 +90,7 @@ enum {
     TCG_NB_GLOBALS = 44,                /* int: the first temporaries, which stand for registers */
     TCG_TEMPS = 904,                    /* where the temporaries are; a handle is the distance from the context */
     TCG_TEMP_SIZE = 56,
+    TEMP_AT = 24,                       /* intptr_t: of a register, its place in CPUX86State */
     TCG_NB_OPS = 56,
     TCG_CODE_PROLOGUE = 144,            /* uintptr_t (*)(env, code) */
     TCG_OPS = 29576,                    /* head of the list of TCGOp */
@@ -121,6 +123,7 @@ enum {
     OP_ADD_I64 = 78,
     OP_INSN_START = 129,
     OPCODE = 0xFF,                      /* in the first word of a TCGOp */
+    FLAGS_AS_STORED = 0,                /* CC_OP_DYNAMIC: as ENV_CC_OP says */
     FLAGS_COMPUTED = 1,                 /* CC_OP_EFLAGS: they are in cc_src */
     CONDITION_LT = 2,                   /* TCG_COND_LT */
     EXIT_REQUESTED = 3,                 /* TB_EXIT_REQUESTED */
@@ -160,6 +163,7 @@ enum {
     HFLAG_SEGMENTS = 1 << 27,           /* CS, SS, DS or ES is not flat and writable: emit checks */
     HFLAG_FS = 1 << 28,
     HFLAG_GS = 1 << 29,                 /* at CPL 3; checks are always emitted below it */
+    HFLAG_CODE = 1 << 30,               /* CS ends before 4 GiB; only with HFLAG_SEGMENTS */
 
     ES = 0, CS = 1, SS = 2, DS = 3, FS = 4, GS = 5,
 

@@ -43,7 +43,7 @@ typedef struct {
 typedef struct {
     char *tcg;
     uint64_t page_flushes;      /* of single pages, and entries of the guest: what is flushed outside is not seen */
-    hp_jump rows[1 << JUMP_BITS];
+    hp_jump rows[1 << JUMP_BITS] __attribute__((aligned(64)));
 } hp_jump_table;
 
 static __thread hp_jump_table *hp_jumps __attribute__((tls_model("initial-exec")));     /* NULL: no guest of ours runs here */

@@ -18,7 +18,7 @@ cdef void set_coverage(void *table) noexcept nogil
 cdef covered_code(void *coverage)
 cdef void mark_code_page(void *cpu, void *page) noexcept nogil
 cdef void remember_blocks(void *jumps) noexcept nogil
-cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil
+cdef void enter_guest(void *env, const hp_map *memory, uint32_t *code_limits) noexcept nogil
 cdef void leave_guest() noexcept nogil
 cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL
 cdef int32_t *instructions_left(void *cpu) noexcept nogil
@@ -47,5 +47,5 @@ cdef void exception_begins(void *env, uint32_t vector) noexcept nogil
 
 
 cdef inline bint one_by_one(void *env) noexcept nogil:
-    """Must the elements of a string be looked at one by one?"""
+    """Must a string of ports come to its path, which looks at breakpoints and segments?"""
     return u32(<char *> env, ENV_HFLAGS)[0] & (HFLAG_IOBPT | HFLAG_SEGMENTS | HFLAG_FS | HFLAG_GS) != 0

@@ -32,6 +32,7 @@ cdef extern from "translate.h":
         void *ours
     redirection *hp_redirections
     int REDIRECTIONS
+    void *hp_register_temp(void *tcg, size_t field)
     void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes) nogil
     ctypedef struct hp_stretch:
         uint32_t first
@@ -100,7 +101,7 @@ cdef extern from *:
     #define hp_set_memory(m) (hp_memory = (m))
     #define hp_set_called(h) (hp_called.valid = 1, hp_called.hits = (h))
     #define hp_set_coverage(t) (hp_coverage = (t))
-    #define hp_forget_limits() memset(hp_code_limit, 0, sizeof hp_code_limit)
+    #define hp_set_limits(l) (hp_code_limit = (l))
     #define hp_set_sleeps(f) (hp_sleeps = (_Bool (*)(void))(f))
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
     #define hp_tsc_offset(e) HP_AT(e, ENV_TSC_OFFSET, uint64_t)
@@ -113,7 +114,7 @@ cdef extern from *:
     void hp_set_memory(const hp_map *memory) nogil
     void hp_set_called(uint32_t hits) nogil
     void hp_set_coverage(void *table) nogil
-    void hp_forget_limits() nogil
+    void hp_set_limits(uint32_t *limits) nogil
     void hp_set_flush(void *flush_code) nogil
     void hp_set_sleeps(void *sleeps) nogil
     uint64_t hp_tsc_offset(void *env) nogil
@@ -174,6 +175,7 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
         ("opcodes", hp_opcodes_fit(tcg)),
         ("tcg->cpu_env", is_global(tcg, TCG_CPU_ENV)),
         ("tcg->cpu_seg_base", all([is_global(tcg, TCG_CPU_SEG_BASE + 8 * i) for i in range(6)])),
+        ("tcg->cpu_cc_op", tcg != NULL and hp_register_temp(tcg, ENV_CC_OP) != NULL),
         ("MXCSR", u32(env, ENV_MXCSR)[0] == mxcsr),
         ("FPU control word", (<unsigned short *> (env + ENV_FPUC))[0] == control),
         ("debug registers", u64(env, ENV_DR)[6] == <uint32_t> DR6_ONES and u64(env, ENV_DR)[7] == 0x400),
@@ -231,11 +233,11 @@ cdef covered_code(void *coverage):
     return sorted(stretches), table.others.count
 
 
-cdef void enter_guest(void *env, const hp_map *memory) noexcept nogil:
-    """A guest begins to run on this thread."""
+cdef void enter_guest(void *env, const hp_map *memory, uint32_t *code_limits) noexcept nogil:
+    """A guest begins to run on this thread. code_limits: four, zeros at first, that go with the CPU's translated code."""
     hp_set_env(env)
     hp_set_memory(memory)
-    hp_forget_limits()
+    hp_set_limits(code_limits)
     hp_segments_changed(env)
 
 
@@ -253,6 +255,7 @@ cdef void leave_guest() noexcept nogil:
     hp_set_env(NULL)
     hp_set_jumps(NULL)
     hp_set_memory(NULL)
+    hp_set_limits(NULL)
 
 
 cdef void mark_code_page(void *cpu, void *page) noexcept nogil:
@@ -308,7 +311,7 @@ cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint smal
 
 
 cdef inline bint code_limited(void *env) noexcept nogil:
-    return u32(<char *> env, ENV_HFLAGS)[0] & HFLAG_SEGMENTS != 0
+    return u32(<char *> env, ENV_HFLAGS)[0] & HFLAG_CODE != 0
 
 
 cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil:

@@ -5,7 +5,8 @@
  * Guests with flat segments pay nothing. While CS, SS, DS or ES is anything else than present, writable, from 0 to 4 GiB
  * in length, HFLAG_SEGMENTS is set in the core's hidden flags. These are part of what a block of translated code is found
  * by, so such guests run blocks of their own, in which a check stands before each load and store: hp_check_*() below, put
- * there by translate.h. FS and GS have flags of their own, since systems leave them null for long.
+ * there by translate.h. FS and GS have flags of their own, since systems leave them null for long. So has a CS that ends
+ * before 4 GiB: boot loaders change between that and a flat one at each call of the BIOS.
  */
 #ifndef HYPERPORT_FIDELITY_SEGMENTS_H
 #define HYPERPORT_FIDELITY_SEGMENTS_H
@@ -18,7 +19,7 @@ enum {
     FLAT_KIND = SEGMENT_PRESENT | SEGMENT_NOT_SYSTEM | SEGMENT_WRITABLE,
 };
 
-static __thread uint32_t hp_code_limit[4];      /* by CPL: the limit that blocks with HFLAG_SEGMENTS were made under */
+static __thread uint32_t *hp_code_limit;        /* the CPU's, four, by CPL: the limit that blocks with HFLAG_CODE were made under */
 
 static inline int hp_flat(void *env, int n)
 {
@@ -36,7 +37,7 @@ static void hp_segments_changed(void *env)
     if (!(old & (HFLAG_SEGMENTS | HFLAG_FS | HFLAG_GS)) && limit == 0xFFFFFFFF && hp_flat(env, SS) && hp_flat(env, DS)
         && hp_flat(env, ES) && hp_flat(env, FS) && ((old & HFLAG_CPL) != 3 || hp_flat(env, GS)))
         return;
-    new = old & ~(uint32_t)(HFLAG_SEGMENTS | HFLAG_FS | HFLAG_GS);
+    new = old & ~(uint32_t)(HFLAG_SEGMENTS | HFLAG_FS | HFLAG_GS | HFLAG_CODE);
     if (limit != 0xFFFFFFFF || !hp_flat(env, SS) || !hp_flat(env, DS) || !hp_flat(env, ES))
         new |= HFLAG_SEGMENTS | HFLAG_ADDSEG;
     else if (old & HFLAG_SEGMENTS) {
@@ -46,12 +47,14 @@ static void hp_segments_changed(void *env)
             || HP_SEGMENT(env, ES, SEGMENT_BASE, uint64_t) || HP_SEGMENT(env, SS, SEGMENT_BASE, uint64_t))
             new |= HFLAG_ADDSEG;
     }
+    if (limit != 0xFFFFFFFF)
+        new |= HFLAG_CODE;
     if (!hp_flat(env, FS))
         new |= HFLAG_FS;
     if ((new & HFLAG_CPL) == 3 && !hp_flat(env, GS))
         new |= HFLAG_GS;
     *hflags = new;
-    if (new & HFLAG_SEGMENTS && hp_code_limit[new & HFLAG_CPL] != limit) {
+    if (new & HFLAG_CODE && hp_code_limit && hp_code_limit[new & HFLAG_CPL] != limit) {
         hp_code_limit[new & HFLAG_CPL] = limit;
         hp_core.flush_code(hp_cpu(env));
     }

@@ -365,7 +365,8 @@ static void hp_unaligned(void *cpu, uint64_t address, int kind, int mmu, uintptr
 
 /*
  * HLT, which the core has checked for CPL 0. The engine may let the vCPU sleep right here, in translated code, until an
- * interrupt comes for it; the core's own way is out of cpu_exec(), to who entered the guest.
+ * interrupt comes for it; the core's own way is out of cpu_exec(), to who entered the guest. It is the last instruction of
+ * its block, so what was counted until it sleeps is exact.
  */
 static _Bool (*hp_sleeps)(void);        /* the engine's; true: an interrupt waits */
 static void (*core_hlt)(void *env, int length);
@@ -375,10 +376,13 @@ static void hp_hlt(void *env, int length)
     if (hp_memory) {
         HP_AT(env, ENV_EIP, uint64_t) += (uint64_t)length;
         HP_AT(env, ENV_HFLAGS, uint32_t) &= ~(uint32_t)HFLAG_INHIBIT_IRQ;
-        if (hp_sleeps())
+        if (hp_sleeps()) {
+            hp_completed(env);
             hp_core.leave_block(hp_cpu(env));
+        }
         HP_AT(env, ENV_EIP, uint64_t) -= (uint64_t)length;
     }
+    hp_completed(env);
     core_hlt(env, length);
 }
 

@@ -12,7 +12,7 @@
  * Probes.  The first store of INS is one: see tlb.h.
  * Flags.  RCL, RCR and SETcc may compute the flags from what the core keeps of the last result, in place of which they are
  *     then, before they access memory. The core's note of how they are kept, for a fault of that access, says how it was at
- *     the start of the instruction; it is corrected.
+ *     the start of the instruction; it is corrected. The helper of CMPXCHG8B keeps all flags but ZF, and so must find them.
  * Alignment.  The first load or store of 8 bytes of an instruction whose operand must be aligned asks the core to check
  *     for 16.
  */
@@ -47,6 +47,7 @@ static __thread struct {
 typedef struct {
     void *core, *before, *instead, *after;
     void (*emit)(hp_context *tcg, hp_temp **arguments);     /* in place of all that */
+    uint8_t flags;              /* it reads flags that the core does not hold ready for it */
     uint8_t last;               /* ends the block where instructions are counted */
     uint8_t address, write;     /* index of the argument that is an address, 0 for none */
     uint16_t size, small_size;  /* of what is there */
@@ -124,6 +125,7 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
 {
     const hp_swap *swap;
     hp_temp *env;
+    uint64_t keeps;
 
     hp_can_be_left();
     if (hp_instruction.env && function == hp_computes_flags && !hp_instruction.acted && hp_instruction.note)
@@ -140,6 +142,8 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
     env = arguments[0];
     if (swap->address && hp_instruction.address[0])
         hp_emit_check(tcg, arguments[swap->address], hp_instruction.small ? swap->small_size : swap->size, swap->write);
+    if (swap->flags && hp_instruction.note && (keeps = HP_AT(hp_instruction.note, OP_ARGS + 8, uint64_t)) != FLAGS_AS_STORED)
+        hp_emit_op2(tcg, OP_MOVI_I32, (uintptr_t)hp_register_temp(tcg, ENV_CC_OP), keeps);
     if (swap->before)
         hp_emit_call(tcg, function, swap->before, NULL, count, arguments);
     if (swap->last && hp_counting)
@@ -281,7 +285,7 @@ static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int s
 
 static inline void hp_check_code(void *env, uint64_t last)
 {
-    if (hp_instruction.env && HP_AT(env, ENV_HFLAGS, uint32_t) & HFLAG_SEGMENTS
+    if (hp_instruction.env && HP_AT(env, ENV_HFLAGS, uint32_t) & HFLAG_CODE
         && (uint32_t)(last - HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t)) > HP_SEGMENT(env, CS, SEGMENT_LIMIT, uint32_t))
         hp_core.raise_now(env, VECTOR_GP, 0);
 }
@@ -399,8 +403,9 @@ static const char *hp_prepare(void *library)
     hp_swap_for("fstt_ST0")->before = hp_swap_for("fbst_ST0")->before = (void *)hp_before_store;
     hp_swap_for("rdmsr")->last = hp_swap_for("wrmsr")->last = 1;
     hp_swap_instead("hlt", (void **)&core_hlt, (void *)hp_hlt);
-    hp_swap_for("hlt")->before = hp_swap_for("pause")->before = (void *)hp_completed;
+    hp_swap_for("pause")->before = (void *)hp_completed;
     hp_swap_for("raise_interrupt")->before = (void *)hp_completed;
+    hp_swap_for("cmpxchg8b")->flags = hp_swap_for("cmpxchg8b_unlocked")->flags = 1;
     hp_swap_for("fxrstor")->before = (void *)hp_check_fxrstor;
     hp_swap_for("fxrstor")->after = (void *)hp_mxcsr_loaded;
     for (i = 0; i < sizeof loads_segments / sizeof *loads_segments; i++)

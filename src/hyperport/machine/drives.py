@@ -155,10 +155,10 @@ class Drives:
 
 
 def geometry_of(image: Disk) -> tuple[int, int]:
-    """Heads and sectors a track of a hard disk: of old and small ones as the partition table tells them, else 16 and 63.
+    """Heads and sectors a track of a hard disk: of old, small ones as the partition table tells them, else 16 and 63.
 
-    Old systems start by cylinder, head and sector, counted by the disk that they were installed on. A partition ends with
-    a cylinder, so its last head and sector are of that count; it is taken if the cylinder fits, too.
+    Old systems start by cylinder, head and sector, counted by the disk that they were installed on. A partition ends
+    with a cylinder, so its last head and sector are of that count; it is taken if the cylinder fits, too.
     """
     try:
         table = image.read_sectors(0, 1)

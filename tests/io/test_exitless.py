@@ -399,6 +399,32 @@ def test_a_page_that_the_guest_has_spoilt(bench: Bench) -> None:
         assert bench.log == []
 
 
+def test_a_machine_that_starts_again_has_its_tables(bench: Bench) -> None:
+    bench.open()
+    machine = bench.machine
+    tables = machine.memory.read(EXITLESS_BASE, Exitless.PAGE)
+    machine.memory.write(EXITLESS_BASE + Exitless.SITE_COUNT, struct.pack("<I", 3))
+    machine.memory.write(EXITLESS_BASE, bytes(Exitless.END))
+    assert machine.exitless is not None
+    machine.exitless.reset()
+    assert machine.memory.read(EXITLESS_BASE, Exitless.PAGE) == tables
+    assert machine.memory.read(EXITLESS_BASE + Exitless.SITE_COUNT, 4) == bytes(4)
+    bench.run(Assembler(CODE).call("OUTB", POST, 1).call("OUTB", POST, 2).code)
+    assert bench.log == [(POST, 1, "HYPERCALL"), (POST, 2, "POSTED")]
+
+
+def test_a_guest_that_resets_and_posts_again() -> None:
+    posted = []
+    with Machine(kernel=BIN / "delay.elf", append="ops=vmi n=500", memory=8 * MIB, io="exitless") as machine:
+        for _ in range(2):
+            assert machine.run(timeout=60) == GuestExit(0)
+            assert machine.exitless is not None
+            posted.append(machine.exitless.counts()["posted"])
+            machine.reset()
+    assert posted[0] > 400
+    assert posted[1] > posted[0] + 400
+
+
 def test_the_layout_is_one() -> None:
     places = sorted((place.value, name) for name, place in Exitless.__members__.items())
     assert places[-1] == (Exitless.END, "END")

@@ -59,10 +59,15 @@ class Fuzz:
         draw, write = self.draw, self.machine.memory.write
         kind = draw.randrange(8)
         if kind < 3:
-            write(EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", draw.choice((0, 2, 500, 510, 512, 511, self.word()))))
+            write(
+                EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", draw.choice((0, 2, 500, 510, 512, 511, self.word())))
+            )
         elif kind < 6:
             entry = EXITLESS_BASE + Exitless.RING + 16 * (EXITLESS_ENTRIES - 1 - draw.randrange(8))
-            write(entry, struct.pack("<4I", self.word(), self.word(), draw.choice((1, 1, 2, 4, 0, 3, self.word())), self.word()))
+            write(
+                entry,
+                struct.pack("<4I", self.word(), self.word(), draw.choice((1, 1, 2, 4, 0, 3, self.word())), self.word()),
+            )
         elif kind == 6:
             write(EXITLESS_BASE + draw.randrange(Exitless.END - 4), draw.randbytes(4))
         else:
@@ -77,13 +82,26 @@ class Fuzz:
         code.add(b"\xe8", struct.pack("<I", DOORBELL - (CODE + len(code.code) + 5) & 0xFFFFFFFF))  # the ring is opened
         code.add(b"\xfb")
         for _ in range(40):
-            code.call(self.draw.choice(("OUTB", "OUTW", "OUTL", "INB", "INW", "INL")), self.draw.choice(PORTS[:7]), self.word())
+            code.call(
+                self.draw.choice(("OUTB", "OUTW", "OUTL", "INB", "INW", "INL")),
+                self.draw.choice(PORTS[:7]),
+                self.word(),
+            )
         machine.memory.write(CODE, code.add(b"\xfa", HLT).code)
         machine.memory.write(HANDLER, b"\x50\xb0\x20\xe6\x20\x58\xcf")  # push eax; mov $0x20, %al; out; pop; iret
         flat = 0x00CF_9300_0000_FFFF
         machine.memory.write(GDT, struct.pack("<3Q", 0, flat | 0x0800 << 32, flat))
         machine.memory.write(IDT + 8 * VECTORS, struct.pack("<4H", HANDLER & 0xFFFF, 8, 0x8E00, HANDLER >> 16))
-        for port, value in ((0x20, 0x11), (0x21, VECTORS), (0x21, 4), (0x21, 1), (0x21, 0xFE), (0x43, 0x34), (0x40, 60), (0x40, 0)):
+        for port, value in (
+            (0x20, 0x11),
+            (0x21, VECTORS),
+            (0x21, 4),
+            (0x21, 1),
+            (0x21, 0xFE),
+            (0x43, 0x34),
+            (0x40, 60),
+            (0x40, 0),
+        ):
             machine.bus.outp(port, 1, value)
         state = protected_flat(eip=CODE)
         state.cs, state.ss = Segment(8, 0, 0xFFFFFFFF, CODE_32), Segment(16, 0, 0xFFFFFFFF, DATA_32)

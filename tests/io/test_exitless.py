@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from hyperport import GuestExit, HaltedForever, Machine, MemoryBackend
+from hyperport import GuestExit, HaltedForever, Machine
 from hyperport.abi import numbers
 from hyperport.abi.numbers import EXITLESS_BASE, Exitless
 from hyperport.abi.rom import build_rom
@@ -23,7 +22,6 @@ from hyperport.bus.access import PortAccess
 from hyperport.bus.port_bus import Path
 from hyperport.cpu.state import CODE_32, DATA_32, CpuState, Segment, Table, protected_flat
 from hyperport.errors import ConfigError
-from hyperport.lines.attention import StopKind
 
 from ..guest.board import BIN
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Spoils the tables, the page and the ring of exitless port I/O, as a hostile guest could, and looks at what comes of it.
+"""Spoils the tables, the page and the ring of exitless port I/O, as a hostile guest could, and looks what comes of it.
 
     tools/fuzz_exitless.py --corruptions 10000000 --seed 3
 
-A corruption is one write of random or likely bytes somewhere in there; then something crosses, and the ring is drained. Now and then
-a guest runs for a moment, with interrupts, whose calls use what was spoilt. Nothing may crash or hang, and no device may see a posted write
-but at a port that it declares just then. One line sums up; status 1 if a write went elsewhere.
+A corruption is one write of random or likely bytes somewhere in there; then something crosses, and the ring is drained.
+Now and then a guest runs for a moment, with interrupts, whose calls use what was spoilt. Nothing may crash or hang, and
+no device may see a posted write but at a port that it declares just then. One line sums up; status 1 if a write went
+elsewhere.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tests.io.test_exitless import CODE, GDT, HANDLER, HLT, IDT, ROM, STACK, VEC
 PORTS: Final = (0x80, 0x3F8, 0x70, 0x1F6, 0xCF8, 0x3C9, 0x340, 0xF4, 0x64, 0x92, 0xCF9, 0x604, 0x20, 0x1F7, 0xFFFF)
 DOORBELL: Final = ROM.base + next(at for at, n in ROM.doorbells.items() if n == VMI_BY_NAME["OUTB"].number)
 RUN_EACH: Final = 400  # corruptions between two runs of a guest
+TIMER: Final = ((0x43, 0x34), (0x40, 60), (0x40, 0))  # an interrupt each 50 us
 LONGEST_S: Final = 0.2  # of a run
 
 
@@ -46,16 +48,19 @@ class Fuzz:
         self.posted = self.wrong = self.runs = 0
 
     def seen(self, access: PortAccess) -> None:
+        """Observe the bus."""
         if access.path == AccessPath.POSTED:
             self.posted += 1
             self.wrong += not self.machine.bus.attributes.at(access.port) & access.size
 
     def word(self) -> int:
+        """A port, a small number, or any."""
         draw = self.draw
         kind = draw.randrange(4)
         return draw.choice(PORTS) if kind == 0 else draw.randrange(600) if kind == 1 else draw.getrandbits(32)
 
     def corrupt(self) -> None:
+        """Write something somewhere."""
         draw, write = self.draw, self.machine.memory.write
         kind = draw.randrange(8)
         if kind < 3:

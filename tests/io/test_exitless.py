@@ -302,7 +302,7 @@ class Times:
     ("append", "length"), [("ops=vmi", 90), ("ops=kvm", 90), ("ops=kvm calls", 150), ("ops=lguest calls", 150)]
 )
 def test_the_sdk_interrupted_at_every_instruction(append: str, length: int) -> None:
-    """In place, and by the SDK's entries: first with one interrupt, then with another one at each instruction behind it."""
+    """In place, and by the SDK's entries: with one interrupt, then with another one at each instruction behind it."""
     pairs = [(first, 0) for first in range(1, length)]
     pairs += [(first, second) for first in range(1, length, 2) for second in range(first + 1, first + 70)]
     posts: list[int] = []

@@ -154,7 +154,7 @@ def build_guests() -> None:
     """Links each program to bin/NAME.elf, with the guest library and the SDK, or to a flat image bin/NAME.bin.
 
     Programs are guest/programs/NAME.c and guest/workloads/NAME.c; flat images are guest/programs/NAME.S. The VMI option
-    ROM is flat from offset 0.
+    ROM is flat from offset 0. NAME-inline.elf is a workload whose accessors look in place whether a crossing is needed.
     """
     library, sdk, harness = GUEST / "lib", GUEST / "sdk", GUEST / "workloads" / "harness"
     headers = [path for folder in (library, harness, GUEST / "include") for path in folder.rglob("*.h")]
@@ -172,6 +172,9 @@ def build_guests() -> None:
         linked = [*parts[library], *parts[sdk], *(parts[harness] if path.parent.name == "workloads" else ())]
         link = [*compile_flags, f"-Wl,-T,{script},--gc-sections", *map(str, linked)]
         jobs[GUEST_BIN / f"{path.stem}.elf"] = (link, path, [*headers, *linked, script])
+        if path.parent.name == "workloads":
+            inline = [*link, "-DHYPERPORT_IO_INLINE"]
+            jobs[GUEST_BIN / f"{path.stem}-inline.elf"] = (inline, path, [*headers, *linked, script])
     for path in (GUEST / "programs").glob("*.S"):
         jobs[GUEST_BIN / f"{path.stem}.bin"] = (["-Wl,--oformat=binary,-Ttext=0x7c00"], path, [])
     rom = ["-I", str(GUEST / "include"), "-Wl,--oformat=binary,-Ttext=0"]

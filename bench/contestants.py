@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who takes part in bench/peers.py: how each runs the guest program accesses.c, or its loops, and what its version is.
+"""Who takes part in bench/peers.py: how each runs the guest program accesses.c, or its loops, and its version.
 
-A contestant is asked for a number of units of each kind of access and gives the ns of one; what it cannot do it leaves out
-and says why. One that this host lacks says that in one line.
+A contestant is asked for a number of units of each kind of access and gives the ns of one; what it cannot do it leaves
+out and says why. One that this host lacks says that in one line.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ SECTOR: Final = 512
 LOAD_AT: Final = 0x10_0000
 CYLINDERS: Final = 40  # of 16 heads and 63 sectors: Bochs' disk
 BOOT_FIELDS: Final = (500, "<IIH")  # of boot.S: entry, command line, sectors
+WARM: Final = 300_000  # accesses until v86 has compiled the loop
 NO_DEVICE: Final = "no device"
 
 Units = Mapping[str, int]
@@ -44,7 +45,7 @@ class Measured:
     missing: dict[str, str] = field(default_factory=dict)
 
 
-class Absent(Exception):
+class AbsentError(Exception):
     """This host lacks a contestant: one line."""
 
 
@@ -129,10 +130,10 @@ class Bench:
     def hyperport(self, engine: str, io: str) -> Contestant:
         """One path on one engine."""
         if io not in ENGINES[engine].paths:
-            raise Absent(f"{engine} has no path {io}")
+            raise AbsentError(f"{engine} has no path {io}")
         failed = [check for check in ENGINES[engine].check() if not check.ok and check.name.endswith("device")]
         if failed:
-            raise Absent(f"{failed[0].name}: {failed[0].detail}")
+            raise AbsentError(f"{failed[0].name}: {failed[0].detail}")
 
         def run(units: Units) -> Measured:
             options = ["--engine", engine, "--io", io, "--kernel", self.kernel, "--append", self.words(units)]
@@ -153,9 +154,9 @@ class Bench:
         """A PC of qemu's with the same devices."""
         binary = "qemu-system-i386"
         if shutil.which(binary) is None:
-            raise Absent(f"{binary} is not installed: apt-get install qemu-system-x86")
+            raise AbsentError(f"{binary} is not installed: apt-get install qemu-system-x86")
         if accelerator == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
-            raise Absent("/dev/kvm cannot be used")
+            raise AbsentError("/dev/kvm cannot be used")
 
         def run(units: Units) -> Measured:
             command = [binary, "-accel", accelerator, "-machine", "pc,acpi=off", "-m", "64", "-nodefaults"]
@@ -173,14 +174,14 @@ class Bench:
         """v86, which compiles guest code to WebAssembly."""
         node = shutil.which("node")
         if node is None:
-            raise Absent("node is not installed: apt-get install nodejs")
+            raise AbsentError("node is not installed: apt-get install nodejs")
         if self.v86 is None or not (self.v86 / "build" / "libv86.mjs").exists():
-            raise Absent("v86 is not there: npm install v86, and --v86 node_modules/v86")
+            raise AbsentError("v86 is not there: npm install v86, and --v86 node_modules/v86")
         folder = self.v86
 
         def run(units: Units) -> Measured:
             files = [str(GUEST / "v86.mjs"), str(folder), str(self.kernel), str(self.disk)]
-            return run_process([node, *files, self.words(units, "ops=native")], units)
+            return run_process([node, *files, self.words(units, f"warm={WARM}", "ops=native")], units)
 
         def version() -> str:
             found = re.search(r'"version":\s*"([^"]+)"', (folder / "package.json").read_text())
@@ -195,11 +196,12 @@ class Bench:
         binary = shutil.which("bochs")
         bios, video = Path("/usr/share/bochs/BIOS-bochs-latest"), Path("/usr/share/vgabios/vgabios.bin")
         if binary is None or not bios.exists() or not video.exists():
-            raise Absent("Bochs is not installed: apt-get install bochs bochs-term bochsbios vgabios")
+            raise AbsentError("Bochs is not installed: apt-get install bochs bochs-term bochsbios vgabios")
         sector = self.boot_sector()
 
         def run(units: Units) -> Measured:
             image = self.folder / "bochs.img"
+            image.with_name("bochs.img.lock").unlink(missing_ok=True)  # left there by one that was killed
             image.write_bytes(self.boot_disk(sector, self.words(units, "ops=native")))
             console = self.folder / "bochs.console"
             if not console.exists():
@@ -257,7 +259,7 @@ panic: action=fatal
 
     def unicorn(self, hook: str) -> Contestant:
         """The engine alone, with a hook in Python or in C: what is under each program that uses it."""
-        import unicorn
+        from importlib.metadata import version
 
         def run(units: Units) -> Measured:
             measured = Measured()
@@ -269,14 +271,14 @@ panic: action=fatal
             return measured
 
         return Contestant(
-            f"Unicorn, {hook} hook", run, lambda: f"Unicorn {unicorn.__version__}", only=tuple(sorted(LOOPS))
+            f"Unicorn, {hook} hook", run, lambda: f"Unicorn {version('unicorn')}", only=tuple(sorted(LOOPS))
         )
 
     def all(self) -> tuple[list[Contestant], list[str]]:
         """Those that are here, and why others are not."""
         makers: list[Callable[[], Contestant]] = [
             *(
-                lambda engine=engine, io=io: self.hyperport(engine, io)  # type: ignore[misc]
+                lambda engine=engine, io=io: self.hyperport(engine, io)
                 for engine in ("unicorn", "kvm")
                 for io in ("exit", "trap", "hypercall", "exitless")
             ),
@@ -292,7 +294,7 @@ panic: action=fatal
         for make in makers:
             try:
                 here.append(make())
-            except Absent as error:
+            except AbsentError as error:
                 absent.append(str(error))
         return here, absent
 
@@ -323,10 +325,8 @@ def run_bochs(folder: Path, console: Path, units: Units) -> Measured:
         watchdog = threading.Timer(LIMIT_S, child.kill)
         watchdog.start()
         try:
-            descriptor = os.open(console, os.O_RDWR)  # for writing too: it must not wait for Bochs, or end with it
-            with open(descriptor, "rb", buffering=0) as stream:
-                lines = io_lines(stream, child)
-                return timed(lines, units)
+            with console.open("r+b", buffering=0) as stream:  # "+": it must not wait for Bochs, or end with it
+                return timed(io_lines(stream, child), units)
         finally:
             watchdog.cancel()
             child.kill()
@@ -396,10 +396,11 @@ def unicorn_loop(unit: bytes, count: int, hook: str, folder: Path) -> float:
     import unicorn
     from unicorn import x86_const
 
+    make: Any = unicorn  # whose types are wrong
     body = unit + b"\x4d"  # dec ebp
     code = b"\xbd" + count.to_bytes(4, "little") + body
     code += b"\x0f\x85" + (-(len(body) + 6) & 0xFFFFFFFF).to_bytes(4, "little") + b"\x90"
-    core = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_32)
+    core = make.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_32)
     core.mem_map(0, 4 << 20)
     core.mem_write(LOAD_AT, code)
     if hook == "Python":

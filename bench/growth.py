@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How costs grow: with accesses, devices, machines in a process, processes on the host's CPUs. For bench/peers.py.
 
-    python bench/growth.py [--rounds 5]
+python bench/growth.py [--rounds 5]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ACCESSES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 DEVICES = (1, 10, 100, 1000)
 MACHINES = (1, 4, 16, 64, 256)
 AT_ONCE = (1, 2, 4)
-SHARE = 3_000_000  # accesses of each of them
+SHARE = 20_000_000  # accesses of each of them
 
 
 class Nothing(hyperport.Device):
@@ -144,15 +144,25 @@ def panels(rounds: int) -> list[Panel]:
     return [
         Panel("an access, by how many there are", "accesses of a run", "ns", {"OUT 80h": middle(accesses)}),
         Panel("an access, by devices on the bus", "devices", "ns", {"OUT 80h": middle(devices)}),
-        Panel("another machine, by those that live", "machines in the process", "ms, MiB", {
-            "ms to make it": middle(making),
-            "MiB of each": sizes and middle(sizes),
-        }),
+        Panel(
+            "another machine, by those that live",
+            "machines in the process",
+            "ms, MiB",
+            {
+                "ms to make it": middle(making),
+                "MiB of each": middle(sizes),
+            },
+        ),
         Panel("an access, by machines that live", "machines in the process", "ns", {"OUT 80h": middle(in_last)}),
-        Panel("machines that run at once", "machines", "million accesses/s", {
-            "processes": middle(processes),
-            "threads": middle(threads),
-        }),
+        Panel(
+            "machines that run at once",
+            "machines",
+            "million accesses/s",
+            {
+                "processes": middle(processes),
+                "threads": middle(threads),
+            },
+        ),
     ]
 
 

@@ -3,13 +3,13 @@
 
     python bench/peers.py [--rounds 9] [--phase-ms 60] [--v86 FOLDER] [--write] [--only "NAME;..."] [--no-growth]
 
-One guest program (bench/guest/accesses.c) runs everywhere: it makes N accesses of each kind between two lines on its serial
-port, and the host takes the time between these, so the clock is the same for all. Plain Unicorn has no devices: it runs
-loops of the same instructions with hooks that do nothing. N is chosen for each contestant and kind, so that a phase lasts
-long enough. Each round runs every contestant once, beginning with another one; a figure is the median of the rounds with
-its 95 % interval. Where the host lacks one, or one lacks a device, that is said.
+One guest program (bench/guest/accesses.c) runs everywhere: it makes N accesses of each kind between two lines on its
+serial port, and the host takes the time between these, so the clock is the same for all. Plain Unicorn has no devices:
+it runs loops of the same instructions with hooks that do nothing. N is chosen for each contestant and kind, so that a
+phase lasts long enough. Each round runs every contestant once, beginning with another one; a figure is the median of
+the rounds with its 95 % interval. Where the host lacks one, or one lacks a device, that is said.
 
---write: puts tables into docs/performance.md and plots into docs/pictures. v86: `npm install v86`, --v86 node_modules/v86.
+--write: tables into docs/performance.md, plots into docs/pictures. v86: `npm install v86`, --v86 node_modules/v86.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Final
 import growth
 import plots
 from contestants import Bench, Contestant, Units
-from pairs import interval
+from hyperport.observe.figures import interval
 
 ROOT: Final = Path(__file__).parents[1]
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
@@ -197,8 +197,8 @@ def chapter(results: Results, absent: list[str], grown: list[plots.Panel], round
     peers = [name for name in names if name not in ours]
     versions = list(dict.fromkeys(results.versions[name] for name in peers))
     out = [
-        f"`bench/peers.py` of {time.strftime('%Y-%m-%d')}: {machine()}. {'; '.join(versions)}. Nanoseconds for one unit, median",
-        f"of {rounds} rounds (95 % interval), wall time; the guest's loop is in it.",
+        f"`bench/peers.py` of {time.strftime('%Y-%m-%d')}: {machine()}. {'; '.join(versions)}.",
+        f"Nanoseconds for one unit, median of {rounds} rounds (95 % interval), wall time; the guest's loop is in it.",
         "",
         "![The cost of each kind of access at each contestant, on a logarithmic scale](pictures/peers.svg)",
         "",
@@ -223,7 +223,13 @@ def chapter(results: Results, absent: list[str], grown: list[plots.Panel], round
         *gaps(results, absent),
     ]
     if grown:
-        out += ["", "How costs grow:", "", "![Costs by accesses, devices, machines and processes](pictures/growth.svg)", ""]
+        out += [
+            "",
+            "How costs grow:",
+            "",
+            "![Costs by accesses, devices, machines and processes](pictures/growth.svg)",
+            "",
+        ]
         out += growth.table(grown)
     return out
 

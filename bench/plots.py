@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two kinds of plots as SVG, for documents: dots on a logarithmic scale, and lines. No library, so the files stay small."""
+"""Two kinds of plots as SVG: dots on a logarithmic scale, and lines. Without a library, so that the files are small."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ COLOURS: Final = (
 )
 SHAPES: Final = 3  # circle, square, diamond in turn
 STYLE: Final = (
-    "text { font: 12px sans-serif; fill: #222 } .title { font: bold 14px sans-serif } .small { font-size: 11px; fill: #555 }"
+    "text { font: 12px sans-serif; fill: #222 } "
+    ".title { font: bold 14px sans-serif } "
+    ".small { font-size: 11px; fill: #555 }"
 )
 ROW: Final = 26
-LEFT, RIGHT, TOP, BOTTOM = 150, 20, 40, 40
+LEFT, RIGHT, TOP, BOTTOM = 175, 20, 40, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,11 @@ class Point:
 def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img"'
     background = f'<rect width="{width:g}" height="{height:g}" fill="#fff"/>'
-    return f'{head} aria-label="{escape(label)}">\n<style>{STYLE}</style>\n{background}\n' + "\n".join(parts) + "\n</svg>\n"
+    return (
+        f'{head} aria-label="{escape(label)}">\n<style>{STYLE}</style>\n{background}\n'
+        + "\n".join(parts)
+        + "\n</svg>\n"
+    )
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "") -> str:
@@ -84,14 +90,15 @@ def dots(title: str, unit: str, rows: Mapping[str, Mapping[str, Point]], *, widt
         parts += [_text(x, height - BOTTOM + 16, _amount(10.0**decade), anchor="middle", kind="small")]
     parts += [_text(LEFT + inner, height - 6, unit, anchor="end", kind="small")]
     for index, (kind, row) in enumerate(rows.items()):
-        y = top + ROW * (index + 0.5)
-        parts += [_text(LEFT - 12, y + 4, kind, anchor="end")]
-        parts += [f'<path d="M{LEFT} {y:.1f} H{width - RIGHT}" stroke="#eee"/>']
+        middle = top + ROW * (index + 0.5)
+        parts += [_text(LEFT - 12, middle + 4, kind, anchor="end")]
+        parts += [f'<path d="M{LEFT} {middle:.1f} H{width - RIGHT}" stroke="#eee"/>']
         for number, name in enumerate(names):
             if name in row:
                 point, colour = row[name], COLOURS[number % len(COLOURS)]
-                parts += [f'<path d="M{at(point.low):.1f} {y:.1f} H{at(point.high):.1f}" stroke="{colour}" stroke-width="2"/>']
-                parts += [_mark(number, at(point.value), y, colour)]
+                bar = f"M{at(point.low):.1f} {middle:.1f} H{at(point.high):.1f}"
+                parts += [f'<path d="{bar}" stroke="{colour}" stroke-width="2"/>']
+                parts += [_mark(number, at(point.value), middle, colour)]
     return _svg(width, height, title, parts)
 
 
@@ -105,6 +112,21 @@ class Panel:
     series: Mapping[str, Sequence[tuple[float, float]]]
 
 
+class Scale:
+    """Where a point of a panel is drawn. x: logarithmic, from the least to the greatest; y: from 0 up."""
+
+    def __init__(
+        self, left: float, top: float, inner: float, tall: float, points: Sequence[tuple[float, float]]
+    ) -> None:
+        self.left, self.top, self.inner, self.tall = left, top, inner, tall
+        self.first, self.last = (math.log10(pick(x for x, _ in points)) for pick in (min, max))
+        self.highest = max(y for _, y in points) * 1.15 or 1.0
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        across = (math.log10(x) - self.first) / (self.last - self.first or 1)
+        return self.left + self.inner * across, self.top + self.tall * (1 - y / self.highest)
+
+
 def lines(panels: Sequence[Panel], *, width: float = 900, columns: int = 2) -> str:
     """Panels side by side, each from 0 up."""
     panel_width, panel_height, left = width / columns, 250.0, 64.0
@@ -113,27 +135,21 @@ def lines(panels: Sequence[Panel], *, width: float = 900, columns: int = 2) -> s
         x0, y0 = panel_width * (index % columns) + left, panel_height * (index // columns) + 34
         inner, tall = panel_width - left - 24, panel_height - 92
         points = [point for series in panel.series.values() for point in series]
-        first, last = (math.log10(pick(x for x, _ in points)) for pick in (min, max))
-        highest = max(y for _, y in points) * 1.15 or 1.0
-
-        def place(x: float, y: float) -> tuple[float, float]:
-            across = (math.log10(x) - first) / (last - first or 1)
-            return x0 + inner * across, y0 + tall * (1 - y / highest)  # noqa: B023 - used in this turn only
-
+        scale = Scale(x0, y0, inner, tall, points)
         parts += [_text(x0 - left + 12, y0 - 14, panel.title, kind="title")]
         for share in (0.0, 0.5, 1.0):
             y = y0 + tall * (1 - share)
             parts += [f'<path d="M{x0:.1f} {y:.1f} h{inner:.1f}" stroke="#ddd"/>']
-            parts += [_text(x0 - 6, y + 4, f"{highest * share:.3g}", anchor="end", kind="small")]
+            parts += [_text(x0 - 6, y + 4, f"{scale.highest * share:.3g}", anchor="end", kind="small")]
         for value in sorted({x for x, _ in points}):
-            parts += [_text(place(value, 0)[0], y0 + tall + 15, _amount(value), anchor="middle", kind="small")]
+            parts += [_text(scale.place(value, 0)[0], y0 + tall + 15, _amount(value), anchor="middle", kind="small")]
         parts += [_text(x0 + inner, y0 + tall + 31, panel.x, anchor="end", kind="small")]
         parts += [_text(x0 - left + 12, y0 + tall + 31, panel.y, kind="small")]
         for number, (name, series) in enumerate(panel.series.items()):
             colour = COLOURS[number]
-            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in series))
+            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (scale.place(*point) for point in series))
             parts += [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>']
-            parts += [_mark(number, *place(*point), colour) for point in series]
+            parts += [_mark(number, *scale.place(*point), colour) for point in series]
             if len(panel.series) > 1:
                 parts += [_mark(number, x0 + 10, y0 + 8 + 16 * number, colour)]
                 parts += [_text(x0 + 20, y0 + 12 + 16 * number, name, kind="small")]

@@ -99,8 +99,8 @@ def run_guest(name: str, append: str = "", *, timeout: float = LIMIT_S, **machin
 def built_in(name: str, append: str = "", **machine: Any) -> Machine:
     """A machine with a built-in guest loaded, on Unicorn unless another engine is named."""
     guest = locate(name)
-    options: dict[str, Any] = {"memory": guest.memory, "engine": "unicorn", **machine}
-    return Machine(kernel=guest.kernel, append=append, **options)
+    options: dict[str, Any] = {"kernel": guest.kernel, "memory": guest.memory, "engine": "unicorn", **machine}
+    return Machine(append=append, **options)
 
 
 def machine_code(listing: str) -> bytes:

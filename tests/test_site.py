@@ -32,6 +32,12 @@ def test_the_api_has_every_public_name() -> None:
     assert {name for name in listed if name.rpartition(".")[0] in ("hyperport", "hyperport.testing")} == wanted
 
 
+def test_every_document_is_in_the_table_of_contents() -> None:
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    listed = re.findall(r"^([a-z][\w/-]*)$", (ROOT / "docs" / "index.md").read_text(), re.M)
+    assert sorted(set(listed) - {"decisions/index"}) == sorted(pages)
+
+
 def test_every_header_of_the_guest_library_is_shown() -> None:
     shown = re.findall(r"^\.\. guest-header:: (\S+)", (ROOT / "docs" / "guest.md").read_text(), re.M)
     assert {ROOT / name for name in shown} == {*HEADERS, ROOT / "guest" / "lib" / "guest.h"}

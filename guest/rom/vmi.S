@@ -8,6 +8,7 @@
  * they may use no segment but CS and SS; the port calls nothing but what the native instruction changes. */
 
 #include <hyperport/abi.h>
+#include <hyperport/stubs.h>
 
         .text
         .globl _start
@@ -61,99 +62,14 @@ port_##name: \
 
 HYPERPORT_PORT_CALLS(DOORBELL)
 
-/* Port calls without a crossing, where the machine has --io exitless (docs/exitless.md describes the tables and the ring). An OUT
- * that may be posted goes into the ring, an IN of a shadowed register is read from the page; all else goes to the doorbell above.
- * No register and no flag changes but what an IN answers. So nothing is computed but by LEA, and the way is chosen by a jump that
- * a table leads: JECXZ, which needs no flags either, costs ten times as much on Unicorn's core.
- *
- * From `first` to `end` the code relies on what it has read; the last store commits. Where an interrupt, an exception or the end of
- * a run comes between, the VMM sets EIP to `restart`: the stack, EAX and EDX are there what they were at `first`.
- *
- * EBP is this code's place. What is addressed by it is in SS, so DS need not be flat. */
-#define HERE(place) place - 1b
+/* Port calls that look whether they need the doorbell above, for machines with --io exitless. EBP is this code's place. */
+#define ENTER call 1f; 1: pop %ebp
 #define THERE(place) HYPERPORT_EXITLESS_##place + HYPERPORT_EXITLESS_BASE - HYPERPORT_ROM_BASE - (1b - rom)
+#define HERE(label) label - 1b
+#define ELSE(name) jmp port_##name
 
-#define BEGIN(name) \
-        .balign 16; \
-exitless_##name: \
-        push %ebp; \
-        push %ecx; \
-        push %esi; \
-        call 1f; \
-1:      pop %ebp; \
-first_##name: \
-        mov %cs, %ecx; \
-        movzbl %cl, %ecx; \
-        movzwl THERE(LEVELS)(%ebp, %ecx, 2), %ecx; \
-        mov %dh, %cl; \
-        movzwl THERE(DIRECTORY)(%ebp, %ecx, 2), %ecx; \
-        mov %dl, %cl                    /* the port's cell; of CPL 2 and 3 one of those that are 0 */
-
-#define GO(ways, index) \
-        movzbl HERE(ways)(%ebp, index), %esi; \
-        lea (%ebp, %esi), %esi; \
-        jmp *%esi
-
-#define END(name) \
-end_##name: \
-        pop %esi; \
-        pop %ecx; \
-        pop %ebp; \
-        ret; \
-restart_##name: \
-        pop %esi; \
-        pop %ecx; \
-        pop %ebp; \
-        jmp port_##name
-
-#define POST(name, size) \
-        BEGIN(name); \
-        movzbl THERE(POSTED) + (size >> 1) * HYPERPORT_EXITLESS_CELLS(%ebp, %ecx), %esi; \
-        mov THERE(LEFT)(%ebp), %ecx; \
-        lea (%ecx, %esi), %esi; \
-        GO(ways_to_post, %esi); \
-post_##name: \
-        lea -2(%ecx), %ecx; \
-        mov %edx, THERE(RING)(%ebp, %ecx, 8); \
-        mov %eax, THERE(RING) + 4(%ebp, %ecx, 8); \
-        movl $size, THERE(RING) + 8(%ebp, %ecx, 8); \
-        mov 12(%esp), %esi;             /* the caller */ \
-        mov %esi, THERE(RING) + 12(%ebp, %ecx, 8); \
-        mov %ecx, THERE(LEFT)(%ebp); \
-        END(name)
-
-#define READ(name, size, answer) \
-        BEGIN(name); \
-        movzwl THERE(SHADOWED) + (size & ~1) * HYPERPORT_EXITLESS_CELLS(%ebp, %ecx, 2), %ecx; \
-        GO(ways_to_read, %ecx); \
-read_##name: \
-        lea THERE(REGISTERS)(%ebp, %ecx, 8), %ebp; \
-        mov (%ebp), answer; \
-        mov 4(%ebp), %ecx; \
-        lea 1(%ecx), %ecx;              /* it is counted */ \
-        mov %ecx, 4(%ebp); \
-        END(name)
-
-        POST(OUTL, 4)
-        POST(OUTB, 1)
-        POST(OUTW, 2)
-        READ(INL, 4, %eax)
-        READ(INB, 1, %al)
-        READ(INW, 2, %ax)
-
-/* Where the stubs go on, in bytes from their first POP: all that post have one shape, all that read another. By twice the number of
- * free entries, and 1 where the port may be posted; by the number of the shadow register, 0 for none. */
-ways_to_post:
-        .byte restart_OUTL - first_OUTL + 1, restart_OUTL - first_OUTL + 1
-        .rept HYPERPORT_EXITLESS_ENTRIES
-        .byte restart_OUTL - first_OUTL + 1, post_OUTL - first_OUTL + 1
-        .endr
-ways_to_read:
-        .byte restart_INL - first_INL + 1
-        .fill HYPERPORT_EXITLESS_REGISTER_COUNT - 1, 1, read_INL - first_INL + 1
-        .if (post_OUTB - first_OUTB) - (post_OUTL - first_OUTL) || (post_OUTW - first_OUTW) - (post_OUTL - first_OUTL)
-        .error "stubs that post differ"
-        .endif
+        STUBS
+        ways_of_stubs
 
 /* All other calls. The kernel runs at CPL 0, so most are the instruction that they stand for. Unless it says otherwise they
  * are C functions with up to three arguments in EAX, EDX and ECX, further ones on the stack, and the result in EAX or

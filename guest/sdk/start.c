@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Choosing a back end. */
+#include <hyperport/exitless.h>
 #include <hyperport/kvm.h>
 #include <hyperport/lguest.h>
 #include <hyperport/start.h>
@@ -144,6 +145,8 @@ struct hyperport_io_result hyperport_io_init(const struct hyperport_io_config *c
     }
     if (result.reason)
         result.backend = HYPERPORT_NATIVE;
+    if (result.backend != HYPERPORT_NATIVE && result.taken) /* the ROM's code looks by itself */
+        result.exitless = hyperport_exitless_init(config->direct_map, result.rom ? NULL : &ops);
     hyperport_io = ops;
     if (!config->keep_indirect)
         result.patch = hyperport_patch_all();

@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -14,7 +15,58 @@ from types import TracebackType
 import pytest
 
 QEMU = shutil.which("qemu-system-i386")
+PATIENCE_S = 30  # hung, not slow
 FIRMWARE = bytes.fromhex("fa f4 eb fc").rjust(0xFFF4, b"\0").ljust(0x10000, b"\0")  # at F000:FFF0, CLI and HLT for ever
+
+
+class Monitor:
+    """qemu's monitor protocol (QMP). arguments: for qemu's command line. folder: for the socket, and for pictures."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "monitor"
+        self.arguments = ["-qmp", f"unix:{self.path},server=on,wait=off"]
+        self.socket: socket.socket | None = None
+
+    def screendump(self) -> list[list[tuple[int, int, int]]]:
+        """What is on the screen, line by line: red, green and blue of each pixel."""
+        path = self.folder / "screen.ppm"
+        self.order("screendump", filename=str(path))
+        kind, size, most, pixels = path.read_bytes().split(b"\n", 3)
+        assert (kind, most) == (b"P6", b"255")
+        width, height = (int(number) for number in size.split())
+        assert len(pixels) == 3 * width * height
+        dots = list(zip(pixels[::3], pixels[1::3], pixels[2::3], strict=True))
+        return [dots[at : at + width] for at in range(0, len(dots), width)]
+
+    def order(self, command: str, **arguments: str) -> None:
+        """A command; returns when it is done."""
+        if self.socket is None:
+            self.socket = self._connect()
+            self.answers = self.socket.makefile("r")
+            self.order("qmp_capabilities")
+        self.socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+        while "return" not in (answer := json.loads(self.answers.readline())):
+            assert "error" not in answer, answer
+
+    def _connect(self) -> socket.socket:
+        made = socket.socket(socket.AF_UNIX)
+        made.settimeout(PATIENCE_S)
+        limit = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                made.connect(str(self.path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                assert time.monotonic() < limit, "qemu has no monitor"
+                time.sleep(0.01)
+            else:
+                return made
+
+    def close(self) -> None:
+        """The connection, if there is one."""
+        if self.socket is not None:
+            self.answers.close()
+            self.socket.close()
 
 
 class Qtest:
@@ -28,9 +80,8 @@ class Qtest:
         firmware.write_bytes(FIRMWARE)
         command = [QEMU, "-machine", "isapc", "-bios", str(firmware), "-display", "none", "-nodefaults", "-m", "4"]
         command += ["-qtest", "stdio", "-qtest-log", "/dev/null", *arguments]
-        self.monitor_path = Path(self.folder.name, "monitor")
-        self.monitor: socket.socket | None = None
-        command += ["-qmp", f"unix:{self.monitor_path},server=on,wait=off"]
+        self.monitor = Monitor(Path(self.folder.name))
+        command += self.monitor.arguments
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -71,37 +122,14 @@ class Qtest:
         return int(self.ask(f"inw {port:#x}"), 16)
 
     def screendump(self) -> list[list[tuple[int, int, int]]]:
-        """What is on the screen, line by line: red, green and blue of each pixel."""
-        path = Path(self.folder.name, "screen.ppm")
-        self._order("screendump", filename=str(path))
-        kind, size, most, pixels = path.read_bytes().split(b"\n", 3)
-        assert (kind, most) == (b"P6", b"255")
-        width, height = (int(number) for number in size.split())
-        assert len(pixels) == 3 * width * height
-        dots = list(zip(pixels[::3], pixels[1::3], pixels[2::3], strict=True))
-        return [dots[at : at + width] for at in range(0, len(dots), width)]
-
-    def _order(self, command: str, **arguments: str) -> None:
-        """A command of qemu's monitor protocol."""
-        if self.monitor is None:
-            self.monitor = socket.socket(socket.AF_UNIX)
-            self.monitor.settimeout(30)
-            while not self.monitor_path.exists():
-                self.inb(0x80)
-            self.monitor.connect(str(self.monitor_path))
-            self.answers = self.monitor.makefile("r")
-            self._order("qmp_capabilities")
-        self.monitor.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
-        while "return" not in (answer := json.loads(self.answers.readline())):
-            assert "error" not in answer, answer
+        """What is on the screen."""
+        return self.monitor.screendump()
 
     def __enter__(self) -> Qtest:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.monitor is not None:
-            self.answers.close()
-            self.monitor.close()
+        self.monitor.close()
         self.process.kill()
         self.process.wait()
         self.folder.cleanup()

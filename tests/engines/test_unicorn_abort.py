@@ -107,4 +107,4 @@ def test_aborts_give_their_memory_back() -> None:
     assert report["nested"] == kind
     space, resident = report["grown"]
     assert space < 64 * MIB  # stacks of timer threads that are gone; the code buffers of 300 machines would be 9 GiB
-    assert resident < 2 * MIB
+    assert resident < 8 * MIB  # the heap has steps; 3 MiB of each machine would be 900

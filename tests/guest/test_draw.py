@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -70,19 +71,27 @@ def assert_same(shown: Pixels, expected: Pixels) -> None:
     assert not wrong, f"{len(wrong)} pixels, the first at {wrong[0]}"
 
 
+MODE_13H, MODE_12H, MODE_X = "mode13", "mode12", "modex"
+
+
+@pytest.mark.parametrize("append", [MODE_13H, MODE_12H, MODE_X])
+def test_kvm_draws_the_same(kvm: Any, append: str) -> None:
+    assert_same(drawn(append, "kvm"), drawn(append))
+
+
 def test_mode_13h() -> None:
     colours = palette(256)
-    assert_same(drawn("mode13"), picture(320, 200, lambda x, y: colours[(x ^ y) & 0xFF], (2, 2)))
+    assert_same(drawn(MODE_13H), picture(320, 200, lambda x, y: colours[(x ^ y) & 0xFF], (2, 2)))
 
 
 def test_mode_12h() -> None:
     colours, cells = palette(16), squares()
-    assert_same(drawn("mode12"), picture(640, 480, lambda x, y: colours[cells[y][x]]))
+    assert_same(drawn(MODE_12H), picture(640, 480, lambda x, y: colours[cells[y][x]]))
 
 
 def test_mode_x() -> None:
     colours = palette(256)
-    assert_same(drawn("modex"), picture(320, 240, lambda x, y: colours[(x * x + y * y) >> 7 & 0xFF], (2, 2)))
+    assert_same(drawn(MODE_X), picture(320, 240, lambda x, y: colours[(x * x + y * y) >> 7 & 0xFF], (2, 2)))
 
 
 @pytest.mark.parametrize("bits", [8, 15, 16, 24, 32])

@@ -25,6 +25,8 @@ from hyperport.cpu.state import CODE_32, DATA_32, CpuState, Segment, Table, prot
 from hyperport.errors import ConfigError
 from hyperport.lines.attention import StopKind
 
+from ..guest.board import BIN
+
 MIB = 1 << 20
 CODE, HANDLER, STACK, IDT, GDT, RESULTS = 0x10_0000, 0x10_2000, 0x20_0000, 0x30_0000, 0x30_1000, 0x31_0000
 IRQ, VECTORS = 5, 0x20
@@ -266,6 +268,72 @@ def test_an_interrupt_at_every_instruction_and_one_at_every_instruction_of_its_h
     assert bench.counts()["refused"] == 0
 
 
+class Times:
+    """The device of guest/programs/interrupted.c: gives pairs of times, and raises its line at both."""
+
+    name, span, widths, stateless = "times", 8, (1, 4), True
+    irq: Any
+    timer: Any
+    clock: Any
+
+    def __init__(self, pairs: list[tuple[int, int]], log: list[int]) -> None:
+        self.pairs, self.log, self.waits = iter(pairs), log, list[int]()
+        self.done: list[tuple[tuple[int, int], int, list[int]]] = []
+        self.pair = (0, 0)
+
+    def read(self, offset: int, size: int) -> int:
+        self.pair = next(self.pairs, (0, 0))
+        return self.pair[0] | self.pair[1] << 16
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        if offset:
+            self.done.append((self.pair, value, self.log.copy()))
+        else:
+            now = self.clock.now_ns()
+            self.waits = [now + time for time in self.pair if time]
+            self.timer.arm_at(self.waits.pop(0))
+        self.log.clear()
+
+    def on_timer(self, number: int) -> None:
+        self.irq.pulse()
+        if self.waits:
+            self.timer.arm_at(self.waits.pop(0))
+
+
+@pytest.mark.parametrize(
+    ("append", "length"), [("ops=vmi", 90), ("ops=kvm", 90), ("ops=kvm calls", 150), ("ops=lguest calls", 150)]
+)
+def test_the_sdk_interrupted_at_every_instruction(append: str, length: int) -> None:
+    """In place, and by the SDK's entries: first with one interrupt, then with another one at each instruction behind it."""
+    pairs = [(first, 0) for first in range(1, length)]
+    pairs += [(first, second) for first in range(1, length, 2) for second in range(first + 1, first + 70)]
+    posts: list[int] = []
+
+    def note(access: PortAccess) -> None:
+        if access.direction and access.port == POST:
+            posts.extend(access.data)
+
+    kernel = BIN / "interrupted.elf"
+    config: dict[str, Any] = {"io": "exitless", "clock": "insns=1", "abi": ("vmi", "kvm", "lguest")}
+    with Machine(kernel=kernel, append=append, memory=8 * MIB, engine="unicorn", **config) as machine:
+        times = Times(pairs, posts)
+        machine.attach(times, 0x2A0, irq=IRQ)
+        machine.bus.observe(note)
+        assert machine.run(timeout=120) == GuestExit(0)
+        assert machine.exitless is not None
+        counts = machine.exitless.counts()
+    assert len(times.done) == len(pairs)
+    for pair, served, values in times.done:
+        assert served == 1 + (pair[1] > 0), pair
+        if served == 2:
+            assert values.count(0x42) == 1, (pair, values)
+            values.remove(0x42)
+        assert within(values, [1, 2], [0x41]), (pair, values)
+    assert counts["restarted"] > 50
+    assert counts["refused"] == 0
+    assert counts["shadowed"] > len(pairs) // 2
+
+
 def test_a_handler_that_changes_what_is_declared(bench: Bench) -> None:
     """It enables the interrupt of an empty transmitter, and from then on THR may not be posted."""
     bench.open()
@@ -329,6 +397,32 @@ def test_a_page_that_the_guest_has_spoilt(bench: Bench) -> None:
         memory.write(EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", left))
         bench.run(b"")
         assert bench.log == []
+
+
+def test_a_machine_that_starts_again_has_its_tables(bench: Bench) -> None:
+    bench.open()
+    machine = bench.machine
+    tables = machine.memory.read(EXITLESS_BASE, Exitless.PAGE)
+    machine.memory.write(EXITLESS_BASE + Exitless.SITE_COUNT, struct.pack("<I", 3))
+    machine.memory.write(EXITLESS_BASE, bytes(Exitless.END))
+    assert machine.exitless is not None
+    machine.exitless.reset()
+    assert machine.memory.read(EXITLESS_BASE, Exitless.PAGE) == tables
+    assert machine.memory.read(EXITLESS_BASE + Exitless.SITE_COUNT, 4) == bytes(4)
+    bench.run(Assembler(CODE).call("OUTB", POST, 1).call("OUTB", POST, 2).code)
+    assert bench.log == [(POST, 1, "HYPERCALL"), (POST, 2, "POSTED")]
+
+
+def test_a_guest_that_resets_and_posts_again() -> None:
+    posted = []
+    with Machine(kernel=BIN / "delay.elf", append="ops=vmi n=500", memory=8 * MIB, io="exitless") as machine:
+        for _ in range(2):
+            assert machine.run(timeout=60) == GuestExit(0)
+            assert machine.exitless is not None
+            posted.append(machine.exitless.counts()["posted"])
+            machine.reset()
+    assert posted[0] > 400
+    assert posted[1] > posted[0] + 400
 
 
 def test_the_layout_is_one() -> None:

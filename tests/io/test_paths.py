@@ -14,9 +14,11 @@ from hyperport import AccessPath, ConfigError, GuestExit, Machine
 from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.state import REGISTERS, protected_flat
 from hyperport.devices.testdev import TestDevice
+from hyperport.io import CALLED
 from hyperport.lines.attention import StopKind
 
 from ..conftest import ROOT, built_in, run_guest
+from ..guest.board import BIN
 
 FAULTS = (ROOT / "tests/guest/data/faults.txt").read_text()
 MIB = 1 << 20
@@ -31,6 +33,10 @@ RUNS = (
     ("hypercall", "vmi"),
     ("hypercall", "kvm"),
     ("hypercall", "lguest"),
+    ("exitless", "native"),
+    ("exitless", "vmi"),
+    ("exitless", "kvm"),
+    ("exitless", "lguest"),
 )
 WORKLOADS = {"cmos": "n=500", "pci": "n=50", "delay": "n=2000", "strings": "n=200", "mix": "n=500", "console": "n=3"}
 
@@ -42,7 +48,7 @@ def test_faults_are_the_same_on_every_path(io: str) -> None:
     assert text == FAULTS.replace("\r\n", "\n")
 
 
-@pytest.mark.parametrize("io", ["trap", "hypercall"])
+@pytest.mark.parametrize("io", ["trap", "hypercall", "exitless"])
 def test_interrupts_at_arbitrary_points(io: str) -> None:
     outcome, text = run_guest("stress", "irqs=3000", io=io)
     assert outcome == GuestExit(0)
@@ -53,12 +59,14 @@ def test_interrupts_at_arbitrary_points(io: str) -> None:
 def test_workloads_read_the_same_by_trap_exit_and_call(name: str, append: str) -> None:
     results = {}
     for io, ops in RUNS:
-        abi: dict[str, Any] = {"abi": ("vmi", "kvm", "lguest")} if io == "hypercall" else {}
-        outcome, text = run_guest(name, f"{append} ops={ops}", io=io, testdev=True, **abi)
-        found = re.search(r"units (\d+) accesses (\d+) checksum (\w+)", text)
-        assert outcome == GuestExit(0), text
-        assert found is not None, text
-        results[io, ops] = found.groups()
+        abi: dict[str, Any] = {"abi": ("vmi", "kvm", "lguest")} if io in CALLED else {}
+        for kind in ("", "-inline") if io == "exitless" else ("",):
+            kernel = BIN / f"{name}{kind}.elf"
+            outcome, text = run_guest(name, f"{append} ops={ops}", kernel=kernel, io=io, testdev=True, **abi)
+            found = re.search(r"units (\d+) accesses (\d+) checksum (\w+)", text)
+            assert outcome == GuestExit(0), text
+            assert found is not None, text
+            results[io, ops, kind] = found.groups()
     assert len(set(results.values())) == 1, results
 
 
@@ -73,8 +81,9 @@ def test_workloads_read_the_same_by_trap_exit_and_call(name: str, append: str) -
         ("ops=lguest", {"abi": ("lguest",)}, "ops lguest, 12 taken"),
     ],
 )
-def test_a_guest_that_knows_vmi(append: str, machine: dict[str, Any], said: str) -> None:
-    outcome, text = run_guest("vmiguest", append, io="hypercall", testdev=True, **machine)
+@pytest.mark.parametrize("io", CALLED)
+def test_a_guest_that_knows_vmi(io: str, append: str, machine: dict[str, Any], said: str) -> None:
+    outcome, text = run_guest("vmiguest", append, io=io, testdev=True, **machine)
     assert outcome == GuestExit(0), text
     assert said in text
 

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ import pytest
 import hyperport
 from hyperport.bus.access import Direction, PortAccess
 from hyperport.bus.port_bus import PortBus
+from hyperport.cpu.state import protected_flat
 from hyperport.guests.registry import locate
 from hyperport.guests.toolchain import compiler, link_program
 from hyperport.host.char import MemoryBackend
+from hyperport.io.crossing import CallbackHook, Crossing, hook
+from hyperport.io.trap import TrapPath
 from hyperport.observe.filter import compile_filter
 from hyperport.observe.profile import MOST_SLICES, Profile, Timeline
 from hyperport.observe.profile_export import MESSAGES, pprof, speedscope
@@ -155,6 +159,108 @@ def test_an_observer_in_python_counts_the_same() -> None:
         (row["port"], Direction[row["direction"].upper()], row["size"], row["address"]): row["accesses"] for row in rows
     } == seen
     assert sum(counts.values()) == sum(seen.values())
+
+
+@pytest.mark.parametrize("io", ["exit", "trap", "hypercall"])
+@pytest.mark.parametrize("workload", ["cmos", "mix", "strings"])
+def test_what_the_bus_counts_for_it_is_what_the_bus_tallies(workload: str, io: str) -> None:
+    """The bus counts known instructions without telling; with a second observer it does not, and nothing is lost."""
+    append = f"n=200 ops={'vmi' if io == 'hypercall' else 'native'}"
+    kernel = locate(workload).kernel
+    with hyperport.Machine(kernel=kernel, append=append, io=io, engine="unicorn", testdev=True) as machine:
+        with Profile(machine) as profile:
+            assert machine.run(timeout=60) == GuestExit(0)
+        counted: Counter[tuple[int, str, int, str]] = Counter()
+        crossed: Counter[tuple[int, str, int, str]] = Counter()
+        for row in profile.report()["rows"]:
+            key = (row["port"], row["direction"], row["size"], row["path"])
+            counted[key] += row["accesses"]
+            crossed[key] += row["crossings"]
+        tallied = {
+            (row.port, row.direction.name.lower(), row.size, row.path.name.lower()): (row.accesses, row.crossings)
+            for row in machine.bus.counts()
+        }
+        assert {key: (counted[key], crossed[key]) for key in counted} == tallied
+        machine.bus.observe(lambda access: None)
+        before = profile.profiler.by_port().get(0x80, 0)
+        for _ in range(300):
+            machine.bus.outp(0x80, 1, 0)
+        assert profile.profiler.by_port()[0x80] == before + 300
+
+
+def test_calls_by_a_rom_are_named(tmp_path: Path) -> None:
+    """The guest maps the ROM where it likes; within a page the address stays."""
+    kernel = locate("vmiguest").kernel
+    with (
+        hyperport.Machine(kernel=kernel, io="hypercall", engine="unicorn", testdev=True) as machine,
+        Profile(machine, load_symbols([], kernel)) as profile,
+    ):
+        machine.run(timeout=60)
+        report = profile.report()
+    called = {row["function"] for row in report["rows"] if row["path"] == "hypercall"}
+    assert called == {f"vmi-rom:{way}{size}" for way in ("in", "out", "ins", "outs") for size in "bwl"}
+    assert "vmi-rom:outsb" in {frame for stack in report["stacks"] for frame in stack["frames"]}
+
+
+class Slow:
+    """A device whose accesses take a fifth of a millisecond."""
+
+    name = "slow"
+    span = 1
+
+    def read(self, offset: int, size: int) -> int:
+        end = time.perf_counter_ns() + 200_000
+        while time.perf_counter_ns() < end:
+            pass
+        return 0
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize("io", ["exit", "trap"])
+def test_time_is_that_of_the_guest_the_fault_decoding_and_the_device(io: str) -> None:
+    """200 reads of a slow port, each behind a write to a fast one: nearly all time is the slow device's."""
+    code = bytes.fromhex("bd c8000000 e680 ec 4d 75fa fa f4")  # ebp = 200; out 80h; in al, dx; dec; jnz; cli; hlt
+    with hyperport.Machine(memory=4 << 20, io=io, engine="unicorn") as machine:
+        machine.attach(Slow(), 0x350)
+        machine.memory.write(0x100000, code)
+        state = protected_flat(eip=0x100000)
+        state.edx = 0x350
+        machine.engine.set_state(state)
+        with Profile(machine) as profile:
+            assert machine.run(timeout=60).kind == "halted"
+        report = profile.report()
+    times = {row["part"]: row for row in report["times"]}
+    assert list(times) == ["guest", "fault", "decode", "device"]
+    assert times["device"]["share"] > 0.5
+    assert (times["fault"]["s"] > 0 and times["decode"]["s"] > 0) == (io == "trap")
+    assert sum(row["share"] for row in report["times"]) == pytest.approx(1, abs=0.001)
+    rows = {row["port"]: row["parts"] for row in report["rows"]}
+    assert rows[0x350]["device"]["ns"] >= 190_000
+    assert rows[0x350]["device"]["samples"] + rows[0x80]["device"]["samples"] > 5
+    assert (rows[0x80]["device"]["ns"] or 0) < 100_000
+    assert "device " in text_report(report)
+
+
+def test_a_profile_that_ends_measures_no_more() -> None:
+    with hyperport.Machine(kernel=locate("demo").kernel, io="trap", engine="unicorn") as machine:
+        with Profile(machine):
+            pass
+        assert isinstance(machine.path, TrapPath)
+        assert not machine.path.profile
+        assert machine.run(timeout=60).kind == "guest-exit"
+        assert machine.path.traps_profiled == 0
+
+
+def test_a_hook_that_comes_later_hears_every_crossing() -> None:
+    """The profile's own hook is quiet most of the time, and another one must not be given its place."""
+    with hyperport.Machine(kernel=locate("demo").kernel, io="trap", engine="unicorn") as machine, Profile(machine):
+        heard: Counter[Crossing] = Counter()
+        hook(machine.engine, CallbackHook(lambda why, _: heard.update([why])))
+        assert machine.run(timeout=60).kind == "guest-exit"
+        counts = machine.bus.counts()
+    assert heard[Crossing.IN] == sum(row.accesses for row in counts if row.direction is Direction.IN)
 
 
 def test_more_sites_than_there_is_room_for_are_counted_by_port() -> None:

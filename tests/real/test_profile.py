@@ -13,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from hyperport.observe.kallsyms import running_symbols
 from hyperport.observe.profile import Profile
 from hyperport.observe.symbols import load_symbols
 from hyperport.testing import GuestMachine
@@ -26,6 +27,7 @@ FUNCTIONS: Final = (
     *("isapnp_init", "isapnp_key", "isapnp_isolate_rdp_select", "isapnp_set_rdp", "init_8259A", "probe_8259A"),
     *("pit_set_periodic", "fintek_8250_probe", "serial8250_config_port", "i8237A_init_ops", "rtc_cmos_write"),
 )
+MODULES: Final = 0xF000_0000  # from there on: modules, which the kernel's own tables have not
 EIP: Final = 8  # of the registers that gdb's protocol gives, in hexadecimal, eight digits each
 LENGTHS: Final = (1, 2)  # of IN and OUT, in bytes
 
@@ -72,8 +74,15 @@ def profiled(folder: Path) -> dict[int, tuple[str, int]]:
         machine.send("dmesg -n 1; echo 0 > /proc/sys/kernel/kptr_restrict; grep ' [tT] ' /proc/kallsyms; echo END\n")
         machine.expect("\nEND")
         (folder / "kallsyms").write_text(machine.text)
+        running = running_symbols(machine.memory)
     symbols = load_symbols([folder / "kallsyms"])
     assert symbols is not None
+    assert running is not None
+    own = {first: name for first, _, name in running.rows if first < MODULES}
+    told = {first: name for first, _, name in symbols.rows if first < MODULES}
+    assert len(own) > 20_000
+    assert {first for first in told if first not in own} == set()
+    assert report["symbols"] == "kallsyms in the guest's RAM"
     found: dict[int, tuple[str, int]] = {}
     for row in report["rows"]:
         if row["address"] is not None and symbols.name(row["address"]) in FUNCTIONS:

@@ -129,7 +129,7 @@ def test_the_start_address_scrolls(rig: Rig) -> None:
 
 
 def test_a_row_wraps_within_the_planes(rig: Rig) -> None:
-    """In word mode bit 15 of the counter is bit 0 of the offset, so at 32,768 it is in the odd offsets, at 65,536 at 0."""
+    """In word mode bit 15 of the counter is bit 0 of the offset: from 32,768 on offsets are odd, and 65,536 is 0."""
     rig.put(0, "efgh")
     rig.crtc(0x0C, 0xFF)
     rig.crtc(0x0D, 0xFC)

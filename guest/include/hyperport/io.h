@@ -20,6 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef HYPERPORT_IO_INLINE
+#include "exitless.h"
+#endif
+
 /* The members of the table, in the order of their VMI call numbers 49 to 60, and the delay. */
 enum hyperport_op {
     HYPERPORT_OP_INL,
@@ -83,13 +87,30 @@ static inline void slow_down_io(void)
     __asm__ volatile(HYPERPORT_SITE : : HYPERPORT_SITE_OPERANDS(io_delay, IO_DELAY) : "eax", "ecx", "edx", "memory");
 }
 
+/* One access of the accessors: by the site, or in place (exitless.h). */
+#ifdef HYPERPORT_IO_INLINE
+#define HYPERPORT_ACCESS_TEXT(sequence) HYPERPORT_INLINE(sequence, HYPERPORT_SITE)
+#define HYPERPORT_ACCESS_REGISTERS uint32_t hyperport_base, hyperport_cell
+#define HYPERPORT_ACCESS_CLOBBERS [base] "=&r"(hyperport_base), [cell] "=&q"(hyperport_cell)
+#define HYPERPORT_ACCESS_AND_CLOBBERS , HYPERPORT_ACCESS_CLOBBERS
+#define HYPERPORT_ACCESS_OPERANDS(bytes) , HYPERPORT_INLINE_OPERANDS(bytes)
+#define HYPERPORT_ACCESS_FLAGS , "cc"
+#else
+#define HYPERPORT_ACCESS_TEXT(sequence) HYPERPORT_SITE
+#define HYPERPORT_ACCESS_REGISTERS
+#define HYPERPORT_ACCESS_CLOBBERS
+#define HYPERPORT_ACCESS_AND_CLOBBERS
+#define HYPERPORT_ACCESS_OPERANDS(bytes)
+#define HYPERPORT_ACCESS_FLAGS
+#endif
+
 /* For each width:
  *   native_*        always the instruction, whatever the table says
  *   *_local         through the table
  *   *               the same: _local is only different on machines whose ports lie on several nodes
  *   *_p, *_local_p  followed by slow_down_io
  * The memory clobber keeps memory that a device looks at in order with the access. */
-#define HYPERPORT_ACCESSORS(suffix, SUFFIX, type)                                                            \
+#define HYPERPORT_ACCESSORS(suffix, SUFFIX, type, bytes, answer)                                             \
     static inline void native_out##suffix(type value, uint16_t port)                                         \
     {                                                                                                        \
         __asm__ volatile("out" #suffix " %0, %1" : : "a"(value), "Nd"(port) : "memory");                     \
@@ -110,18 +131,22 @@ static inline void slow_down_io(void)
     }                                                                                                        \
     static inline void out##suffix##_local(type value, uint16_t port)                                        \
     {                                                                                                        \
-        __asm__ volatile(HYPERPORT_SITE                                                                      \
-                         :                                                                                   \
+        HYPERPORT_ACCESS_REGISTERS;                                                                          \
+        __asm__ volatile(HYPERPORT_ACCESS_TEXT(HYPERPORT_INLINE_POST(bytes))                                 \
+                         : HYPERPORT_ACCESS_CLOBBERS                                                         \
                          : HYPERPORT_SITE_OPERANDS(out##suffix, OUT##SUFFIX), "a"(value), "d"((uint32_t)port) \
-                         : "memory");                                                                        \
+                               HYPERPORT_ACCESS_OPERANDS(bytes)                                              \
+                         : "memory" HYPERPORT_ACCESS_FLAGS);                                                 \
     }                                                                                                        \
     static inline type in##suffix##_local(uint16_t port)                                                     \
     {                                                                                                        \
         type value;                                                                                          \
-        __asm__ volatile(HYPERPORT_SITE                                                                      \
-                         : "=a"(value)                                                                       \
+        HYPERPORT_ACCESS_REGISTERS;                                                                          \
+        __asm__ volatile(HYPERPORT_ACCESS_TEXT(HYPERPORT_INLINE_READ(answer))                                \
+                         : "=a"(value) HYPERPORT_ACCESS_AND_CLOBBERS                                         \
                          : HYPERPORT_SITE_OPERANDS(in##suffix, IN##SUFFIX), "d"((uint32_t)port)              \
-                         : "memory");                                                                        \
+                               HYPERPORT_ACCESS_OPERANDS(bytes)                                              \
+                         : "memory" HYPERPORT_ACCESS_FLAGS);                                                 \
         return value;                                                                                        \
     }                                                                                                        \
     static inline void out##suffix(type value, uint16_t port)                                                \
@@ -166,9 +191,9 @@ static inline void slow_down_io(void)
                          : "memory");                                                                        \
     }
 
-HYPERPORT_ACCESSORS(b, B, uint8_t)
-HYPERPORT_ACCESSORS(w, W, uint16_t)
-HYPERPORT_ACCESSORS(l, L, uint32_t)
+HYPERPORT_ACCESSORS(b, B, uint8_t, 1, "%%al")
+HYPERPORT_ACCESSORS(w, W, uint16_t, 2, "%%ax")
+HYPERPORT_ACCESSORS(l, L, uint32_t, 4, "%%eax")
 
 #undef HYPERPORT_ACCESSORS
 

@@ -30,6 +30,7 @@ struct hyperport_io_result {
     const char *reason;             /* why the one asked for is not in use, or null */
     const struct hyperport_vmi_rom *rom; /* when the back end is VMI */
     unsigned taken;                 /* how many of the twelve ops go through it */
+    bool exitless;                  /* accesses that need no crossing make none (exitless.h) */
     struct hyperport_patch_result patch;
 };
 

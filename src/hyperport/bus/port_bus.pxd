@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from hyperport.bus.access cimport Access
 from hyperport.bus.attributes cimport PortAttributes
 from hyperport.bus.device cimport PortDevice
+from hyperport.bus.memo cimport Counting
 from hyperport.memory.map cimport HP_REGIONS
 
 cpdef enum Path:
@@ -39,6 +40,7 @@ cdef struct MemoryWindow:       # device memory
 ctypedef void (*gate_function)(void *context) noexcept nogil
 
 cdef class PortObserver:
+    cdef Counting *counting     # NULL: it wants to see every access
     cdef void access(self, Access *access) noexcept nogil
     cdef void memory_access(self, Access *access) noexcept nogil
 
@@ -49,6 +51,9 @@ cdef class PortBus:
     cdef uint32_t touched_count
     cdef void **observers
     cdef Py_ssize_t observer_count
+    cdef Counting *counting     # of the only observer
+    cdef bint clocked           # carry() measures what the device takes
+    cdef uint64_t device_ticks  # of the TSC, of the last access while clocked
     cdef readonly PortAttributes attributes
     cdef list _windows          # (first port, last port, device)
     cdef MemoryWindow memory_windows[HP_REGIONS]
@@ -61,6 +66,7 @@ cdef class PortBus:
     cdef void touch(self, uint32_t port) noexcept nogil
     cdef void settle(self, Slot *slot) noexcept nogil
     cdef void carry(self, Access *access) noexcept nogil
+    cdef void carry_counted(self, Access *access) noexcept nogil
     cdef void carry_block(self, Access *access) noexcept nogil
     cdef void carry_memory(self, Access *access, uint32_t window, uint32_t offset) noexcept nogil
     cdef void from_python(self, Access *access) noexcept nogil
@@ -83,7 +89,7 @@ cdef inline Slot *straight(PortBus bus, Access *access, uint32_t elements) noexc
     cdef Slot *slot = &bus.slots[access.port]
     cdef Tally *tally
     if not slot.direct & access.size:
-        bus.carry(access)
+        bus.carry_counted(access)
         return NULL
     tally = &bus.tallies[tally_index(access.port, access.direction, access.size, access.path)]
     tally.accesses += elements

@@ -16,13 +16,14 @@ size and path, always. Slots and tallies are flat tables of zero pages, of which
 
 cimport cython
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from hyperport.bus.access cimport SPACE_MEMORY, Access, describe
 from hyperport.bus.attributes cimport PortAttributes
 from hyperport.bus.device cimport PortDevice
+from hyperport.bus.memo cimport Counting, Memo, is_known, memo_of, what_of
 from hyperport.cpu.vcpu cimport Place as CPlace, Vcpu
 from hyperport.memory.map cimport HP_REGIONS, MemoryMap
 from hyperport.memory.zeroes cimport hp_unmap_zeroes, hp_zeroes
@@ -31,12 +32,22 @@ from hyperport.bus.access import Direction, Place, PortAccess, PortCount, Space
 from hyperport.bus.python_device import adapt
 from hyperport.errors import AccessError, ConfigError
 
+cdef extern from *:
+    """
+    #include <x86intrin.h>
+    static inline uint64_t hp_bus_ticks(void) { return __rdtsc(); }
+    """
+    uint64_t hp_bus_ticks() nogil
+
 DIRECTION_OF = tuple(Direction)
 PATH_OF = tuple(Path)
 
 
 cdef class PortObserver:
-    """Sees every access after it happened. Costs nothing while none is attached."""
+    """Sees every access after it happened. Costs nothing while none is attached.
+
+    One that sets counting lets the bus count elements of instructions that it knows, and sees the others.
+    """
 
     cdef void access(self, Access *access) noexcept nogil:
         """data is never NULL here; an IN's is what the device gave. Good only until this returns."""
@@ -148,10 +159,12 @@ cdef class PortBus:
         cdef uint32_t port = access.port, size = access.size
         cdef Slot *slot = &self.slots[port]
         cdef Tally *tally = &self.tallies[tally_index(port, access.direction, size, access.path)]
+        cdef uint64_t began
         if not slot.touched:
             self.touch(port)
         tally.accesses += access.count
         tally.crossings += access.crossings
+        began = hp_bus_ticks() if self.clocked else 0
         if access.data != NULL:
             self.carry_block(access)
         elif access.direction == DIRECTION_IN:
@@ -163,8 +176,34 @@ cdef class PortBus:
             (<PortDevice> slot.device).io_write(slot.offset, size, access.value & ones(size))
         else:
             self.route_write(port, size, access.value & ones(size))
+        if began:
+            self.device_ticks = hp_bus_ticks() - began
         if self.observer_count:
             self.tell(access)
+
+    cdef void carry_counted(self, Access *access) noexcept nogil:
+        """carry(), but that the only observer may have one element counted by its instruction without seeing it."""
+        cdef Counting *counting = self.counting
+        cdef Slot *slot = &self.slots[access.port]
+        cdef Memo *memo
+        cdef Tally *tally
+        if counting == NULL or counting.countdown <= 1 or not slot.whole & access.size or access.data != NULL:
+            self.carry(access)
+            return
+        memo = memo_of(counting.memos, access)
+        if memo == NULL or not is_known(memo, access, what_of(access)):
+            self.carry(access)
+            return
+        counting.countdown -= 1
+        memo.counters[0] += 1
+        memo.counters[1] += access.crossings
+        tally = &self.tallies[tally_index(access.port, access.direction, access.size, access.path)]
+        tally.accesses += 1
+        tally.crossings += access.crossings
+        if access.direction == DIRECTION_IN:
+            access.value = (<PortDevice> slot.device).io_read(slot.offset, access.size) & ones(access.size)
+        else:
+            (<PortDevice> slot.device).io_write(slot.offset, access.size, access.value & ones(access.size))
 
     cdef void carry_block(self, Access *access) noexcept nogil:
         """Elements packed in data: whole to a device that takes their width, else one by one, in order."""
@@ -347,6 +386,7 @@ cdef class PortBus:
         self._watching.append(watching)
         self.observers[self.observer_count] = <void *> watching
         self.observer_count += 1
+        self.counting = watching.counting if self.observer_count == 1 else NULL
         for port in range(self.touched_count):
             self.settle(&self.slots[self.touched[port]])
 

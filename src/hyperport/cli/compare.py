@@ -11,6 +11,7 @@ from typing import Any, Final
 from hyperport.cli.options import COMPARE
 from hyperport.errors import UsageError
 from hyperport.host.notes import note
+from hyperport.host.specs import SerialSpec
 
 Progress = Callable[[int, str], None]
 
@@ -42,11 +43,13 @@ def compare(*words: str, **given: Any) -> None:
 
 def _is_guest(words: tuple[str, ...], own: dict[str, Any], given: dict[str, Any]) -> bool:
     """Whether a guest is meant, and not workloads."""
+    from hyperport.cli.run import is_file_name
     from hyperport.guests.registry import GUESTS
     from hyperport.observe.compare import WORKLOADS
 
-    named = len(words) == 1 and words[0] in GUESTS and words[0] not in WORKLOADS
-    return named or "kernel" in given or own["begin"] is not None or own["end"] is not None
+    named = len(words) == 1 and words[0] not in WORKLOADS and (words[0] in GUESTS or is_file_name(words[0]))
+    marked = own["begin"] is not None or own["end"] is not None
+    return named or marked or not given.keys().isdisjoint(("kernel", "disks", "floppies", "cdroms"))
 
 
 def _workloads(words: tuple[str, ...], own: dict[str, Any]) -> tuple[list[dict[str, Any]], tuple[str, ...], Any]:
@@ -64,7 +67,7 @@ def _workloads(words: tuple[str, ...], own: dict[str, Any]) -> tuple[list[dict[s
 def _guest(
     words: tuple[str, ...], own: dict[str, Any], given: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], tuple[str, ...], Any]:
-    from hyperport.cli.run import settings
+    from hyperport.cli.run import prepare_firmware, settings
     from hyperport.observe import compare_guest as observed
     from hyperport.observe.compare import make_plan
     from hyperport.observe.symbols import load_symbols
@@ -72,17 +75,18 @@ def _guest(
     if len(words) > 1:
         raise UsageError(f"{words[0]} and {words[1]}: one guest at a time")
     wanted = settings({**given, "guest": words[0] if words else None, "append": own["append"]}, {})
+    prepare_firmware(wanted, {"display": None}, {"serial": (SerialSpec("stdio"),)})
     files = wanted.pop("symbols", ())
     timeout = wanted.pop("timeout", None)
     plan = observed.make_guest_plan(
-        words[0] if words else wanted["kernel"].name,
+        words[0] if words else wanted["kernel"].name if "kernel" in wanted else "the guest",
         wanted,
         make_plan((), own["io"], own["engine"]),
         own["begin"] or observed.Mark(observed.START),
         own["end"] or observed.Mark(observed.END),
         repeat=GUEST_RUNS if own["repeat"] is None else own["repeat"],
         timeout=timeout,
-        symbols=load_symbols(files, wanted["kernel"]),
+        symbols=load_symbols(files, wanted.get("kernel")),
     )
     _tell(plan.left_out)
     with _progress(plan.runs) as progress:

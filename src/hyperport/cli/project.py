@@ -46,6 +46,18 @@ def project(word: str | None = None, **given: Any) -> int:
     return status
 
 
+def is_image(word: str) -> bool:
+    """Whether a word names what `run` starts, and no saved run."""
+    from hyperport.boot.image import recognise
+    from hyperport.errors import ImageError
+
+    try:
+        recognise(word.partition(",")[0])
+    except ImageError:
+        return False
+    return True
+
+
 def runs_of(words: list[str], given: dict[str, Any], *, console: bool) -> tuple[int, list[SavedRun]]:
     """The runs that are meant, and the exit status: of files, or of a guest that is run now under a profile.
 
@@ -55,7 +67,7 @@ def runs_of(words: list[str], given: dict[str, Any], *, console: bool) -> tuple[
     from hyperport.observe.saved_run import from_profile, load_run
     from hyperport.observe.symbols import load_symbols
 
-    files = [word for word in words if word not in GUESTS or Path(word).is_file()]
+    files = [word for word in words if word not in GUESTS and not is_image(word)]
     if files and len(files) == len(words):
         others = sorted(set(given) - {"symbols", "quiet", "verbose"})
         if others:

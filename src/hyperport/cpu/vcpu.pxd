@@ -37,6 +37,7 @@ cdef class Vcpu:
     cdef uintptr_t token            # the engine's own word for the place of the crossing at hand
     cdef uint32_t *selector         # of CS now, where tokens above 1 stand for EIP and CPL until the next epoch; else NULL
     cdef uint32_t epoch
+    cdef uint32_t hooks_taken       # bit n: hooks[n] is somebody's; beyond has those that are awake
     cdef void *hooks[MAX_HOOKS]
     cdef list hooked                # what keeps them alive
 

@@ -95,6 +95,8 @@ cdef enum:
 
 cdef uint8_t[4] TRIGGERS = [1, 4, 8, 14]
 cdef uint8_t[4] CHARACTER = [0x1F, 0x3F, 0x7F, 0xFF]    # bits on the wire, by WLS
+# The offsets of which a write tells something new (attributes()), as bits, by the offset that is written.
+cdef uint8_t[8] CHANGES = [0, 1 << RBR_THR | 1 << IER, 1 << LSR, 1 << RBR_THR | 1 << IER | 1 << LCR, 0xFF, 0, 0, 1 << SCR]
 
 
 @cython.final
@@ -133,7 +135,7 @@ cdef class Uart16550(PortDevice):
         self.room = self.trigger = 1
         self.update_irq()
         self.pull()
-        self.publish_all()
+        self.publish_all(0xFF)
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         if offset == LSR:
@@ -200,34 +202,7 @@ cdef class Uart16550(PortDevice):
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         cdef uint8_t byte = <uint8_t> value
-        if offset == RBR_THR:
-            if self.lcr & LCR_DLAB:
-                self.dll = byte
-            else:
-                self.transmit(&byte, 1)
-        elif offset == IER:
-            if self.lcr & LCR_DLAB:
-                self.dlm = byte
-            else:
-                self.write_ier(byte)
-                self.publish(RBR_THR)
-            self.publish(IER)
-        elif offset == IIR_FCR:
-            self.write_fcr(byte)
-            self.publish(LSR)
-        elif offset == LCR:
-            self.lcr = byte
-            if not byte & LCR_DLAB:
-                self.backend.tell_line(self.divisor(), byte)
-            self.publish(RBR_THR)
-            self.publish(IER)
-            self.publish(LCR)
-        elif offset == MCR:
-            self.write_mcr(byte)
-            self.publish_all()
-        elif offset == SCR:
-            self.scr = byte
-            self.publish(SCR)
+        self.io_write_block(offset, 1, 1, &byte)
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
         cdef uint32_t i
@@ -235,7 +210,28 @@ cdef class Uart16550(PortDevice):
             self.transmit(data, count)
             return
         for i in range(count):
-            self.io_write(offset, 1, data[i])
+            self.write_at(offset, data[i])
+        self.publish_all(CHANGES[offset])
+
+    cdef void write_at(self, uint32_t offset, uint8_t byte) noexcept nogil:
+        """All but THR."""
+        if offset == RBR_THR:
+            self.dll = byte
+        elif offset == IER:
+            if self.lcr & LCR_DLAB:
+                self.dlm = byte
+            else:
+                self.write_ier(byte)
+        elif offset == IIR_FCR:
+            self.write_fcr(byte)
+        elif offset == LCR:
+            self.lcr = byte
+            if not byte & LCR_DLAB:
+                self.backend.tell_line(self.divisor(), byte)
+        elif offset == MCR:
+            self.write_mcr(byte)
+        elif offset == SCR:
+            self.scr = byte
 
     cdef void write_ier(self, uint8_t value) noexcept nogil:
         if value & ~self.ier & IER_THRE:
@@ -279,10 +275,12 @@ cdef class Uart16550(PortDevice):
             return 0 if self.deltas or self.backend.wires >= 0 else shadowed(1)    # real wires are looked at by each read
         return shadowed(1) if offset == IER or offset == LCR or offset == MCR or offset == SCR else 0
 
-    cdef void publish_all(self) noexcept nogil:
+    cdef void publish_all(self, uint32_t offsets) noexcept nogil:
+        """publish() of each offset whose bit is set."""
         cdef uint32_t offset
         for offset in range(SCR + 1):
-            self.publish(offset)
+            if offsets >> offset & 1:
+                self.publish(offset)
 
     cdef uint32_t divisor(self) noexcept nogil:
         return <uint32_t> self.dlm << 8 | self.dll
@@ -411,4 +409,4 @@ cdef class Uart16550(PortDevice):
         self.lsr = LSR_EMPTY | (LSR_OVERRUN if record["overrun"] else 0) | (LSR_DATA if self.used else 0)
         self.pull()
         self.update_irq()
-        self.publish_all()
+        self.publish_all(0xFF)

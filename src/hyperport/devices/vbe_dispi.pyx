@@ -8,8 +8,8 @@ registers that may be set while the display is on. SeaVGABIOS's VBE modes are ma
 Port 1CEh selects a register, 1CFh is its data, both of them words. The display is off at first, and the VGA shows
 what its own registers say; while it is on, they do not matter for the picture but for colours (DAC and its mask).
 
-The frame buffer is at vga.FRAME_BUFFER, whether a guest asks for it or not. The window at A0000h shows a bank of 64 KiB of it
-too; with 4 bits a pixel it is that of the VGA's planes, whose offsets the bank is added to.
+The frame buffer is at vga.FRAME_BUFFER, whether a guest asks for it or not. The window at A0000h shows a bank of 64 KiB
+of it too; with 4 bits a pixel it is that of the VGA's planes, whose offsets the bank is added to.
 
 Not modelled: version-dependent behaviour (the ID is only kept), the DDC register.
 """
@@ -137,7 +137,8 @@ cdef class VbeDispi(PortDevice):
         cdef uint64_t lines
         if self.values[BITS_PER_PIXEL] not in (4, 8, 15, 16, 24, 32):
             self.values[BITS_PER_PIXEL] = 8
-        self.values[X_RESOLUTION] = max(<uint32_t> LEAST_X, min(self.values[X_RESOLUTION], <uint32_t> MOST_X)) & ~<uint32_t> 7
+        self.values[X_RESOLUTION] = max(<uint32_t> LEAST_X, min(self.values[X_RESOLUTION], <uint32_t> MOST_X))
+        self.values[X_RESOLUTION] &= ~<uint32_t> 7
         self.values[Y_RESOLUTION] = max(<uint32_t> 1, min(self.values[Y_RESOLUTION], <uint32_t> MOST_Y))
         self.values[VIRTUAL_WIDTH] = max(self.values[VIRTUAL_WIDTH] & ~<uint32_t> 7, self.values[X_RESOLUTION])
         lines = MEMORY // self.line_bytes()

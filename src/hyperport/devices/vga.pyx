@@ -93,7 +93,6 @@ cdef enum:
     PALETTE_ON = 0x20           # of its index: the palette is the display's, the picture is on
     PALETTE_SIZE = 16
 
-
     DAC_6_BITS = 0x3F
     DAC_8_BITS = 0xFF
 

@@ -86,11 +86,6 @@ cdef uint32_t[16] SPREAD = [
     0xFF000000, 0xFF0000FF, 0xFF00FF00, 0xFF00FFFF, 0xFFFF0000, 0xFFFF00FF, 0xFFFFFF00, 0xFFFFFFFF]
 
 
-cdef inline uint32_t place(uint32_t offset) noexcept nogil:
-    """Which dword holds the planes' bytes of an offset: bits 0 and 1 go to the top of its 64 Ki."""
-    return (offset & ~<uint32_t> 0xFFFF) | (offset & 3) << 14 | (offset & 0xFFFC) >> 2
-
-
 cdef inline uint32_t four(uint32_t byte) noexcept nogil:
     return (byte & 0xFF) * 0x01010101
 

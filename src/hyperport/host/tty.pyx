@@ -9,9 +9,9 @@ when the guest reads MSR, and every 10 ms for the interrupt that their change as
 Not passed on: parity, framing errors and breaks that come in; the host's driver drops what was not received well.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
-from hyperport.host.char cimport CharBackend, FdBackend
+from hyperport.host.char cimport FdBackend
 from hyperport.lines.attention cimport ATTENTION_INPUT, Attention
 from hyperport.time.clock cimport Clock, Timer
 

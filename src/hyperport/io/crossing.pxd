@@ -25,6 +25,7 @@ cpdef enum Crossing:        # why guest code was left
 cdef class CrossingHook:
     cdef void crossed(self, Vcpu vcpu, uint32_t why) noexcept nogil
 
+cdef void wake(Vcpu vcpu, CrossingHook what, bint awake) noexcept nogil
 cdef void go_beyond(Vcpu vcpu) noexcept nogil
 cdef void enter_from_python(void *vcpu) noexcept nogil
 

@@ -61,13 +61,25 @@ cdef void enter_from_python(void *vcpu) noexcept nogil:
     enter(<Vcpu> vcpu, Crossing.PYTHON, 0)
 
 
+cdef void wake(Vcpu vcpu, CrossingHook what, bint awake) noexcept nogil:
+    """Let what, which is hooked, hear of crossings, or let it be quiet without unhook(): then it costs nothing."""
+    cdef int number
+    cdef uint32_t bit
+    for number in range(MAX_HOOKS):
+        bit = <uint32_t> 1 << number
+        if vcpu.hooks_taken & bit and vcpu.hooks[number] == <void *> what:
+            vcpu.beyond = vcpu.beyond | bit if awake else vcpu.beyond & ~bit
+            return
+
+
 def hook(Vcpu vcpu not None, CrossingHook what not None):
     """Call what at every crossing of vcpu, until unhook(). Raises ConfigError for too many."""
     cdef int number
     for number in range(MAX_HOOKS):
-        if not vcpu.beyond >> number & 1:
+        if not vcpu.hooks_taken >> number & 1:
             vcpu.hooked.append(what)
             vcpu.hooks[number] = <void *> what
+            vcpu.hooks_taken |= <uint32_t> 1 << number
             vcpu.beyond |= <uint32_t> 1 << number
             return
     raise ConfigError(f"more than {MAX_HOOKS} hooks at the crossings of one vCPU")
@@ -77,6 +89,7 @@ def unhook(Vcpu vcpu not None, CrossingHook what not None):
     """Call what no more; nothing happens if it is not hooked."""
     cdef int number
     for number in range(MAX_HOOKS):
-        if vcpu.beyond >> number & 1 and vcpu.hooks[number] == <void *> what:
+        if vcpu.hooks_taken >> number & 1 and vcpu.hooks[number] == <void *> what:
+            vcpu.hooks_taken &= ~(<uint32_t> 1 << number)
             vcpu.beyond &= ~(<uint32_t> 1 << number)
             vcpu.hooked.remove(what)

@@ -345,9 +345,13 @@ cdef class Exitless(Service):
     cdef after_load(self, dict record):
         sites = self.memory.read(BASE + LAYOUT.SITES, LAYOUT.RING - LAYOUT.SITES)
         count = (<uint32_t *> (self.at + AT_SITE_COUNT))[0]
-        self.timer.disarm()
-        self.build()
+        self.reset()
         (<uint32_t *> (self.at + AT_SITE_COUNT))[0] = count
         self.memory.write(BASE + LAYOUT.SITES, sites)
+
+    def reset(self):
+        """The machine starts again, or its memory was written over: tables as the devices are, a closed ring, no sites."""
+        self.timer.disarm()
+        self.build()
         for port, attributes in self.bus.attributes.held():
             self.changed(port, attributes)

@@ -67,6 +67,7 @@ cdef struct Doorbell:
     uint32_t length             # of its instruction
 
 cdef class CallTable:
+    cdef readonly dict doorbell_names   # physical address -> the convention and the call, for people
     cdef PortBus bus
     cdef readonly tuple conventions
     cdef Call *calls

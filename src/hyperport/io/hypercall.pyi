@@ -10,6 +10,7 @@ class HypercallPath(PortPath): ...
 
 class CallTable:
     conventions: tuple[Convention, ...]
+    doorbell_names: dict[int, str]
     def __init__(
         self,
         bus: PortBus,

@@ -168,6 +168,7 @@ cdef class CallTable:
         """Raises ConfigError for an image without its convention, or a doorbell that its table does not have."""
         cdef Call *call
         found = {}
+        self.doorbell_names = {}
         for index, convention in enumerate(self.conventions):
             if convention.kind != convention_module.Entry.DOORBELL or convention.name not in images:
                 continue
@@ -179,6 +180,9 @@ cdef class CallTable:
                 if not 0 <= offset < len(image.data) or number not in lengths or unknown:
                     raise ConfigError(f"ABI {convention.name}: its image has no doorbell {number} at {offset:#x}")
                 found[image.base + offset] = (call - self.calls, lengths[number], number)
+                port_call = convention.ports.get(number)
+                called = number if port_call is None else port_call.name.lower()
+                self.doorbell_names[image.base + offset] = f"{convention.name}-rom:{called}"
         self.doorbells = <Doorbell *> array(len(found), sizeof(Doorbell))
         for place, (address, (call_at, length, number)) in enumerate(sorted(found.items())):
             self.doorbells[<int> place] = Doorbell(address, call_at, length)

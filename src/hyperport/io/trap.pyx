@@ -18,7 +18,7 @@ from hyperport.bus.port_bus cimport TRAP, PortBus
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.fetch cimport fetch_and_decode
 from hyperport.cpu.vcpu cimport Vcpu
-from hyperport.io.crossing cimport Crossing, CrossingHook
+from hyperport.io.crossing cimport Crossing, CrossingHook, wake
 from hyperport.io.path cimport PortPath, perform, port_of
 
 from hyperport.errors import EngineError
@@ -78,6 +78,12 @@ cdef class TrapPath(PortPath):
         self.clock.began = 0
         self.profiled = on
 
+    cdef void sample(self, bint on) noexcept nogil:
+        """While profile is on: measure from now on, or not. A sampler that measures one trap in many turns it so."""
+        if self.profiled and self.vcpu != NULL:
+            wake(<Vcpu> self.vcpu, self.clock, on)
+            self.clock.began = self.last_fault = self.last_decode = 0
+
     cdef bint simulate(self, Vcpu vcpu) noexcept nogil:
         if self.clock.began:            # not profiled: a device may turn that on or off in the middle
             return self.simulate_timed(vcpu)
@@ -97,6 +103,8 @@ cdef class TrapPath(PortPath):
         port = port_of(vcpu, &instruction)
         if not vcpu.port_allowed(port, instruction.size):
             return False
+        self.last_fault = began - fault_began       # for the observers of the access
+        self.last_decode = decoded - began
         perform(self, vcpu, &instruction, port)
         self.traps_profiled += 1
         self.fault_ticks += began - fault_began

@@ -61,7 +61,8 @@ class Workload:
 class Way:
     """How a workload is run: io and abis say what is offered, ops what the guest takes of it.
 
-    usual: run without being named, on every engine or on those of engines. settings: more of MachineConfig.
+    usual: run without being named, on every engine or on those of engines. settings: more of MachineConfig. build: which
+    build of the workload runs, the end of its file's name.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Way:
     usual: bool = True
     engines: tuple[str, ...] = ()
     settings: tuple[tuple[str, bool], ...] = ()
+    build: str = ""
 
 
 WORKLOADS: Final[dict[str, Workload]] = {
@@ -93,6 +95,7 @@ WAYS: Final[dict[str, Way]] = {
         Way("exit", "exit", "native"),
         Way("hypercall", "hypercall", "vmi"),
         Way("exitless", "exitless", "vmi"),
+        Way("exitless-inline", "exitless", "vmi", usual=False, build="-inline"),
         Way("exit-coalesced", "exit", "native", engines=("kvm",), settings=(("kvm_coalesce", True),)),
         Way("exit-in-kernel", "exit", "native", engines=("kvm",), settings=(("kvm_irqchip", True),)),
     )
@@ -213,7 +216,7 @@ def measure(job: Job) -> Measurement:
     console = MemoryBackend(limit=CONSOLE_BYTES)
     settings: dict[str, Any] = dict(job.way.settings)
     with Machine(
-        kernel=guest.kernel,
+        kernel=guest.kernel.with_stem(guest.kernel.stem + job.way.build),
         append=" ".join(word for word in words if word),
         memory=guest.memory,
         engine=job.engine,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from hyperport.bus.port_bus import Path as AccessPath
@@ -24,6 +24,7 @@ from hyperport.host.char import MemoryBackend
 from hyperport.lines.attention import StopKind
 from hyperport.machine.config import MachineConfig
 from hyperport.machine.machine import Machine
+from hyperport.machine.power import with_image
 from hyperport.observe.compare import BASELINE, WORKLOADS, Job, Measurement, Plan, Way, measure, waited_ns
 from hyperport.observe.figures import confidence, figure
 from hyperport.observe.filter import compile_filter, parse
@@ -190,9 +191,10 @@ def _clocks() -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class GuestPlan:
-    """What to run: a guest and, for each engine, its ways. config: fields of MachineConfig without engine, io and abi.
+    """What to run: a guest and, for each engine, its ways.
 
-    left_out: as in Plan. timeout: seconds of one run.
+    config: fields of MachineConfig, of which engine, io and abi are the trials'. left_out: as in Plan. timeout: seconds
+    of one run.
     """
 
     name: str
@@ -223,9 +225,14 @@ def make_guest_plan(
     symbols: Symbols | None = None,
 ) -> GuestPlan:
     """A plan for a guest by the ways of plan. Raises UsageError for what cannot be compared."""
-    for disk in config.get("disks", ()):
+    chosen = with_image(MachineConfig(**config))
+    config = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
+    for disk in chosen.disks:
         if not (disk.read_only or disk.snapshot):
             raise UsageError(f"disk {disk.path}: each run would change it for the next: add ,snapshot or ,ro")
+    for floppy in chosen.floppies:
+        if floppy.path is not None and floppy.path.is_file() and not floppy.read_only:
+            raise UsageError(f"floppy {floppy.path}: each run would change it for the next: add ,ro")
     if begin.kind == END or end.kind == START:
         raise UsageError(f"--from {begin.kind} --to {end.kind}: nothing lies between: --from comes before --to")
     return GuestPlan(name, config, plan.trials, begin, end, plan.left_out, repeat, timeout or LIMIT_S, symbols)
@@ -233,7 +240,7 @@ def make_guest_plan(
 
 def run_once(plan: GuestPlan, engine: str, way: Way) -> Span:
     """One run. Raises GuestError if it does not come to its marks."""
-    config = MachineConfig(**plan.config, engine=engine, io=way.io, abi=way.abis, **dict(way.settings))
+    config = MachineConfig(**plan.config | {"engine": engine, "io": way.io, "abi": way.abis} | dict(way.settings))
     watch: Watch | None = None
 
     def hear(piece: bytes) -> None:
@@ -327,7 +334,7 @@ def _row(
         "called": figure([span.called for span in taken], 1),
         "by_path": dict(taken[0].by_path),
         "cpu_to_trap": figure(ratios, 4) if ratios else None,
-        "ns_per_crossing": figure(costs, 2),
+        "yardstick_ns": figure(costs, 2),
         "confidence": round(confidence(len(taken)), 4),
         "outcome": taken[0].outcome,
     }
@@ -354,7 +361,7 @@ def _projected(plan: GuestPlan, engine: str, name: str, taken: list[Span], costs
         "cpu_to_trap": figure([span.cpu_s / seconds for span, seconds in zip(taken, cpu, strict=True)], 4)
         if name == BASELINE and all(cpu)
         else None,
-        "ns_per_crossing": figure(costs[CALLS], 2),
+        "yardstick_ns": figure(costs[CALLS], 2),
         "saved_s": figure(saved),
         "confidence": round(confidence(len(taken)), 4),
         "outcome": "",

@@ -14,8 +14,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.io.crossing import Crossing
-from hyperport.observe.profiler import EVERY, Profiler
+from hyperport.io.trap import clock_cost
+from hyperport.observe.kallsyms import running_symbols
+from hyperport.observe.profiler import EVERY, PART_NAMES, Profiler
 from hyperport.observe.registers import register
 from hyperport.observe.report import UNCLAIMED
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 LOOK_S: Final = 0.002  # how often the thread looks at the vCPU
 SLICE_S: Final = 0.05  # of the timeline, at first
 MOST_SLICES: Final = 400  # then two become one, and slices are twice as long
+PAGE: Final = 4096  # a mapping keeps the address within a page
 PAUSE_NS: Final = 1_000_000  # a longer gap between two accesses is no cost of an access
 NOBODY: Final = "(no guest code)"
 STATES: Final = ("guest", "vmm", "idle")
@@ -76,7 +80,13 @@ class Profile:
         self._began = (time.monotonic_ns(), Profiler.ticks())
         time.sleep(0.001)
         self.ticks_per_ns = self._rate()
-        self.profiler = Profiler(filter=program, pause=int(PAUSE_NS * self.ticks_per_ns))
+        self.profiler = Profiler(
+            filter=program,
+            pause=int(PAUSE_NS * self.ticks_per_ns),
+            bus=machine.bus,
+            path=machine.path,
+            reading=clock_cost(),
+        )
         self.filter = "" if program is None else program.text
         self.result: Row | None = None
         self.states: Counter[str] = Counter()
@@ -126,6 +136,7 @@ class Profile:
         """Look no more; once is enough. Counting goes on as long as the guest does."""
         self._over.set()
         self._thread.join()
+        self.profiler.close()
         self.ticks_per_ns = self._rate()
         if self.live is not None:
             self.live.clear()
@@ -146,6 +157,10 @@ class Profile:
         """All of it as plain values: docs/profile.md lists them."""
         self.stop()
         sites = self.profiler.rows()
+        named_by = "" if self.symbols is None else "symbols"
+        if self.symbols is None and sites:
+            self.symbols = running_symbols(self.machine.memory)
+            named_by = "" if self.symbols is None else "kallsyms in the guest's RAM"
         rows = sorted((self._row(site) for site in sites), key=lambda row: (-row["accesses"], row["port"]))
         machine = self.machine
         kernel = machine.config.kernel
@@ -154,6 +169,7 @@ class Profile:
             "engine": machine.engine.name,
             "io": machine.config.io,
             "filter": self.filter,
+            "symbols": named_by,
             "outcome": None if outcome is None else str(outcome),
             "wall_s": round(machine.wall_s, 6),
             "cpu_s": round(machine.cpu_s, 6),
@@ -170,6 +186,7 @@ class Profile:
                 {"from_ns": round(ticks / self.ticks_per_ns, 1), "count": count}
                 for ticks, count in self.profiler.gap_rows()
             ],
+            "times": self._times(sites),
             "states": self._states(),
             "timeline": {"interval_s": self.timeline.interval, "slices": self.timeline.slices},
             "sampling": {
@@ -193,7 +210,7 @@ class Profile:
             "direction": site["direction"].name.lower(),
             "size": site["size"],
             "path": site["path"].name.lower(),
-            "function": self._function(address),
+            "function": self._made_by(site),
             "address": address,
             "at": "" if address is None or self.symbols is None else self.symbols.told(address),
             "line": "" if address is None or self.symbols is None else self.symbols.line(address),
@@ -203,24 +220,69 @@ class Profile:
             "accesses": site["accesses"],
             "crossings": site["crossings"],
             **self._gap(site["samples"], site["ticks"], site["squares"]),
+            "parts": {
+                name: {"ns": ns, "ns_error": error, "samples": found[0]}
+                for name, found in zip(PART_NAMES, site["parts"], strict=True)
+                for ns, error in [self._mean(*found)]
+            },
         }
 
-    def _gap(self, samples: int, ticks: float, squares: float) -> Row:
+    def _mean(self, samples: int, ticks: float, squares: float) -> tuple[float | None, float | None]:
+        """Mean in ns and its standard error; None where samples do not tell."""
         if not samples:
-            return {"samples": 0, "ns": None, "ns_error": None}
+            return None, None
         mean = ticks / samples
         spread = math.sqrt(max(squares / samples - mean * mean, 0.0) / max(samples - 1, 1))
-        return {
-            "samples": samples,
-            "ns": round(mean / self.ticks_per_ns, 1),
-            "ns_error": round(spread / self.ticks_per_ns, 1) if samples > 1 else None,
-        }
+        return round(mean / self.ticks_per_ns, 1), round(spread / self.ticks_per_ns, 1) if samples > 1 else None
+
+    def _times(self, sites: Iterable[Row]) -> list[Row]:
+        """Seconds of the guest's code between accesses, and of their faults, decoding and devices, with their errors.
+
+        Of each site its instructions (a string is one) times the mean of its samples; sites without any are left out.
+        """
+        found: list[Row] = []
+        for index, name in enumerate(PART_NAMES):
+            seconds = variance = 0.0
+            accesses = 0
+            for site in sites:
+                ns, error = self._mean(*site["parts"][index])
+                if ns is not None:
+                    instructions = site["crossings"] or site["accesses"]
+                    accesses += site["accesses"]
+                    seconds += instructions * ns / 1e9
+                    variance += (instructions * (ns if error is None else error) / 1e9) ** 2
+            found.append({"part": name, "s": seconds, "s_error": math.sqrt(variance), "accesses": accesses})
+        total = sum(row["s"] for row in found)
+        return [
+            {
+                "part": row["part"],
+                "s": round(row["s"], 9),
+                "s_error": round(row["s_error"], 9),
+                "share": round(row["s"] / total, 4) if total else 0.0,
+                "accesses": row["accesses"],
+            }
+            for row in found
+        ]
+
+    def _gap(self, samples: int, ticks: float, squares: float) -> Row:
+        ns, error = self._mean(samples, ticks, squares)
+        return {"samples": samples, "ns": ns, "ns_error": error}
 
     def _function(self, address: int | None) -> str:
         if address is None:
             return NOBODY
         name = "" if self.symbols is None else self.symbols.name(address)
         return name or f"{address:#010x}"
+
+    def _made_by(self, site: Row) -> str:
+        """The function of a site; of a call by a ROM that we laid into the guest, which the guest maps where it likes,
+        the call."""
+        calls = self.machine.calls
+        if site["path"] is AccessPath.HYPERCALL and calls is not None and site["eip"] is not None:
+            within = {address % PAGE: name for address, name in calls.doorbell_names.items()}
+            if self.symbols is None or not self.symbols.name(site["eip"]):
+                return within.get(site["eip"] % PAGE, self._function(site["eip"]))
+        return self._function(site["eip"])
 
     def _stacks(self, sites: dict[int, Row]) -> list[Row]:
         """Accesses by stack: those of a site are exact, and are shared out by its samples. frames: outermost first."""
@@ -240,7 +302,7 @@ class Profile:
                 left -= share
                 names = [self._function(address - 1) for address in reversed(frames)]
                 if share:
-                    found[(*names, self._function(row["eip"]), leaf)] += share
+                    found[(*names, self._made_by(row), leaf)] += share
         return [{"frames": list(frames), "accesses": accesses} for frames, accesses in found.most_common()]
 
     def _states(self) -> list[Row]:

@@ -64,6 +64,13 @@ def _summary(report: Row) -> str:
     lines = [f"{made} ({report['cpu_s']:.2f} s of CPU), {report['engine']}, {report['io']}"]
     if states:
         lines.append(f"the vCPU was at: {states} ({report['sampling']['looks']} looks)")
+    if report["sampling"]["samples"]:
+        parts = [
+            f"{row['part']} {row['s'] * 1e3:,.3g} ms ±{row['s_error'] * 1e3:.2g} ({row['share']:.0%})"
+            for row in report["times"]
+            if row["s"]
+        ]
+        lines.append(f"from access to access, pauses left out: {', '.join(parts)}")
     if report["sampling"]["folded"]:
         lines.append(f"{report['sampling']['folded']:,} accesses are of too many places, and counted by port alone")
     return "\n".join(lines) + "\n"

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from typing import Any
 
-from hyperport.bus.port_bus import PortObserver
+from hyperport.bus.port_bus import PortBus, PortObserver
+from hyperport.io.path import PortPath
 from hyperport.observe.filter_program import FilterProgram
 
+PART_NAMES: tuple[str, ...]
 MOST_SITES: int
 MOST_STACKS: int
 EVERY: int
@@ -15,7 +17,16 @@ class Profiler(PortObserver):
     stacks_lost: int
     samples: int
     pauses: int
-    def __init__(self, *, filter: FilterProgram | None = None, pause: int = ...) -> None: ...  # noqa: A002
+    def __init__(
+        self,
+        *,
+        filter: FilterProgram | None = None,  # noqa: A002
+        pause: int = ...,
+        bus: PortBus | None = ...,
+        path: PortPath | None = ...,
+        reading: float = ...,
+    ) -> None: ...
+    def close(self) -> None: ...
     def rows(self) -> list[dict[str, Any]]: ...
     def stack_rows(self) -> list[tuple[int, list[int], int]]: ...
     def by_port(self) -> dict[int, int]: ...

@@ -2,10 +2,11 @@
 # cython: language_level=3
 """Counts every access by its site, and samples stacks and times, without the GIL. profile.py makes a report of it.
 
-A site is what trace_format.pxd calls so: port, direction, size, path, CS:EIP and CPL. Its counts are exact. Of every 256
-accesses or so (of the first, every 16), at random, one is a sample: the guest's stack is walked by frame pointers, and the
-clock is read before and after the next access, so that the guest's time from one access to the next has an estimate. The
-table has room for MOST_SITES; a guest that makes more is counted by port alone from there on.
+A site is what trace_format.pxd calls so: port, direction, size, path, CS:EIP and CPL. Its counts are exact; those of known
+instructions the bus makes for us (Counting, bus/memo.pxd). Of every 256 accesses or so (of the first, every 16), at random,
+one is a sample: the guest's stack is walked by frame pointers, and the time to the next access is measured, with what of it
+that access's device took, and on the path `trap` its fault, and fetching and decoding. What is left is the guest's, with the
+way out and in. The table has room for MOST_SITES; a guest that makes more is counted by port alone from there on.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -13,10 +14,11 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from hyperport.bus.access cimport SPACE_PORT, Access
-from hyperport.bus.port_bus cimport PortObserver
+from hyperport.bus.port_bus cimport PortBus, PortObserver
 from hyperport.cpu.vcpu cimport EBP, Vcpu
+from hyperport.io.trap cimport TrapPath
 from hyperport.observe.filter_program cimport FilterProgram, Seen, look_at, place_of
-from hyperport.observe.memo cimport MEMOS, Memo, is_known, memo_of, remember, what_of
+from hyperport.bus.memo cimport Counting, Memo, is_known, memo_of, remember, what_of
 from hyperport.observe.trace_format cimport (
     FLAG_CPL_SHIFT,
     FLAG_EXACT,
@@ -45,11 +47,23 @@ cdef enum:
     MOST_FRAME = 1 << 16        # bytes: a frame is not larger
     GAPS = 40                   # of powers of two of ticks
 
+    PARTS = 4                   # of the time from an access to the next
+    GUEST = 0                   # behind this access; the others are of this access itself
+    FAULT = 1
+    DECODE = 2
+    DEVICE = 3
+
+PART_NAMES = ("guest", "fault", "decode", "device")   # in the order of GUEST, FAULT, DECODE, DEVICE
 MOST_SITES = TABLE * 3 // 4
 MOST_STACKS = STACKS * 3 // 4
 EVERY = 256                     # one sample in about so many accesses
 EVERY_AT_FIRST = 16             # so that short runs have some, too
 FIRST_SAMPLES = 512
+
+cdef struct Estimate:
+    uint64_t samples
+    double ticks
+    double squares
 
 cdef struct Site:
     SiteKey key
@@ -59,6 +73,7 @@ cdef struct Site:
     uint64_t samples            # gaps that began here, and were no pause
     double ticks                # their sum, and that of their squares
     double squares
+    Estimate parts[PARTS]
 
 cdef struct Stack:
     uint32_t site               # index of it, + 1; 0: free
@@ -68,7 +83,10 @@ cdef struct Stack:
 
 
 cdef class Profiler(PortObserver):
-    """An observer for PortBus.observe(). filter: a FilterProgram. pause: ticks from which on a gap is no cost of an access."""
+    """An observer for PortBus.observe(). filter: a FilterProgram. pause: ticks from which on a gap is no cost of an access.
+
+    bus, path: whose times are measured in parts; reading: ticks that a reading of the clock takes.
+    """
 
     cdef FilterProgram filter
     cdef bint filtered
@@ -80,12 +98,16 @@ cdef class Profiler(PortObserver):
     cdef readonly uint64_t stacks_lost              # samples that found no room
     cdef readonly uint64_t samples, pauses
     cdef uint64_t gaps[GAPS]
-    cdef Memo memos[MEMOS]
+    cdef Counting table                             # countdown: elements until a sample; 1 while a gap is measured
+    cdef PortBus bus
+    cdef TrapPath trap
+    cdef double reading
     cdef uint64_t pause
-    cdef uint32_t countdown
+    cdef uint32_t after                             # the countdown behind the gap
     cdef uint32_t random
     cdef uint32_t timed                             # index + 1 of the site whose gap is measured now
     cdef uint64_t began
+    cdef double measured[PARTS]                     # of the gap that has just ended
 
     def __cinit__(self):
         self.sites = <Site *> calloc(TABLE, sizeof(Site))
@@ -94,11 +116,27 @@ cdef class Profiler(PortObserver):
         if self.sites == NULL or self.stacks == NULL or self.order == NULL:
             raise MemoryError("no memory for a profile")
 
-    def __init__(self, *, FilterProgram filter=None, uint64_t pause=1 << 22):
+    def __init__(self, *, FilterProgram filter=None, uint64_t pause=1 << 22, PortBus bus=None, path=None, double reading=0):
         self.filter, self.filtered = filter, filter is not None
         self.pause = pause
         self.random = 2463534242
-        self.countdown = 1
+        self.table.countdown = 1
+        self.bus, self.reading = bus, reading
+        self.trap = path if isinstance(path, TrapPath) else None
+        if self.trap is not None:
+            self.trap.profile = True
+            self.trap.sample(False)
+        if not self.filtered:
+            self.counting = &self.table
+
+    def close(self):
+        """Measure no more. Counting goes on."""
+        if self.bus is not None:
+            self.bus.clocked = False
+            self.bus = None
+        if self.trap is not None:
+            self.trap.profile = False
+            self.trap = None
 
     def __dealloc__(self):
         free(self.sites)
@@ -111,16 +149,17 @@ cdef class Profiler(PortObserver):
         cdef Site *site
         cdef uint64_t what = what_of(access)
         cdef Memo *memo
+        cdef bint measured = False
         if access.space != SPACE_PORT:
             return
         look_at(&seen, access)
         if self.timed:
-            self.end_gap()
+            measured = self.end_gap()
         if self.filtered and not self.filter.passes(&seen):
             return
-        memo = memo_of(self.memos, access)
+        memo = memo_of(self.table.memos, access)
         if memo != NULL and is_known(memo, access, what):
-            self.count(&self.sites[memo.found], access)
+            self.count(&self.sites[memo.found], access, measured)
             return
         key.address = access.port
         key.flags = <uint16_t> (access.direction | (access.size >> 1 if access.size < 8 else 3) << FLAG_SIZE_SHIFT
@@ -139,13 +178,19 @@ cdef class Profiler(PortObserver):
         if memo != NULL:
             remember(memo, access, what)
             memo.found = <uint32_t> (site - self.sites)
-        self.count(site, access)
+            memo.counters = &site.accesses
+        self.count(site, access, measured)
 
-    cdef inline void count(self, Site *site, const Access *access) noexcept nogil:
+    cdef inline void count(self, Site *site, const Access *access, bint measured) noexcept nogil:
+        """measured: a gap has ended with this access."""
+        cdef int part
         site.accesses += access.count
         site.crossings += access.crossings
-        self.countdown -= 1
-        if not self.countdown:
+        if measured:
+            for part in range(FAULT, PARTS):
+                add(&site.parts[part], self.measured[part])
+        self.table.countdown -= 1
+        if not self.table.countdown:
             self.sample(site, access)
 
     cdef inline Site *site_of(self, SiteKey *key) noexcept nogil:
@@ -184,29 +229,54 @@ cdef class Profiler(PortObserver):
         self.random ^= self.random << 13        # xorshift, Marsaglia 2003
         self.random ^= self.random >> 17
         self.random ^= self.random << 5
-        self.countdown = 1 + self.random % (2 * (FIRST_STEP if self.samples < FIRST else STEP) - 1)
+        self.after = 1 + self.random % (2 * (FIRST_STEP if self.samples < FIRST else STEP) - 1)
+        self.table.countdown = 1
         self.samples += 1
         if access.vcpu != NULL:
             self.stack(site, <Vcpu> access.vcpu)
         self.timed = <uint32_t> (site - self.sites) + 1
+        if self.bus is not None:
+            self.bus.clocked = True
+            self.bus.device_ticks = 0
+        if self.trap is not None:
+            self.trap.sample(True)
         self.began = hp_ticks_now()
 
-    cdef void end_gap(self) noexcept nogil:
-        """The access after a sample: how long the guest took from that one to this."""
+    cdef bint end_gap(self) noexcept nogil:
+        """The access after a sample: how long it took from that one to this. True if its parts are in `measured`."""
         cdef uint64_t ticks = hp_ticks_now() - self.began, power = ticks
-        cdef int bits = 0
+        cdef int bits = 0, part
         cdef Site *site = &self.sites[self.timed - 1]
         self.timed = 0
+        self.table.countdown = self.after
+        if self.bus is not None:
+            self.bus.clocked = False
+            self.measured[DEVICE] = <double> self.bus.device_ticks - self.reading
+            self.measured[FAULT] = self.measured[DECODE] = 0
+            self.measured[GUEST] = <double> ticks - 3 * self.reading        # each piece between two readings holds one
+        if self.trap is not None:
+            if self.trap.last_decode:
+                self.measured[FAULT] = <double> self.trap.last_fault - self.reading
+                self.measured[DECODE] = <double> self.trap.last_decode - self.reading
+                self.measured[GUEST] -= 3 * self.reading
+            self.trap.sample(False)
+        for part in range(FAULT, PARTS):
+            self.measured[part] = max(self.measured[part], 0)
+            self.measured[GUEST] -= self.measured[part]
         while power > 1 and bits < GAPS - 1:
             power >>= 1
             bits += 1
         self.gaps[bits] += 1
         if ticks >= self.pause:
             self.pauses += 1
-            return
+            return False
         site.samples += 1
         site.ticks += <double> ticks
         site.squares += <double> ticks * <double> ticks
+        if self.bus is None:
+            return False
+        add(&site.parts[GUEST], max(self.measured[GUEST], 0))
+        return True
 
     cdef void stack(self, const Site *site, Vcpu vcpu) noexcept nogil:
         """Count the stack of return addresses that EBP leads to. Reads guest memory only, and cannot fault."""
@@ -247,6 +317,7 @@ cdef class Profiler(PortObserver):
     def rows(self):
         """A dict for each site: its fields, accesses, crossings, and samples, ticks and squares of the gaps behind it."""
         cdef uint32_t i, at
+        cdef int part
         cdef Site *site
         found = []
         for i in range(self.site_count):
@@ -268,6 +339,8 @@ cdef class Profiler(PortObserver):
                 "samples": site.samples,
                 "ticks": site.ticks,
                 "squares": site.squares,
+                "parts": [(site.parts[part].samples, site.parts[part].ticks, site.parts[part].squares)
+                          for part in range(PARTS)],
             })
         return found
 
@@ -315,6 +388,12 @@ cdef uint32_t MOST_OF_STACKS = MOST_STACKS
 cdef uint32_t STEP = EVERY
 cdef uint32_t FIRST_STEP = EVERY_AT_FIRST
 cdef uint32_t FIRST = FIRST_SAMPLES
+
+
+cdef inline void add(Estimate *estimate, double ticks) noexcept nogil:
+    estimate.samples += 1
+    estimate.ticks += ticks
+    estimate.squares += ticks * ticks
 
 
 cdef inline bint same_site(const SiteKey *one, const SiteKey *other) noexcept nogil:

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from hyperport.bus.access cimport Access
 from hyperport.bus.port_bus cimport PortObserver
 from hyperport.observe.filter_program cimport FilterProgram, Seen
-from hyperport.observe.memo cimport MEMOS, Memo
+from hyperport.bus.memo cimport MEMOS, Memo
 from hyperport.observe.trace_format cimport SLOTS, SiteKey
 from hyperport.time.clock cimport Clock
 

@@ -23,7 +23,7 @@ from hyperport.bus.access cimport Access
 from hyperport.bus.port_bus cimport PortObserver
 from hyperport.lines.listener cimport Listener
 from hyperport.observe.filter_program cimport FilterProgram, Seen, look_at, place_of
-from hyperport.observe.memo cimport Memo, is_known, memo_of, remember, what_of
+from hyperport.bus.memo cimport Memo, is_known, memo_of, remember, what_of
 from hyperport.observe.trace_format cimport (
     ACCESSES,
     BARE,

@@ -46,8 +46,8 @@ class GuestMachine(Machine):
     """Machine, with a console to script on COM1 and a log of accesses to ports and device memory.
 
     timeout: seconds, for every call that gives none: a guest that hangs fails the test.
-    record: ports whose accesses are logged; None for all, and device memory's (the last 65,536). Other arguments: as for
-    Machine.
+    record: ports whose accesses are logged; None for all, and device memory's (the last 65,536). Other arguments: as
+    for Machine.
     """
 
     def __init__(

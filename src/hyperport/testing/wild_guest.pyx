@@ -48,8 +48,9 @@ cdef uint64_t FNV_PRIME = 1099511628211u
 cdef class WildGuest:
     """Plays steps on a bus.
 
-    ports: where most accesses go. It knows the windows of device memory that the bus has now. progress: a writable buffer of 8 bytes, or None; holds the number of the step that is
-    being played (unsigned, native order), for a process that watches this one. answers is a checksum over what was read.
+    ports: where most accesses go. It knows the windows of device memory that the bus has now. progress: a writable buffer
+    of 8 bytes, or None; holds the number of the step that is being played (unsigned, native order), for a process that
+    watches this one. answers is a checksum over what was read.
     """
 
     cdef PortBus bus
@@ -58,7 +59,7 @@ cdef class WildGuest:
     cdef list devices
     cdef uint16_t *ports
     cdef uint32_t port_count
-    cdef list windows               # (number, bytes) of device memory
+    cdef list windows               # of device memory, by the bus's number: bytes
     cdef uint64_t window_bytes      # of all together
     cdef uint8_t[BLOCK_BYTES] block
     cdef uint64_t[::1] progress
@@ -76,8 +77,8 @@ cdef class WildGuest:
         self.clock = clock
         self.controller = controller
         self.devices = bus.devices()
-        self.windows = [(number, region.size) for number, (region, _) in enumerate(bus._regions)]
-        self.window_bytes = sum(size for _, size in self.windows)
+        self.windows = [region.size for region, _ in bus._regions]
+        self.window_bytes = sum(self.windows)
         self.progress = memoryview(bytearray(8) if progress is None else progress).cast("B").cast("Q")
         self.port_count = <uint32_t> len(ports)
         self.ports = <uint16_t *> malloc(self.port_count * sizeof(uint16_t))
@@ -136,12 +137,11 @@ cdef class WildGuest:
 
     cdef touch_memory(self, bint out, uint32_t size, uint64_t at, uint32_t value):
         cdef Access access
-        cdef uint32_t window = 0, length
+        cdef uint32_t window = 0
         at = at % self.window_bytes & ~<uint64_t> (size - 1)
-        for window, length in self.windows:
-            if at < length:
-                break
-            at -= length
+        while at >= self.windows[window]:
+            at -= self.windows[window]
+            window += 1
         self.accesses += 1
         self.elements += 1
         describe(&access, DIRECTION_OUT if out else DIRECTION_IN, <uint32_t> at, size, EXIT, NULL, 0)

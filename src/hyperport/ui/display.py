@@ -79,8 +79,8 @@ class Picture:
 class Screen:
     """The screen at one moment. rows: pairs of (code, attribute) bytes, a bytes object a row; none in graphics modes.
 
-    lit: whether anything but black is shown. colours: the 16 colours as (red, green, blue). source: what picture() is
-    made of.
+    lit: whether anything but black is shown. colours: the 16 colours as (red, green, blue).
+    source: what picture() is made of.
     """
 
     columns: int
@@ -105,7 +105,7 @@ class Screen:
         return Cell(CHARACTERS[code], attribute & 0xF, attribute >> 4)
 
     def picture(self) -> Picture:
-        """All pixels: 720 by 400 in mode 3, as many as there are dots and scan lines in others. What blinks is shown."""
+        """All pixels: 720 by 400 in mode 3, in others as many as there are dots and lines. What blinks is shown."""
         return self.source.picture(lit=self.lit)
 
 

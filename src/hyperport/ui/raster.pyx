@@ -229,7 +229,8 @@ cdef class Raster:
         cdef uint32_t column, i, code, attribute, pattern
         cdef uint32_t place, cursor = self.crtc[CURSOR_HIGH] << 8 | self.crtc[CURSOR_LOW]
         cdef uint32_t maps = self.sequencer[CHARACTER_MAP]
-        cdef uint32_t font_b = FONT_KIB[maps & 3 | maps >> 2 & 4] << 10, font_a = FONT_KIB[maps >> 2 & 3 | maps >> 3 & 4] << 10
+        cdef uint32_t font_b = FONT_KIB[maps & 3 | maps >> 2 & 4] << 10      # of characters whose attribute's bit 3 is 0
+        cdef uint32_t font_a = FONT_KIB[maps >> 2 & 3 | maps >> 3 & 4] << 10
         cdef uint32_t mode = self.attribute[ATTRIBUTE_MODE], dark
         cdef bint cursor_row = (not self.crtc[CURSOR_START] & CURSOR_OFF
                                 and self.crtc[CURSOR_START] & ROW_BITS <= row <= self.crtc[CURSOR_END] & ROW_BITS)
@@ -271,7 +272,8 @@ cdef class Raster:
                 elif mode & INTERLEAVED:
                     dots[i] = self.colours[pair(four[i >> 2], i & 3) | pair(four[2 + (i >> 2)], i & 3) << 2]
                 else:
-                    dots[i] = self.colours[bit(four[0], i) | bit(four[1], i) << 1 | bit(four[2], i) << 2 | bit(four[3], i) << 3]
+                    dots[i] = self.colours[bit(four[0], i) | bit(four[1], i) << 1 | bit(four[2], i) << 2
+                                           | bit(four[3], i) << 3]
             dots += 8
 
 
@@ -288,11 +290,11 @@ cdef inline uint32_t pair(uint32_t byte, uint32_t number) noexcept nogil:
 def true_colours(bytes pixels not None, uint32_t bits):
     """Pixels of 15, 16, 24 or 32 bits, lowest byte first, as red, green and blue of 8 bits."""
     cdef uint32_t size = (bits + 7) // 8, value
-    cdef Py_ssize_t count = len(pixels) // size, i
+    cdef Py_ssize_t count = len(pixels) // size, _i
     cdef const uint8_t *source = <const uint8_t *> PyBytes_AsString(pixels)
     cdef bytes made = PyBytes_FromStringAndSize(NULL, 3 * count)
     cdef uint8_t *out = <uint8_t *> PyBytes_AsString(made)
-    for i in range(count):
+    for _i in range(count):
         if bits > 16:
             out[0], out[1], out[2] = source[2], source[1], source[0]
         else:

@@ -27,7 +27,6 @@ cdef class UnicornEngine(MendedVcpu):
     cdef object khz             # of the TSC, as CPUID tells it
     cdef InsnClock insns        # None: time is not what the guest executes
     cdef void *counter          # the core's part of that
-    cdef void *coverage         # counts of code; NULL: nobody asks
     cdef bint unmappable        # the core had no room for a block of the map
     cdef bint may_sleep         # in HLT, in this run
     cdef bint delivering        # an event other than INT n

@@ -34,17 +34,14 @@ from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, CodePages
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
     count_instructions,
-    covered_code,
     enter_guest,
     exception_begins,
-    free_coverage,
     free_jumps,
     instructions_left,
     leave_guest,
     limit_block,
     mend_core,
     mend_cpu,
-    new_coverage,
     new_jumps,
     one_by_one,
     remember_blocks,
@@ -331,7 +328,6 @@ cdef class UnicornEngine(MendedVcpu):
 
     def __dealloc__(self):
         self.release()
-        free_coverage(self.coverage)
 
     # Running.
 
@@ -553,25 +549,6 @@ cdef class UnicornEngine(MendedVcpu):
         self.lib.do_interrupt(self.cpu)
         self.delivering = False
         segments_changed(env)
-
-    # What is counted.
-
-    def cover(self):
-        """Count what code is executed, from now on. Raises EngineError while the guest runs."""
-        self._require_open()
-        if self.running:
-            raise EngineError("the guest runs: count its code from before the run on")
-        if self.coverage == NULL:
-            self.coverage = new_coverage()
-            self.lib.flush_code(self.cpu)       # what was translated before does not count
-
-    def covered(self):
-        """(first, end, count) of each stretch of code by linear address, end exclusive, and how often others began.
-
-        A stretch counts how often it was begun, and was then executed but perhaps for its last instruction. Others: code
-        that was new when the table was full.
-        """
-        return ([], 0) if self.coverage == NULL else covered_code(self.coverage)
 
     # Registers.
 

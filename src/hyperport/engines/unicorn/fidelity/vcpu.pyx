@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""The vCPU's part in what mend.pyx puts into the core: instructions that are done here, and breakpoints of accesses that
-the core does not see, because a path or a hypercall makes them."""
+"""The vCPU's part in what mend.pyx puts into the core: instructions that are done here, breakpoints of accesses that the core
+does not see, because a path or a hypercall makes them, and counts of the code that is executed."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
 
 from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.undefined cimport ICEBP, NEED_MORE, SMSW_LONG, judge_instruction
 from hyperport.cpu.vcpu cimport ECX, EDX, EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_DB, VECTOR_GP
 from hyperport.engines.unicorn.fidelity.mend cimport (
+    covered_code,
     exception_begins,
+    free_coverage,
+    new_coverage,
     one_by_one,
     port_hits,
     segment_allows,
@@ -19,6 +21,8 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
 )
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
+
+from hyperport.errors import EngineError
 
 include "../layout.pxi"
 
@@ -36,7 +40,7 @@ cdef class MendedVcpu(UnicornVcpu):
     """A vCPU with the debug registers and the encodings of an i386."""
 
     def __dealloc__(self):
-        free(self.jumps)
+        free_coverage(self.coverage)
 
     cdef bint did_undefined(self) noexcept nogil:
         """#UD, as the translator was made to believe (code_filter.pyx). True if it is another thing, and done."""
@@ -106,3 +110,20 @@ cdef class MendedVcpu(UnicornVcpu):
         segments_changed(env)
         u64(env, ENV_REGS)[4] = <uint32_t> u64(env, ENV_SYSENTER_ESP)[0]
         u64(env, ENV_EIP)[0] = <uint32_t> (u64(env, ENV_SYSENTER_EIP)[0] - 2)   # the core steps over SYSENTER
+
+    def cover(self):
+        """Count what code is executed, from now on. Raises EngineError while the guest runs."""
+        self._require_open()
+        if self.running:
+            raise EngineError("the guest runs: count its code from before the run on")
+        if self.coverage == NULL:
+            self.coverage = new_coverage()
+            self.lib.flush_code(self.cpu)       # what was translated before does not count
+
+    def covered(self):
+        """(first, end, count) of each stretch of code by linear address, end exclusive, and how often others began.
+
+        A stretch counts how often it was begun, and was then executed but perhaps for its last instruction. Others: code
+        that was new when the table was full.
+        """
+        return ([], 0) if self.coverage == NULL else covered_code(self.coverage)

@@ -18,6 +18,11 @@ cdef struct Memo:
     uint32_t selector
     uint32_t found          # the observer's own
     uint32_t block          # the observer's own
+    uint64_t *counters      # of Counting: elements and crossings of accesses like it
+
+cdef struct Counting:       # lets PortBus.carry_counted() count for an observer what it need not see
+    Memo memos[MEMOS]       # with counters where the observer knows the instruction
+    uint32_t countdown      # of elements: while it is above 1, those of known instructions are not told
 
 
 cdef inline uint64_t what_of(const Access *access) noexcept nogil:

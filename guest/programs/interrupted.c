@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Port I/O that is interrupted at each of its instructions, inline and by calls.
+ * Drives: port 0x80 and the UART's scratch register, by the SDK's accessors; a device at 0x2A0 (tests/io/test_exitless.py) that raises
+ * IRQ 5 so many nanoseconds after it was told: FIRST in bits 0 to 15, SECOND in 16 to 31. Its handler writes to port 0x80, too, and
+ * lets others in.
+ * Unit of work: one pair of times, which the device gives when it is read, until that is 0.
+ * Command line: ops= as in start.h; calls: the accesses are made by the entries of the table, not in place.
+ * Ends with value 0; 1 if an access read something wrong, 2 if the back end is not there. */
+#define HYPERPORT_IO_INLINE
+#include <hyperport/lguest.h>
+#include <hyperport/start.h>
+
+#include "cpu.h"
+#include "guest.h"
+#include "segments.h"
+
+#define TIMES 0x2A0 /* read: the next pair; write: go */
+#define DONE 0x2A4  /* write: how many interrupts there were */
+#define IRQ 5
+#define POST_PORT 0x80
+#define SCRATCH (COM1 + 7)
+#define FROM_HANDLER 0x40
+#define IDLE 400 /* turns of a loop; longer than all handlers, so that both interrupts have come by then */
+#define PIC_ICW1 0x11
+#define PIC_CASCADE 4
+#define PIC_AUTO_EOI 3
+
+static volatile uint32_t served;
+static bool by_calls;
+
+static void put(uint8_t value)
+{
+    if (by_calls)
+        hyperport_vmi_outb(hyperport_io.outb, value, POST_PORT);
+    else
+        outb(value, POST_PORT);
+}
+
+static uint8_t get(void)
+{
+    return by_calls ? hyperport_vmi_inb(hyperport_io.inb, SCRATCH) : inb(SCRATCH);
+}
+
+__attribute__((used)) static void on_interrupt(void)
+{
+    uint8_t number = (uint8_t)++served;
+    __asm__ volatile("sti");
+    put((uint8_t)(FROM_HANDLER + number));
+}
+
+__attribute__((naked)) static void handler(void)
+{
+    __asm__("pusha\n\tcld\n\tcall on_interrupt\n\tpopa\n\tiret");
+}
+
+static bool once(uint32_t times)
+{
+    served = 0;
+    native_outl(times, TIMES);
+    put(1);
+    bool good = get() == 0x5A;
+    put(2);
+    for (volatile int i = 0; i < IDLE; i++)
+        ;
+    native_outb((uint8_t)served, DONE);
+    return good;
+}
+
+int main(const char *command_line)
+{
+    struct hyperport_io_config config = {.backend = HYPERPORT_AUTO};
+
+    gdt_init();
+    interrupt_init();
+    pic_init();
+    if (!hyperport_io_options(command_line, &config))
+        return 2;
+    if (config.backend == HYPERPORT_LGUEST)
+        config.hardware_subarch = HYPERPORT_LGUEST_SUBARCH;
+    struct hyperport_io_result io = hyperport_io_init(&config);
+    if (io.reason || !io.exitless)
+        return 2;
+    by_calls = option_given(command_line, "calls");
+    native_outb(PIC_ICW1, PIC1_COMMAND);
+    native_outb(IRQ_BASE, PIC1_DATA);
+    native_outb(PIC_CASCADE, PIC1_DATA);
+    native_outb(PIC_AUTO_EOI, PIC1_DATA);
+    native_outb((uint8_t) ~(1u << IRQ), PIC1_DATA);
+    interrupt_entry(IRQ_BASE + IRQ, handler, 0);
+    native_outb(0x5A, SCRATCH);
+    put(0); /* by this one the ring is opened */
+    __asm__ volatile("sti");
+    for (uint32_t times; (times = native_inl(TIMES)) != 0;)
+        if (!once(times))
+            return 1;
+    return 0;
+}

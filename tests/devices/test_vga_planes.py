@@ -338,5 +338,3 @@ def test_a_dac_of_eight_bits() -> None:
     picture = card.machine.display.screen().picture()
     assert picture.palette is not None
     assert picture.palette[0] == (0x81, 0x7F, 0xFF)
-
-

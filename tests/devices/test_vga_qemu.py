@@ -196,7 +196,8 @@ def test_planes_through_latches_and_all_modes(both: Both, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in sorted(MODES) if "text" not in name and "256" not in name] + ["13h: 320 x 200, 256 colours"]
+    "name",
+    [name for name in sorted(MODES) if "text" not in name and "256" not in name] + ["13h: 320 x 200, 256 colours"],
 )
 def test_pictures_of_graphics_modes(both: Both, name: str) -> None:
     rng = random.Random(name)
@@ -213,8 +214,16 @@ def test_pictures_of_graphics_modes(both: Both, name: str) -> None:
         both.write(window, rng.randbytes(size))
     colours = {colour for row in both.look() for colour in row}
     assert len(colours) > 1
-    for register, value in ((0x0C, 0x03), (0x0D, 0x28), (0x18, 0x61), (0x07, 0x0F), (0x09, MODES[name].crtc[9] & ~0x40)):
-        both.index(0x3D4, register, value)  # start address, and a split at line 97, an odd one: qemu goes on with a double line that it splits
+    for register, value in (
+        (0x0C, 0x03),
+        (0x0D, 0x28),
+        (0x18, 0x61),
+        (0x07, 0x0F),
+        (0x09, MODES[name].crtc[9] & ~0x40),
+    ):
+        both.index(
+            0x3D4, register, value
+        )  # start address, and a split at line 97, an odd one: qemu goes on with a double line that it splits
     if MODES[name].crtc[9] & 0x1F < 2 and not MODES[name].graphics[5] & 0x20 and MODES[name].crtc[0x17] & 1:
         both.look()
 
@@ -232,7 +241,9 @@ def test_unchained_256_colours(both: Both) -> None:
     both.look()
 
 
-@pytest.mark.parametrize(("maps", "fonts"), [(0, (0,)), (0x05, (16, 16)), (0x0A, (32,)), (0x04, (0, 16)), (0x11, (24, 0))])
+@pytest.mark.parametrize(
+    ("maps", "fonts"), [(0, (0,)), (0x05, (16, 16)), (0x0A, (32,)), (0x04, (0, 16)), (0x11, (24, 0))]
+)
 def test_text_with_fonts_of_the_guests(both: Both, maps: int, fonts: tuple[int, ...]) -> None:
     rng = random.Random(maps)
     both.set_mode("03h: 80 x 25 text")

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from hyperport import GuestExit, HaltedForever, Machine, MemoryBackend
+from hyperport import GuestExit, HaltedForever, Machine
 from hyperport.abi import numbers
 from hyperport.abi.numbers import EXITLESS_BASE, Exitless
 from hyperport.abi.rom import build_rom
@@ -23,7 +22,6 @@ from hyperport.bus.access import PortAccess
 from hyperport.bus.port_bus import Path
 from hyperport.cpu.state import CODE_32, DATA_32, CpuState, Segment, Table, protected_flat
 from hyperport.errors import ConfigError
-from hyperport.lines.attention import StopKind
 
 from ..guest.board import BIN
 
@@ -304,7 +302,7 @@ class Times:
     ("append", "length"), [("ops=vmi", 90), ("ops=kvm", 90), ("ops=kvm calls", 150), ("ops=lguest calls", 150)]
 )
 def test_the_sdk_interrupted_at_every_instruction(append: str, length: int) -> None:
-    """In place, and by the SDK's entries: first with one interrupt, then with another one at each instruction behind it."""
+    """In place, and by the SDK's entries: with one interrupt, then with another at each instruction behind it."""
     pairs = [(first, 0) for first in range(1, length)]
     pairs += [(first, second) for first in range(1, length, 2) for second in range(first + 1, first + 70)]
     posts: list[int] = []

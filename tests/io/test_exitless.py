@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from hyperport import GuestExit, HaltedForever, Machine
+from hyperport import GuestExit, HaltedForever, Machine, MemoryBackend
 from hyperport.abi import numbers
 from hyperport.abi.numbers import EXITLESS_BASE, Exitless
 from hyperport.abi.rom import build_rom

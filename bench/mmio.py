@@ -63,7 +63,7 @@ def seconds(machine: Machine, instruction: bytes, count: int) -> float:
     return time.process_time() - began
 
 
-def measure(title: str, rounds: int, count: int, **settings: str) -> None:
+def measure(title: str, rounds: int, count: int, **settings: Any) -> None:
     """Print the rows of one engine and clock."""
     for device, what in ((Chip(), "compiled"), (Card(), "plain Python")):
         taken: dict[str, list[float]] = {}

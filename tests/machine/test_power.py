@@ -98,6 +98,19 @@ def test_a_triple_fault_ends_the_run_or_resets(tmp_path: Path) -> None:
     assert start(tmp_path, boot_sector(TRIPLE_FAULT), triple_fault="reset") == GuestExit(2)
 
 
+@pytest.mark.parametrize("reset", [*RESETS.values(), TRIPLE_FAULT])
+def test_a_guest_that_resets_for_ever_can_be_stopped(tmp_path: Path, reset: str) -> None:
+    rom = bytearray(64 << 10)
+    rom[0xFFF0:0xFFF5] = bytes.fromhex("ea 00 00 00 f0")  # ljmp $0xf000, $0
+    rom[:32] = (machine_code(reset) + bytes.fromhex("eb fe")).ljust(32, b"\x90")
+    rom[0x7DF0:0x7DF6] = bytes(6)
+    bios = tmp_path / "bios.bin"
+    bios.write_bytes(rom)
+    with Machine(bios=bios, memory=2 * MIB, engine="unicorn", triple_fault="reset") as machine:
+        assert machine.run(timeout=0.2) == Timeout(0.2)
+        assert machine.run(timeout=0.2) == Timeout(0.2)
+
+
 @pytest.mark.usefixtures("seabios")
 def test_the_shutdown_byte_is_obeyed_and_memory_stays(tmp_path: Path) -> None:
     sector = machine_code(

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Spoils the tables, the page and the ring of exitless port I/O, as a hostile guest could, and looks at what comes of it.
+"""Spoils the tables, the page and the ring of exitless port I/O, as a hostile guest could, and looks what comes of it.
 
     tools/fuzz_exitless.py --corruptions 10000000 --seed 3
 
-A corruption is one write of random or likely bytes somewhere in there; then something crosses, and the ring is drained. Now and then
-a guest runs for a moment, with interrupts, whose calls use what was spoilt. Nothing may crash or hang, and no device may see a posted write
-but at a port that it declares just then. One line sums up; status 1 if a write went elsewhere.
+A corruption is one write of random or likely bytes somewhere in there; then something crosses, and the ring is drained.
+Now and then a guest runs for a moment, with interrupts, whose calls use what was spoilt. Nothing may crash or hang, and
+no device may see a posted write but at a port that it declares just then. One line sums up; status 1 if a write went
+elsewhere.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tests.io.test_exitless import CODE, GDT, HANDLER, HLT, IDT, ROM, STACK, VEC
 PORTS: Final = (0x80, 0x3F8, 0x70, 0x1F6, 0xCF8, 0x3C9, 0x340, 0xF4, 0x64, 0x92, 0xCF9, 0x604, 0x20, 0x1F7, 0xFFFF)
 DOORBELL: Final = ROM.base + next(at for at, n in ROM.doorbells.items() if n == VMI_BY_NAME["OUTB"].number)
 RUN_EACH: Final = 400  # corruptions between two runs of a guest
+TIMER: Final = ((0x43, 0x34), (0x40, 60), (0x40, 0))  # an interrupt each 50 us
 LONGEST_S: Final = 0.2  # of a run
 
 
@@ -46,23 +48,31 @@ class Fuzz:
         self.posted = self.wrong = self.runs = 0
 
     def seen(self, access: PortAccess) -> None:
+        """Observe the bus."""
         if access.path == AccessPath.POSTED:
             self.posted += 1
             self.wrong += not self.machine.bus.attributes.at(access.port) & access.size
 
     def word(self) -> int:
+        """A port, a small number, or any."""
         draw = self.draw
         kind = draw.randrange(4)
         return draw.choice(PORTS) if kind == 0 else draw.randrange(600) if kind == 1 else draw.getrandbits(32)
 
     def corrupt(self) -> None:
+        """Write something somewhere."""
         draw, write = self.draw, self.machine.memory.write
         kind = draw.randrange(8)
         if kind < 3:
-            write(EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", draw.choice((0, 2, 500, 510, 512, 511, self.word()))))
+            write(
+                EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", draw.choice((0, 2, 500, 510, 512, 511, self.word())))
+            )
         elif kind < 6:
             entry = EXITLESS_BASE + Exitless.RING + 16 * (EXITLESS_ENTRIES - 1 - draw.randrange(8))
-            write(entry, struct.pack("<4I", self.word(), self.word(), draw.choice((1, 1, 2, 4, 0, 3, self.word())), self.word()))
+            write(
+                entry,
+                struct.pack("<4I", self.word(), self.word(), draw.choice((1, 1, 2, 4, 0, 3, self.word())), self.word()),
+            )
         elif kind == 6:
             write(EXITLESS_BASE + draw.randrange(Exitless.END - 4), draw.randbytes(4))
         else:
@@ -77,13 +87,26 @@ class Fuzz:
         code.add(b"\xe8", struct.pack("<I", DOORBELL - (CODE + len(code.code) + 5) & 0xFFFFFFFF))  # the ring is opened
         code.add(b"\xfb")
         for _ in range(40):
-            code.call(self.draw.choice(("OUTB", "OUTW", "OUTL", "INB", "INW", "INL")), self.draw.choice(PORTS[:7]), self.word())
+            code.call(
+                self.draw.choice(("OUTB", "OUTW", "OUTL", "INB", "INW", "INL")),
+                self.draw.choice(PORTS[:7]),
+                self.word(),
+            )
         machine.memory.write(CODE, code.add(b"\xfa", HLT).code)
         machine.memory.write(HANDLER, b"\x50\xb0\x20\xe6\x20\x58\xcf")  # push eax; mov $0x20, %al; out; pop; iret
         flat = 0x00CF_9300_0000_FFFF
         machine.memory.write(GDT, struct.pack("<3Q", 0, flat | 0x0800 << 32, flat))
         machine.memory.write(IDT + 8 * VECTORS, struct.pack("<4H", HANDLER & 0xFFFF, 8, 0x8E00, HANDLER >> 16))
-        for port, value in ((0x20, 0x11), (0x21, VECTORS), (0x21, 4), (0x21, 1), (0x21, 0xFE), (0x43, 0x34), (0x40, 60), (0x40, 0)):
+        for port, value in (
+            (0x20, 0x11),
+            (0x21, VECTORS),
+            (0x21, 4),
+            (0x21, 1),
+            (0x21, 0xFE),
+            (0x43, 0x34),
+            (0x40, 60),
+            (0x40, 0),
+        ):
             machine.bus.outp(port, 1, value)
         state = protected_flat(eip=CODE)
         state.cs, state.ss = Segment(8, 0, 0xFFFFFFFF, CODE_32), Segment(16, 0, 0xFFFFFFFF, DATA_32)

@@ -9,7 +9,6 @@ they may ends as it does without delay.
 from __future__ import annotations
 
 import random
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final

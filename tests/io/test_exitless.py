@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from hyperport.abi import numbers
 from hyperport.abi.numbers import EXITLESS_BASE, Exitless
 from hyperport.abi.rom import build_rom
 from hyperport.bus.access import PortAccess
-from hyperport.bus.port_bus import Path
+from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.cpu.state import CODE_32, DATA_32, CpuState, Segment, Table, protected_flat
 from hyperport.errors import ConfigError
 from hyperport.lines.attention import StopKind
@@ -70,7 +71,7 @@ class Interrupter:
     stateless = True
     irq: Any
     timer: Any
-    times: list[int]
+    times: Any = ()
 
     def read(self, offset: int, size: int) -> int:
         return 0
@@ -183,7 +184,7 @@ def test_a_shadowed_register_reads_what_its_device_would_say(bench: Bench) -> No
     bench.run(code.code)
     assert struct.unpack("<2I", bench.machine.memory.read(RESULTS, 8)) == (0xAABBCC00, 0xAABBCC5A)
     assert bench.counts()["shadowed"] == 2
-    row = next(row for row in bench.machine.bus.counts() if row.path == Path.SHADOW)
+    row = next(row for row in bench.machine.bus.counts() if row.path == AccessPath.SHADOW)
     assert (row.port, row.size, row.accesses, row.crossings) == (SCR, 1, 2, 0)
 
 
@@ -304,7 +305,7 @@ class Times:
     ("append", "length"), [("ops=vmi", 90), ("ops=kvm", 90), ("ops=kvm calls", 150), ("ops=lguest calls", 150)]
 )
 def test_the_sdk_interrupted_at_every_instruction(append: str, length: int) -> None:
-    """In place, and by the SDK's entries: first with one interrupt, then with another one at each instruction behind it."""
+    """In place, and by the SDK's entries: with one interrupt, then with another one at each instruction behind it."""
     pairs = [(first, 0) for first in range(1, length)]
     pairs += [(first, second) for first in range(1, length, 2) for second in range(first + 1, first + 70)]
     posts: list[int] = []
@@ -423,6 +424,33 @@ def test_a_guest_that_resets_and_posts_again() -> None:
             machine.reset()
     assert posted[0] > 400
     assert posted[1] > posted[0] + 400
+
+
+@pytest.mark.parametrize("kind", ["", "-inline"])
+def test_a_machine_that_is_saved_between_two_posts_goes_on(kind: str, tmp_path: Path) -> None:
+    """It is held at any instruction, so also inside a sequence; what was written is written once, and in order."""
+    file, console, units = tmp_path / "machine.state", MemoryBackend(), 3000
+    kernel = BIN / f"console{kind}.elf"
+    config: dict[str, Any] = {"append": f"ops=vmi n={units} tsc_khz=1000000", "memory": 8 * MIB, "io": "exitless"}
+    with Machine(kernel=kernel, engine="unicorn", clock="insns=1", serial=console, **config) as machine:
+        stopper = Interrupter()
+        machine.attach(stopper, 0x2A0)
+        stopper.irq = SimpleNamespace(pulse=lambda: machine.request_stop(StopKind.TIMEOUT))
+        said = b""
+        for moment in range(60_001, 60_080):
+            stopper.timer.arm_at(moment)
+            machine.run(timeout=60)
+            machine.save(file)
+        machine.flush_output()
+        said = console.output()
+    rest = MemoryBackend()
+    with Machine.restore(file, serial=rest, attach=lambda other: other.attach(Interrupter(), 0x2A0)) as machine:
+        assert machine.run(timeout=60) == GuestExit(0)
+        assert machine.exitless is not None
+        assert machine.exitless.counts()["refused"] == 0
+        assert machine.exitless.counts()["posted"] > 500
+    text = (said + rest.output()).decode().replace("\r\n", "").partition("workload")[0]
+    assert text == "".join(chr(ord("!") + column % 94) for column in range(units))
 
 
 def test_the_layout_is_one() -> None:

@@ -85,7 +85,7 @@ class Firmware:
         return found
 
 
-def read_firmware(bios: Path, vga: Path | None, screen_on: int = 0) -> Firmware:
+def read_firmware(bios: Path | str, vga: Path | str | None, screen_on: int = 0) -> Firmware:
     """The files. Raises ImageError for one that is no firmware."""
     with open_regular(bios, "firmware") as file:
         image = file.read(LARGEST + 1)

@@ -6,6 +6,7 @@ Run with SeaBIOS, which is fetched where the host has none; else these tests are
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,10 +21,12 @@ from hyperport import (
     MemoryBackend,
     Outcome,
     Reset,
+    StopKind,
     Timeout,
     TripleFault,
 )
 from hyperport.boot.firmware import TOP
+from hyperport.debug.monitor import WRITES as COMMANDS
 from hyperport.guests import firmware
 from hyperport.guests.registry import locate
 from hyperport.lines.attention import Pulled
@@ -192,6 +195,38 @@ def test_reset_from_python(tmp_path: Path) -> None:
         assert machine.run(timeout=10) == GuestExit(7)
     with Machine(memory=2 * MIB) as machine, pytest.raises(ConfigError, match="neither firmware nor a kernel"):
         machine.reset()
+
+
+def test_reset_from_the_monitor(tmp_path: Path) -> None:
+    """A kernel whose first start hangs, and whose second one ends with 1: held while it hangs, and reset."""
+    kernel = tmp_path / "kernel.bin"
+    kernel.write_bytes(
+        machine_code(
+            """
+            b0 50  e6 70  e4 71         ; mov $0x50, %al; out %al, $0x70; in $0x71, %al
+            84 c0  75 05                ; test %al, %al; jnz second
+            40  e6 71  eb fe            ; inc %eax; out %al, $0x71; hang
+            e6 f4  eb fe                ; second: out %al, $0xf4
+            """
+        )
+    )
+
+    def hold(machine: Machine) -> None:
+        threading.Timer(0.05, machine.attention.stop, (StopKind.PAUSE,)).start()
+
+    def monitor(machine: Machine) -> str:
+        machine.bus.outp(0x70, 1, 0x50)
+        if machine.bus.inp(0x71, 1) == 1:
+            assert COMMANDS["reset"][1](machine, "") == ""
+        else:
+            hold(machine)  # it has not come so far
+        return "cont"
+
+    with Machine(kernel=kernel, flat=(0x10000, "protected"), memory=2 * MIB, engine="unicorn") as machine:
+        hold(machine)
+        assert machine.run(timeout=BOOT_S, monitor=monitor) == GuestExit(1)
+    with Machine(memory=2 * MIB, engine="scripted") as machine:
+        assert COMMANDS["reset"][1](machine, "").endswith("start with\n")
 
 
 def test_where_a_firmware_lies_and_where_it_begins(tmp_path: Path) -> None:

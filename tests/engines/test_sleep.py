@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A vCPU that sleeps in HLT inside the engine: what wakes it, what brings it back to the run loop, and that the guest is none
-the wiser."""
+"""A vCPU that sleeps in HLT inside the engine: what wakes it, what brings it back to the run loop, what is seen."""
 
 from __future__ import annotations
 

@@ -67,7 +67,9 @@ def pixel(bits: int, x: int, y: int) -> Colour:
 
 def assert_same(shown: Pixels, expected: Pixels) -> None:
     assert (len(shown[0]), len(shown)) == (len(expected[0]), len(expected))
-    wrong = [(x, y) for y, row in enumerate(shown) if row != expected[y] for x in range(len(row)) if row[x] != expected[y][x]]
+    wrong = [
+        (x, y) for y, row in enumerate(shown) if row != expected[y] for x in range(len(row)) if row[x] != expected[y][x]
+    ]
     assert not wrong, f"{len(wrong)} pixels, the first at {wrong[0]}"
 
 

@@ -111,9 +111,9 @@ def test_a_deadline_after_a_sleep_that_ended_early() -> None:
 def alarms_that_are_on() -> int:
     """How many timers of this process that are descriptors are set; see proc(5)."""
     count = 0
-    for fd in os.listdir("/proc/self/fdinfo"):
+    for entry in Path("/proc/self/fdinfo").iterdir():
         with suppress(FileNotFoundError):  # of the directory itself
-            count += re.search(r"it_value: \((?!0, 0\))", Path("/proc/self/fdinfo", fd).read_text()) is not None
+            count += re.search(r"it_value: \((?!0, 0\))", entry.read_text()) is not None
     return count
 
 

@@ -24,6 +24,7 @@ from hyperport.bus.access import PortAccess
 from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.cpu.state import CODE_32, DATA_32, CpuState, Segment, Table, protected_flat
 from hyperport.errors import ConfigError
+from hyperport.host.specs import DiskSpec
 from hyperport.lines.attention import StopKind
 
 from ..guest.board import BIN
@@ -186,6 +187,19 @@ def test_a_shadowed_register_reads_what_its_device_would_say(bench: Bench) -> No
     assert bench.counts()["shadowed"] == 2
     row = next(row for row in bench.machine.bus.counts() if row.path == AccessPath.SHADOW)
     assert (row.port, row.size, row.accesses, row.crossings) == (SCR, 1, 2, 0)
+
+
+def test_an_ata_command_block_is_one_crossing(tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(512) + b"\x5a" * 512 + bytes(1 << 16))
+    with Bench(disks=(DiskSpec(path=image, read_only=True),)) as bench:
+        bench.open()
+        code = Assembler(CODE)
+        for port, value in ((0x1F1, 0), (0x1F2, 1), (0x1F3, 1), (0x1F4, 0), (0x1F5, 0), (0x1F6, 0xE0), (0x1F7, 0x20)):
+            code.call("OUTB", port, value)
+        bench.run(code.call("INW", 0x1F0).store(RESULTS).code)
+        assert [path for _, _, path in bench.log] == ["POSTED"] * 6 + ["HYPERCALL"]
+        assert bench.machine.memory.read(RESULTS, 2) == b"\x5a\x5a"
 
 
 def test_the_ring_takes_so_many_and_the_next_write_is_a_call(bench: Bench) -> None:

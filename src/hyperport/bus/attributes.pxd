@@ -20,9 +20,11 @@ cdef class AttributeObserver:
     cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil
 
 cdef class PortAttributes:
-    cdef uint8_t *rows          # by port: the attribute bits that hold now
+    cdef uint8_t *rows          # by port: the attribute bits that hold now, or, while nobody observes, held when last asked
     cdef uint8_t *sizes         # by port: sizes that go whole to one device, 1 | 2 | 4
     cdef void **observers
     cdef Py_ssize_t observer_count
     cdef list _watching
+    cdef object _devices        # with windows, weak: they hold this object
+    cdef ask_devices(self, bint observed)
     cdef void set(self, uint32_t port, uint32_t attributes) noexcept nogil

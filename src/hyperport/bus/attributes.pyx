@@ -4,7 +4,8 @@
 
 A chip says register by register and state by state what may be posted and what is shadowed (PortDevice.attributes) and
 calls publish() when that has changed; so an attribute can come and go while the guest runs. Who makes use of them keeps a
-copy and is told of each change: writes that wait in the kernel's ring (--kvm-coalesce).
+copy and is told of each change: the page of exitless, and writes that wait in the kernel's ring (--kvm-coalesce). While
+nobody observes, devices do not say it by themselves, which each of their accesses would pay for: they are asked.
 
 An attribute is given for one size. It holds only where an access of that size goes whole to one device: what the bus
 splits is several accesses, and its device has spoken for none of them alone.
@@ -12,6 +13,8 @@ splits is several accesses, and its device has spoken for none of them alone.
 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
+
+from weakref import WeakSet
 
 from hyperport.errors import AccessError
 
@@ -52,6 +55,7 @@ cdef class PortAttributes:
         if self.rows == NULL or self.sizes == NULL:
             raise MemoryError("no memory for the attributes of ports")
         self._watching = []
+        self._devices = WeakSet()
 
     def __dealloc__(self):
         free(self.rows)
@@ -72,11 +76,22 @@ cdef class PortAttributes:
         for i in range(self.observer_count):
             (<AttributeObserver> self.observers[i]).changed(port, attributes)
 
+    cdef ask_devices(self, bint observed):
+        """Bring the rows up to date where nobody observes. observed: publish() is to tell them from now on."""
+        if not self.observer_count:
+            for device in self._devices:
+                device.tell_windows(self, observed)
+
+    def note_device(self, device):
+        """A device that has a window here, with tell_windows()."""
+        self._devices.add(device)
+
     def observe(self, observer):
         """Tell an AttributeObserver, or a callable(port, attributes), of each change; what holds already, at once."""
         cdef AttributeObserver watching
         cdef void **grown
         cdef uint32_t port
+        self.ask_devices(True)
         watching = observer if isinstance(observer, AttributeObserver) else CallbackAttributeObserver(observer)
         grown = <void **> realloc(self.observers, <size_t> (self.observer_count + 1) * sizeof(void *))
         if grown == NULL:
@@ -92,10 +107,12 @@ cdef class PortAttributes:
     def held(self):
         """(port, attribute bits) of all ports that have some, by port."""
         cdef uint32_t port
+        self.ask_devices(False)
         return [(port, self.rows[port]) for port in range(<uint32_t> PORTS) if self.rows[port]]
 
     def at(self, uint32_t port):
         """The attribute bits of port: bits 0 to 2, OUTs of 1, 2 and 4 bytes are postable; 3 to 5, INs are shadowed."""
         if port >= PORTS:
             raise AccessError(f"port {port:#x} is outside 0 to 0xffff")
+        self.ask_devices(False)
         return self.rows[port]

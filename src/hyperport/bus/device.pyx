@@ -92,8 +92,8 @@ cdef class PortDevice(Saved):
         """One store of size bytes likewise; value has no bits above size."""
         pass
 
-    # Attributes: what the guest cannot tell about an access. attributes() is asked when the device is attached and at
-    # each publish().
+    # Attributes: what the guest cannot tell about an access. attributes() is asked when the device is attached, and
+    # at each publish() while somebody observes.
 
     cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
         """What holds for accesses at offset in the present state: postable(sizes) | shadowed(sizes).
@@ -104,9 +104,8 @@ cdef class PortDevice(Saved):
         """
         return 0
 
-    cdef void publish(self, uint32_t offset) noexcept nogil:
-        """Say that attributes(offset), or what a shadowed register there reads, may have changed. To be called after the
-        change; bounded, for the hot way too."""
+    cdef void tell_attributes(self, uint32_t offset) noexcept nogil:
+        """publish(), once somebody observes."""
         cdef Attachment *window
         cdef Py_ssize_t i
         for i in range(self.attachment_count):
@@ -128,8 +127,22 @@ cdef class PortDevice(Saved):
         self._kept.append(attributes)
         self.attachments[self.attachment_count] = Attachment(<void *> attributes, port, offset, span)
         self.attachment_count += 1
+        self.observed = self.observed or attributes.observer_count > 0
+        attributes.note_device(self)
         for i in range(span):
             attributes.set(port + i, self.attributes(offset + i))
+
+    def tell_windows(self, PortAttributes attributes not None, bint observed):
+        """Tell these attributes of all offsets that have ports there. observed: publish() is to tell of changes."""
+        cdef Attachment *window
+        cdef Py_ssize_t i
+        cdef uint32_t at
+        self.observed = self.observed or observed
+        for i in range(self.attachment_count):
+            window = &self.attachments[i]
+            if window.attributes == <void *> attributes:
+                for at in range(window.span):
+                    attributes.set(window.port + at, self.attributes(window.offset + at))
 
     def attributes_at(self, uint32_t offset):
         """The attribute bits of offset just now, as PortAttributes.at() gives them."""

@@ -2,9 +2,9 @@
 # cython: language_level=3
 """Intel 8254 interval timer of a PC, with port 0x61 (system control port B), which holds channel 2's gate.
 
-Nothing counts here; counter8254.pxd says what one counter is. Time is a number of input clock pulses, ticks, which now() gives exactly; a channel
-remembers the tick at which its counting element was last loaded (`origin`) with which count, and everything
-the guest can read is a formula of the ticks since. What the chip does by itself later is one event per
+Nothing counts here; counter8254.pxd says what one counter is. Time is a number of input clock pulses, ticks, which now()
+gives exactly; a channel remembers the tick at which its counting element was last loaded (`origin`) with which count,
+and everything the guest can read is a formula of the ticks since. What the chip does by itself later is one event per
 channel, `load_at`: the tick at which the count register goes to the counting element. It is one pulse after
 a count is written or a gate triggers, or the end of the running period (mode 2) or half-cycle (mode 3) when
 a count is written meanwhile. settle() lets that event happen before anything else is looked at.

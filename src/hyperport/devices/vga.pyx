@@ -288,6 +288,13 @@ cdef class Vga(PortDevice):
             self.graphics[self.graphics_index] = byte & GRAPHICS_BITS[self.graphics_index]
             self.programmed()
 
+    cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
+        """No store to memory comes between the elements, so of what decides about memory the last one counts."""
+        if count and (offset == MISC_WRITE or offset == SEQUENCER_DATA or offset == GRAPHICS_DATA):
+            self.io_write(offset, 1, data[count - 1])
+        else:
+            PortDevice.io_write_block(self, offset, size, count, data)
+
     cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
         """Indices, and the DAC: what they change can be seen on the screen and by another access. The data of sequencer and
         graphics controller change what a store to video memory does, which is no access to a port."""

@@ -28,7 +28,9 @@ cdef extern from *:
     static inline unsigned hp_fetch_and(unsigned *p, unsigned v) { return __atomic_fetch_and(p, v, __ATOMIC_SEQ_CST); }
     static inline unsigned hp_load(unsigned *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
     static inline unsigned long long hp_load_request(unsigned long long *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
-    static inline unsigned long long hp_take_request(unsigned long long *p) { return __atomic_exchange_n(p, 0, __ATOMIC_SEQ_CST); }
+    static inline unsigned long long hp_take_request(unsigned long long *p) {
+        return __atomic_exchange_n(p, 0, __ATOMIC_SEQ_CST);
+    }
     static inline int hp_replace_request(unsigned long long *p, unsigned long long *seen, unsigned long long v) {
         return __atomic_compare_exchange_n(p, seen, v, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);  /* else seen is what is there */
     }

@@ -60,7 +60,9 @@ SYMBOLS: Final = Option(
 )
 
 OPTIONS: Final = (
-    Option("stats", "write statistics as JSON", FILE, metavar="FILE", values=FILES, see="Statistics", of_machine=False),
+    Option(
+        "stats", "write statistics as JSON", FILE, metavar="FILE", values=FILES, see="statistics.md", of_machine=False
+    ),
     Option("report", "print the port-access table on stderr at the end", of_machine=False),
     Option(
         "trace",

@@ -9,7 +9,8 @@ two readings of both clocks, between which a tick's time is found. So any block 
 A full block is written by the vCPU's own thread, by one write(): from the page cache that costs less for each access than
 handing it to a thread, blocks guest and disk alike when the disk cannot follow, and cannot wait for the GIL, which the
 vCPU's thread may hold (decision 0038). A guest that makes few accesses has its block written 20 ms after it began, at the
-next access or at a turn of the run loop in HLT, so that little is missing after SIGKILL. What the host does not take is told at once, and counted.
+next access or at a turn of the run loop in HLT, so that little is missing after SIGKILL. What the host does not take is
+told at once, and counted.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize

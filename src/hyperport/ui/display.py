@@ -135,7 +135,9 @@ class Source:
             return Picture(width, height, pixels, self.palette if lit else ((0, 0, 0),))
         width, height, bits, pixels = self.frame
         if bits <= 8:
-            return Picture(width, height, pixels.translate(bytes(pixel & self.mask for pixel in range(256))), self.palette)
+            return Picture(
+                width, height, pixels.translate(bytes(pixel & self.mask for pixel in range(256))), self.palette
+            )
         return Picture(width, height, true_colours(pixels, bits))
 
 

@@ -204,6 +204,7 @@ def modules() -> dict[str, ModuleType]:
     """What stands in for the real modules, by name."""
     contents: dict[str, dict[str, Any]] = {
         "hyperport.machine.machine": {"Machine": Machine},
+        "hyperport.machine.build": {"offered_by": lambda _config: ()},
         "hyperport.guests.registry": {
             "GUESTS": GUESTS,
             "locate": locate,

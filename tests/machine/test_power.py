@@ -6,6 +6,7 @@ Run with SeaBIOS, which is fetched where the host has none; else these tests are
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,10 +21,12 @@ from hyperport import (
     MemoryBackend,
     Outcome,
     Reset,
+    StopKind,
     Timeout,
     TripleFault,
 )
 from hyperport.boot.firmware import TOP
+from hyperport.debug.monitor import WRITES as COMMANDS
 from hyperport.guests import firmware
 from hyperport.guests.registry import locate
 from hyperport.lines.attention import Pulled
@@ -96,6 +99,19 @@ def test_a_reset_may_end_the_run(tmp_path: Path) -> None:
 def test_a_triple_fault_ends_the_run_or_resets(tmp_path: Path) -> None:
     assert isinstance(start(tmp_path, boot_sector(TRIPLE_FAULT)), TripleFault)
     assert start(tmp_path, boot_sector(TRIPLE_FAULT), triple_fault="reset") == GuestExit(2)
+
+
+@pytest.mark.parametrize("reset", [*RESETS.values(), TRIPLE_FAULT])
+def test_a_guest_that_resets_for_ever_can_be_stopped(tmp_path: Path, reset: str) -> None:
+    rom = bytearray(64 << 10)
+    rom[0xFFF0:0xFFF5] = bytes.fromhex("ea 00 00 00 f0")  # ljmp $0xf000, $0
+    rom[:32] = (machine_code(reset) + bytes.fromhex("eb fe")).ljust(32, b"\x90")
+    rom[0x7DF0:0x7DF6] = bytes(6)
+    bios = tmp_path / "bios.bin"
+    bios.write_bytes(rom)
+    with Machine(bios=bios, memory=2 * MIB, engine="unicorn", triple_fault="reset") as machine:
+        assert machine.run(timeout=0.2) == Timeout(0.2)
+        assert machine.run(timeout=0.2) == Timeout(0.2)
 
 
 @pytest.mark.usefixtures("seabios")
@@ -179,6 +195,38 @@ def test_reset_from_python(tmp_path: Path) -> None:
         assert machine.run(timeout=10) == GuestExit(7)
     with Machine(memory=2 * MIB) as machine, pytest.raises(ConfigError, match="neither firmware nor a kernel"):
         machine.reset()
+
+
+def test_reset_from_the_monitor(tmp_path: Path) -> None:
+    """A kernel whose first start hangs, and whose second one ends with 1: held while it hangs, and reset."""
+    kernel = tmp_path / "kernel.bin"
+    kernel.write_bytes(
+        machine_code(
+            """
+            b0 50  e6 70  e4 71         ; mov $0x50, %al; out %al, $0x70; in $0x71, %al
+            84 c0  75 05                ; test %al, %al; jnz second
+            40  e6 71  eb fe            ; inc %eax; out %al, $0x71; hang
+            e6 f4  eb fe                ; second: out %al, $0xf4
+            """
+        )
+    )
+
+    def hold(machine: Machine) -> None:
+        threading.Timer(0.05, machine.attention.stop, (StopKind.PAUSE,)).start()
+
+    def monitor(machine: Machine) -> str:
+        machine.bus.outp(0x70, 1, 0x50)
+        if machine.bus.inp(0x71, 1) == 1:
+            assert COMMANDS["reset"][1](machine, "") == ""
+        else:
+            hold(machine)  # it has not come so far
+        return "cont"
+
+    with Machine(kernel=kernel, flat=(0x10000, "protected"), memory=2 * MIB, engine="unicorn") as machine:
+        hold(machine)
+        assert machine.run(timeout=BOOT_S, monitor=monitor) == GuestExit(1)
+    with Machine(memory=2 * MIB, engine="scripted") as machine:
+        assert COMMANDS["reset"][1](machine, "").endswith("start with\n")
 
 
 def test_where_a_firmware_lies_and_where_it_begins(tmp_path: Path) -> None:

@@ -101,6 +101,15 @@ def move_mouse(machine: Any, words: str) -> str:
     return "" if done else "too much waits for the guest\n"
 
 
+def reset(machine: Any, _words: str) -> str:
+    """Pull the board's RESET line: what started the machine starts it again."""
+    try:
+        machine.reset()
+    except HyperportError as error:
+        return f"{error}\n"
+    return ""
+
+
 def press_keys(machine: Any, words: str) -> str:
     """Press keys together and let them go."""
     try:
@@ -129,6 +138,7 @@ SHOWS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
 WRITES: Final[dict[str, tuple[str, Callable[[Any, str], str]]]] = {
     "save": ("write the whole machine to a file, for --restore: save FILE", save),
     "screenshot": ("write a picture of the screen: screenshot FILE.png", screenshot),
+    "reset": ("reset the machine: it starts again", reset),
     "floppy": ("put a floppy in: floppy fda FILE[,ro], or out: floppy fda", change_floppy),
     "keys": ("press keys together: keys ctrl alt delete", press_keys),
     "type": ("type a line on the guest's keyboard: type TEXT", type_text),

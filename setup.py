@@ -98,10 +98,10 @@ def version(command: str) -> str:
 
 
 def run_guest_compiler(arguments: list[str]) -> None:
-    """One call of the compiler; its own messages stay on stderr."""
+    """One call of the compiler, the source first; its own messages stay on stderr."""
     result = subprocess.run([GUEST_CC, *GUEST_CFLAGS, *arguments], check=False)
     if result.returncode:
-        raise RuntimeError(f"{GUEST_CC} failed on {arguments[-1]} (see above)")
+        raise RuntimeError(f"{GUEST_CC} failed on {arguments[0]} (see above)")
 
 
 def check_guest_compiler() -> None:
@@ -119,7 +119,7 @@ def check_guest_compiler() -> None:
 def make_for_guest(jobs: dict[Path, tuple[list[str], Path, Iterable[Path]]]) -> None:
     """Makes what is stale of {target: (arguments, source, the other files it is made of)}."""
     keys = {
-        target: fingerprint([GUEST_CC, version(GUEST_CC), GUEST_CFLAGS, arguments], [source, *others])
+        target: fingerprint([GUEST_CC, version(GUEST_CC), GUEST_CFLAGS, "source first", arguments], [source, *others])
         for target, (arguments, source, others) in jobs.items()
     }
     notes = {target: GUEST_BUILD / f"{target.name}.note" for target in jobs}
@@ -137,7 +137,9 @@ def make_for_guest(jobs: dict[Path, tuple[list[str], Path, Iterable[Path]]]) -> 
         arguments, source, _ = jobs[target]
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.part")
-        run_guest_compiler([*arguments, "-o", str(part), str(source)])
+        run_guest_compiler(
+            [str(source), *arguments, "-o", str(part)]
+        )  # so its code is where the library does not move it
         part.chmod(0o644)
         part.replace(target)
         notes[target].write_text(keys[target])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from typing import Any
 
 from hyperport import Device, EngineError, Machine
 from hyperport.bus.device import PortDevice

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from typing import Any
 
 from hyperport import Device, EngineError, Machine
 from hyperport.bus.device import PortDevice
@@ -63,7 +64,7 @@ def seconds(machine: Machine, instruction: bytes, count: int) -> float:
     return time.process_time() - began
 
 
-def measure(title: str, rounds: int, count: int, **settings: str) -> None:
+def measure(title: str, rounds: int, count: int, **settings: Any) -> None:
     """Print the rows of one engine and clock."""
     for device, what in ((Chip(), "compiled"), (Card(), "plain Python")):
         taken: dict[str, list[float]] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Machines whose memory map has been switched by the guest, VGA modes and firmware, are saved in the midst and go on."""
+"""Machines whose memory map the guest has switched, VGA modes and firmware, are saved in the midst and go on."""
 
 from __future__ import annotations
 

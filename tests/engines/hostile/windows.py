@@ -139,7 +139,7 @@ def _instruction(rng: random.Random, mode: str, kvm: bool) -> str:
         while "std" in (text := _string(rng, mode)) and "ins" in text:  # KVM reads ahead, and forgets what it has read
             pass
         return text
-    elif kvm:
+    if kvm:
         size = rng.choice((1, 2, 4))
         return _filled(rng, mode, size, rng.choice(PLAIN), size)
     if kind < 0.35:

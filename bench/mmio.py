@@ -3,8 +3,8 @@
 
 .venv/bin/python bench/mmio.py [--rounds 7] [--count 1000000] [--kvm-count 20000]
 
-Rows: Unicorn with the real clock; with the clock of instructions, where each access is alone in its block; KVM, if it is
-there: one that is a software emulation makes exits ten times as dear.
+Rows: Unicorn with the real clock; with the clock of instructions, where each access is alone in its block; KVM, where
+it is there: one that is a software emulation makes exits ten times as dear.
 """
 
 from __future__ import annotations

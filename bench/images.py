@@ -18,17 +18,16 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-from hyperport import Machine, MemoryBackend, StopKind
 from hyperport.guests.gallery import GALLERY, State
 from hyperport.guests.registry import FetchedGuest, locate
 from pairs import QEMU, Run, alternate, report
 
+CHILD = str(Path(__file__).with_name("image_child.py"))
 POLL_S = 0.1
 LIMIT_S = 240.0
 ROWS, COLUMNS = 25, 80
@@ -41,31 +40,11 @@ DRIVES = {  # by the ending of an image's file
 }
 
 
-def one(name: str) -> None:
-    """In a process of its own: ours, to the state, with 0; else 1."""
-    state, console = GALLERY[name], MemoryBackend()
-    with Machine(**locate(name).settings(), serial=console, engine="unicorn") as machine:
-
-        def watch() -> None:
-            while True:
-                text = (
-                    console.output().decode(errors="replace") if state.on_console else "".join(machine.display.text())
-                )
-                if state.text in text:
-                    machine.request_stop(StopKind.QUIT, 0)
-                    return
-                time.sleep(POLL_S)
-
-        threading.Thread(target=watch, daemon=True).start()
-        machine.run(timeout=LIMIT_S)
-        found = console.output().decode(errors="replace") + "".join(machine.display.text())
-    sys.exit(0 if state.text in found else 1)
-
-
 def ours(name: str) -> Run:
-    began = time.monotonic()
-    child = subprocess.Popen([sys.executable, __file__, "--one", name])
-    return account(child, began)
+    """bench/image_child.py, which ends when the state is there."""
+    state, began = GALLERY[name], time.monotonic()
+    words = [name, "console" if state.on_console else "screen", str(LIMIT_S), state.text]
+    return account(subprocess.Popen([sys.executable, CHILD, *words]), began)
 
 
 def account(child: subprocess.Popen[bytes], began: float) -> Run:
@@ -142,10 +121,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--machine", choices=HELD, default="isapc")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        one(options.one)
     if shutil.which(QEMU) is None:
         sys.exit(f"{QEMU} is not installed: apt-get install qemu-system-x86")
     ratios = {}

@@ -17,19 +17,26 @@ import pytest
 import hyperport
 from hyperport import DeviceSpec, DiskSpec, GuestMemory, Machine, MachineConfig, NetSpec
 from hyperport.boot import flat, layout, linux, loader, multiboot
+from hyperport.boot.firmware import read_firmware
+from hyperport.boot.image import recognise
 from hyperport.bus.port_bus import PortBus
 from hyperport.cli.machine_file import load_machine_file
 from hyperport.cli.options import VERBS
+from hyperport.devices.host_parport import HostParport
 from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import toolchain
 from hyperport.guests.registry import fetch, locate, read_manifest
 from hyperport.host import channel, disk_image, nbd, pcap, unix_channel, unix_socket
 from hyperport.host.fat12 import image_of
 from hyperport.host.floppy_image import open_floppy
-from hyperport.host.specs import FloppySpec, SerialSpec
+from hyperport.host.specs import FloppySpec, PassthroughSpec, SerialSpec
+from hyperport.host.tty_channel import TtyChannel
 from hyperport.machine.drives import Drives
 from hyperport.machine.plugins import load_device_class
 from hyperport.observe import stats
+from hyperport.observe.audit import read_allow_list
+from hyperport.observe.coverage import Coverage
+from hyperport.observe.saved_run import load_run
 from hyperport.observe.symbols import load_symbols
 from hyperport.observe.trace import PortTrace, Trace, TraceSpec
 from hyperport.ui.console import open_channel
@@ -85,6 +92,17 @@ def changed_floppy(give: Name) -> list[str]:
     return sorted(made.images)
 
 
+def covered(give: Name) -> int:
+    with Machine(kernel=give("elf"), engine="unicorn") as machine:
+        return len(Coverage(machine, [give("elf")]).symbols)
+
+
+def not_there(call: Callable[[], object]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        call()
+    return str(caught.value)
+
+
 def refused_disk(call: Callable[[], object]) -> bool:
     with pytest.raises(ConfigError) as caught:
         call()
@@ -131,6 +149,16 @@ CALLS: dict[str, Callable[[Name], Any]] = {
     "DeviceSpec.path": lambda give: DeviceSpec(path=give("device.py"), class_name="Latch", base=1),
     "NetSpec.pcap, target": lambda give: NetSpec(kind="listen", target=give("socket"), pcap=give("pcap")),
     "SerialSpec.path": lambda give: SerialSpec("file", give("out")),
+    "PassthroughSpec": lambda give: PassthroughSpec(
+        first=1, last=1, uio=give("flat"), via=give("flat"), path=give("flat")
+    ),
+    "HostParport": lambda give: not_there(lambda: HostParport(give("flat"))),
+    "TtyChannel": lambda give: not_there(lambda: TtyChannel(give("flat"))),
+    "recognise": lambda give: recognise(give("bzimage")),
+    "read_firmware": lambda give: read_firmware(give("bios"), give("vgabios")),
+    "load_run": lambda give: load_run(give("stats")),
+    "read_allow_list": lambda give: read_allow_list(give("allowed")),
+    "Coverage": covered,
     "Drives": drives,
     "load_device_class": lambda give: load_device_class(give("device.py"), "Latch").__name__,
     "load_machine_file": lambda give: load_machine_file(give("machine.toml")),
@@ -160,7 +188,8 @@ CALLS: dict[str, Callable[[Name], Any]] = {
     "link_program": lambda give: toolchain.link_program([give("main.c")], give("out.elf"), include=[give(".")]).name,
 }
 # Not for users: an option's own callbacks, which always get a Path, and what a fetched guest is told as.
-INTERNAL = {"beside", "class_names", "FetchedGuest", "Option", "remove"}
+INTERNAL = {"grub_multiboot", "write_iso"}  # recipes of the gallery
+INTERNAL |= {"beside", "class_names", "FetchedGuest", "Option", "remove"}
 INTERNAL |= {"SavedMachine", "StateFile", "write_state", "Request", "busy_machine", "fuzz_files"}  # of Machine.save()
 
 
@@ -175,6 +204,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("guest/manifest.json").write_text('{"name": "a", "versions": {}}')
     Path("main.c").write_text(PROGRAM)
     Path("bzimage").write_bytes(bzimage())
+    Path("bios").write_bytes(bytes(1 << 16))
+    Path("vgabios").write_bytes(b"\x55\xaa" + bytes(510))
+    Path("stats").write_text('{"engine": "unicorn", "io": "exit", "cpu_s": 1, "ports": []}')
+    Path("allowed").write_text("# hyperport allow-list 1\n")
     Path("map").write_text("00000100 T start\n")
     Path("elf").write_bytes(locate("echo").kernel.read_bytes())
     return tmp_path
@@ -221,7 +254,8 @@ def test_every_public_place_for_a_file_name_has_its_row() -> None:
     assert ("load_linux", "kernel") in found
     assert [place for place in found if place[0] not in told] == []
     records = [place for place, kind in found.items() if "str" not in kind]  # these make a Path of what they are given
-    assert {name for name, _ in records} <= {"DeviceSpec", "DiskSpec", "FloppySpec", "NetSpec", "SerialSpec"}
+    specs = {"DeviceSpec", "DiskSpec", "FloppySpec", "NetSpec", "PassthroughSpec", "SerialSpec"}
+    assert {name for name, _ in records} <= specs
 
 
 def test_every_option_with_a_file_takes_both() -> None:

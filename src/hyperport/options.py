@@ -138,7 +138,8 @@ def beside(directory: Path, value: Any) -> Any:
     if isinstance(value, Path):
         return directory / value
     if isinstance(value, tuple):
-        return tuple(beside(directory, item) for item in value)
+        items = [beside(directory, item) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)  # a NamedTuple stays one
     return value.beside(directory) if hasattr(value, "beside") else value
 
 

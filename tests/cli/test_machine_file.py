@@ -10,6 +10,7 @@ from hyperport.errors import ConfigError, UsageError
 from hyperport.host.specs import SerialSpec
 from hyperport.machine.config import MachineConfig
 from hyperport.machine.plugins import DeviceSpec
+from hyperport.time.options import ClockSpec
 
 
 def write(path: Path, text: str) -> Path:
@@ -33,6 +34,7 @@ def test_machine_file(tmp_path: Path) -> None:
         debugcon = "null"
         echr = "b"
         timeout = 2
+        clock = "insns=8"
         """,
     )
     loaded = load_machine_file(file)
@@ -49,7 +51,9 @@ def test_machine_file(tmp_path: Path) -> None:
         "debugcon": SerialSpec("null"),
         "echr": 2,
         "timeout": 2.0,
+        "clock": ClockSpec(8),
     }
+    assert isinstance(loaded["clock"], ClockSpec)
     for key in ("serial", "debugcon", "echr", "timeout"):
         del loaded[key]
     assert MachineConfig(**loaded).memory == 64 << 20

@@ -338,3 +338,25 @@ def test_a_dac_of_eight_bits() -> None:
     picture = card.machine.display.screen().picture()
     assert picture.palette is not None
     assert picture.palette[0] == (0x81, 0x7F, 0xFF)
+
+
+def test_monochrome_text_is_at_b0000() -> None:
+    card = Card()
+    card.outp(MISC, 0x66)
+    card.set(GRAPHICS, 6, 0x0A)
+    for at, byte in enumerate(b"m\x07o\x07n\x07o\x07"):
+        card.store(0x10000 + at, byte)
+    assert card.load(0x18000) == 0xFF, "nobody is at B8000h"
+    assert card.machine.display.text()[0] == "mono"
+    assert card.machine.bus.inp(0x3D4) == 0xFF
+    assert card.machine.bus.inp(0x3B4) != 0xFF
+
+
+def test_memory_can_be_switched_off() -> None:
+    card = Card()
+    card.machine.memory.write(0xB8000, b"x\x07")
+    card.outp(MISC, 0x65)
+    card.store(0x18000, ord("y"))
+    assert card.load(0x18000) == 0xFF
+    card.outp(MISC, 0x67)
+    assert card.load(0x18000) == ord("x")

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyperport import ConfigError, EngineAbort, EngineError, GuestExit, Machine
+from hyperport import ConfigError, EngineAbort, EngineError, GuestExit, Machine, MemoryBackend
 from hyperport.abi.numbers import ROM_BASE, VMI_BY_NAME
 from hyperport.abi.rom import build_rom
 from hyperport.cpu.state import REGISTERS, Table, protected_flat, real_mode
@@ -34,6 +34,7 @@ from hyperport.lines.attention import Attention, StopKind
 from hyperport.lines.irq import IrqLine
 
 from ..conftest import MIB, command, lacking, machine_code, run_guest
+from ..guest.board import BIN
 from .board import START, Board
 
 pytestmark = pytest.mark.usefixtures("kvm")
@@ -568,3 +569,25 @@ def test_no_kick_is_lost(board: Board) -> None:
     for _ in range(times):
         assert board.engine.run().kind == StopKind.PAUSE
     thread.join()
+
+
+@pytest.mark.parametrize("kind", ["", "-inline"])
+def test_posted_writes_and_shadow_registers(kind: str) -> None:
+    """As on Unicorn: the guest reads the same, and what it writes reaches the line in order."""
+    said = {}
+    for engine in ENGINES:
+        console = MemoryBackend()
+        kernel = BIN / f"console{kind}.elf"
+        with Machine(
+            kernel=kernel, append="ops=vmi n=300", memory=8 * MIB, engine=engine, io="exitless", serial=console
+        ) as machine:
+            assert machine.run(timeout=60) == GuestExit(0)
+            assert machine.exitless is not None
+            counts = machine.exitless.counts()
+        said[engine] = console.output().decode().partition("ns ")[0]
+        assert counts["posted"] > 200
+        assert counts["shadowed"] > 200
+        assert counts["refused"] == 0
+    assert said["kvm"] == said["unicorn"]
+    with pytest.raises(ConfigError, match="leave out --kvm-irqchip"):
+        Machine(engine="kvm", io="exitless", kvm_irqchip=True)

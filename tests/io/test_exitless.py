@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hyperport import GuestExit, HaltedForever, Machine
+from hyperport import GuestExit, HaltedForever, Machine, MemoryBackend
 from hyperport.abi import numbers
 from hyperport.abi.numbers import EXITLESS_BASE, Exitless
 from hyperport.abi.rom import build_rom
 from hyperport.bus.access import PortAccess
-from hyperport.bus.port_bus import Path
+from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.cpu.state import CODE_32, DATA_32, CpuState, Segment, Table, protected_flat
 from hyperport.errors import ConfigError
+from hyperport.host.specs import DiskSpec
+from hyperport.lines.attention import StopKind
 
 from ..guest.board import BIN
 
@@ -68,7 +72,7 @@ class Interrupter:
     stateless = True
     irq: Any
     timer: Any
-    times: list[int]
+    times: Any = ()
 
     def read(self, offset: int, size: int) -> int:
         return 0
@@ -181,8 +185,21 @@ def test_a_shadowed_register_reads_what_its_device_would_say(bench: Bench) -> No
     bench.run(code.code)
     assert struct.unpack("<2I", bench.machine.memory.read(RESULTS, 8)) == (0xAABBCC00, 0xAABBCC5A)
     assert bench.counts()["shadowed"] == 2
-    row = next(row for row in bench.machine.bus.counts() if row.path == Path.SHADOW)
+    row = next(row for row in bench.machine.bus.counts() if row.path == AccessPath.SHADOW)
     assert (row.port, row.size, row.accesses, row.crossings) == (SCR, 1, 2, 0)
+
+
+def test_an_ata_command_block_is_one_crossing(tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(512) + b"\x5a" * 512 + bytes(1 << 16))
+    with Bench(disks=(DiskSpec(path=image, read_only=True),)) as bench:
+        bench.open()
+        code = Assembler(CODE)
+        for port, value in ((0x1F1, 0), (0x1F2, 1), (0x1F3, 1), (0x1F4, 0), (0x1F5, 0), (0x1F6, 0xE0), (0x1F7, 0x20)):
+            code.call("OUTB", port, value)
+        bench.run(code.call("INW", 0x1F0).store(RESULTS).code)
+        assert [path for _, _, path in bench.log] == ["POSTED"] * 6 + ["HYPERCALL"]
+        assert bench.machine.memory.read(RESULTS, 2) == b"\x5a\x5a"
 
 
 def test_the_ring_takes_so_many_and_the_next_write_is_a_call(bench: Bench) -> None:
@@ -302,7 +319,7 @@ class Times:
     ("append", "length"), [("ops=vmi", 90), ("ops=kvm", 90), ("ops=kvm calls", 150), ("ops=lguest calls", 150)]
 )
 def test_the_sdk_interrupted_at_every_instruction(append: str, length: int) -> None:
-    """In place, and by the SDK's entries: with one interrupt, then with another at each instruction behind it."""
+    """In place, and by the SDK's entries: with one interrupt, then with another one at each instruction behind it."""
     pairs = [(first, 0) for first in range(1, length)]
     pairs += [(first, second) for first in range(1, length, 2) for second in range(first + 1, first + 70)]
     posts: list[int] = []
@@ -395,6 +412,59 @@ def test_a_page_that_the_guest_has_spoilt(bench: Bench) -> None:
         memory.write(EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", left))
         bench.run(b"")
         assert bench.log == []
+
+
+def test_a_machine_that_starts_again_has_its_tables(bench: Bench) -> None:
+    bench.open()
+    machine = bench.machine
+    tables = machine.memory.read(EXITLESS_BASE, Exitless.PAGE)
+    machine.memory.write(EXITLESS_BASE + Exitless.SITE_COUNT, struct.pack("<I", 3))
+    machine.memory.write(EXITLESS_BASE, bytes(Exitless.END))
+    assert machine.exitless is not None
+    machine.exitless.reset()
+    assert machine.memory.read(EXITLESS_BASE, Exitless.PAGE) == tables
+    assert machine.memory.read(EXITLESS_BASE + Exitless.SITE_COUNT, 4) == bytes(4)
+    bench.run(Assembler(CODE).call("OUTB", POST, 1).call("OUTB", POST, 2).code)
+    assert bench.log == [(POST, 1, "HYPERCALL"), (POST, 2, "POSTED")]
+
+
+def test_a_guest_that_resets_and_posts_again() -> None:
+    posted = []
+    with Machine(kernel=BIN / "delay.elf", append="ops=vmi n=500", memory=8 * MIB, io="exitless") as machine:
+        for _ in range(2):
+            assert machine.run(timeout=60) == GuestExit(0)
+            assert machine.exitless is not None
+            posted.append(machine.exitless.counts()["posted"])
+            machine.reset()
+    assert posted[0] > 400
+    assert posted[1] > posted[0] + 400
+
+
+@pytest.mark.parametrize("kind", ["", "-inline"])
+def test_a_machine_that_is_saved_between_two_posts_goes_on(kind: str, tmp_path: Path) -> None:
+    """It is held at any instruction, so also inside a sequence; what was written is written once, and in order."""
+    file, console, units = tmp_path / "machine.state", MemoryBackend(), 3000
+    kernel = BIN / f"console{kind}.elf"
+    config: dict[str, Any] = {"append": f"ops=vmi n={units} tsc_khz=1000000", "memory": 8 * MIB, "io": "exitless"}
+    with Machine(kernel=kernel, engine="unicorn", clock="insns=1", serial=console, **config) as machine:
+        stopper = Interrupter()
+        machine.attach(stopper, 0x2A0)
+        stopper.irq = SimpleNamespace(pulse=lambda: machine.request_stop(StopKind.TIMEOUT))
+        said = b""
+        for moment in range(60_001, 60_080):
+            stopper.timer.arm_at(moment)
+            machine.run(timeout=60)
+            machine.save(file)
+        machine.flush_output()
+        said = console.output()
+    rest = MemoryBackend()
+    with Machine.restore(file, serial=rest, attach=lambda other: other.attach(Interrupter(), 0x2A0)) as machine:
+        assert machine.run(timeout=60) == GuestExit(0)
+        assert machine.exitless is not None
+        assert machine.exitless.counts()["refused"] == 0
+        assert machine.exitless.counts()["posted"] > 500
+    text = (said + rest.output()).decode().replace("\r\n", "").partition("workload")[0]
+    assert text == "".join(chr(ord("!") + column % 94) for column in range(units))
 
 
 def test_the_layout_is_one() -> None:

@@ -89,6 +89,16 @@ def test_calls_by_every_convention_leave_what_the_instruction_leaves(ports: Port
         assert sum(report[AT["eip"]] >> 16 == CALL_MARK >> 16 for report in faults) > 4, name
 
 
+@pytest.mark.parametrize("ports", [OURS, SHARED], ids=["ours", "shared"])
+def test_calls_without_a_crossing_leave_what_the_instruction_leaves(ports: Ports, tmp_path: Path) -> None:
+    drawn = (program(RandomSource(f"{SEED}, exitless/{number}"), ports) for number in range(6000))
+    programs = [made for made in drawn if made.calls]
+    seen = run_by_stubs(programs, "vmi", tmp_path, io="exitless")
+    assert told(programs, {"trap": run_on_path(programs, "trap", tmp_path), "exitless": seen}) == ""
+    assert seen.ran is not None
+    assert len(seen.ran) > 300
+
+
 class Drawn:
     """Choices that hypothesis makes, and makes smaller when they fail."""
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,39 @@ def test_image_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 78
     hint = f"make one with: truncate -s 1G {tmp_path}/none"
     assert done.stderr == f"hyperport: disk {tmp_path}/none: No such file or directory; {hint}\n"
+
+
+def entry(heads: int, track: int, cylinders: int, *, first: int | None = None, kind: int = 6) -> bytes:
+    """A partition from the second track to the end of its last cylinder."""
+    start = track if first is None else first
+    length = heads * track * cylinders - start
+    high = (cylinders - 1) >> 2 & 0xC0
+    return struct.pack("<8BII", 0x80, 1, 1, 0, kind, heads - 1, track | high, (cylinders - 1) & 0xFF, start, length)
+
+
+@pytest.mark.parametrize(
+    ("table", "geometry"),
+    [
+        (entry(4, 17, 615), (4, 17)),
+        (entry(16, 63, 1000), (16, 63)),
+        (bytes(16) + entry(8, 32, 900), (8, 32)),
+        (entry(255, 63, 10), (16, 63)),  # a BIOS's heads
+        (entry(4, 17, 615, kind=0), (16, 63)),
+        (entry(4, 17, 615)[:12] + b"\x01\x02\x03\x04", (16, 63)),  # its end is not where it says
+        (b"", (16, 63)),
+    ],
+)
+def test_the_geometry_of_a_disk_is_that_of_its_partitions(
+    tmp_path: Path, table: bytes, geometry: tuple[int, int]
+) -> None:
+    image = tmp_path / "disk.img"
+    with image.open("wb") as file:
+        file.write(bytes(446) + table.ljust(64, b"\0") + b"\x55\xaa")
+        file.truncate(32 << 20)
+    with Machine(disks=image, memory=MIB, engine="scripted") as machine:
+        machine.bus.outp(0x1F6, 1, 0xA0)
+        machine.bus.outp(0x1F7, 1, 0xEC)  # IDENTIFY DEVICE
+        words = struct.unpack("<256H", machine.bus.inp_block(0x1F0, 2, 256))
+    heads, track = geometry
+    assert (words[1], words[3], words[6]) == ((32 << 20) // 512 // (heads * track), heads, track)
+    assert words[54:57] == (words[1], heads, track)

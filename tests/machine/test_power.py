@@ -112,6 +112,24 @@ def test_the_shutdown_byte_is_obeyed_and_memory_stays(tmp_path: Path) -> None:
     assert start(tmp_path, sector.ljust(510, b"\0") + b"\x55\xaa") == GuestExit(0x1234)
 
 
+@pytest.mark.usefixtures("seabios")
+def test_a_saved_machine_has_its_firmware_and_its_floppy(tmp_path: Path) -> None:
+    """Saved while the first start hangs; the restored one is reset, and starts from the floppy a second time."""
+    image = tmp_path / "floppy.img"
+    image.write_bytes(boot_sector("eb fe").ljust(FLOPPY, b"\0"))
+    with Machine(image=image, memory=4 * MIB, engine="unicorn") as machine:
+        for _ in range(BOOT_S):
+            machine.run(timeout=1)
+            machine.bus.outp(0x70, 1, 0x50)
+            if machine.bus.inp(0x71, 1) == 1:
+                break
+        machine.save(tmp_path / "saved")
+    with Machine.restore(tmp_path / "saved") as machine:
+        assert isinstance(machine.run(timeout=0.2), Timeout)
+        machine.reset()
+        assert machine.run(timeout=BOOT_S) == GuestExit(2)
+
+
 def test_a_kernel_ends_with_a_reset_or_starts_again() -> None:
     guest = locate("outcome")
     for reboot, outcome in ((False, Reset()), (True, Timeout(1))):

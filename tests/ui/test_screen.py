@@ -279,3 +279,40 @@ def test_what_cannot_be_is_one_line(guest: list[str], options: list[str], words:
     done = run_command(*guest[:4], *(options if "--display" in options else [*guest[4:], *options]))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert words in done.stderr
+
+
+def test_a_guest_that_draws_is_seen_in_the_terminal() -> None:
+    """The built-in guest draws mode 13h; at 100 columns and 30 lines the picture has 96 by 60 pixels. A key ends it."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [
+        "-m",
+        "hyperport",
+        "run",
+        "draw",
+        "--append",
+        "mode13 stay",
+        "--display",
+        "term",
+        "--quiet",
+        "--timeout",
+        "60",
+    ]
+    frames = ""
+    made: Any = pexpect.spawn(
+        sys.executable, command, env=environment, timeout=40, dimensions=(30, 100), encoding="utf-8"
+    )
+    try:
+        made.expect_exact("\x1b[?1049h")
+        end = "▀\x1b[0m\x1b[K"  # of a line
+        while frames.count(end) < 29:
+            frames += made.read_nonblocking(1 << 16, 40)
+        terminal = Terminal(100, 30)
+        terminal.write(frames[: frames.rindex(end) + len(end)])
+        assert [line.count("▀") for line in terminal.text()] == [96] * 29 + [0], "the last line tells the keys"
+        made.send("q")
+        made.expect_exact("\x1b[?1049l")
+        made.expect(pexpect.EOF)
+        made.close()
+        assert made.exitstatus == 1
+    finally:
+        made.close(force=True)

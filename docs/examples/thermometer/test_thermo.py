@@ -13,6 +13,8 @@ SOURCE = [HERE / "thermo.c", HERE / "main.c"]
 BASE = 0x320
 NO_CARD, STUCK = 1, 2
 
+pytestmark = pytest.mark.hyperport(engine="unicorn", clock="insns")  # time is what the guest executes
+
 
 @pytest.mark.hyperport_paths
 @pytest.mark.parametrize("celsius", [21, 0, -1, -128, 127])

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hyperport.boot import e820
+from hyperport.boot import e820, smbios
 from hyperport.boot.layout import open_regular
 from hyperport.devices.fw_cfg import SELECTORS
 from hyperport.errors import ImageError
@@ -28,6 +28,7 @@ STEP: Final = 64 << 10  # images are of whole segments
 LARGEST: Final = 16 << 20
 LOW_COPY: Final = 128 << 10  # below 1 MiB
 VGA_BIOS: Final = 0xC0000
+NO_MP_TABLE: Final = 256  # CPUs at most: for more than 255 SeaBIOS leaves no MP table, which would name an I/O APIC
 VGA_BIOS_LARGEST: Final = 64 << 10
 OPTION_ROM: Final = b"\x55\xaa"
 
@@ -70,13 +71,13 @@ class Firmware:
         return {
             SELECTORS["ram_size"]: struct.pack("<Q", ram),
             SELECTORS["nb_cpus"]: struct.pack("<H", 1),
-            SELECTORS["max_cpus"]: struct.pack("<H", 1),
+            SELECTORS["max_cpus"]: struct.pack("<H", NO_MP_TABLE),
             SELECTORS["boot_menu"]: struct.pack("<H", 0),
         }
 
     def files(self, ram: int) -> dict[str, bytes]:
         """Files of fw_cfg by name. etc/e820: address, size and kind of each range that firmware may give away."""
-        found = {"etc/e820": struct.pack("<QQI", 0, ram, e820.RAM)}
+        found = {"etc/e820": struct.pack("<QQI", 0, ram, e820.RAM)} | smbios.files()
         if self.vga:
             found["vgaroms/vgabios.bin"] = self.vga
         if self.screen_on:
@@ -84,7 +85,7 @@ class Firmware:
         return found
 
 
-def read_firmware(bios: Path, vga: Path | None, screen_on: int = 0) -> Firmware:
+def read_firmware(bios: Path | str, vga: Path | str | None, screen_on: int = 0) -> Firmware:
     """The files. Raises ImageError for one that is no firmware."""
     with open_regular(bios, "firmware") as file:
         image = file.read(LARGEST + 1)

@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple
 from hyperport.boot import naming
 from hyperport.boot.layout import HEAD, open_regular
 from hyperport.boot.loader import detect
+from hyperport.boot.options import NBD
 from hyperport.errors import ImageError
 from hyperport.host.floppy_image import BY_SIZE, LARGEST
 
@@ -18,7 +19,6 @@ SECTOR: Final = 512
 ISO_9660: Final = (0x8001, b"CD001")
 EL_TORITO: Final = (0x8807, b"EL TORITO SPECIFICATION")  # the descriptor after the first: what a BIOS starts
 QCOW2: Final = b"QFI\xfb"
-NBD: Final = "nbd:"
 SIGNATURE: Final = (510, b"\x55\xaa")  # of a boot sector
 PARTITIONS: Final = range(446, 510, 16)
 KERNELS: Final = {"linux": "a Linux kernel", "multiboot": "a Multiboot kernel"}

@@ -9,6 +9,7 @@ from typing import Any, Final
 from hyperport.errors import UsageError
 from hyperport.options import FILE, FILES, Kind, Option, parse_number
 
+NBD: Final = "nbd:"  # how the address of an NBD server begins
 FLAT_MODES: Final = ("real", "protected")
 
 
@@ -33,6 +34,12 @@ def _module(given: Any) -> tuple[Path, str]:
     return (given, "") if isinstance(given, Path) else (Path(given[0]), given[1])
 
 
+def _image(text: str) -> Path | str:
+    """FILE[,SETTINGS], or the address of an NBD server."""
+    return text if text.startswith(NBD) else Path(text)
+
+
+IMAGE: Final = Kind(_image, take=Path)
 OPTIONS: Final = (
     Option(
         "kernel",
@@ -47,6 +54,7 @@ OPTIONS: Final = (
         "image",
         "an image to start, also without `--image`: a floppy, CD-ROM or hard disk, by firmware, or a kernel; with the "
         "settings of `--floppy` or `--disk`",
+        IMAGE,
         metavar="FILE",
         values=FILES,
         see="Images and firmware",

@@ -74,9 +74,9 @@ JSON: Final = Option("json", "print one JSON value instead of the table")
 COMPARE: Final = (
     Option(
         "io",
-        "the paths, with commas between; by default `trap`, `exit`, `hypercall`, which is VMI's, and `exitless`; "
-        "also `exitless-inline` and `hypercall-NAME` for another ABI. On KVM also "
-        "`exit-coalesced` and `exit-in-kernel`, the kernel's own ways",
+        "the paths, with commas between; by default `trap`, `exit`, `hypercall`, which is VMI's, and `exitless`; also "
+        "`exitless-inline`, and `hypercall-NAME` for another ABI. On KVM also `exit-coalesced` and `exit-in-kernel`, "
+        "the kernel's own ways",
         NAMES,
         metavar="PATHS",
         default=(),

@@ -245,6 +245,7 @@ def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -
             *(link.recorder.flush for link in links if link.recorder),
         ]
         _tell_engine(machine, always=of_run["verbose"])
+        _tell_subarch(machine)
         dog.forget()
         collect_from_here()
         if timeout is not None:
@@ -366,6 +367,28 @@ def _tell_engine(machine: Machine, *, always: bool) -> None:
     elif always or machine.engine.name != PREFERRED:
         _, reason = automatic(machine.config.io, machine.config.abi, machine.config.clock != REAL)
         hint(f"engine {machine.engine.name}: {reason}")
+
+
+def _tell_subarch(machine: Machine) -> None:
+    """Say so where Linux is told that it runs under something that its kernel may not have been built for.
+
+    A kernel with CONFIG_PARAVIRT and without that subarch ends in UD2 before it has an IDT (Linux 2.6.24, head_32.S),
+    and nothing in its file tells which it is.
+    """
+    from hyperport.boot.layout import HEAD
+    from hyperport.boot.loader import detect
+    from hyperport.machine.build import offered_by
+
+    kernel, calls = machine.config.kernel, [one for one in offered_by(machine.config) if one.subarch]
+    if not calls or kernel is None or machine.config.flat is not None:
+        return
+    with kernel.open("rb") as file:
+        if detect(file.read(HEAD)) != "linux":
+            return
+    hint(
+        f"--abi {calls[0].name} tells Linux hardware_subarch {calls[0].subarch}: a paravirt kernel without it ends at "
+        f"once in a triple fault; leave {calls[0].name} out then"
+    )
 
 
 def exit_status(outcome: Outcome, whose: str) -> int:

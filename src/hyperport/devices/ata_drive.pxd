@@ -7,6 +7,7 @@ from hyperport.devices.ide_drive cimport IdeDrive
 cdef class AtaDrive(IdeDrive):
     cdef bytes serial
     cdef const char *serial_text
+    cdef uint32_t own_heads, own_track  # of the disk itself, as IDENTIFY DEVICE tells
     cdef uint32_t heads, track      # of the current translation: heads a cylinder, sectors a track
     cdef uint32_t multiple          # sectors of a block of READ and WRITE MULTIPLE; 0: they are off
     cdef bint write_cache, look_ahead, keep_settings, standby

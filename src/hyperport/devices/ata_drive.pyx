@@ -23,7 +23,7 @@ from hyperport.lines.saved cimport Fields
 from hyperport.devices.ide_drive cimport (
     ABRT, BUFFER, DATA_OUT, HEADS, IDNF, LBA, UNC, IdeDrive)
 
-from hyperport.errors import StateError
+from hyperport.errors import ConfigError, StateError
 
 cdef enum:
     MOST = BUFFER // SECTOR         # sectors in the buffer, and in a block
@@ -107,18 +107,23 @@ cdef enum Feature:                  # SET FEATURES (clause 8.46), in the feature
 
 
 cdef class AtaDrive(IdeDrive):
-    """A hard disk. disk: its sectors. serial: the serial number, at most 20 ASCII characters."""
+    """A hard disk. disk: its sectors. serial: the serial number, at most 20 ASCII characters. geometry: heads and sectors
+    a track that it reports and starts with, at most 16 and 63.
+    """
 
     name = "hard disk"
 
-    def __init__(self, Disk disk not None, serial="HP00000001"):
+    def __init__(self, Disk disk not None, serial="HP00000001", geometry=(DEFAULT_HEADS, DEFAULT_TRACK)):
+        self.own_heads, self.own_track = geometry
+        if not (1 <= self.own_heads <= DEFAULT_HEADS and 1 <= self.own_track <= DEFAULT_TRACK):
+            raise ConfigError(f"{self.name}: {self.own_heads} heads and {self.own_track} sectors a track: no disk has that")
         self.serial = serial.encode("ascii")[:20]
         self.serial_text = self.serial
         IdeDrive.__init__(self, disk)
 
     cdef void power_on(self) noexcept nogil:
-        self.heads = DEFAULT_HEADS
-        self.track = DEFAULT_TRACK
+        self.heads = self.own_heads
+        self.track = self.own_track
         self.multiple = MOST        # a PC's firmware sets it; here there may be none
         self.write_cache = True
         self.look_ahead = True
@@ -386,14 +391,14 @@ cdef class AtaDrive(IdeDrive):
         """The words of clause 8.15."""
         cdef uint64_t sectors = self.disk.sectors
         cdef uint64_t reached = min(sectors, <uint64_t> self.cylinders() * self.heads * self.track)
-        cdef uint64_t fit = sectors // (DEFAULT_HEADS * DEFAULT_TRACK)
+        cdef uint64_t fit = sectors // (self.own_heads * self.own_track)
         cdef uint32_t short_sectors = <uint32_t> min(sectors, <uint64_t> LBA28_SECTORS)
         cdef uint32_t i
         memset(self.buffer, 0, SECTOR)
         self.put_word(0, 0x0040)            # not removable
         self.put_word(1, <uint32_t> max(<uint64_t> 1, min(fit, <uint64_t> MOST_CYLINDERS)))
-        self.put_word(3, DEFAULT_HEADS)
-        self.put_word(6, DEFAULT_TRACK)
+        self.put_word(3, self.own_heads)
+        self.put_word(6, self.own_track)
         self.put_text(10, 10, self.serial_text)
         self.put_text(23, 4, b"1.0")
         self.put_text(27, 20, b"HYPERPORT HARD DISK")

@@ -22,7 +22,7 @@ class ScriptedEngine:
     """script: steps ("in"|"out"|"load"|"store", port or address, size, value). answers: what INs and loads gave."""
 
     name = "scripted"
-    paths = ("exit",)
+    paths: tuple[str, ...] = ("exit",)
 
     def __init__(self, memory: Any, path: Any, controller: Any, attention: Any, clock: Any) -> None:
         self.memory = memory

@@ -19,10 +19,8 @@ from hyperport.errors import FetchError
 from hyperport.guests import initramfs, recipes
 from hyperport.guests.apt import Packages, Progress, members, read_member
 from hyperport.guests.iso import read_iso, write_iso
-from hyperport.guests.names import CD, DISK, FLOPPY, INITRAMFS, KERNEL, STAMP
+from hyperport.guests.names import CD, DISK, FLOPPY, IMAGE_FORMAT, INITRAMFS, KERNEL, STAMP
 from hyperport.guests.recipes import Plan, Recipe, download
-
-FORMAT: Final = "1"  # raise it when a recipe makes another image of the same packages
 
 GRUB: Final = "grub-rescue-pc"
 RESCUE_CD: Final = "usr/lib/grub-rescue/grub-rescue-cdrom.iso"
@@ -220,7 +218,7 @@ def _recipe(names: tuple[str, ...], put: Callable[[Path, Mapping[str, Path]], No
     def recipe(apt: Packages) -> Plan:
         under = recipes.debian("686")(apt) if debian else Plan({}, lambda *_: None)
         versions = under.versions | {name: apt.show(name)["version"] for name in names}
-        versions[STAMP] = stamp()
+        versions[STAMP] = f"{recipes.stamp()}-{IMAGE_FORMAT}" if debian else IMAGE_FORMAT
 
         def make(directory: Path, progress: Progress) -> None:
             with tempfile.TemporaryDirectory(dir=directory) as temporary:
@@ -234,11 +232,6 @@ def _recipe(names: tuple[str, ...], put: Callable[[Path, Mapping[str, Path]], No
         return Plan(versions, make)
 
     return recipe
-
-
-def stamp() -> str:
-    """What images are made of besides their packages."""
-    return f"{recipes.stamp()}-{FORMAT}"
 
 
 def _rescue(package: Path) -> dict[str, bytes]:

@@ -12,3 +12,4 @@ VGA_BIOS: Final = "vgabios-isavga.bin"
 CD: Final = "cd.iso"
 FLOPPY: Final = "floppy.img"
 DISK: Final = "disk.img"
+IMAGE_FORMAT: Final = "1"  # raise it when a recipe makes another image of the same packages

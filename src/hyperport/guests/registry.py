@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import firmware
-from hyperport.guests.names import BIOS, CD, DISK, FLOPPY, INITRAMFS, KERNEL, MEMTEST, STAMP
+from hyperport.guests.names import BIOS, CD, DISK, FLOPPY, IMAGE_FORMAT, INITRAMFS, KERNEL, MEMTEST, STAMP
 from hyperport.host.cache import cache_directory
 from hyperport.host.specs import FloppySpec
 from hyperport.options import MIB
@@ -95,21 +95,33 @@ def _firmware(apt: Packages) -> Plan:
     return recipes.firmware(apt)
 
 
-def _image(name: str, description: str, file: str = CD, *, word: str = "image", memory: int = 128 * MIB) -> Guest:
-    """An image of the gallery; its recipe is in image_recipes.py, by its name."""
+def _image(
+    name: str, description: str, file: str = CD, *, word: str = "image", memory: int = 128 * MIB, debian: bool = False
+) -> Guest:
+    """An image of the gallery; its recipe is in image_recipes.py, by its name. debian: our initramfs is in it."""
 
     def recipe(apt: Packages) -> Plan:
         from hyperport.guests.image_recipes import RECIPES
 
         return RECIPES[name]()(apt)
 
-    return Guest(name, f"image: {description}", file, recipe, memory=memory, stamp=_image_stamp, word=word)
+    return Guest(
+        name,
+        f"image: {description}",
+        file,
+        recipe,
+        memory=memory,
+        stamp=_debian_image_stamp if debian else _image_stamp,
+        word=word,
+    )
 
 
 def _image_stamp() -> str:
-    from hyperport.guests import image_recipes
+    return IMAGE_FORMAT
 
-    return image_recipes.stamp()
+
+def _debian_image_stamp() -> str:
+    return f"{_stamp()}-{IMAGE_FORMAT}"
 
 
 def _stamp() -> str:
@@ -157,9 +169,9 @@ GUESTS: Final[dict[str, Guest]] = {
         _image("grub-floppy", "GRUB's rescue floppy, in drive A", FLOPPY, word="floppies"),
         _image("grub-cd", "GRUB's rescue CD"),
         _image("grub-multiboot", "a CD with GRUB that starts the guest demo by Multiboot"),
-        _image("grub-debian", "a CD with GRUB that starts Debian"),
-        _image("grub-disk", "a hard disk with GRUB and Debian", DISK),
-        _image("isolinux", "a CD with ISOLINUX that starts Debian"),
+        _image("grub-debian", "a CD with GRUB that starts Debian", debian=True),
+        _image("grub-disk", "a hard disk with GRUB and Debian", DISK, debian=True),
+        _image("isolinux", "a CD with ISOLINUX that starts Debian", debian=True),
         _image("ipxe", "iPXE's CD"),
         _image("ipxe-lkrn", "a CD with ISOLINUX that starts iPXE as a kernel"),
         _image("memdisk", "a CD with ISOLINUX and MEMDISK, which starts GRUB's rescue floppy"),

@@ -46,6 +46,7 @@ MEDIA: Final = (
     Medium(40, 1, 9, DRIVE_5, 300),
     Medium(40, 2, 8, DRIVE_5, 300),
     Medium(40, 2, 9, DRIVE_5, 300),  # 360 KB
+    Medium(80, 2, 8, DRIVE_3, 250),  # 640 KB
     Medium(80, 2, 9, DRIVE_3, 250),  # 720 KB
     Medium(80, 2, 10, DRIVE_3, 250),
     Medium(80, 2, 15, DRIVE_5, 500),  # 1.2 MB

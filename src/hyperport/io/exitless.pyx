@@ -21,7 +21,7 @@ Hostility.  The guest may write anything into ring and page. Of an entry only po
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from hyperport.bus.access cimport Access, describe
 from hyperport.bus.attributes cimport AttributeObserver, SHADOWED_SHIFT, SIZE_BITS, postable, shadowed
@@ -34,6 +34,7 @@ from hyperport.bus.port_bus cimport (
     Tally,
     carry_element,
     carry_string,
+    ones,
     tally_index,
 )
 from hyperport.cpu.vcpu cimport EBX, EDX, Place, Vcpu
@@ -73,6 +74,15 @@ cdef enum:
 cdef uint64_t LATEST_NS = 1000000       # of a posted write
 cdef uint32_t BETWEEN = (               # crossings at which guest code stands between two instructions of its own
     1 << Crossing.FAULT | 1 << Crossing.EXIT | 1 << Crossing.DELIVERY | 1 << Crossing.STOP)
+
+
+cdef inline void put_element(uint8_t *data, uint32_t size, uint32_t place, uint32_t value) noexcept nogil:
+    if size == 1:
+        data[place] = <uint8_t> value
+    elif size == 2:
+        (<uint16_t *> data)[place] = <uint16_t> value
+    else:
+        (<uint32_t *> data)[place] = value
 
 
 cdef class ExitlessPath(PortPath):
@@ -256,31 +266,33 @@ cdef class Exitless(Service):
     cdef void drain(self) noexcept nogil:
         """Carry out what waits, oldest first; neighbours that go to one port as a string, unless somebody watches."""
         cdef uint32_t left = (<volatile uint32_t *> (self.at + AT_LEFT))[0]
-        cdef Entry entry
+        cdef volatile Entry *entry
         cdef Access access
-        cdef uint8_t data[4 * ENTRIES]
-        cdef uint32_t number
+        cdef uint8_t data[4 * ENTRIES]      # of a run, from its second element on also the first
+        cdef uint32_t number, port, size, value
         (<uint32_t *> (self.at + AT_LEFT))[0] = self.written
         if left & 1 or left > self.written:
             self.refused += 1
             return
         access.count = 0
         for number in range((self.written - left) >> 1):
-            memcpy(&entry, self.at + AT_RING + (ENTRIES - 1 - number) * sizeof(Entry), sizeof(Entry))
-            entry.port &= 0xFFFF
-            if entry.size not in (1, 2, 4) or not self.bus.attributes.rows[entry.port] & postable(entry.size):
+            entry = <volatile Entry *> (self.at + AT_RING) + (ENTRIES - 1 - number)
+            port, size, value = entry.port & 0xFFFF, entry.size, entry.value    # each once, for the guest wrote them
+            if (size != 1 and size != 2 and size != 4) or not self.bus.attributes.rows[port] & postable(size):
                 self.refused += 1
                 continue
             self.posted += 1
-            if access.count and (access.port != entry.port or access.size != entry.size or self.bus.observer_count):
+            if access.count and access.port == port and access.size == size and not self.bus.observer_count:
+                if access.count == 1:
+                    put_element(data, size, 0, access.value)
+                put_element(data, size, access.count, value)
+                access.count += 1
+                continue
+            if access.count:
                 self.carry_run(&access, data)
-                access.count = 0
-            if access.count == 0:
-                describe(&access, DIRECTION_OUT, entry.port, entry.size, POSTED, <void *> self.caller, entry.caller)
-                access.crossings = 0
-                access.count = 0
-            memcpy(data + access.count * entry.size, &entry.value, entry.size)
-            access.count += 1
+            describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller, entry.caller)
+            access.crossings = 0
+            access.value = value
         if access.count:
             self.carry_run(&access, data)
         self.found += 1
@@ -288,8 +300,7 @@ cdef class Exitless(Service):
 
     cdef void carry_run(self, Access *access, uint8_t *data) noexcept nogil:
         if access.count == 1:
-            access.value = 0
-            memcpy(&access.value, data, access.size)
+            access.value &= ones(access.size)
             carry_element(self.bus, access)
         else:
             access.data = data
@@ -345,9 +356,13 @@ cdef class Exitless(Service):
     cdef after_load(self, dict record):
         sites = self.memory.read(BASE + LAYOUT.SITES, LAYOUT.RING - LAYOUT.SITES)
         count = (<uint32_t *> (self.at + AT_SITE_COUNT))[0]
-        self.timer.disarm()
-        self.build()
+        self.reset()
         (<uint32_t *> (self.at + AT_SITE_COUNT))[0] = count
         self.memory.write(BASE + LAYOUT.SITES, sites)
+
+    def reset(self):
+        """The machine starts again, or its memory was written over: tables as the devices are, a closed ring, no sites."""
+        self.timer.disarm()
+        self.build()
         for port, attributes in self.bus.attributes.held():
             self.changed(port, attributes)

@@ -16,3 +16,6 @@ cdef class Service(Saved):
         On the vCPU's thread, without the GIL; must not allocate. arguments: as many as the convention has registers for.
         """
         return 0
+
+    def reset(self):
+        """Power-on, or the machine starts again."""

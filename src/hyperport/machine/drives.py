@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,10 @@ from hyperport.host.disk import Disk
 from hyperport.host.floppy_image import DRIVE_3, DRIVE_3_ED, DRIVE_NAMES, Medium, open_floppy
 from hyperport.host.specs import DiskSpec, FloppySpec
 
+USUAL_GEOMETRY: Final = (16, 63)  # heads, sectors a track
+PARTITIONS: Final = range(446, 510, 16)  # where the entries of an MBR lie
+ENTRY: Final = struct.Struct("<8BII")  # flag, first head, sector, cylinder; kind, last ones; first sector, sectors
+BOOT_SIGNATURE: Final = b"\x55\xaa"
 PLACES: Final = ("hda", "hdb", "hdc", "hdd")  # first and second drive of the primary channel, then of the secondary
 CDROM_PLACES: Final = (2, 3, 0, 1)  # in this order, where no disk is
 FLOPPY_PLACES: Final = ("fda", "fdb")  # A and B
@@ -46,7 +51,7 @@ class Drives:
         for place, spec in enumerate(disks):
             image = self.images[PLACES[place]] = open_disk(spec)
             self.paths[PLACES[place]] = spec.path
-            drives[place] = AtaDrive(image, serial=f"HP{place + 1:08}")
+            drives[place] = AtaDrive(image, f"HP{place + 1:08}", geometry_of(image))
         free = [place for place in CDROM_PLACES if place >= len(disks)]
         for place, path in zip(free, cdroms, strict=False):
             image = self.images[PLACES[place]] = open_cdrom(path)
@@ -147,6 +152,27 @@ class Drives:
                 errors.append(f"{place}: {error}; what the guest wrote after its last flush may be lost")
         if errors:
             raise HostError("; ".join(errors))
+
+
+def geometry_of(image: Disk) -> tuple[int, int]:
+    """Heads and sectors a track of a hard disk: of old, small ones as the partition table tells them, else 16 and 63.
+
+    Old systems start by cylinder, head and sector, counted by the disk that they were installed on. A partition ends
+    with a cylinder, so its last head and sector are of that count; it is taken if the cylinder fits, too.
+    """
+    try:
+        table = image.read_sectors(0, 1)
+    except HostError:  # the guest will hear of it
+        return USUAL_GEOMETRY
+    if table[510:512] != BOOT_SIGNATURE:
+        return USUAL_GEOMETRY
+    for at in PARTITIONS:
+        _, _, _, _, kind, head, packed, cylinder, first, length = ENTRY.unpack_from(table, at)
+        heads, track = head + 1, packed & 0x3F
+        last = ((cylinder | (packed & 0xC0) << 2) * heads + head) * track + track - 1
+        if kind and length and track and heads <= USUAL_GEOMETRY[0] and last == first + length - 1:
+            return heads, track
+    return USUAL_GEOMETRY
 
 
 def fits(medium: Medium, drive: int) -> bool:

@@ -103,10 +103,13 @@ def restart(machine: Any, line: Pulled) -> None:
     """Start a machine again that stands still between two instructions."""
     if line == Pulled.BOARD or machine.firmware is None:
         machine.board.bus_reset()
+    if machine.firmware is None:
+        machine.memory.clear()
+        for base, data in machine.images:
+            machine.memory.write(base, data)
+    for service in machine.services:
+        service.reset()
     if machine.firmware is not None:
         start_firmware(machine, line)
-        return
-    machine.memory.clear()
-    for base, data in machine.images:
-        machine.memory.write(base, data)
-    machine.load()
+    else:
+        machine.load()

@@ -27,7 +27,7 @@ from hyperport.bus.python_device import PythonDevice
 from hyperport.cpu.record import cpu_record, cpu_state
 from hyperport.errors import EngineError, StateError
 from hyperport.host.disk import SECTOR_BYTES
-from hyperport.host.specs import DiskSpec, NetSpec
+from hyperport.host.specs import DiskSpec, FloppySpec, NetSpec
 from hyperport.machine.config import MachineConfig
 from hyperport.machine.plugins import DeviceSpec
 from hyperport.machine.saved_map import check_map, clear_own, places_now, save_map, saved_contents, saved_places
@@ -45,7 +45,7 @@ SECTIONS: Final = (
     "format", "version", "machine", "cpu", "clock", "memory", "map", "devices", "parts", "host", "disks",
 )  # fmt: skip
 PAGE: Final = 4096
-SPECS: Final = {kind.__name__: kind for kind in (DiskSpec, NetSpec, DeviceSpec, ClockSpec)}
+SPECS: Final = {kind.__name__: kind for kind in (DiskSpec, FloppySpec, NetSpec, DeviceSpec, ClockSpec)}
 KIND: Final = "is a"  # the key that tells what a dict of the machine's options stands for
 CLOCKS: Final[dict[str, Callable[[], Clock]]] = {kind.kind: kind for kind in (RealClock, VirtualClock, InsnClock)}
 LOADED: Final = frozenset(row.word for row in BOOT)  # what was loaded at power-on is in memory now

@@ -141,10 +141,10 @@ def _plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def read_allow_list(path: Path) -> list[Grant]:
+def read_allow_list(path: Path | str) -> list[Grant]:
     """The grants of a file. Raises ConfigError: one line with the file's line number."""
     try:
-        text = path.read_text("utf-8", "replace")
+        text = Path(path).read_text("utf-8", "replace")
     except OSError as error:
         raise ConfigError(f"allow-list {path}: {error.strerror or error}") from error
     if not text.startswith(HEAD):

@@ -61,8 +61,8 @@ class Workload:
 class Way:
     """How a workload is run: io and abis say what is offered, ops what the guest takes of it.
 
-    usual: run without being named, on every engine or on those of engines. settings: more of MachineConfig. build: the
-    end of the name of the workload's file, which tells its builds apart.
+    usual: run without being named, on every engine or on those of engines. settings: more of MachineConfig. build:
+    which build of the workload runs, the end of its file's name.
     """
 
     name: str

@@ -72,8 +72,9 @@ class SavedRun:
         return sum(use.crossings for use in self.uses)
 
 
-def load_run(path: Path, symbols: Symbols | None = None) -> SavedRun:
+def load_run(path: Path | str, symbols: Symbols | None = None) -> SavedRun:
     """The run that a file tells of. symbols: names for the places of a trace. Raises ConfigError for any other file."""
+    path = Path(path)
     try:
         with path.open("rb") as file:
             head = file.read(len(TRACE_MAGIC))

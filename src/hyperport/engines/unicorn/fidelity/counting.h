@@ -196,11 +196,12 @@ static uint32_t hp_io_write(void *uc, void *region, uint64_t address, uint64_t v
 
 static uint64_t hp_tsc(void *env) { return hp_counting ? hp_counting->tsc(hp_counting->clock) : plain_tsc(env); }
 
-/* The instruction at hand is complete, though its block is left at it. */
+/* The instruction at hand, the last of its block, is complete, though the block is left at it: nothing is given back. */
 static void hp_completed(void *env)
 {
     if (hp_counting)
-        --*hp_left(hp_cpu(env));
+        hp_counting->inside = NULL;
+    (void)env;
 }
 
 /* What the translator is at, while it counts. */

@@ -4,8 +4,8 @@
  * register, and whatever goes to another page.
  *
  * The core remembers 4,096 blocks by linear address, all of which it forgets at each flush of a TLB, that is whenever the
- * guest changes to another address space; then it looks a block up by physical address, among all. Here a table remembers more of
- * them, and does not forget. A row is right as long as
+ * guest changes to another address space; then it looks a block up by physical address, among all. Here a table of as many rows
+ * does not forget. A row is right as long as
  *
  *     the CPU is where and how the row says: linear address, base of CS, flags (which have the mode in them);
  *     nothing was made invalid since it was last looked at, or at least its block was not;
@@ -25,24 +25,26 @@
 #include "zeroes.h"
 
 enum {
-    JUMP_BITS = 15,
+    JUMP_BITS = 12,
+    HOST_BITS = 32 + 12,        /* of an address of the host, how many a row tells */
     /* What of EFLAGS is part of a block's flags: IOPL, TF, RF, VM, AC. */
     JUMP_EFLAGS = 3 << 12 | EFLAGS_TF | EFLAGS_RF | EFLAGS_VM | 1 << 18,
 };
 
+/* Small, and few: a row that is not in the host's first caches costs more than what it saves. */
 typedef struct {
-    uint64_t pc, cs_base;
-    uint32_t flags;
-    uint32_t all_dropped;       /* the three counts as the row was last found to be right */
-    uint64_t invalidations, flushes;
-    uint64_t host;              /* where the code is */
-    char *block;                /* the core's TranslationBlock; NULL for no row */
-    void *code;                 /* what was made of it */
+    uint32_t pc, cs_base, flags;
+    uint32_t page;              /* of the host, where the code is */
+    uint64_t stamp;             /* hp_stamp() as the row was last found to be right */
+    char *code;                 /* what was made of it; NULL for no row */
 } hp_jump;
 
 typedef struct {
     char *tcg;
     uint64_t page_flushes;      /* of single pages, and entries of the guest: what is flushed outside is not seen */
+    uint64_t high;              /* the bits of addresses of the host that rows do not tell; all have the same */
+    ptrdiff_t header;           /* from a block, as the core describes it, to its code */
+    uint32_t all_dropped;       /* the core's count of that as there was no row yet */
     hp_jump rows[1 << JUMP_BITS] __attribute__((aligned(64)));
 } hp_jump_table;
 
@@ -57,32 +59,50 @@ static inline hp_jump *hp_jump_row(uint64_t pc, uint32_t flags)
     return &hp_jumps->rows[((uint32_t)pc ^ flags) * 0x9E3779B1u >> (32 - JUMP_BITS)];
 }
 
-static inline uint64_t hp_flush_count(void *env)
+/* The sum of the counts: none of them ever falls, so as long as it is the same all are. */
+static inline uint64_t hp_stamp(void *env)
 {
-    const uint64_t *counts = (const uint64_t *)((char *)hp_cpu(env) + X86CPU_TLB_FLUSHES);
+    const uint64_t *flushes = (const uint64_t *)((char *)hp_cpu(env) + X86CPU_TLB_FLUSHES);
 
-    return counts[0] + counts[1] + counts[2] + hp_jumps->page_flushes;
+    return flushes[0] + flushes[1] + flushes[2] + hp_jumps->page_flushes + HP_AT(hp_jumps->tcg, TCG_INVALIDATIONS, uint64_t)
+           + HP_AT(hp_jumps->tcg, TCG_FLUSHES, uint32_t);
+}
+
+/* If the core has dropped all blocks, the memory of those in the table may be used again. */
+static void hp_forget_dropped(void)
+{
+    uint32_t all_dropped = HP_AT(hp_jumps->tcg, TCG_FLUSHES, uint32_t);
+
+    if (hp_jumps->all_dropped != all_dropped)
+        memset(hp_jumps->rows, 0, sizeof hp_jumps->rows);
+    hp_jumps->all_dropped = all_dropped;
+}
+
+/* Something has happened since the row was right. */
+static __attribute__((noinline)) int hp_still_right(void *env, hp_jump *row, uint64_t stamp)
+{
+    uint64_t host;
+
+    hp_forget_dropped();
+    if (!row->code || HP_AT(row->code - hp_jumps->header, TB_CFLAGS, uint32_t) & CF_INVALID)
+        return 0;
+    host = (uint64_t)hp_tlb_host(env, hp_mmu(env), row->pc, 1, TLB_CODE);
+    if ((uint32_t)(host >> 12) != row->page || host >> HOST_BITS != hp_jumps->high)
+        return 0;
+    row->stamp = stamp;
+    return 1;
 }
 
 /* The row of a block, or NULL. */
 static inline hp_jump *hp_known_block(void *env, uint64_t pc, uint64_t cs_base, uint32_t flags)
 {
     hp_jump *row = hp_jump_row(pc, flags);
-    uint64_t invalidations = HP_AT(hp_jumps->tcg, TCG_INVALIDATIONS, uint64_t), flushes = hp_flush_count(env);
+    uint64_t stamp = hp_stamp(env);
 
-    if (row->pc != pc || row->cs_base != cs_base || row->flags != flags || !row->block
-        || row->all_dropped != HP_AT(hp_jumps->tcg, TCG_FLUSHES, uint32_t))
+    if (row->pc != pc || row->cs_base != cs_base || row->flags != flags || !row->code)
         return NULL;
-    if (HP_RARELY(row->invalidations != invalidations)) {
-        if (HP_AT(row->block, TB_CFLAGS, uint32_t) & CF_INVALID)
-            return NULL;
-        row->invalidations = invalidations;
-    }
-    if (HP_RARELY(row->flushes != flushes)) {
-        if ((uint64_t)hp_tlb_host(env, hp_mmu(env), pc, 1, TLB_CODE) != row->host)
-            return NULL;
-        row->flushes = flushes;
-    }
+    if (HP_RARELY(row->stamp != stamp) && !hp_still_right(env, row, stamp))
+        return NULL;
     return row;
 }
 
@@ -90,18 +110,24 @@ static void hp_remember_block(void *env, char *block, uint64_t pc, uint64_t cs_b
 {
     hp_jump *row = hp_jump_row(pc, flags);
     uint64_t host = (uint64_t)hp_tlb_host(env, hp_mmu(env), pc, 1, TLB_CODE);
+    char *code = HP_AT(block, TB_CODE, char *);
 
-    if (!host || HP_AT(block, TB_SECOND_PAGE, uint64_t) != (uint64_t)-1)
+    if (!host)
         return;
-    row->pc = pc;
-    row->cs_base = cs_base;
+    hp_forget_dropped();
+    if (!hp_jumps->header) {
+        hp_jumps->header = code - block;
+        hp_jumps->high = host >> HOST_BITS;
+    }
+    if (host >> HOST_BITS != hp_jumps->high || code - block != hp_jumps->header || pc >> 32
+        || HP_AT(block, TB_SECOND_PAGE, uint64_t) != (uint64_t)-1)
+        return;
+    row->pc = (uint32_t)pc;
+    row->cs_base = (uint32_t)cs_base;
     row->flags = flags;
-    row->all_dropped = HP_AT(hp_jumps->tcg, TCG_FLUSHES, uint32_t);
-    row->invalidations = HP_AT(hp_jumps->tcg, TCG_INVALIDATIONS, uint64_t);
-    row->flushes = hp_flush_count(env);
-    row->host = host;
-    row->block = block;
-    row->code = HP_AT(block, TB_CODE, void *);
+    row->page = (uint32_t)(host >> 12);
+    row->stamp = hp_stamp(env);
+    row->code = code;
 }
 
 /* In place of the core's look-up by physical address. May fault: a page of code is perhaps not there. */
@@ -115,7 +141,7 @@ static void *hp_find_block(void *cpu, uint64_t pc, uint64_t cs_base, uint32_t fl
         return plain_find_block(cpu, pc, cs_base, flags, kind);
     row = hp_known_block(env, pc, cs_base, flags);
     if (row)
-        return row->block;
+        return row->code - hp_jumps->header;
     block = plain_find_block(cpu, pc, cs_base, flags, kind);
     if (block)
         hp_remember_block(env, block, pc, cs_base, flags);
@@ -151,8 +177,10 @@ static hp_jump_table *hp_new_jumps(void *tcg)
 {
     hp_jump_table *table = hp_zeroes(sizeof *table);
 
-    if (table)
+    if (table) {
         table->tcg = tcg;
+        table->all_dropped = HP_AT(tcg, TCG_FLUSHES, uint32_t);
+    }
     return table;
 }
 

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Spoils the tables, the page and the ring of exitless port I/O, as a hostile guest could, and looks what comes of it.
+
+    tools/fuzz_exitless.py --corruptions 10000000 --seed 3
+
+A corruption is one write of random or likely bytes somewhere in there; then something crosses, and the ring is drained.
+Now and then a guest runs for a moment, with interrupts, whose calls use what was spoilt. Nothing may crash or hang, and
+no device may see a posted write but at a port that it declares just then. One line sums up; status 1 if a write went
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from hyperport import Machine, MemoryBackend
+from hyperport.abi.numbers import EXITLESS_BASE, EXITLESS_ENTRIES, EXITLESS_SITE_LIMIT, VMI_BY_NAME, Exitless
+from hyperport.bus.access import PortAccess
+from hyperport.bus.port_bus import Path as AccessPath
+from hyperport.cpu.state import CODE_32, DATA_32, Segment, Table, protected_flat
+from tests.io.test_exitless import CODE, GDT, HANDLER, HLT, IDT, ROM, STACK, VECTORS, Assembler
+
+PORTS: Final = (0x80, 0x3F8, 0x70, 0x1F6, 0xCF8, 0x3C9, 0x340, 0xF4, 0x64, 0x92, 0xCF9, 0x604, 0x20, 0x1F7, 0xFFFF)
+DOORBELL: Final = ROM.base + next(at for at, n in ROM.doorbells.items() if n == VMI_BY_NAME["OUTB"].number)
+RUN_EACH: Final = 400  # corruptions between two runs of a guest
+TIMER: Final = ((0x43, 0x34), (0x40, 60), (0x40, 0))  # an interrupt each 50 us
+LONGEST_S: Final = 0.2  # of a run
+
+
+class Fuzz:
+    """One machine, and what its devices saw."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = random.Random(seed)
+        self.machine = Machine(
+            memory=4 << 20, engine="unicorn", io="exitless", testdev=True, parallel=MemoryBackend(limit=1 << 16)
+        )
+        self.machine.bus.observe(self.seen)
+        self.posted = self.wrong = self.runs = 0
+
+    def seen(self, access: PortAccess) -> None:
+        """Observe the bus."""
+        if access.path == AccessPath.POSTED:
+            self.posted += 1
+            self.wrong += not self.machine.bus.attributes.at(access.port) & access.size
+
+    def word(self) -> int:
+        """A port, a small number, or any."""
+        draw = self.draw
+        kind = draw.randrange(4)
+        return draw.choice(PORTS) if kind == 0 else draw.randrange(600) if kind == 1 else draw.getrandbits(32)
+
+    def corrupt(self) -> None:
+        """Write something somewhere."""
+        draw, write = self.draw, self.machine.memory.write
+        kind = draw.randrange(8)
+        if kind < 3:
+            write(
+                EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", draw.choice((0, 2, 500, 510, 512, 511, self.word())))
+            )
+        elif kind < 6:
+            entry = EXITLESS_BASE + Exitless.RING + 16 * (EXITLESS_ENTRIES - 1 - draw.randrange(8))
+            write(
+                entry,
+                struct.pack("<4I", self.word(), self.word(), draw.choice((1, 1, 2, 4, 0, 3, self.word())), self.word()),
+            )
+        elif kind == 6:
+            write(EXITLESS_BASE + draw.randrange(Exitless.END - 4), draw.randbytes(4))
+        else:
+            site = struct.pack("<3I", CODE + draw.randrange(64), self.word(), CODE + draw.randrange(64))
+            write(EXITLESS_BASE + Exitless.SITES + 12 * draw.randrange(EXITLESS_SITE_LIMIT), site)
+            write(EXITLESS_BASE + Exitless.SITE_COUNT, struct.pack("<I", draw.choice((1, 340, 341, self.word()))))
+
+    def run_guest(self) -> None:
+        """Calls with whatever tables there are, with a timer's interrupts; it may come to grief."""
+        machine = self.machine
+        code = Assembler(CODE).add(b"\xb8\x01\x00\x00\x00\xba\x80\x00\x00\x00")  # mov $1, %eax; mov $0x80, %edx
+        code.add(b"\xe8", struct.pack("<I", DOORBELL - (CODE + len(code.code) + 5) & 0xFFFFFFFF))  # the ring is opened
+        code.add(b"\xfb")
+        for _ in range(40):
+            code.call(
+                self.draw.choice(("OUTB", "OUTW", "OUTL", "INB", "INW", "INL")),
+                self.draw.choice(PORTS[:7]),
+                self.word(),
+            )
+        machine.memory.write(CODE, code.add(b"\xfa", HLT).code)
+        machine.memory.write(HANDLER, b"\x50\xb0\x20\xe6\x20\x58\xcf")  # push eax; mov $0x20, %al; out; pop; iret
+        flat = 0x00CF_9300_0000_FFFF
+        machine.memory.write(GDT, struct.pack("<3Q", 0, flat | 0x0800 << 32, flat))
+        machine.memory.write(IDT + 8 * VECTORS, struct.pack("<4H", HANDLER & 0xFFFF, 8, 0x8E00, HANDLER >> 16))
+        for port, value in (
+            (0x20, 0x11),
+            (0x21, VECTORS),
+            (0x21, 4),
+            (0x21, 1),
+            (0x21, 0xFE),
+            (0x43, 0x34),
+            (0x40, 60),
+            (0x40, 0),
+        ):
+            machine.bus.outp(port, 1, value)
+        state = protected_flat(eip=CODE)
+        state.cs, state.ss = Segment(8, 0, 0xFFFFFFFF, CODE_32), Segment(16, 0, 0xFFFFFFFF, DATA_32)
+        state.esp, state.idtr, state.gdtr = STACK, Table(IDT, 0x7FF), Table(GDT, 23)
+        machine.engine.set_state(state)
+        machine.run(timeout=LONGEST_S)
+        machine.bus.outp(0x43, 1, 0x30)
+        self.runs += 1
+
+
+def main() -> int:
+    """Corrupt so many times, and say what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corruptions", type=int, default=100_000, metavar="N", help="how many (default 100000)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed gives the same corruptions")
+    arguments = parser.parse_args()
+    fuzz, began = Fuzz(arguments.seed), time.monotonic()
+    with fuzz.machine as machine:
+        for number in range(arguments.corruptions):
+            fuzz.corrupt()
+            if number % RUN_EACH == RUN_EACH - 1:
+                fuzz.run_guest()
+            else:
+                machine.bus.inp(0x7000)  # nobody's: a crossing
+        assert machine.exitless is not None
+        counts = machine.exitless.counts()
+    print(
+        f"fuzz_exitless: {arguments.corruptions} corruptions, {fuzz.runs} guests, {fuzz.posted} posted writes, "
+        f"{counts['refused']} refused, {counts['restarted']} restarted, {fuzz.wrong} elsewhere (seed {arguments.seed}, "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB, {time.monotonic() - began:.0f} s)"
+    )
+    return 1 if fuzz.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

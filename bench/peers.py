@@ -199,7 +199,7 @@ def chapter(results: Results, absent: list[str], grown: list[plots.Panel], round
     sure = f"{100 * confidence(rounds):.0f} %"
     out = [
         f"`bench/peers.py` of {time.strftime('%Y-%m-%d')}: {machine()}. {'; '.join(versions)}.",
-        f"Nanoseconds for one unit of wall time, the guest's loop included: median of {rounds} rounds ({sure} interval).",
+        f"Nanoseconds for one unit of wall time, with the loop: median of {rounds} rounds ({sure} interval).",
         "",
         "![The cost of each kind of access at each contestant, on a logarithmic scale](pictures/peers.svg)",
         "",

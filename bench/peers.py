@@ -7,7 +7,7 @@ One guest program (bench/guest/accesses.c) runs everywhere: it makes N accesses 
 serial port, and the host takes the time between these, so the clock is the same for all. Plain Unicorn has no devices:
 it runs loops of the same instructions with hooks that do nothing. N is chosen for each contestant and kind, so that a
 phase lasts long enough. Each round runs every contestant once, beginning with another one; a figure is the median of
-the rounds with its 95 % interval. Where the host lacks one, or one lacks a device, that is said.
+the rounds with its interval, of 95 % from six rounds on. Where the host lacks one, or one lacks a device, that is said.
 
 --write: tables into docs/performance.md, plots into docs/pictures. v86: `npm install v86`, --v86 node_modules/v86.
 """
@@ -30,7 +30,7 @@ from typing import Final
 import growth
 import plots
 from contestants import Bench, Contestant, Units
-from hyperport.observe.figures import interval
+from hyperport.observe.figures import confidence, interval
 
 ROOT: Final = Path(__file__).parents[1]
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
@@ -196,9 +196,10 @@ def chapter(results: Results, absent: list[str], grown: list[plots.Panel], round
     ours = [name for name in names if results.versions[name].startswith("hyperport")]
     peers = [name for name in names if name not in ours]
     versions = list(dict.fromkeys(results.versions[name] for name in peers))
+    sure = f"{100 * confidence(rounds):.0f} %"
     out = [
         f"`bench/peers.py` of {time.strftime('%Y-%m-%d')}: {machine()}. {'; '.join(versions)}.",
-        f"Nanoseconds for one unit, median of {rounds} rounds (95 % interval), wall time; the guest's loop is in it.",
+        f"Nanoseconds for one unit of wall time, with the loop: median of {rounds} rounds ({sure} interval).",
         "",
         "![The cost of each kind of access at each contestant, on a logarithmic scale](pictures/peers.svg)",
         "",

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from hyperport.bus.attributes import PortAttributes
@@ -80,6 +83,46 @@ def test_an_observer_is_told_of_what_holds_already() -> None:
     for _ in range(100):
         bus.attributes.observe(lambda port, bits: told.append((port, bits)))
     assert told == [(0x301, OUT_1)] * 100
+
+
+def test_devices_are_asked_until_somebody_observes() -> None:
+    bus, device = PortBus(), Latched()
+    attached = bus.attach(device, 0x300)
+    device.latch = OUT_1
+    assert bus.attributes.at(0x301) == OUT_1
+    device.latch = OUT_2
+    attached.publish_at(1)
+    assert bus.attributes.held() == [(0x301, OUT_2)]
+    told: list[tuple[int, int]] = []
+    device.latch = OUT_1
+    bus.attributes.observe(lambda port, bits: told.append((port, bits)))
+    assert told == [(0x301, OUT_1)], "what holds now, once"
+    device.latch = OUT_2
+    assert bus.attributes.at(0x301) == OUT_1, "what was published"
+    attached.publish_at(1)
+    assert told[1:] == [(0x301, OUT_2)]
+
+
+def test_a_device_that_comes_after_the_observer_is_heard() -> None:
+    bus, device, told = PortBus(), Latched(), list[tuple[int, int]]()
+    bus.attributes.observe(lambda port, bits: told.append((port, bits)))
+    attached = bus.attach(device, 0x300)
+    device.latch = OUT_1
+    attached.publish_at(1)
+    assert told == [(0x301, OUT_1)]
+
+
+def test_a_bus_and_its_devices_go_without_the_collector() -> None:
+    """They may hold a guest's RAM."""
+    bus = PortBus()
+    bus.attach(Latched(), 0x300)
+    attached = weakref.ref(bus.attach(Latched(), 0x310))
+    gc.disable()
+    try:
+        del bus
+        assert attached() is None
+    finally:
+        gc.enable()
 
 
 def test_a_device_may_outlive_its_bus() -> None:

@@ -45,7 +45,6 @@ from hyperport.errors import ConfigError, HostError
 
 ANSWERS_AT: Final = RomOffset.GET_RELOC + 8
 DOORBELLS_AT: Final = ANSWERS_AT + 2
-EXITLESS_AT: Final = DOORBELLS_AT + 2
 ANSWER: Final = struct.Struct("<HBx")  # offset of the code, Relocation
 STUB: Final = struct.Struct("<4HBxxx")  # offsets of code, sequence, its end, restart; number
 BLOCK: Final = 512  # unit of a ROM's length
@@ -110,11 +109,6 @@ def _code() -> Code:
 def offered_calls() -> tuple[str, ...]:
     """Names of all calls that the ROM can offer, in the order of their numbers."""
     return tuple(VMI_CALLS[number].name for number in _code().answers)
-
-
-def doorbell_calls() -> tuple[int, ...]:
-    """Numbers of all calls that need the VMM."""
-    return tuple(_code().doorbells)
 
 
 def select_calls(calls: Iterable[str]) -> frozenset[int]:

@@ -21,7 +21,7 @@ from typing import Final, Protocol, Self
 from hyperport.errors import ConfigError, OutputError
 from hyperport.host.char import CharBackend, FdBackend
 from hyperport.host.notes import hint
-from hyperport.host.terminal import raw_input_mode
+from hyperport.host.terminal import raw_mode
 from hyperport.lines.attention import StopKind
 
 READ_SIZE: Final = 4096
@@ -110,7 +110,28 @@ class FileChannel(Channel):
                 raise OutputError(f"serial line: {self.path}: {error.strerror}: the guest's output is lost") from error
 
 
-class PtyChannel(Channel):
+class WatchedChannel(Channel):
+    """A channel whose input comes from one descriptor, which is watched while the machine runs."""
+
+    fd = -1
+
+    def start(self, events: Events, request_stop: RequestStop) -> None:
+        """Listen to fd."""
+        super().start(events, request_stop)
+        events.watch(self.fd, self._readable)
+
+    def stop(self) -> None:
+        """Listen no more."""
+        if self.events:
+            self.events.unwatch(self.fd)
+        super().stop()
+
+    def _readable(self) -> bool:
+        """fd has input; see Events.watch()."""
+        raise NotImplementedError
+
+
+class PtyChannel(WatchedChannel):
     """A pseudo-terminal whose name is told on stderr. Whoever opens it talks to the guest; they may come and go.
 
     While nobody has it open, output is lost, and reading gives EIO: so input is looked for every 10 ms.
@@ -124,9 +145,7 @@ class PtyChannel(Channel):
                 undo.callback(self.close)
                 try:
                     self.name = os.ttyname(slave)
-                    mode = raw_input_mode(termios.tcgetattr(slave))
-                    mode[1] &= ~termios.OPOST
-                    termios.tcsetattr(slave, termios.TCSANOW, mode)
+                    termios.tcsetattr(slave, termios.TCSANOW, raw_mode(termios.tcgetattr(slave)))
                 finally:
                     close_unwritten(slave)
                 os.set_blocking(self.fd, False)
@@ -138,15 +157,8 @@ class PtyChannel(Channel):
 
     def start(self, events: Events, request_stop: RequestStop) -> None:
         """Tell the name and listen."""
-        super().start(events, request_stop)
         hint(f"serial line on {self.name}")
-        events.watch(self.fd, self._readable)
-
-    def stop(self) -> None:
-        """Listen no more."""
-        if self.events:
-            self.events.unwatch(self.fd)
-        super().stop()
+        super().start(events, request_stop)
 
     def close(self) -> None:
         """Close the master."""

@@ -40,6 +40,13 @@ def raw_input_mode(mode: list[Any]) -> list[Any]:
     return raw
 
 
+def raw_mode(mode: list[Any]) -> list[Any]:
+    """The same mode with input and output raw: every byte goes through as it is."""
+    raw = raw_input_mode(mode)
+    raw[OFLAG] &= ~termios.OPOST
+    return raw
+
+
 class Terminal:
     """The terminal at fd. enter() and leave() say which mode is wanted; suspend() and resume() are for job control.
 

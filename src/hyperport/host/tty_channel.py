@@ -9,13 +9,13 @@ import termios
 from pathlib import Path
 
 from hyperport.errors import ConfigError
-from hyperport.host.channel import Channel, Events, RequestStop, close_unwritten
-from hyperport.host.terminal import OFLAG, raw_input_mode
+from hyperport.host.channel import WatchedChannel, close_unwritten
+from hyperport.host.terminal import raw_mode
 from hyperport.host.tty import TtyBackend
 from hyperport.lines.attention import StopKind
 
 
-class TtyChannel(Channel):
+class TtyChannel(WatchedChannel):
     """The port at path, raw, for us alone, and given back as it was found. A port that hangs up ends the run."""
 
     def __init__(self, path: Path | str) -> None:
@@ -28,24 +28,11 @@ class TtyChannel(Channel):
             undo.callback(close_unwritten, self.fd)
             try:
                 self.found = termios.tcgetattr(self.fd)
-                mode = raw_input_mode(self.found)
-                mode[OFLAG] &= ~termios.OPOST
-                termios.tcsetattr(self.fd, termios.TCSANOW, mode)
+                termios.tcsetattr(self.fd, termios.TCSANOW, raw_mode(self.found))
             except termios.error as error:
                 raise ConfigError(f"{what}: {error.args[-1]}: this is no serial port; use file:PATH") from error
             super().__init__(TtyBackend(self.fd, where=what))
             undo.pop_all()
-
-    def start(self, events: Events, request_stop: RequestStop) -> None:
-        """Listen."""
-        super().start(events, request_stop)
-        events.watch(self.fd, self._readable)
-
-    def stop(self) -> None:
-        """Listen no more."""
-        if self.events:
-            self.events.unwatch(self.fd)
-        super().stop()
 
     def close(self) -> None:
         """Give the port back as it was found."""

@@ -80,7 +80,7 @@ OPTIONS: Final = (
         metavar="FILE",
         alone="-",
         values=FILES,
-        see="Port traces",
+        see="trace.md#text",
         of_machine=False,
     ),
     FILTER,

@@ -39,12 +39,12 @@ def config_of(cli: Cli, *words: str | Path) -> Any:
 def test_an_image_is_told_and_started_by_seabios(cli: Cli, floppy: Path, words: tuple[str, ...]) -> None:
     status, _, err = cli("run", *words, str(floppy), *END)
     config = Machine.built[-1].config
-    assert (status, config.image, config.bios) == (1, str(floppy), "seabios")
+    assert (status, config.image, config.bios) == (1, floppy, "seabios")
     assert f"hyperport: {floppy}: a floppy of 1440 KB; firmware starts it from drive A\n" in err
 
 
 def test_what_stands_behind_the_name_goes_to_the_drive(cli: Cli, floppy: Path) -> None:
-    assert config_of(cli, f"{floppy},ro").image == f"{floppy},ro"
+    assert config_of(cli, f"{floppy},ro").image == Path(f"{floppy},ro")
 
 
 def test_a_kernel_is_started_directly(cli: Cli, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def prepare_firmware(wanted: dict[str, Any], of_run: dict[str, Any], lines: dict
 
     image = wanted.get("image")
     if image is not None and wanted.get("flat") is None:
-        role, what = recognise(image.partition(",")[0])
+        role, what = recognise(str(image).partition(",")[0])
         hint(f"{image}: {what}; {STARTS[role]}")
         if role == "kernel":
             return

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
+from hyperport import Machine, Quit, StopKind
+from hyperport.cpu.state import real_mode
+from hyperport.machine import run as loop
 from hyperport.machine.interrupt import Interrupter, Unresponsive
 
 UNDER_A_PROFILER = """\
@@ -54,3 +58,28 @@ def test_what_was_raised_does_not_arrive_after_the_end() -> None:
     interrupter.end()
     for _ in range(100_000):  # nothing comes
         pass
+
+
+def test_a_pause_that_interrupts_code_is_still_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the interrupter raises may come out of the run loop while a PAUSE waits: the run goes on to it."""
+    plain = loop.run
+    came: list[int] = []
+    monitored: list[int] = []
+
+    def run(machine: Any, monitor: Any) -> Any:
+        came.append(1)
+        if len(came) == 1:
+            machine.attention.stop(StopKind.PAUSE)
+            raise Unresponsive
+        return plain(machine, monitor)
+
+    def monitor(machine: Machine) -> str:
+        monitored.append(1)
+        return "quit"
+
+    monkeypatch.setattr(loop, "run", run)
+    with Machine(engine="unicorn", memory="2M") as machine:
+        machine.memory.write(0x1000, b"\xeb\xfe")
+        machine.engine.set_state(real_mode(cs=0, ip=0x1000))
+        assert machine.run(timeout=30, monitor=monitor) == Quit()
+    assert (len(came), monitored) == (2, [1])

@@ -238,11 +238,16 @@ class Machine:
     def _loop(self, monitor: Callable[[Machine], str] | None) -> Outcome:
         """The run loop, and what becomes of an Unresponsive that came too late for the code it was meant for."""
         held = None if monitor is None else partial(self._hold, monitor)
-        try:
-            outcome = loop.run(self, held)
-        except Unresponsive:
-            kind, value, _, text = self.attention.take_stop()
-            outcome = loop.finish(self, Stop(kind or StopKind.TIMEOUT, value, None, text))
+        outcome = None
+        while outcome is None:
+            try:
+                outcome = loop.run(self, held)
+            except Unresponsive:
+                kind, value, _, text = self.attention.take_stop()
+                if kind in loop.NO_ENDS:
+                    self.attention.stop(kind, value)
+                else:
+                    outcome = loop.finish(self, Stop(kind or StopKind.TIMEOUT, value, None, text))
         self.flush_output()
         for backend in self.streams:
             failure = getattr(backend, "failure", None)

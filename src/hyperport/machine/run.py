@@ -87,6 +87,7 @@ def finish(machine: Runs, stop: Stop) -> outcome.Outcome:
     return OUTCOMES[stop.kind](machine, stop)
 
 
+NO_ENDS = (StopKind.PAUSE, StopKind.RESTART)  # the loop goes on after them
 PANIC_EXPLAINS = (StopKind.PANIC, StopKind.RESET, StopKind.HALT, StopKind.POWER_OFF, StopKind.TRIPLE_FAULT)
 
 OUTCOMES: dict[StopKind, Callable[[Runs, Stop], outcome.Outcome]] = {

@@ -12,7 +12,7 @@ enum {
 #define CONTROL_GRAB 0x01 /* starts */
 #define CONTROL_SHOW 0x02 /* the window is there while this is set */
 #define STATUS_DONE 0x01
-#define WINDOW ((volatile uint32_t *)0xD0000)
+#define WINDOW ((volatile uint32_t *)0xD8000)
 #define WINDOW_SIGN 0x42524746u /* behind the picture, "FGRB": the window is there */
 #define FRAME_WORDS (GRABBER_WIDTH * GRABBER_HEIGHT / 4)
 #define POLLS 1000

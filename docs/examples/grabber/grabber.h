@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A driver for a frame grabber: ports 0x340 and 0x341, and a picture of 64 x 48 bytes in memory at 0xd0000. */
+/* A driver for a frame grabber: ports 0x340 and 0x341, and a picture of 64 x 48 bytes in memory at 0xd8000. */
 #ifndef GRABBER_H
 #define GRABBER_H
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An example device with memory beside its ports: a frame grabber, whose picture lies in a window that it switches.
 
-hyperport run KERNEL --device docs/examples/grabber/grabber.py:Grabber,base=0x340,memory=0xd0000
+hyperport run KERNEL --device docs/examples/grabber/grabber.py:Grabber,base=0x340,memory=0xd8000
 """
 
 from typing import Any

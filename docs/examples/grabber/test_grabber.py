@@ -13,7 +13,7 @@ from pytest_hyperport import MachineFactory
 
 HERE = Path(__file__).parent
 SOURCE = [HERE / "grabber.c", HERE / "program.c"]
-CONTROL, STATUS, WINDOW = 0x340, 0x341, 0xD0000
+CONTROL, STATUS, WINDOW = 0x340, 0x341, 0xD8000
 WORDS = 64 * 48 // 4
 MARK = WINDOW + 64 + 8  # column 2 of row 1
 

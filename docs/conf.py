@@ -24,7 +24,6 @@ source_suffix = {".md": "markdown"}
 html_theme = "furo"
 html_title = "hyperport"
 html_extra_path = ["../build/docs-pages"]
-html_static_path = ["site/_static"]
 html_show_sphinx = False
 html_copy_source = False
 

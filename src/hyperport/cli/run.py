@@ -372,8 +372,8 @@ def _tell_engine(machine: Machine, *, always: bool) -> None:
 def _tell_subarch(machine: Machine) -> None:
     """Say so where Linux is told that it runs under something that its kernel may not have been built for.
 
-    A kernel with CONFIG_PARAVIRT and without that subarch ends in UD2 before it has an IDT (Linux 2.6.24, head_32.S),
-    and nothing in its file tells which it is.
+    An older kernel with CONFIG_PARAVIRT and without that subarch ends in UD2 before it has an IDT (Linux 2.6.24,
+    head_32.S; 6.1 goes on), and nothing in its file tells which it is.
     """
     from hyperport.boot.layout import HEAD
     from hyperport.boot.loader import detect
@@ -386,8 +386,8 @@ def _tell_subarch(machine: Machine) -> None:
         if detect(file.read(HEAD)) != "linux":
             return
     hint(
-        f"--abi {calls[0].name} tells Linux hardware_subarch {calls[0].subarch}: a paravirt kernel without it ends at "
-        f"once in a triple fault; leave {calls[0].name} out then"
+        f"--abi {calls[0].name} tells Linux hardware_subarch {calls[0].subarch}: an older paravirt kernel without it ends "
+        f"at once in a triple fault; leave {calls[0].name} out then"
     )
 
 

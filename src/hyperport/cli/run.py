@@ -386,8 +386,8 @@ def _tell_subarch(machine: Machine) -> None:
         if detect(file.read(HEAD)) != "linux":
             return
     hint(
-        f"--abi {calls[0].name} tells Linux hardware_subarch {calls[0].subarch}: an older paravirt kernel without it ends "
-        f"at once in a triple fault; leave {calls[0].name} out then"
+        f"--abi {calls[0].name} tells Linux hardware_subarch {calls[0].subarch}: an older paravirt kernel without it "
+        f"ends at once in a triple fault; leave {calls[0].name} out then"
     )
 
 

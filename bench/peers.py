@@ -61,7 +61,7 @@ WHY: Final = {  # where a peer is ahead: (contestant, kind), * for any -> why
     ("v86", "*"): "v86 has port accesses in its own JavaScript heap, and compiles the loop around them to WebAssembly",
     ("Bochs", "*"): "an interpreter is in the VMM all the time: to it an access is no crossing",
     ("qemu KVM", "*"): "the host's processor runs the guest",
-    ("Unicorn, C hook", "pit"): "its hook answers a constant; a latch of the 8254 reads the host's clock and makes a count of it",
+    ("Unicorn, C hook", "pit"): "its hook answers a constant; our 8254 reads the host's clock for it",
 }
 
 

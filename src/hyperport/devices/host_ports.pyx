@@ -55,12 +55,13 @@ cdef extern from *:
         else outl(value, (uint16_t)port);
     }
 
-    static inline int hp_last_error(void) { return errno; }
+    /* Why a port file did not take or give one byte: at its end, where it has no such port, errno tells nothing. */
+    static inline int hp_reason(ssize_t moved) { return moved < 0 ? errno : ENXIO; }
     """
     int hp_grant(unsigned port, unsigned size) nogil
     uint32_t hp_in(unsigned port, unsigned size) nogil
     void hp_out(unsigned port, unsigned size, uint32_t value) nogil
-    int hp_last_error() nogil
+    int hp_reason(Py_ssize_t moved) nogil
 
 
 def may_use(uint32_t first, uint32_t span):
@@ -88,11 +89,13 @@ cdef class HostPorts(PortDevice):
 
     cdef uint32_t io_read(self, uint32_t offset, uint32_t size) noexcept nogil:
         cdef uint8_t byte
+        cdef Py_ssize_t moved
         cdef int error
         if self.fd >= 0:
-            if pread(self.fd, &byte, 1, self.first + offset) == 1:
+            moved = pread(self.fd, &byte, 1, self.first + offset)
+            if moved == 1:
                 return byte
-            self.fail(hp_last_error())
+            self.fail(hp_reason(moved))
             return 0xFFFFFFFF
         error = hp_grant(self.first + offset, size)
         if error:
@@ -102,10 +105,12 @@ cdef class HostPorts(PortDevice):
 
     cdef void io_write(self, uint32_t offset, uint32_t size, uint32_t value) noexcept nogil:
         cdef uint8_t byte = <uint8_t> value
+        cdef Py_ssize_t moved
         cdef int error
         if self.fd >= 0:
-            if pwrite(self.fd, &byte, 1, self.first + offset) != 1:
-                self.fail(hp_last_error())
+            moved = pwrite(self.fd, &byte, 1, self.first + offset)
+            if moved != 1:
+                self.fail(hp_reason(moved))
             return
         error = hp_grant(self.first + offset, size)
         if error:

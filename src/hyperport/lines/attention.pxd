@@ -44,7 +44,6 @@ cdef class Attention:
 
     cdef void raise_flags(self, uint32_t mask) noexcept nogil
     cdef void clear_flags(self, uint32_t mask) noexcept nogil
-    cdef uint32_t take_flags(self, uint32_t mask) noexcept nogil
     cdef uint32_t pending(self) noexcept nogil
     cdef void request_stop(self, int kind, uint32_t value) noexcept nogil
     cdef int wait(self, uint64_t timeout_ns) noexcept nogil

@@ -95,9 +95,6 @@ cdef class Attention:
     cdef void clear_flags(self, uint32_t mask) noexcept nogil:
         hp_fetch_and(&self.flags, ~mask)
 
-    cdef uint32_t take_flags(self, uint32_t mask) noexcept nogil:
-        return hp_fetch_and(&self.flags, ~mask) & mask
-
     cdef uint32_t pending(self) noexcept nogil:
         return hp_load(&self.flags)
 

@@ -64,6 +64,12 @@ def test_a_key_within_the_source_is_kept_line_by_line() -> None:
     assert "Signed-By: \n -----BEGIN\n .\n abc\n" in source.text()
 
 
+def test_a_text_is_no_name_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("Types: deb\nURIs: http://m/debian\nSuites: sid\n")
+    assert parse_deb822(str(tmp_path / "a")) == []
+    assert parse_deb822("0" * 300) == []
+
+
 @given(st.text())
 def test_any_text_is_parsed(text: str) -> None:
     for source in parse_one_line(text) + parse_deb822(text):

@@ -94,7 +94,8 @@ def parse_deb822(text: str) -> list[Source]:
     from debian.deb822 import Deb822
 
     found = []
-    for stanza in Deb822.iter_paragraphs(text, use_apt_pkg=False):
+    lines = text.splitlines()  # a str could be the name of a file, which it would read
+    for stanza in Deb822.iter_paragraphs(lines, use_apt_pkg=False):
         fields = {name.lower(): value for name, value in stanza.items()}
         uris, suites = fields.get("uris", "").split(), fields.get("suites", "").split()
         enabled = fields.get("enabled", "yes").lower() not in ("no", "false", "0", "off")

@@ -65,13 +65,13 @@ class Fuzz:
         kind = draw.randrange(8)
         if kind < 3:
             write(
-                EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", draw.choice((0, 2, 500, 510, 512, 511, self.word())))
+                EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", draw.choice((0, 1, 250, 254, 255, 256, self.word())))
             )
         elif kind < 6:
-            entry = EXITLESS_BASE + Exitless.RING + 16 * (EXITLESS_ENTRIES - 1 - draw.randrange(8))
+            entry = EXITLESS_BASE + Exitless.RING + 8 * (EXITLESS_ENTRIES - 1 - draw.randrange(8))
             write(
                 entry,
-                struct.pack("<4I", self.word(), self.word(), draw.choice((1, 1, 2, 4, 0, 3, self.word())), self.word()),
+                struct.pack("<HBBI", self.word() & 0xFFFF, draw.choice((1, 1, 2, 4, 0, 3, self.word() & 0xFF)), 0, self.word()),
             )
         elif kind == 6:
             write(EXITLESS_BASE + draw.randrange(Exitless.END - 4), draw.randbytes(4))

@@ -7,9 +7,15 @@
 
 volatile uint8_t *hyperport_exitless;
 
+/* Tables in which nothing is declared, as far as accesses in place look into them. */
+extern uint8_t hyperport_exitless_nothing[];
+uint8_t hyperport_exitless_nothing[HYPERPORT_EXITLESS_LEFT + 4] __attribute__((aligned(4)));
+
 /* The linker's, around the section; null if no sequence is linked in. */
 extern const struct hyperport_sequence __start_hyperport_sequences[] __attribute__((weak));
 extern const struct hyperport_sequence __stop_hyperport_sequences[] __attribute__((weak));
+extern const uint32_t __start_hyperport_bases[] __attribute__((weak));
+extern const uint32_t __stop_hyperport_bases[] __attribute__((weak));
 
 /* exitless_calls.S: entries that look first, and where they go on if a crossing is needed; in the order of enum hyperport_op. */
 extern const hyperport_io_entry hyperport_exitless_entries[HYPERPORT_PORT_OPS];
@@ -46,6 +52,17 @@ bool hyperport_exitless_register(volatile uint8_t *tables, const struct hyperpor
     }
     *count += (uint32_t)(end - first); /* from here on they count */
     return true;
+}
+
+void hyperport_exitless_point(const uint32_t *first, const uint32_t *end)
+{
+    for (const uint32_t *place = first; place < end; place++)
+        __builtin_memcpy((void *)(uintptr_t)*place, &hyperport_exitless, sizeof(uint32_t)); /* in one store */
+}
+
+void hyperport_exitless_point_all(void)
+{
+    hyperport_exitless_point(__start_hyperport_bases, __stop_hyperport_bases);
 }
 
 bool hyperport_exitless_init(uintptr_t direct_map, struct hyperport_io_ops *ops)

@@ -148,6 +148,8 @@ struct hyperport_io_result hyperport_io_init(const struct hyperport_io_config *c
     if (result.backend != HYPERPORT_NATIVE && result.taken) /* the ROM's code looks by itself */
         result.exitless = hyperport_exitless_init(config->direct_map, result.rom ? NULL : &ops);
     hyperport_io = ops;
+    if (result.exitless && !config->keep_indirect)
+        hyperport_exitless_point_all();
     if (!config->keep_indirect)
         result.patch = hyperport_patch_all();
     return result;

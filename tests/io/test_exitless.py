@@ -217,7 +217,7 @@ def test_the_ring_takes_so_many_and_the_next_write_is_a_call(bench: Bench) -> No
 def test_a_ring_that_nobody_uses_is_closed_again(bench: Bench) -> None:
     bench.open()
     left = EXITLESS_BASE + Exitless.LEFT
-    assert bench.machine.memory.read(left, 4) == struct.pack("<I", 2 * numbers.EXITLESS_ENTRIES)
+    assert bench.machine.memory.read(left, 4) == struct.pack("<I", numbers.EXITLESS_ENTRIES)
     bench.run(b"\xb9\x00\x00\x20\x00\xe2\xfe\xb9\xc0\x00\x00\x00")  # mov $0x200000, %ecx; loop .; mov $0xC0, %ecx
     assert bench.machine.memory.read(left, 4) == bytes(4)
 
@@ -401,14 +401,14 @@ def test_a_single_step_through_a_stub_makes_progress(bench: Bench) -> None:
 def test_a_page_that_the_guest_has_spoilt(bench: Bench) -> None:
     bench.open()
     memory = bench.machine.memory
-    memory.write(EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", 2 * numbers.EXITLESS_ENTRIES - 8))
-    entries = [(0xF4, 1, 1), (POST, 0x99, 1), (POST, 0x98, 3), (0x1_0080, 0x97, 1)]
+    memory.write(EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", numbers.EXITLESS_ENTRIES - 4))
+    entries = [(0xF4, 1, 1), (POST, 0x99, 1), (POST, 0x98, 3), (POST, 0x97, 1)]
     for number, (port, value, size) in enumerate(entries, 1):
-        at = EXITLESS_BASE + Exitless.RING + 16 * (numbers.EXITLESS_ENTRIES - number)
-        memory.write(at, struct.pack("<4I", port, value, size, 0))
+        at = EXITLESS_BASE + Exitless.RING + 8 * (numbers.EXITLESS_ENTRIES - number)
+        memory.write(at, struct.pack("<HBBI", port, size, 0xA5, value))
     bench.run(b"")
     assert bench.log == [(POST, 0x99, "POSTED"), (POST, 0x97, "POSTED")]  # port F4h, which ends a run, is not declared
-    for left in (1, 2 * numbers.EXITLESS_ENTRIES + 2, 0xFFFFFFFF):
+    for left in (numbers.EXITLESS_ENTRIES + 1, 0x100, 0xFFFFFFFF):
         memory.write(EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", left))
         bench.run(b"")
         assert bench.log == []
@@ -477,7 +477,9 @@ def test_the_layout_is_one() -> None:
     assert Exitless.SHADOWED + 6 * cells <= Exitless.PAGE
     assert Exitless.REGISTERS + 8 * numbers.EXITLESS_REGISTER_COUNT <= Exitless.SITES
     assert Exitless.SITES + 12 * numbers.EXITLESS_SITE_LIMIT <= Exitless.RING
-    assert Exitless.RING + 16 * entries == Exitless.END
+    assert Exitless.RING + 8 * entries <= Exitless.CALLERS
+    assert Exitless.CALLERS + 4 * entries <= Exitless.END
+    assert entries < 256  # LEFT & POSTED
     assert EXITLESS_BASE + Exitless.END <= numbers.VMI_SCAN_END
 
 

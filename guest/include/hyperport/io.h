@@ -89,20 +89,36 @@ static inline void slow_down_io(void)
 
 /* One access of the accessors: by the site, or in place (exitless.h). */
 #ifdef HYPERPORT_IO_INLINE
-#define HYPERPORT_ACCESS_TEXT(sequence) HYPERPORT_INLINE(sequence, HYPERPORT_SITE)
+#define HYPERPORT_ACCESS_TEXT(cell, sequence) HYPERPORT_INLINE(HYPERPORT_INLINE_CELL_##cell, sequence, HYPERPORT_SITE)
+#define HYPERPORT_IS_CONSTANT(port) __builtin_constant_p(port)
 #define HYPERPORT_ACCESS_REGISTERS uint32_t hyperport_base, hyperport_cell
 #define HYPERPORT_ACCESS_CLOBBERS [base] "=&r"(hyperport_base), [cell] "=&q"(hyperport_cell)
 #define HYPERPORT_ACCESS_AND_CLOBBERS , HYPERPORT_ACCESS_CLOBBERS
-#define HYPERPORT_ACCESS_OPERANDS(bytes) , HYPERPORT_INLINE_OPERANDS(bytes)
+#define HYPERPORT_ACCESS_OPERANDS(bytes, port) , HYPERPORT_INLINE_OPERANDS(bytes, port)
 #define HYPERPORT_ACCESS_FLAGS , "cc"
 #else
-#define HYPERPORT_ACCESS_TEXT(sequence) HYPERPORT_SITE
+#define HYPERPORT_ACCESS_TEXT(cell, sequence) HYPERPORT_SITE
+#define HYPERPORT_IS_CONSTANT(port) 0
 #define HYPERPORT_ACCESS_REGISTERS
 #define HYPERPORT_ACCESS_CLOBBERS
 #define HYPERPORT_ACCESS_AND_CLOBBERS
-#define HYPERPORT_ACCESS_OPERANDS(bytes)
+#define HYPERPORT_ACCESS_OPERANDS(bytes, port)
 #define HYPERPORT_ACCESS_FLAGS
 #endif
+
+/* One of them, in their variables. cell: how to get at the port's, and constant, its number, for exitless.h. */
+#define HYPERPORT_OUT(cell, suffix, SUFFIX, bytes, constant)                                                 \
+    __asm__ volatile(HYPERPORT_ACCESS_TEXT(cell, HYPERPORT_INLINE_POST(cell, bytes))                               \
+                     : HYPERPORT_ACCESS_CLOBBERS                                                             \
+                     : HYPERPORT_SITE_OPERANDS(out##suffix, OUT##SUFFIX), "a"(value), "d"((uint32_t)port)    \
+                           HYPERPORT_ACCESS_OPERANDS(bytes, constant)                                        \
+                     : "memory" HYPERPORT_ACCESS_FLAGS)
+#define HYPERPORT_IN(cell, suffix, SUFFIX, bytes, answer, constant)                                          \
+    __asm__ volatile(HYPERPORT_ACCESS_TEXT(cell, HYPERPORT_INLINE_READ(answer))                              \
+                     : "=a"(value) HYPERPORT_ACCESS_AND_CLOBBERS                                             \
+                     : HYPERPORT_SITE_OPERANDS(in##suffix, IN##SUFFIX), "d"((uint32_t)port)                  \
+                           HYPERPORT_ACCESS_OPERANDS(bytes, constant)                                        \
+                     : "memory" HYPERPORT_ACCESS_FLAGS)
 
 /* For each width:
  *   native_*        always the instruction, whatever the table says
@@ -129,26 +145,24 @@ static inline void slow_down_io(void)
     {                                                                                                        \
         __asm__ volatile("rep ins" #suffix : "+D"(buffer), "+c"(count) : "d"(port) : "memory");              \
     }                                                                                                        \
-    static inline void out##suffix##_local(type value, uint16_t port)                                        \
-    {                                                                                                        \
-        HYPERPORT_ACCESS_REGISTERS;                                                                          \
-        __asm__ volatile(HYPERPORT_ACCESS_TEXT(HYPERPORT_INLINE_POST(bytes))                                 \
-                         : HYPERPORT_ACCESS_CLOBBERS                                                         \
-                         : HYPERPORT_SITE_OPERANDS(out##suffix, OUT##SUFFIX), "a"(value), "d"((uint32_t)port) \
-                               HYPERPORT_ACCESS_OPERANDS(bytes)                                              \
-                         : "memory" HYPERPORT_ACCESS_FLAGS);                                                 \
-    }                                                                                                        \
-    static inline type in##suffix##_local(uint16_t port)                                                     \
-    {                                                                                                        \
-        type value;                                                                                          \
-        HYPERPORT_ACCESS_REGISTERS;                                                                          \
-        __asm__ volatile(HYPERPORT_ACCESS_TEXT(HYPERPORT_INLINE_READ(answer))                                \
-                         : "=a"(value) HYPERPORT_ACCESS_AND_CLOBBERS                                         \
-                         : HYPERPORT_SITE_OPERANDS(in##suffix, IN##SUFFIX), "d"((uint32_t)port)              \
-                               HYPERPORT_ACCESS_OPERANDS(bytes)                                              \
-                         : "memory" HYPERPORT_ACCESS_FLAGS);                                                 \
-        return value;                                                                                        \
-    }                                                                                                        \
+    static inline void out##suffix##_local(type value, uint16_t port)                                    \
+    {                                                                                                    \
+        HYPERPORT_ACCESS_REGISTERS;                                                                      \
+        if (HYPERPORT_IS_CONSTANT(port))                                                                 \
+            HYPERPORT_OUT(CONSTANT, suffix, SUFFIX, bytes, port);                                        \
+        else                                                                                             \
+            HYPERPORT_OUT(DX, suffix, SUFFIX, bytes, 0);                                                 \
+    }                                                                                                    \
+    static inline type in##suffix##_local(uint16_t port)                                                 \
+    {                                                                                                    \
+        type value;                                                                                      \
+        HYPERPORT_ACCESS_REGISTERS;                                                                      \
+        if (HYPERPORT_IS_CONSTANT(port))                                                                 \
+            HYPERPORT_IN(CONSTANT, suffix, SUFFIX, bytes, answer, port);                                 \
+        else                                                                                             \
+            HYPERPORT_IN(DX, suffix, SUFFIX, bytes, answer, 0);                                          \
+        return value;                                                                                    \
+    }                                                                                                    \
     static inline void out##suffix(type value, uint16_t port)                                                \
     {                                                                                                        \
         out##suffix##_local(value, port);                                                                    \

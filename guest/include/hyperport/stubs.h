@@ -61,12 +61,12 @@ restart_##name: \
         lea (%ecx, %esi), %esi; \
         STUB_GO(name, ways_to_post, %esi); \
 post_##name: \
-        lea -2(%ecx), %ecx; \
+        lea -1(%ecx), %ecx; \
         mov %edx, THERE(RING)(%ebp, %ecx, 8); \
+        movb $bytes, THERE(RING) + 2(%ebp, %ecx, 8); \
         mov %eax, THERE(RING) + 4(%ebp, %ecx, 8); \
-        movl $bytes, THERE(RING) + 8(%ebp, %ecx, 8); \
         mov 12(%esp), %esi;             /* the caller */ \
-        mov %esi, THERE(RING) + 12(%ebp, %ecx, 8); \
+        mov %esi, THERE(CALLERS)(%ebp, %ecx, 4); \
         mov %ecx, THERE(LEFT)(%ebp); \
         STUB_END(name)
 
@@ -92,14 +92,12 @@ read_##name: \
         STUB_READ(INB, 1, STUB_LOAD(%al); nop); \
         STUB_READ(INW, 2, STUB_LOAD(%ax))
 
-/* To stand behind STUBS: where they go on, in bytes from `first`. All that post have one shape, all that read another. By twice the
- * number of free entries, and 1 where the port may be posted; by the number of the shadow register, 0 for none. */
+/* To stand behind STUBS: where they go on, in bytes from `first`. All that post have one shape, all that read another. By the
+ * number of free entries, plus 255 where the port may be posted; by the number of the shadow register, 0 for none. */
         .macro ways_of_stubs
 ways_to_post:
-        .byte restart_OUTL - first_OUTL, restart_OUTL - first_OUTL
-        .rept HYPERPORT_EXITLESS_ENTRIES
-        .byte restart_OUTL - first_OUTL, post_OUTL - first_OUTL
-        .endr
+        .fill HYPERPORT_EXITLESS_ENTRIES + 1, 1, restart_OUTL - first_OUTL
+        .fill HYPERPORT_EXITLESS_ENTRIES, 1, post_OUTL - first_OUTL
 ways_to_read:
         .byte restart_INL - first_INL
         .fill HYPERPORT_EXITLESS_REGISTER_COUNT - 1, 1, read_INL - first_INL

@@ -263,11 +263,11 @@ class LguestShutdown(IntEnum):
 # the ring, which it writes (docs/exitless.md). Everything is found from EXITLESS_BASE, by these offsets.
 EXITLESS_BASE: Final = ROM_BASE + 0x2000  # physical; the ROM's stubs reach it from where they are
 EXITLESS_MAGIC: Final = int.from_bytes(b"HpXl", "little")
-EXITLESS_VERSION: Final = 1
+EXITLESS_VERSION: Final = 2
 
 
 class Exitless(IntEnum):
-    """Layout version 1, in bytes from EXITLESS_BASE.
+    """Layout version 2, in bytes from EXITLESS_BASE.
 
     A port's cell is its number in tables of CELLS elements: directory[port >> 8], whose low byte is 0, plus the port's
     low byte. What is not declared has the first 256 cells, which are all 0.
@@ -278,19 +278,20 @@ class Exitless(IntEnum):
     SIZE = 0x0008  # u32: bytes from EXITLESS_BASE to the end
     LEVELS = 0x0200  # u16[256], by the low byte of CS: 256 where its RPL is 0 or 1, else 0: which directory
     DIRECTORY = 0x0400  # u16[512], by that plus port >> 8: the first cell of 256 ports
-    POSTED = 0x0800  # u8[3][CELLS], by size >> 1 and cell: 1 where an OUT may be put into the ring now
+    POSTED = 0x0800  # u8[3][CELLS], by size >> 1 and cell: 255 where an OUT may be put into the ring now, else 0
     SHADOWED = 0x2000  # u16[3][CELLS], by size >> 1 and cell: which register an IN may read instead; 0: none now
     PAGE = 0x5000  # here the part begins that the guest writes
-    LEFT = 0x5000  # the same place. u32: twice the number of free entries; 0: the ring is full, or closed
+    LEFT = 0x5000  # the same place. u32: number of free entries, at most 255; 0: the ring is full, or closed
     SITE_COUNT = 0x5004  # u32: how many sequences the guest has in SITES
     REGISTERS = 0x5040  # {u32 value, u32 count of reads}[REGISTER_COUNT]; there is no number 0
     SITES = 0x6000  # {u32 first, u32 length, u32 restart}[SITE_LIMIT]: linear addresses of the guest's own sequences
-    RING = 0x7000  # {u32 port, u32 value, u32 size, u32 caller}[ENTRIES], filled from its end; only DX of the port
+    RING = 0x7000  # {u16 port, u8 size, u8, u32 value}[ENTRIES], filled from its end
+    CALLERS = 0x7800  # u32[ENTRIES]: of each entry, EIP behind the call
     END = 0x8000
 
 
 EXITLESS_CELLS: Final = 8 * 256  # the undeclared, and seven groups of 256 ports
-EXITLESS_ENTRIES: Final = 256
+EXITLESS_ENTRIES: Final = 255  # so that LEFT & POSTED is which one is free, or 0 where none may be used
 EXITLESS_REGISTER_COUNT: Final = 248
 EXITLESS_SITE_LIMIT: Final = 340
 EXITLESS_SITE_LONGEST: Final = 256  # bytes of a sequence

@@ -14,16 +14,16 @@ from hyperport.time.clock cimport Clock, Timer
 
 cdef enum:
     CELLS = 2048            # as in abi/numbers.py, which test_exitless.py compares
-    ENTRIES = 256
+    ENTRIES = 255
     REGISTERS = 248
     SITES = 340
     SEQUENCES = 16          # of the ROM
 
 cdef struct Entry:          # of the ring
-    uint32_t port
+    uint16_t port
+    uint8_t size
+    uint8_t unused          # of EDX, whatever it is
     uint32_t value
-    uint32_t size
-    uint32_t caller
 
 cdef struct Register:       # a shadow register
     uint32_t value

@@ -62,11 +62,13 @@ cdef uint32_t AT_SITE_COUNT = LAYOUT.SITE_COUNT
 cdef uint32_t AT_REGISTERS = LAYOUT.REGISTERS
 cdef uint32_t AT_SITES = LAYOUT.SITES
 cdef uint32_t AT_RING = LAYOUT.RING
+cdef uint32_t AT_CALLERS = LAYOUT.CALLERS
 cdef uint32_t LONGEST_SITE = numbers.EXITLESS_SITE_LONGEST
 
 cdef enum:
     PORTS_OF_A_GROUP = 256
-    ALL_LEFT = 2 * ENTRIES      # LEFT of an empty ring
+    ALL_LEFT = ENTRIES          # LEFT of an empty ring
+    MAY_POST = 0xFF
     CLOSED = 0
     HIGHEST_CPL = 1             # of code that may post, as of the ROM's calls
     SELECTOR_RPL = 3
@@ -190,7 +192,8 @@ cdef class Exitless(Service):
             return
         for index in range(3):
             size = <uint32_t> 1 << index
-            (<uint8_t *> (self.at + AT_POSTED))[index * CELLS + cell] = attributes & postable(size) != 0
+            (<uint8_t *> (self.at + AT_POSTED))[index * CELLS + cell] = (
+                MAY_POST if attributes & postable(size) else 0)
             place = 0
             if attributes & shadowed(size):
                 if self.register_of[index * CELLS + cell] == 0 and self.registers_used < REGISTERS:
@@ -271,13 +274,13 @@ cdef class Exitless(Service):
         cdef uint8_t data[4 * ENTRIES]      # of a run, from its second element on also the first
         cdef uint32_t number, port, size, value
         (<uint32_t *> (self.at + AT_LEFT))[0] = self.written
-        if left & 1 or left > self.written:
+        if left > self.written:
             self.refused += 1
             return
         access.count = 0
-        for number in range((self.written - left) >> 1):
+        for number in range(self.written - left):
             entry = <volatile Entry *> (self.at + AT_RING) + (ENTRIES - 1 - number)
-            port, size, value = entry.port & 0xFFFF, entry.size, entry.value    # each once, for the guest wrote them
+            port, size, value = entry.port, entry.size, entry.value    # each once, for the guest wrote them
             if (size != 1 and size != 2 and size != 4) or not self.bus.attributes.rows[port] & postable(size):
                 self.refused += 1
                 continue
@@ -290,7 +293,8 @@ cdef class Exitless(Service):
                 continue
             if access.count:
                 self.carry_run(&access, data)
-            describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller, entry.caller)
+            describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller,
+                     (<uint32_t *> (self.at + AT_CALLERS))[ENTRIES - 1 - number])
             access.crossings = 0
             access.value = value
         if access.count:

@@ -69,10 +69,8 @@ class Fuzz:
             )
         elif kind < 6:
             entry = EXITLESS_BASE + Exitless.RING + 8 * (EXITLESS_ENTRIES - 1 - draw.randrange(8))
-            write(
-                entry,
-                struct.pack("<HBBI", self.word() & 0xFFFF, draw.choice((1, 1, 2, 4, 0, 3, self.word() & 0xFF)), 0, self.word()),
-            )
+            size = draw.choice((1, 1, 2, 4, 0, 3, self.word() & 0xFF))
+            write(entry, struct.pack("<HBBI", self.word() & 0xFFFF, size, 0, self.word()))
         elif kind == 6:
             write(EXITLESS_BASE + draw.randrange(Exitless.END - 4), draw.randbytes(4))
         else:

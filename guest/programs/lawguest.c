@@ -37,6 +37,8 @@
 #define CALL_MARK 0xCA110000u /* in place of an EIP: at the call's first instruction */
 #define CALL_RETURNS 0x100u   /* and with this, at its RET */
 #define DOORBELL_BYTES 4u     /* with the RET */
+#define OUT_IMMEDIATE 0xE6    /* a doorbell of the ROM is OUT to the call's number, RET */
+#define RET 0xC3
 #define STUBS_MAGIC 0x3153414Cu /* "LAS1" */
 #define STUBS (CALLS + 0x100u)
 #define STUB_BYTES 0x140u
@@ -135,6 +137,7 @@ static struct report report;
 static uint32_t pristine_sum;
 static uint16_t stream_key;
 static uint32_t call_entry[CALLS_COUNT];
+static uint32_t rom_first, rom_end; /* linear addresses */
 static const struct law_stubs *stubs;
 static struct saved *const saved = (struct saved *)(calls_frame + PAGE_SIZE);
 
@@ -302,6 +305,10 @@ static void calls_init(bool by_rom)
         print("lawguest: no VMI ROM: %s\n", reason ? reason : "it refused");
         guest_exit(4);
     }
+    if (rom) {
+        rom_first = (uint32_t)rom;
+        rom_end = rom_first + rom->rom_length * 512u;
+    }
     for (uint32_t i = 0; i < CALLS_COUNT; i++) {
         call_entry[i] = (uint32_t)native_calls + i * 16;
         if (rom)
@@ -324,8 +331,21 @@ static void arrange_calls(void)
     calls_lead(stubs->highest_cpl >= (current->mode == RING1));
 }
 
+/* Which of the ROM's calls has been made, and is about to return? CALLS_COUNT for none. */
+static uint32_t call_made(uint32_t eip)
+{
+    const uint8_t *code = (const uint8_t *)eip;
+
+    if (eip < rom_first + 2 || eip >= rom_end || code[0] != RET || code[-2] != OUT_IMMEDIATE ||
+        code[-1] - (uint32_t)HYPERPORT_VMI_INL >= CALLS_COUNT)
+        return CALLS_COUNT;
+    return code[-1] - (uint32_t)HYPERPORT_VMI_INL;
+}
+
 static uint32_t place_of(uint32_t eip)
 {
+    if (call_made(eip) < CALLS_COUNT)
+        return CALL_MARK + CALL_RETURNS + call_made(eip);
     for (uint32_t i = 0; i < CALLS_COUNT; i++)
         if (eip - call_entry[i] < DOORBELL_BYTES)
             return CALL_MARK + (eip == call_entry[i] ? 0 : CALL_RETURNS) + i;
@@ -380,6 +400,17 @@ static void report_frame(const struct frame *frame)
     report.edi = frame->edi;
 }
 
+/* A single step to a place in the ROM where a call has begun and is not made yet: the instruction has no such place. */
+static bool within_call(const struct frame *frame)
+{
+    if (frame->vector != VECTOR_DB || dr6_read() & DR6_HITS || frame->eip < rom_first || frame->eip >= rom_end)
+        return false;
+    for (uint32_t i = 0; i < CALLS_COUNT; i++)
+        if (frame->eip == call_entry[i])
+            return false;
+    return call_made(frame->eip) == CALLS_COUNT;
+}
+
 /* Can the case go on after this event? */
 static bool repaired(void)
 {
@@ -400,10 +431,16 @@ static bool repaired(void)
 
 static void on_event(struct frame *frame)
 {
-    report_frame(frame);
-    show_as_instruction(frame);
+    bool shown = !within_call(frame);
+
+    if (shown) {
+        report_frame(frame);
+        show_as_instruction(frame);
+    }
     if (frame->vector == VECTOR_DB)
         __asm__ volatile("mov %0, %%dr6" : : "r"(0));
+    if (!shown)
+        return;
     if (!repaired())
         context_resume(&suite);
     report.event++;

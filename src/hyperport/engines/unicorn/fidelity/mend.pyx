@@ -56,6 +56,7 @@ cdef extern from "translate.h":
     hp_jump_table *hp_new_jumps(void *tcg)
     void hp_free_jumps(hp_jump_table *table)
     void hp_set_jumps(hp_jump_table *table) nogil
+    bint hp_ports_watched(void *env) nogil
     uint32_t hp_port_hits(void *env, uint32_t port, uint32_t size) nogil
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
@@ -369,6 +370,11 @@ cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size,
 
 cdef int segment_vector(int segment) noexcept nogil:
     return hp_segment_vector(segment)
+
+
+cdef bint ports_watched(void *env) noexcept nogil:
+    """Is any I/O breakpoint enabled? The vCPU looks up after each change."""
+    return hp_ports_watched(env)
 
 
 cdef uint32_t port_hits(void *env, uint32_t port, uint32_t size) noexcept nogil:

@@ -95,13 +95,13 @@ class Bench:
             bytes(elements.content),
             self.log.output(),
             self.results.output(),
-            hashlib.sha256(_memory(machine)).hexdigest(),
+            hashlib.sha256(memory_of(machine)).hexdigest(),
             elements.seen,
             machine.clock.now_ns(),
         )
 
 
-def _memory(machine: Machine) -> bytes:
+def memory_of(machine: Machine) -> bytes:
     """All of RAM, without what the VMM makes anew for a machine that is loaded: tables and ring of `exitless`."""
     spans = list(machine.memory.regions())
     if machine.exitless is not None:

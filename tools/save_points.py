@@ -7,9 +7,9 @@
 
 Compared are the console's text, the memory's hash and the time at the guest's end. Exit status 0 if all are the same.
 The clock has to be one by which two runs are the same: insns, or virtual for guests that wait in HLT alone.
-A point is an access, or with --moments a moment of the guest's time, between any two instructions: on exitless there are
-writes that wait by then. There the guest's calls have other instructions after a stop, so its time and its memory differ,
-and only text and end are compared.
+A point is an access, or with --moments a moment of the guest's time, between any two instructions: on exitless there
+are writes that wait by then. There the guest's calls have other instructions after a stop, so its time and its memory
+differ, and only text and end are compared.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from hyperport.bus.access import PortAccess
 from hyperport.guests.registry import locate
 from hyperport.lines.attention import StopKind
 from hyperport.time.clock import VirtualClock
-
 from tests.io.law.saved import memory_of
 
 LIMIT_S = 600
@@ -82,11 +81,11 @@ class Moments:
     def __init__(self, machine: Machine, points: list[int]) -> None:
         self.machine, self.points = machine, iter(points)
 
-    def read(self, offset: int, size: int) -> int:
+    def read(self, _offset: int, _size: int) -> int:
         """Nothing."""
         return 0
 
-    def write(self, offset: int, size: int, value: int) -> None:
+    def write(self, _offset: int, _size: int, _value: int) -> None:
         """Has no effect."""
 
     def arm(self) -> None:
@@ -95,7 +94,7 @@ class Moments:
         if point is not None:
             self.timer.arm_at(point)
 
-    def on_timer(self, number: int) -> None:
+    def on_timer(self, _: int) -> None:
         """It has come."""
         self.machine.request_stop(StopKind.TIMEOUT)
 

@@ -227,8 +227,8 @@ def run_by_stubs(
 ) -> Seen:
     """The programs with calls, by that convention. A stub has more steps than the instruction: no TF, no breakpoint.
 
-    On `exitless`, which is KVM's here, also those without calls, whose accesses are the instructions'. Unicorn's has its
-    own steps out of sight (lawguest.c).
+    On `exitless`, which is KVM's here, also those without calls, whose accesses are the instructions'. Unicorn's has
+    its own steps out of sight (lawguest.c).
     """
     ran = [
         index

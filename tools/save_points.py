@@ -117,7 +117,8 @@ def unbroken(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
 def saved(options: argparse.Namespace, points: list[int], folder: Path) -> tuple[dict[str, Any], list[int]]:
     """A run that is saved at each point and goes on: its end, and how much the console had got at each."""
-    console, lengths = MemoryBackend(), []
+    console = MemoryBackend()
+    lengths: list[int] = []
     took, sizes = [], []
     with booted(options, console) as machine:
         moments = attach_moments(machine, points) if options.moments else None

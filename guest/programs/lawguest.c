@@ -15,6 +15,7 @@
 
 #include "cpu.h"
 #include "guest.h"
+#include "lawguest.h"
 #include "segments.h"
 
 #define LAW_MAGIC 0x3157414Cu /* "LAW1" */
@@ -26,14 +27,12 @@
 #define BIG_PAGES 80u
 #define BIG_FRAMES 4u
 #define WINDOW 0x60000u
-#define WINDOW_PAGES 16u
 #define WINDOW_FRAMES 8u
 #define CODE 0x72000u
 #define CODE_PAGES 2u
 #define STACK 0x76000u
 #define CALLS 0xF0000u
 #define CALL_BYTES 16u
-#define CALLS_COUNT 12u
 #define CALL_MARK 0xCA110000u /* in place of an EIP: at the call's first instruction */
 #define CALL_RETURNS 0x100u   /* and with this, at its RET */
 #define DOORBELL_BYTES 4u     /* with the RET */
@@ -41,9 +40,7 @@
 #define RET 0xC3
 #define STUBS_MAGIC 0x3153414Cu /* "LAS1" */
 #define STUBS (CALLS + 0x100u)
-#define STUB_BYTES 0x140u
 #define CALL_PAGES 2u /* the second one is SAVED, and writable */
-#define AS_SAVED 0xFFu
 #define KERNEL 0x100000u
 #define DIRECT_MAP 0x20000000u /* physical addresses from 0 to 4 MiB once more */
 #define LARGE_PAGES 16u /* of 4 MiB: kernel and module */
@@ -73,53 +70,6 @@
 #define LCR (COM1 + UART_LCR)
 #define LCR_DLAB 0x83 /* the first two registers are the divisor; 8N1 */
 #define LCR_DATA 0x03
-
-enum mode { RING0, RING1, RING3, RING0_16, RING1_16, RING3_16, V86 };
-enum option {
-    OPTION_REPAIR = 1, /* a page fault in the window makes the page writable for all and goes on */
-    OPTION_WP = 2,     /* CR0.WP */
-    OPTION_CMOS = 4,   /* the case drives the CMOS RAM */
-};
-
-struct batch {
-    uint32_t magic, count, case_size;
-};
-
-struct law_case {
-    uint8_t mode, options, code_length, events; /* events: how many to go on after */
-    uint16_t code_offset, tss_limit, iomap_base, breakpoint_port; /* DR0 */
-    struct {
-        uint16_t first, count;
-    } allowed[4]; /* ports that the I/O map allows */
-    uint32_t eflags, eax, ecx, edx, ebx, ebp, esi, edi;
-    uint16_t es, ds, fs, gs, ss, breakpoint; /* 0 for none, else 1 and its LEN field */
-    uint8_t pages[WINDOW_PAGES / 2]; /* present, writable, user; four bits each, low half first */
-    uint8_t code[240];
-} __attribute__((packed));
-
-/* Convention by convention: code that calls by it and leaves what the instruction leaves. */
-struct law_stubs {
-    uint32_t magic, highest_cpl; /* above that, calls are made by the instructions */
-    struct {
-        uint32_t fault_at; /* EIP of the call; where it faults, show these registers: their numbers, or AS_SAVED */
-        uint8_t shown[8];
-        uint16_t pushed, length; /* bytes on the stack there; of the code */
-        uint8_t code[STUB_BYTES];
-    } call[CALLS_COUNT];
-} __attribute__((packed));
-
-struct saved { /* what stubs keep, at SAVED */
-    uint32_t registers[8], base_es, base_ds, own[3];
-};
-
-struct report {
-    uint32_t index, event; /* event: 0 for the end, else its number from 1 */
-    uint32_t vector, error, cr2, dr6;
-    uint32_t eip, cs, eflags, esp, ss, es, ds, fs, gs;
-    uint32_t eax, ecx, edx, ebx, ebp, esi, edi;
-    uint32_t touched; /* accessed and dirty bits of the window's pages; from here on at the end only */
-    uint32_t touched_big, memory, cmos, ports, divisor, stream;
-};
 
 static uint32_t page_directory[1024] __attribute__((aligned(4096)));
 static uint32_t page_table[1024] __attribute__((aligned(4096)));

@@ -40,7 +40,12 @@ with Watchdog() as dog:
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANGS_S, check=False, start_new_session=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=HANGS_S,
+        check=False,
+        start_new_session=True,
     )
 
 

@@ -85,7 +85,7 @@ cdef class Vcpu:
         return True
 
     cdef bint watches_ports(self) noexcept nogil:
-        """Whether an I/O breakpoint is enabled (DR7, CR4.DE). That changes with a DELIVERY crossing before the next instruction."""
+        """Whether an I/O breakpoint is enabled (DR7, CR4.DE). After a change a DELIVERY crossing comes before the next instruction."""
         return False
 
     cdef bint segment_checked(self, int segment) noexcept nogil:

@@ -112,22 +112,21 @@ def test_environment(verb: str, state: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "name"),
+    "line",
     [
-        ("profile demo --quiet --html /dev/full", "profile: /dev/full: No space left on device; it is not written"),
-        (
-            "profile demo --quiet --speedscope /dev/full",
-            "profile: /dev/full: No space left on device; it is not written",
-        ),
-        ("trace export guest.trace --output /dev/full", "/dev/full: No space left on device"),
-        ("audit guest.trace --quiet --output /dev/full", "/dev/full: No space left on device"),
+        "profile demo --quiet --html /dev/full",
+        "profile demo --quiet --speedscope /dev/full",
+        "trace export guest.trace --output /dev/full",
+        "audit guest.trace --quiet --output /dev/full",
     ],
 )
-def test_a_file_that_takes_nothing_is_named(line: str, name: str, folder: Path) -> None:
+def test_a_file_that_takes_nothing_is_named(line: str, folder: Path) -> None:
     """And what else was asked for is still said."""
     done = sh(line, folder)
     assert done.returncode == IO
-    assert said(done) == [f"hyperport: {name}"]
+    (told,) = said(done)
+    assert told.endswith("it is not written") or told.endswith(FULL)
+    assert f"/dev/full: {FULL}" in told
     assert ("port" in done.stdout) == line.startswith("profile")
 
 

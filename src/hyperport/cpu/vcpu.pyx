@@ -85,7 +85,7 @@ cdef class Vcpu:
         return True
 
     cdef bint watches_ports(self) noexcept nogil:
-        """Whether an I/O breakpoint is enabled (DR7, CR4.DE). After a change a DELIVERY crossing comes before the next instruction."""
+        """Whether an I/O breakpoint is enabled (DR7, CR4.DE). A change of that is followed by a DELIVERY crossing at once."""
         return False
 
     cdef bint segment_checked(self, int segment) noexcept nogil:

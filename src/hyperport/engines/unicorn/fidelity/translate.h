@@ -24,6 +24,7 @@
 #include "counting.h"
 #include "coverage.h"
 #include "jumps.h"
+#include "links.h"
 #include "segments.h"
 #include "sse.h"
 #include "system.h"
@@ -154,6 +155,7 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
         /* Hidden flags may have changed: the block ends here. In 32-bit code the core itself sees to that, but not for
            FS and GS, which systems load often; of those, the rest of the block is checked. */
         hp_instruction.loaded = 1;
+        hp_ways.flags_change = 1;
         if (!(HP_AT(hp_instruction.env, ENV_HFLAGS, uint32_t) & HFLAG_CS32))
             HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
     }
@@ -312,7 +314,8 @@ static const struct { const char *name; void **plain; void *ours; } hp_redirecti
     {"tcg_gen_qemu_ld_i64_x86_64", (void **)&plain_ld64, (void *)hp_ld64},
     {"tcg_gen_qemu_st_i32_x86_64", (void **)&plain_st32, (void *)hp_st32},
     {"tcg_gen_qemu_st_i64_x86_64", (void **)&plain_st64, (void *)hp_st64},
-    {"tcg_gen_exit_tb_x86_64", (void **)&plain_exit_tb, (void *)hp_exit_tb},
+    {"tcg_gen_exit_tb_x86_64", (void **)&plain_exit_tb, (void *)hp_way_out},
+    {"tb_gen_code_x86_64", (void **)&plain_make_block, (void *)hp_make_block},
     {"gen_intermediate_code_x86_64", (void **)&plain_gen_code, (void *)hp_gen_covered_code},
     {"cpu_restore_state_x86_64", NULL, (void *)hp_restore_state},
     {"memory_region_dispatch_read_x86_64", (void **)&plain_io_read, (void *)hp_io_read},
@@ -376,6 +379,7 @@ static const char *hp_prepare(void *library)
     hp_find_core();
     hp_find_blocks();
     hp_find_coverage();
+    hp_find_links();
     for (i = 0; i < REDIRECTIONS; i++) {
         void *found = dlsym(library, hp_redirections[i].name);
         if (!found)

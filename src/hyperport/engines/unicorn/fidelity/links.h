@@ -12,7 +12,8 @@
  * one: the common loop), the jump is changed as the core would, in its own lists, so that who invalidates a block finds it.
  *
  * A way out is right for one set of hidden flags, which must be those of the start. The core ends a block without a jump
- * where they change, but for FS and GS; and blocks in the shadow of STI, or with TF or RF, are left to the core.
+ * where they change; it does not know that ours change with FS and GS, so such a block looks up what comes next each time.
+ * Blocks in the shadow of STI, or with TF or RF, are left to the core.
  */
 #ifndef HYPERPORT_FIDELITY_LINKS_H
 #define HYPERPORT_FIDELITY_LINKS_H
@@ -37,6 +38,7 @@ static __thread struct {
 
 static void *(*plain_make_block)(void *cpu, uint64_t pc, uint64_t cs_base, uint32_t flags, int kind);
 static void (*hp_set_jump)(void *block, int way, uintptr_t host);
+static void (*hp_emit_look_up)(hp_context *tcg);        /* of the next block, as for RET */
 
 /* Before a way out stands `EIP = constant`, as two operations. */
 static void hp_note_way(hp_context *tcg, unsigned way)
@@ -53,8 +55,13 @@ static void hp_note_way(hp_context *tcg, unsigned way)
 /* In place of tcg_gen_exit_tb(). */
 static void hp_way_out(hp_context *tcg, void *block, unsigned reason)
 {
-    if (reason < WAYS && block)
+    if (reason < WAYS && block) {
+        if (hp_ways.flags_change) {
+            hp_emit_look_up(tcg);
+            return;
+        }
         hp_note_way(tcg, reason);
+    }
     hp_exit_tb(tcg, block, reason);
 }
 
@@ -107,11 +114,15 @@ static void *hp_make_block(void *cpu, uint64_t pc, uint64_t cs_base, uint32_t fl
     if (!hp_jumps || HP_AT(block, TB_CFLAGS, uint32_t) != (uint32_t)CF_PLAIN)
         return block;
     hp_remember_block(env, block, pc, cs_base, flags);
-    if (!hp_ways.flags_change && !(flags & NOT_LINKED))
+    if (!(flags & NOT_LINKED))
         hp_link_ways(env, block, pc, cs_base, flags);
     return block;
 }
 
-static void hp_find_links(void) { *(void **)&hp_set_jump = hp_symbol("tb_set_jmp_target"); }
+static void hp_find_links(void)
+{
+    *(void **)&hp_set_jump = hp_symbol("tb_set_jmp_target");
+    *(void **)&hp_emit_look_up = hp_symbol("tcg_gen_lookup_and_goto_ptr");
+}
 
 #endif

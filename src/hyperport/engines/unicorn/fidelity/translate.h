@@ -397,7 +397,7 @@ static const char *hp_prepare(void *library)
 #define SWAP(helper, ...) hp_swap_instead(#helper, (void **)&core_##helper, (void *)hp_##helper);
     SSE_ALL(SWAP, SWAP, SWAP, SWAP, SWAP, SWAP)
     X87_ALL(SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP)
-    SWAP(flds_ST0) SWAP(fldl_ST0) SWAP(fildl_ST0) SWAP(fildll_ST0) SWAP(flds_FT0) SWAP(fldl_FT0) SWAP(fxam_ST0)
+    SWAP(flds_ST0) SWAP(fldl_ST0) SWAP(fildl_ST0) SWAP(fildll_ST0) SWAP(flds_FT0) SWAP(fldl_FT0) SWAP(fildl_FT0) SWAP(fxam_ST0)
     SWAP(ldmxcsr) SWAP(write_crN) SWAP(rdmsr) SWAP(wrmsr) SWAP(read_eflags) SWAP(set_dr)
 #undef SWAP
 #define REPLACE(helper) hp_swap_instead(#helper, NULL, (void *)hp_##helper);

@@ -161,6 +161,11 @@ static inline uint32_t hp_denormal_of(const hp_float80 *x, const hp_float80 *y)
     return hp_is_nan(x) || hp_is_nan(y) ? 0 : hp_denormal80(x) | hp_denormal80(y);
 }
 
+static inline int hp_is_indefinite(const hp_float80 *x)
+{
+    return (x->sign_exponent & 0xFFFF) == 0xFFFF && x->fraction == HP_INDEFINITE.fraction;
+}
+
 static inline void hp_quiet(hp_float80 *to, const hp_float80 *nan)
 {
     *to = *nan;
@@ -176,14 +181,16 @@ static void hp_nan_result(hp_float80 *result, const hp_float80 *x, const hp_floa
         return;
     if (!x_is && !y_is)
         hp_load_indefinite(result);
-    else if (!y_is || (x_is && x->fraction << 1 > y->fraction << 1))
+    else if (!y_is || (x_is && (x->fraction << 1 > y->fraction << 1 || (x->fraction == y->fraction && !(x->sign_exponent & 0x8000)))))
         hp_quiet(result, x);
-    else if (!x_is || y->fraction << 1 > x->fraction << 1)
+    else
         hp_quiet(result, y);
 }
 
 /* An operand in memory of 32 or 64 bits: its denormals are ordinary numbers in a register. */
 static __thread uint32_t hp_memory_denormal;
+
+static __thread int hp_ft0_empty;       /* the second operand is that of an empty register */
 
 static inline uint32_t hp_denormal_with_ft0(void *env, const hp_float80 *x)
 {
@@ -305,6 +312,7 @@ static inline int hp_rounded(void *env, int from_nearest)
 
 static void hp_fmov_FT0_STN(void *env, int i)
 {
+    hp_ft0_empty = *hp_tag(env, i);
     hp_needs(env, i, HP_CALLER);
     hp_memory_denormal = 0;
     *hp_ft0(env) = *hp_st(env, i);
@@ -395,9 +403,15 @@ static inline uint32_t hp_scaled(void *env)
             hp_keep_conditions(env, status); \
         if (pushes) \
             hp_after_push(env); \
-        else if (empty) \
+        if (empty) \
             hp_load_indefinite(hp_st(env, 0)); \
-        else if (possible) \
+        if (empty && pushes) \
+            hp_load_indefinite(hp_st(env, 1)); \
+        else if (pushes && hp_is_nan(&old) && !hp_is_indefinite(hp_st(env, 0))) \
+            hp_quiet(hp_st(env, 0), &old); \
+        if (pushes && !empty && hp_is_nan(&old)) \
+            hp_quiet(hp_st(env, 1), &old); \
+        if (!empty && !pushes && possible) \
             hp_nan_result(hp_st(env, 0), &old, operands == 2 ? &second : NULL); \
         hp_x87_result(env, possible, operands == 2 ? hp_denormal_of(&old, &second) : hp_denormal80(&old), top, &old, &second, tag, HP_CALLER); \
     }
@@ -408,11 +422,14 @@ static inline uint32_t hp_scaled(void *env)
     { \
         hp_float80 old; \
         uint16_t status; \
+        int empty = *hp_tag(env, 0) | hp_ft0_empty; \
         hp_needs(env, 0, HP_CALLER); \
         status = HP_AT(env, ENV_FPUS, uint16_t); \
         old = *hp_st(env, 0); \
         core_##name(env); \
         hp_keep_summary(env, status); \
+        if (HP_RARELY(empty)) \
+            hp_load_indefinite(hp_st(env, 0)); \
         *hp_tag(env, 0) = 0; \
         hp_x87_flags(env, hp_denormal_with_ft0(env, &old), 0, &old, HP_CALLER); \
     }
@@ -422,11 +439,13 @@ static inline uint32_t hp_scaled(void *env)
     static void hp_##name(void *env, type value) \
     { \
         hp_memory_denormal = (denormal) ? FPUS_DE : 0; \
+        hp_ft0_empty = 0; \
         core_##name(env, value); \
     }
 
 X87_LOAD_FT0(flds_FT0, uint32_t, hp_denormal32(value))
 X87_LOAD_FT0(fldl_FT0, uint64_t, hp_denormal64(value))
+X87_LOAD_FT0(fildl_FT0, int32_t, 0)
 
 #define X87_COMPARE(name) \
     static void (*core_##name)(void *env); \
@@ -444,6 +463,7 @@ X87_LOAD_FT0(fldl_FT0, uint64_t, hp_denormal64(value))
         hp_float80 old; \
         uint32_t denormal; \
         uint16_t status; \
+        int empty = *hp_tag(env, 0) | *hp_tag(env, i); \
         hp_needs(env, 0, HP_CALLER); \
         hp_needs(env, i, HP_CALLER); \
         status = HP_AT(env, ENV_FPUS, uint16_t); \
@@ -451,6 +471,8 @@ X87_LOAD_FT0(fldl_FT0, uint64_t, hp_denormal64(value))
         denormal = hp_denormal_of(&old, hp_st(env, 0)); \
         core_##name(env, i); \
         hp_keep_summary(env, status); \
+        if (HP_RARELY(empty)) \
+            hp_load_indefinite(hp_st(env, i)); \
         *hp_tag(env, i) = 0; \
         hp_x87_flags(env, denormal, i, &old, HP_CALLER); \
     }

@@ -379,7 +379,61 @@ static inline uint32_t hp_scaled(void *env)
     return HP_AT(env, ENV_FP_STATUS + STATUS_FLAGS, uint8_t) & (FPUS_OE | FPUS_UE) ? EXACT : EXACT & ~FPUS_PE;
 }
 
-#define X87_IN_PLACE(name, operands, pushes, possible, tells) \
+/* What an instruction has to do with C0, C2 and C3, or the core does not do. */
+enum hp_manner {
+    PLAIN,
+    TELLS,                      /* FPREM: the condition codes are results */
+    ANGLE,                      /* and C2 of these; an infinite angle is invalid, for which the core sets C2 as well */
+    LOGARITHM,                  /* the core neither pops nor computes where the argument is not above 0 */
+    PARTS,                      /* FXTRACT: an infinity has itself for both parts */
+};
+
+static inline int hp_is_infinite(const hp_float80 *x) { return (x->sign_exponent & 0x7FFF) == 0x7FFF && !(x->fraction << 1); }
+static inline int hp_is_zero(const hp_float80 *x) { return !(x->sign_exponent & 0x7FFF) && !x->fraction; }
+
+/* FYL2X and FYL2XP1, ST(1) times the logarithm of ST(0), where the core has given up. ST(0) is popped. */
+static void hp_no_logarithm(void *env, const hp_float80 *x, const hp_float80 *y)
+{
+    hp_float80 *result;
+
+    *hp_tag(env, 0) = 1;
+    *hp_top(env) = (*hp_top(env) + 1) & 7;
+    *hp_tag(env, 0) = 0;
+    result = hp_st(env, 0);
+    if (hp_is_nan(x) || hp_is_nan(y)) {
+        hp_load_indefinite(result);             /* a NaN, of which hp_nan_result() says which */
+    } else if (hp_is_zero(x) && !hp_is_zero(y)) {
+        result->fraction = 1ull << 63;
+        result->sign_exponent = 0x7FFF | (~y->sign_exponent & 0x8000);
+        if (!hp_is_infinite(y))
+            HP_AT(env, ENV_FP_STATUS + STATUS_FLAGS, uint8_t) |= FPUS_ZE;
+    } else if (!hp_denormal80(x) || x->sign_exponent & 0x8000) {
+        hp_load_indefinite(result);
+        HP_AT(env, ENV_FP_STATUS + STATUS_FLAGS, uint8_t) |= FPUS_IE;
+    }
+}
+
+static void hp_by_manner(void *env, enum hp_manner manner, unsigned top, const hp_float80 *x, const hp_float80 *y)
+{
+    uint16_t *status = &HP_AT(env, ENV_FPUS, uint16_t);
+
+    if (manner == LOGARITHM && *hp_top(env) == top)
+        hp_no_logarithm(env, x, y);
+    if (!hp_is_infinite(x))
+        return;
+    if (manner == ANGLE) {                      /* nothing was pushed either */
+        *status &= (uint16_t)~FPUS_C2;
+        hp_load_indefinite(hp_st(env, 0));
+        HP_AT(env, ENV_FP_STATUS + STATUS_FLAGS, uint8_t) |= FPUS_IE;
+    } else if (manner == PARTS) {
+        *hp_st(env, 0) = *x;
+        *hp_st(env, 1) = *x;
+        hp_st(env, 0)->sign_exponent &= 0xFFFF;
+        hp_st(env, 1)->sign_exponent &= 0x7FFF;
+    }
+}
+
+#define X87_IN_PLACE(name, operands, pushes, possible, manner) \
     static void (*core_##name)(void *env); \
     static void hp_##name(void *env) \
     { \
@@ -399,8 +453,14 @@ static inline uint32_t hp_scaled(void *env)
         status = HP_AT(env, ENV_FPUS, uint16_t); \
         core_##name(env); \
         hp_keep_summary(env, status); \
-        if (!(tells)) \
+        if (manner != TELLS && manner != ANGLE) \
             hp_keep_conditions(env, status); \
+        hp_by_manner(env, manner, top, &old, &second); \
+        if (manner == ANGLE && pushes && hp_is_infinite(&old)) { \
+            *hp_top(env) = (top - 1) & 7; \
+            *hp_tag(env, 0) = 0; \
+            *hp_st(env, 0) = *hp_st(env, 1); \
+        } \
         if (pushes) \
             hp_after_push(env); \
         if (empty) \
@@ -536,10 +596,10 @@ static void hp_before_store(void *env, uint64_t address)
 #define X87_ALL(LOAD, CONSTANT, IN_PLACE, WITH_FT0, COMPARE, INTO_STN, STORE, INTEGER, STORE_SHORT) \
     CONSTANT(fld1_ST0, 0) CONSTANT(fldl2t_ST0, 1) CONSTANT(fldl2e_ST0, -1) CONSTANT(fldpi_ST0, -1) CONSTANT(fldlg2_ST0, -1) \
     CONSTANT(fldln2_ST0, -1) CONSTANT(fldz_ST0, 0) \
-    IN_PLACE(fchs_ST0, 1, 0, 0, 0) IN_PLACE(fabs_ST0, 1, 0, 0, 0) IN_PLACE(f2xm1, 1, 0, FROM_DOUBLE, 0) IN_PLACE(fsqrt, 1, 0, EXACT, 0) \
-    IN_PLACE(frndint, 1, 0, EXACT, 0) IN_PLACE(fsin, 1, 0, FROM_DOUBLE, 1) IN_PLACE(fcos, 1, 0, FROM_DOUBLE, 1) IN_PLACE(fxtract, 1, 1, FPUS_IE | FPUS_DE | FPUS_ZE, 0) IN_PLACE(fptan, 1, 1, FROM_DOUBLE, 1) \
-    IN_PLACE(fsincos, 1, 1, FROM_DOUBLE, 1) IN_PLACE(fyl2x, 2, 0, FROM_DOUBLE, 0) IN_PLACE(fyl2xp1, 2, 0, FROM_DOUBLE, 0) IN_PLACE(fpatan, 2, 0, FROM_DOUBLE, 0) IN_PLACE(fprem, 2, 0, FPUS_IE | FPUS_DE, 1) \
-    IN_PLACE(fprem1, 2, 0, FPUS_IE | FPUS_DE, 1) IN_PLACE(fscale, 2, 0, hp_scaled(env), 0) \
+    IN_PLACE(fchs_ST0, 1, 0, 0, PLAIN) IN_PLACE(fabs_ST0, 1, 0, 0, PLAIN) IN_PLACE(f2xm1, 1, 0, FROM_DOUBLE, PLAIN) IN_PLACE(fsqrt, 1, 0, EXACT, PLAIN) \
+    IN_PLACE(frndint, 1, 0, EXACT, PLAIN) IN_PLACE(fsin, 1, 0, FROM_DOUBLE, ANGLE) IN_PLACE(fcos, 1, 0, FROM_DOUBLE, ANGLE) IN_PLACE(fxtract, 1, 1, FPUS_IE | FPUS_DE | FPUS_ZE, PARTS) IN_PLACE(fptan, 1, 1, FROM_DOUBLE, ANGLE) \
+    IN_PLACE(fsincos, 1, 1, FROM_DOUBLE, ANGLE) IN_PLACE(fyl2x, 2, 0, FROM_DOUBLE | FPUS_ZE, LOGARITHM) IN_PLACE(fyl2xp1, 2, 0, FROM_DOUBLE, LOGARITHM) IN_PLACE(fpatan, 2, 0, FROM_DOUBLE, PLAIN) IN_PLACE(fprem, 2, 0, FPUS_IE | FPUS_DE, TELLS) \
+    IN_PLACE(fprem1, 2, 0, FPUS_IE | FPUS_DE, TELLS) IN_PLACE(fscale, 2, 0, hp_scaled(env), PLAIN) \
     WITH_FT0(fadd_ST0_FT0) WITH_FT0(fmul_ST0_FT0) WITH_FT0(fsub_ST0_FT0) WITH_FT0(fsubr_ST0_FT0) WITH_FT0(fdiv_ST0_FT0) \
     WITH_FT0(fdivr_ST0_FT0) \
     COMPARE(fcom_ST0_FT0) COMPARE(fucom_ST0_FT0) COMPARE(fcomi_ST0_FT0) COMPARE(fucomi_ST0_FT0) \

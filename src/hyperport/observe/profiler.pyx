@@ -14,11 +14,11 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from hyperport.bus.access cimport SPACE_PORT, Access
-from hyperport.bus.port_bus cimport PortBus, PortObserver
+from hyperport.bus.port_bus cimport PortBus, PortObserver, tally_index
 from hyperport.cpu.vcpu cimport EBP, Vcpu
 from hyperport.io.trap cimport TrapPath
 from hyperport.observe.filter_program cimport FilterProgram, Seen, look_at, place_of
-from hyperport.bus.memo cimport Counting, Memo, is_known, memo_of, remember, what_of
+from hyperport.bus.memo cimport Counting, count_from_now, free_counters
 from hyperport.observe.trace_format cimport (
     FLAG_CPL_SHIFT,
     FLAG_EXACT,
@@ -121,6 +121,7 @@ cdef class Profiler(PortObserver):
         self.pause = pause
         self.random = 2463534242
         self.table.countdown = 1
+        free_counters(&self.table)
         self.bus, self.reading = bus, reading
         self.trap = path if isinstance(path, TrapPath) else None
         if self.trap is not None:
@@ -147,8 +148,6 @@ cdef class Profiler(PortObserver):
         cdef Seen seen
         cdef SiteKey key
         cdef Site *site
-        cdef uint64_t what = what_of(access)
-        cdef Memo *memo
         cdef bint measured = False
         if access.space != SPACE_PORT:
             return
@@ -156,10 +155,6 @@ cdef class Profiler(PortObserver):
         if self.timed:
             measured = self.end_gap()
         if self.filtered and not self.filter.passes(&seen):
-            return
-        memo = memo_of(self.table.memos, access)
-        if memo != NULL and is_known(memo, access, what):
-            self.count(&self.sites[memo.found], access, measured)
             return
         key.address = access.port
         key.flags = <uint16_t> (access.direction | (access.size >> 1 if access.size < 8 else 3) << FLAG_SIZE_SHIFT
@@ -175,10 +170,8 @@ cdef class Profiler(PortObserver):
         site = self.site_of(&key)
         if site == NULL:
             return
-        if memo != NULL:
-            remember(memo, access, what)
-            memo.found = <uint32_t> (site - self.sites)
-            memo.counters = &site.accesses
+        count_from_now(&self.table, access, tally_index(access.port, access.direction, access.size, access.path),
+                       &site.accesses)
         self.count(site, access, measured)
 
     cdef inline void count(self, Site *site, const Access *access, bint measured) noexcept nogil:

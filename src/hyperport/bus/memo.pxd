@@ -22,7 +22,7 @@ cdef struct Memo:
 
 cdef struct Counter:        # counts accesses of one instruction to one port for an observer
     uintptr_t token
-    uint64_t what           # of a port tally_index() of the access; all ones: free
+    uint64_t what           # tally_index() of the access, or memory_index(); all ones: free
     uint32_t epoch
     uint32_t selector
     uint64_t *counts        # elements and crossings

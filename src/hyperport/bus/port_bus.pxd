@@ -20,6 +20,7 @@ cdef enum:
     PATH_KINDS = 5
     DIRECTION_IN = 0
     DIRECTION_OUT = 1
+    MOST_REGISTERS = 4096   # bytes of a window of device memory that reports tell the addresses of
 
 cdef struct Slot:       # one port
     void *device        # its PortDevice, or NULL
@@ -34,6 +35,8 @@ cdef struct Tally:
     uint64_t crossings  # transitions guest -> VMM -> guest that it took
 
 cdef struct MemoryWindow:       # device memory
+    uint32_t offset     # where in the device's it begins
+    uint32_t size       # bytes
     void *device        # its PortDevice
     uint8_t whole       # sizes (1 | 2 | 4) of accesses that go whole to it
     Tally tallies[2 * SIZES]    # direction * SIZES + (size >> 1)
@@ -78,6 +81,11 @@ cdef class PortBus:
 
 cdef inline uint32_t tally_index(uint32_t port, int direction, uint32_t size, int path) noexcept nogil:
     return ((port * 2 + direction) * SIZES + (size >> 1)) * PATH_KINDS + path
+
+
+cdef inline uint64_t memory_index(const Access *access) noexcept nogil:
+    """Of an access to device memory, what tally_index() is of one to a port."""
+    return <uint64_t> 1 << 63 | <uint64_t> access.site << 3 | access.direction * SIZES + (access.size >> 1)
 
 
 cdef inline uint32_t ones(uint32_t size) noexcept nogil:

@@ -14,13 +14,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperport.bus.access import Space
 from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.io.crossing import Crossing
 from hyperport.io.trap import clock_cost
 from hyperport.observe.kallsyms import running_symbols
 from hyperport.observe.profiler import EVERY, PART_NAMES, Profiler
 from hyperport.observe.registers import register
-from hyperport.observe.report import UNCLAIMED
+from hyperport.observe.report import MEMORY_WORDS, UNCLAIMED
 
 if TYPE_CHECKING:
     from hyperport.machine.machine import Machine
@@ -46,16 +47,12 @@ class Timeline:
     def __init__(self) -> None:
         self.interval = SLICE_S
         self.slices: list[Row] = []
-        self._last: dict[int, int] = {}
+        self._last: Counter[str] = Counter()
 
-    def add(self, ports: dict[int, int], states: Counter[str], owner: Any) -> None:
-        """One more slice. ports: accesses since the beginning, by port."""
-        devices: Counter[str] = Counter()
-        for port, accesses in ports.items():
-            if more := accesses - self._last.get(port, 0):
-                devices[owner(port)[0]] += more
-        self._last = ports
-        self.slices.append({"devices": dict(devices), "states": dict(states)})
+    def add(self, devices: Counter[str], states: Counter[str]) -> None:
+        """One more slice. devices: accesses since the beginning, by device."""
+        self.slices.append({"devices": dict(devices - self._last), "states": dict(states)})
+        self._last = devices
         if len(self.slices) > MOST_SLICES:
             self.interval *= 2
             pairs = zip(self.slices[::2], [*self.slices[1::2], {"devices": {}, "states": {}}], strict=False)
@@ -126,11 +123,20 @@ class Profile:
         return "guest" if not why else "idle" if why in IDLE else "vmm"
 
     def _slice(self, states: Counter[str]) -> None:
-        ports = self.profiler.by_port()
-        self.timeline.add(ports, states, self.owner)
+        devices = self._devices()
+        self.timeline.add(devices, states)
         self.states += states
         if self.live is not None:
-            self.live.draw(self, ports)
+            self.live.draw(self, devices)
+
+    def _devices(self) -> Counter[str]:
+        """Accesses so far, by device."""
+        found: Counter[str] = Counter()
+        for port, accesses in self.profiler.by_port().items():
+            found[self.owner(port)[0]] += accesses
+        for window, accesses in self.profiler.by_window().items():
+            found[self.machine.bus.memory_map()[window][2]] += accesses
+        return found
 
     def stop(self) -> None:
         """Look no more; once is enough. Counting goes on as long as the guest does."""
@@ -176,7 +182,7 @@ class Profile:
             "accesses": sum(row["accesses"] for row in rows),
             "crossings": sum(row["crossings"] for row in rows),
             "rows": rows,
-            "ports": _summed(rows, ("port", "device")),
+            "ports": _summed(rows, ("space", "port", "device")),
             "devices": _summed(rows, ("device",)),
             "functions": _summed(rows, ("function",)),
             "paths": _summed(rows, ("path",)),
@@ -195,19 +201,21 @@ class Profile:
                 "pauses": self.profiler.pauses,
                 "stacks_lost": self.profiler.stacks_lost,
                 "folded": self.profiler.folded,
+                "uncounted": self.profiler.uncounted,
                 "looks": sum(self.states.values()),
             },
         }
 
     def _row(self, site: Row) -> Row:
         """A site for the report. ns: from such an access to the next one, with its standard error; None: no sample."""
-        device, first = self.owner(site["port"])
+        device, name = self._named(site)
         address = site["eip"]
         return {
+            "space": site["space"].name.lower(),
             "port": site["port"],
-            "register": register(site["port"], site["direction"], device, first),
+            "register": name,
             "device": device,
-            "direction": site["direction"].name.lower(),
+            "direction": _word(site),
             "size": site["size"],
             "path": site["path"].name.lower(),
             "function": self._made_by(site),
@@ -226,6 +234,13 @@ class Profile:
                 for ns, error in [self._mean(*found)]
             },
         }
+
+    def _named(self, site: Row) -> tuple[str, str]:
+        """The device of a site, and what the register is called."""
+        if site["space"] is Space.MEMORY:
+            return self.machine.bus.memory_map()[site["window"]][2], ""
+        device, first = self.owner(site["port"])
+        return device, register(site["port"], site["direction"], device, first)
 
     def _mean(self, samples: int, ticks: float, squares: float) -> tuple[float | None, float | None]:
         """Mean in ns and its standard error; None where samples do not tell."""
@@ -293,9 +308,7 @@ class Profile:
         for number, row in sites.items():
             stacks = seen.get(number) or [([], 1)]
             total = sum(samples for _, samples in stacks)
-            device, first = self.owner(row["port"])
-            name = register(row["port"], row["direction"], device, first)
-            leaf = f"{row['direction'].name.lower()} {row['port']:x} {name}".rstrip()
+            leaf = f"{_word(row)} {row['port']:x} {self._named(row)[1]}".rstrip()
             left = row["accesses"]
             for index, (frames, samples) in enumerate(stacks):
                 share = left if index == len(stacks) - 1 else row["accesses"] * samples // total
@@ -318,6 +331,12 @@ class Profile:
             if total
             for share in [self.states[state] / total]
         ]
+
+
+def _word(site: Row) -> str:
+    """Which way a site's accesses go."""
+    direction = site["direction"]
+    return MEMORY_WORDS[direction] if site["space"] is Space.MEMORY else direction.name.lower()
 
 
 def _summed(rows: Iterable[Row], keys: tuple[str, ...]) -> list[Row]:

@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from hyperport.observe.trace import WORDS
+
 if TYPE_CHECKING:
     from hyperport.observe.profile import Profile
 
@@ -25,9 +27,9 @@ def text_report(report: Row, limit: int = SHOWN) -> str:
     parts = [_summary(report)]
     ports = [
         {
-            "port": f"{row['port']:04x}",
+            "port": address_of(row),
             "device": row["device"],
-            "called most by": _callers(report, row["port"]),
+            "called most by": _callers(report, row),
             **_counts(row, total),
             "": _bar(row["accesses"], total),
         }
@@ -36,7 +38,7 @@ def text_report(report: Row, limit: int = SHOWN) -> str:
     parts.append(_table("by port", ports, limit))
     sites = [
         {
-            "access": f"{row['direction']:<3} {row['port']:04x} {row['size']}",
+            "access": f"{row['direction']:<3} {address_of(row)} {row['size']}",
             "register": row["register"],
             "at": row["at"] or row["function"],
             "line": row["line"],
@@ -73,14 +75,26 @@ def _summary(report: Row) -> str:
         lines.append(f"from access to access, pauses left out: {', '.join(parts)}")
     if report["sampling"]["folded"]:
         lines.append(f"{report['sampling']['folded']:,} accesses are of too many places, and counted by port alone")
+    if report["sampling"]["uncounted"]:
+        lines.append(f"{report['sampling']['uncounted']:,} of them are of too many ports, too, and in no table")
     return "\n".join(lines) + "\n"
 
 
-def _callers(report: Row, port: int) -> str:
-    """The function that accesses port most, and its share."""
+def told(site: Row) -> str:
+    """Which way a site of the profiler's goes, and where."""
+    return WORDS[site["space"], site["direction"]].format(site["port"])
+
+
+def address_of(row: Row) -> str:
+    """The port of a row, or the address in device memory: it has more digits."""
+    return f"{row['port']:04x}" if row["space"] == "port" else f"{row['port']:08x}"
+
+
+def _callers(report: Row, port: Row) -> str:
+    """The function that accesses a port most, and its share."""
     by: Counter[str] = Counter()
     for row in report["rows"]:
-        if row["port"] == port:
+        if (row["port"], row["space"]) == (port["port"], port["space"]):
             by[row["function"]] += row["accesses"]
     name, most = by.most_common(1)[0]
     return f"{name} {most / sum(by.values()):.0%}"
@@ -129,19 +143,16 @@ class Live:
         self._last = (time.monotonic(), 0, 0)
         self._due = 0.0
 
-    def draw(self, profile: Profile, ports: dict[int, int]) -> None:
-        """Write the lines again, if it is time. ports: accesses so far, by port."""
+    def draw(self, profile: Profile, devices: Counter[str]) -> None:
+        """Write the lines again, if it is time. devices: accesses so far, by device."""
         now = time.monotonic()
         if now < self._due:
             return
         self._due = now + DRAW_S
-        accesses, crossings = sum(ports.values()), profile.profiler.crossings()
+        accesses, crossings = sum(devices.values()), profile.profiler.crossings()
         passed = max(now - self._last[0], 1e-9)
         rates = ((accesses - self._last[1]) / passed, (crossings - self._last[2]) / passed)
         self._last = (now, accesses, crossings)
-        devices: Counter[str] = Counter()
-        for port, count in ports.items():
-            devices[profile.owner(port)[0]] += count
         lines = [f"{rates[0]:>14,.0f} accesses/s {rates[1]:>14,.0f} crossings/s {accesses:>16,} accesses"]
         lines += [f"{count:>14,} {name}" for name, count in devices.most_common(SHOWN_LIVE)]
         sites = sorted(profile.profiler.rows(), key=lambda row: -row["accesses"])[:SHOWN_LIVE]
@@ -149,7 +160,7 @@ class Live:
             where = "" if site["eip"] is None else f"{site['eip']:08x}"
             if site["eip"] is not None and profile.symbols is not None:
                 where = profile.symbols.told(site["eip"]) or where
-            lines.append(f"{site['accesses']:>14,} {site['direction'].name.lower():<3} {site['port']:04x} {where}")
+            lines.append(f"{site['accesses']:>14,} {told(site)} {where}")
         self.clear()
         self.stream.write("".join(f"\x1b[K{line}\r\n" for line in lines))
         self.stream.flush()

@@ -133,6 +133,9 @@ cdef class Recorder(PortObserver):
 
     # Recording.
 
+    cdef void memory_access(self, Access *access) noexcept nogil:
+        self.access(access)
+
     cdef void access(self, Access *access) noexcept nogil:
         cdef Seen seen
         cdef SiteKey key

@@ -270,11 +270,11 @@ def test_an_observer_in_python_counts_the_same() -> None:
     assert sum(counts.values()) == sum(seen.values())
 
 
-@pytest.mark.parametrize("io", ["exit", "trap", "hypercall"])
+@pytest.mark.parametrize("io", ["exit", "trap", "hypercall", "exitless"])
 @pytest.mark.parametrize("workload", ["cmos", "mix", "strings"])
 def test_what_the_bus_counts_for_it_is_what_the_bus_tallies(workload: str, io: str) -> None:
     """The bus counts known instructions without telling; with a second observer it does not, and nothing is lost."""
-    append = f"n=200 ops={'vmi' if io == 'hypercall' else 'native'}"
+    append = f"n=200 ops={'native' if io in ('exit', 'trap') else 'vmi'}"
     kernel = locate(workload).kernel
     with hyperport.Machine(kernel=kernel, append=append, io=io, engine="unicorn", testdev=True) as machine:
         with Profile(machine) as profile:

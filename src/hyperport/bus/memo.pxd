@@ -70,8 +70,8 @@ cdef inline Counter *counter_of(Counting *counting, uintptr_t token, uint64_t wh
 
 
 cdef inline bint count_known(Counting *counting, const Access *access, uint64_t what) noexcept nogil:
-    """Count the access, if it has a counter and the observer need not see it."""
-    cdef uintptr_t token = token_of(access)
+    """Count the access, if it has a counter and the observer need not see it. A counter's token comes from token_of()."""
+    cdef uintptr_t token = access.token if access.token else token_of(access)
     cdef Counter *counter = counter_of(counting, token, what)
     if (counter.what != what or counter.token != token or counter.epoch != (<Vcpu> access.vcpu).epoch
             or counter.selector != (<Vcpu> access.vcpu).selector[0] or counting.countdown <= 1):

@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperport.bus.access import Space
@@ -35,6 +35,12 @@ MOST_SLICES: Final = 400  # then two become one, and slices are twice as long
 PAGE: Final = 4096  # a mapping keeps the address within a page
 PAUSE_NS: Final = 1_000_000  # a longer gap between two accesses is no cost of an access
 NOBODY: Final = "(no guest code)"
+SHADOWED: Final = "(reads of the shared page)"
+NOT_SAMPLED: Final = {  # of a site that no observer saw
+    **dict.fromkeys(("cs", "eip", "cpl")),
+    **dict.fromkeys(("exact", "samples", "ticks", "squares"), 0),
+    "parts": [(0, 0.0, 0.0)] * len(PART_NAMES),
+}
 STATES: Final = ("guest", "vmm", "idle")
 IDLE: Final = (int(Crossing.HLT), int(Crossing.STOP))
 
@@ -74,6 +80,9 @@ class Profile:
     ) -> None:
         self.machine, self.symbols, self.live = machine, symbols, live
         self._windows = machine.bus.map()
+        self._shadowed = {
+            (row.port, row.size): row.accesses for row in machine.bus.counts() if row.path is AccessPath.SHADOW
+        }
         self._began = (time.monotonic_ns(), Profiler.ticks())
         time.sleep(0.001)
         self.ticks_per_ns = self._rate()
@@ -162,7 +171,7 @@ class Profile:
     def report(self, outcome: Outcome | None = None) -> Row:
         """All of it as plain values: docs/profile.md lists them."""
         self.stop()
-        sites = self.profiler.rows()
+        sites = [*self.profiler.rows(), *self._shadow_reads()]
         named_by = "" if self.symbols is None else "symbols"
         if self.symbols is None and sites:
             self.symbols = running_symbols(self.machine.memory)
@@ -187,7 +196,7 @@ class Profile:
             "functions": _summed(rows, ("function",)),
             "paths": _summed(rows, ("path",)),
             "privilege": _summed(rows, ("cpl",)),
-            "stacks": self._stacks({site["site"]: site for site in sites}),
+            "stacks": self._stacks(sites),
             "gaps": [
                 {"from_ns": round(ticks / self.ticks_per_ns, 1), "count": count}
                 for ticks, count in self.profiler.gap_rows()
@@ -224,7 +233,7 @@ class Profile:
             "line": "" if address is None or self.symbols is None else self.symbols.line(address),
             "cs": site["cs"],
             "cpl": site["cpl"],
-            "exact": site["exact"],
+            "exact": bool(site["exact"]),
             "accesses": site["accesses"],
             "crossings": site["crossings"],
             **self._gap(site["samples"], site["ticks"], site["squares"]),
@@ -241,6 +250,23 @@ class Profile:
             return self.machine.bus.memory_map()[site["window"]][2], ""
         device, first = self.owner(site["port"])
         return device, register(site["port"], site["direction"], device, first)
+
+    def _shadow_reads(self) -> Iterator[Row]:
+        """Reads that the guest did in the shared page: they cross nothing, so no observer sees them or their place."""
+        for count in self.machine.bus.counts():
+            more = count.accesses - self._shadowed.get((count.port, count.size), 0)
+            if count.path is AccessPath.SHADOW and more and not self.filter:
+                yield {
+                    "site": 0,
+                    "space": count.space,
+                    "port": count.port,
+                    "direction": count.direction,
+                    "size": count.size,
+                    "path": count.path,
+                    "accesses": more,
+                    "crossings": count.crossings,
+                    **NOT_SAMPLED,
+                }
 
     def _mean(self, samples: int, ticks: float, squares: float) -> tuple[float | None, float | None]:
         """Mean in ns and its standard error; None where samples do not tell."""
@@ -293,20 +319,22 @@ class Profile:
         """The function of a site; of a call by a ROM that we laid into the guest, which the guest maps where it likes,
         the call."""
         calls = self.machine.calls
+        if site["path"] is AccessPath.SHADOW:
+            return SHADOWED
         if site["path"] is AccessPath.HYPERCALL and calls is not None and site["eip"] is not None:
             within = {address % PAGE: name for address, name in calls.doorbell_names.items()}
             if self.symbols is None or not self.symbols.name(site["eip"]):
                 return within.get(site["eip"] % PAGE, self._function(site["eip"]))
         return self._function(site["eip"])
 
-    def _stacks(self, sites: dict[int, Row]) -> list[Row]:
+    def _stacks(self, sites: Iterable[Row]) -> list[Row]:
         """Accesses by stack: those of a site are exact, and are shared out by its samples. frames: outermost first."""
         seen: dict[int, list[tuple[list[int], int]]] = defaultdict(list)
         for site, frames, samples in self.profiler.stack_rows():
             seen[site].append((frames, samples))
         found: Counter[tuple[str, ...]] = Counter()
-        for number, row in sites.items():
-            stacks = seen.get(number) or [([], 1)]
+        for row in sites:
+            stacks = seen.get(row["site"]) or [([], 1)]
             total = sum(samples for _, samples in stacks)
             leaf = f"{_word(row)} {row['port']:x} {self._named(row)[1]}".rstrip()
             left = row["accesses"]

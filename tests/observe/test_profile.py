@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import io
 import json
+import os
 import re
 import shutil
+import struct
 import subprocess
+import termios
 import time
 from collections import Counter
 from pathlib import Path
@@ -410,6 +414,40 @@ def test_text_names_the_port_that_costs_most_and_its_caller(run: tuple[dict[str,
     assert " string 57% " in ports[1]
     assert "  and " in text
     assert "path" in text
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_tables_fit_a_narrow_terminal(run: tuple[dict[str, Any], str], width: int) -> None:
+    report = run[0]
+    long = [row | {"function": row["function"] + "_of_a_long_name" * 4, "at": ""} for row in report["rows"]]
+    text = text_report(report | {"rows": long}, limit=3, width=width)
+    tables = text.partition("by port\n")[2].splitlines()
+    assert max(map(len, tables)) <= width
+    assert "accesses" in tables[0]
+    assert any("…" in line for line in tables)
+
+
+def test_live_lines_are_not_broken_by_a_narrow_terminal(program: Path) -> None:
+    """A line that is broken takes two, and going back by their number would leave some behind."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    with open(theirs, "w") as screen:
+        with hyperport.Machine(kernel=program, engine="unicorn", testdev=True) as machine:
+            with Profile(machine, load_symbols([], program), live=Live(screen)):
+                machine.run(timeout=60)
+        text = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "accesses/s" in text
+    assert all(len(re.sub(r"\x1b\[\d*[A-Z]", "", line)) < 40 for line in text.replace("\r", "").split("\n"))
+
+
+def test_three_looks_prove_little(program: Path) -> None:
+    with hyperport.Machine(kernel=program, engine="unicorn", testdev=True) as machine, Profile(machine) as profile:
+        profile.stop()
+        profile.states = Counter(guest=3)
+        states = {row["state"]: row for row in profile.report()["states"]}
+    assert states["guest"]["share"] == 1
+    assert states["guest"]["error"] > 0.1
 
 
 def test_a_page_holds_its_data_whatever_names_are_in_it(run: tuple[dict[str, Any], str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperport.cli.run import run
+from hyperport.errors import OutputError
 from hyperport.host.specs import SerialSpec
 from hyperport.observe.options import PROFILE
 
@@ -81,13 +82,19 @@ def _write(result: dict[str, Any], own: dict[str, Any], files: dict[Path, Callab
     """The files, and the table or the JSON object on stdout."""
     from hyperport.observe.stats import write_whole
 
+    trouble: list[OutputError] = []
     for file, make in files.items():
-        write_whole(file, make(result))
+        try:
+            write_whole(file, make(result))
+        except OSError as error:  # the others, and the table, are there all the same
+            trouble.append(OutputError(f"profile {file}: {error.strerror or error}"))
     if own["json"]:
         import msgspec
 
         sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     else:
-        from hyperport.observe.profile_text import text_report
+        from hyperport.observe.profile_text import columns_of, text_report
 
-        sys.stdout.write(text_report(result, own["top"]))
+        sys.stdout.write(text_report(result, own["top"], columns_of(sys.stdout)))
+    for error in trouble:
+        raise error

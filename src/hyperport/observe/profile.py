@@ -347,17 +347,20 @@ class Profile:
         return [{"frames": list(frames), "accesses": accesses} for frames, accesses in found.most_common()]
 
     def _states(self) -> list[Row]:
-        """What the vCPU was at: the share of all looks, and its standard error."""
+        """What the vCPU was at: the share of all looks, and its standard error.
+
+        That is of the share with two looks more on either side (Agresti and Coull 1998): three of three looks prove little.
+        """
         total = sum(self.states.values())
         return [
             {
                 "state": state,
                 "share": round(share, 4),
-                "error": round(math.sqrt(share * (1 - share) / total), 4),
+                "error": round(math.sqrt(likely * (1 - likely) / (total + 4)), 4),
             }
             for state in STATES
             if total
-            for share in [self.states[state] / total]
+            for share, likely in [(self.states[state] / total, (self.states[state] + 2) / (total + 4))]
         ]
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -17,12 +18,24 @@ SHOWN_LIVE: Final = 5
 BAR: Final = 20
 DRAW_S: Final = 0.5
 RIGHT: Final = ("accesses", "share", "crossings", "ns to next")
+SPARE: Final = ("", "path", "cpl", "crossings", "line", "register", "device")  # on a narrow terminal, in this order
+CUT: Final = ("at", "function", "called most by")
+MOST_CUT: Final = 8  # characters that a name keeps
+GAP: Final = 2  # before each column
 
 Row = dict[str, Any]
 
 
-def text_report(report: Row, limit: int = SHOWN) -> str:
-    """The report for people: which port costs most, who calls it, and what is known beside."""
+def columns_of(stream: TextIO) -> int | None:
+    """How wide the terminal is that a stream is on; None for another file, or where it does not say."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
+
+
+def text_report(report: Row, limit: int = SHOWN, width: int | None = None) -> str:
+    """The report for people: which port costs most, who calls it, and what is known beside. width: of the terminal."""
     total = report["accesses"]
     parts = [_summary(report)]
     ports = [
@@ -35,7 +48,7 @@ def text_report(report: Row, limit: int = SHOWN) -> str:
         }
         for row in report["ports"]
     ]
-    parts.append(_table("by port", ports, limit))
+    parts.append(_table("by port", ports, limit, width))
     sites = [
         {
             "access": f"{row['direction']:<3} {address_of(row)} {row['size']}",
@@ -52,9 +65,9 @@ def text_report(report: Row, limit: int = SHOWN) -> str:
     if not any(row["line"] for row in sites):
         for row in sites:
             del row["line"]
-    parts.append(_table("by call site", sites, limit))
+    parts.append(_table("by call site", sites, limit, width))
     functions = [{"function": row["function"], **_counts(row, total)} for row in report["functions"]]
-    parts.append(_table("by function", functions, limit))
+    parts.append(_table("by function", functions, limit, width))
     return "\n".join(parts)
 
 
@@ -118,20 +131,44 @@ def _bar(part: int, total: int) -> str:
     return "#" * round(BAR * part / max(total, 1))
 
 
-def _table(title: str, rows: list[Row], limit: int) -> str:
-    """Aligned columns under a heading; what is beyond limit is counted in one line."""
+def _table(title: str, rows: list[Row], limit: int, width: int | None) -> str:
+    """Aligned columns under a heading; what is beyond limit is counted in one line.
+
+    width: of lines, if they are to fit. Then columns of SPARE are left out as it takes, and names cut.
+    """
     if not rows:
         return f"{title}: nothing\n"
     names = list(rows[0])
     shown = [dict(zip(names, names, strict=True)), *rows[:limit]]
     widths = {name: max(len(row[name]) for row in shown) for name in names}
+    if width is not None:
+        for name in SPARE:
+            if _length(widths) > width and name in widths:
+                del widths[name]
+        for name in CUT:
+            if name in widths:
+                excess = max(_length(widths) - width, 0)
+                widths[name] -= min(excess, max(widths[name] - MOST_CUT, 0))
+        names = list(widths)
     lines = [title]
     for row in shown:
-        cells = [row[name].rjust(widths[name]) if name in RIGHT else row[name].ljust(widths[name]) for name in names]
+        cells = [
+            row[name].rjust(widths[name]) if name in RIGHT else _cut(row[name], widths[name]).ljust(widths[name])
+            for name in names
+        ]
         lines.append(("  " + "  ".join(cells)).rstrip())
     if len(rows) > limit:
         lines.append(f"  and {len(rows) - limit} more")
     return "\n".join(lines) + "\n"
+
+
+def _length(widths: dict[str, int]) -> int:
+    """Of a table's lines."""
+    return sum(GAP + width for width in widths.values())
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 class Live:
@@ -162,7 +199,8 @@ class Live:
                 where = profile.symbols.told(site["eip"]) or where
             lines.append(f"{site['accesses']:>14,} {told(site)} {where}")
         self.clear()
-        self.stream.write("".join(f"\x1b[K{line}\r\n" for line in lines))
+        width = columns_of(self.stream)  # a line that the terminal broke would be two to go back
+        self.stream.write("".join(f"\x1b[K{line if width is None else line[: width - 1]}\r\n" for line in lines))
         self.stream.flush()
         self._lines = len(lines)
 

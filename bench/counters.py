@@ -3,9 +3,9 @@
 
     python bench/counters.py [--pairs 15] [--count 1000000]
 
-The copy is made in a folder of its own, its tallies are taken out, and what hangs on them is compiled: some minutes. The
-loop is that of observers.py, one IN from the compiled port 80h. A build's figure hangs on where its code lies, too: that
-is in the difference.
+The copy is made in a folder of its own, its tallies are taken out, and what hangs on them is compiled: a minute. The
+loop is that of observers.py, one IN from the compiled port 80h. A build's figure hangs on where its code lies, too,
+and that is in the difference.
 """
 
 from __future__ import annotations

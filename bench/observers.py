@@ -5,9 +5,9 @@
 
 A loop of one IN from the compiled port 80h, path exit, on Unicorn. Each round runs every row once, and begins with
 another; a figure is the median of the rounds' differences, with its quartiles. --rows: only those whose names have this
-word. --paths measures what counting by site adds, for the paths exit, trap and hypercall. --workloads runs the workloads
-of `hyperport compare` profiled and plain. --trace N then records N accesses into a file, reads them all again, and says
-what that took for each and that none is missing.
+word. --paths measures what counting by site adds, for the paths exit, trap and hypercall. --workloads runs the
+workloads of `hyperport compare` profiled and plain. --trace N then records N accesses into a file, reads them all
+again, and says what that took for each and that none is missing.
 """
 
 from __future__ import annotations

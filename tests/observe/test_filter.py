@@ -76,8 +76,9 @@ def comparison(name: str, compare: str, number: int, mask: int | None) -> Said:
 def ports(spans: list[tuple[int, int]]) -> Said:
     spans = [(min(span), max(span)) for span in spans]
     text = ",".join(f"{low:x}-{high:x}" if high > low else f"{low:#x}" for low, high in spans)
-    return f"port {text}", lambda access: (
-        access.space == Space.PORT and any(low <= access.port <= high for low, high in spans)
+    return (
+        f"port {text}",
+        lambda access: access.space == Space.PORT and any(low <= access.port <= high for low, high in spans),
     )
 
 

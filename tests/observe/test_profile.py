@@ -431,10 +431,12 @@ def test_live_lines_are_not_broken_by_a_narrow_terminal(program: Path) -> None:
     """A line that is broken takes two, and going back by their number would leave some behind."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
-    with open(theirs, "w") as screen:
-        with hyperport.Machine(kernel=program, engine="unicorn", testdev=True) as machine:
-            with Profile(machine, load_symbols([], program), live=Live(screen)):
-                machine.run(timeout=60)
+    with (
+        os.fdopen(theirs, "w") as screen,
+        hyperport.Machine(kernel=program, engine="unicorn", testdev=True) as machine,
+    ):
+        with Profile(machine, load_symbols([], program), live=Live(screen)):
+            machine.run(timeout=60)
         text = os.read(ours, 1 << 16).decode()
     os.close(ours)
     assert "accesses/s" in text

@@ -118,7 +118,7 @@ def parse(text: str) -> Node:
 def compile_filter(
     text: str, windows: Windows = (), functions: Functions | None = None, memory: Windows = ()
 ) -> FilterProgram:
-    """The program for one machine. windows: rows of PortBus.map(), memory: of memory_map(), whose addresses are looked at now.
+    """The program for one machine. windows: rows of PortBus.map(), memory: of memory_map(), as they are now.
 
     functions: who knows the names behind from.
     """
@@ -163,7 +163,8 @@ def _looked_up(
             yield Test(Field.PATH, found[0], found[0])
         elif names.kind == "device":
             spans, addresses = (
-                [(first, last) for first, last, device in rows if fnmatchcase(device, name)] for rows in (windows, memory)
+                [(first, last) for first, last, device in rows if fnmatchcase(device, name)]
+                for rows in (windows, memory)
             )
             if not spans and not addresses:
                 known = ", ".join(sorted({device for *_, device in (*windows, *memory)})) or "none"

@@ -349,7 +349,7 @@ class Profile:
     def _states(self) -> list[Row]:
         """What the vCPU was at: the share of all looks, and its standard error.
 
-        That is of the share with two looks more on either side (Agresti and Coull 1998): three of three looks prove little.
+        That is of the share with two looks more on either side (Agresti and Coull 1998): three of three prove little.
         """
         total = sum(self.states.values())
         return [

@@ -96,5 +96,5 @@ def _write(result: dict[str, Any], own: dict[str, Any], files: dict[Path, Callab
         from hyperport.observe.profile_text import columns_of, text_report
 
         sys.stdout.write(text_report(result, own["top"], columns_of(sys.stdout)))
-    for error in trouble:
-        raise error
+    if trouble:
+        raise trouble[0]

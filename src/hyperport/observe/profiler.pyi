@@ -7,6 +7,7 @@ from hyperport.observe.filter_program import FilterProgram
 
 PART_NAMES: tuple[str, ...]
 MOST_SITES: int
+MOST_WITH_PORTS: int
 MOST_STACKS: int
 EVERY: int
 

@@ -3,8 +3,8 @@
 
 Three names for each file: one of 8.3 for DOS, Rock Ridge's for Unix with its mode, Joliet's for Windows. The same
 folder gives the same bytes whenever it is made: files come in the order of their names, dates are those of the files,
-in UTC, and the dates of the volume are the newest of them. Sources: ECMA-119 (3rd edition), 8.4 and 9.1; Joliet Specification
-(Microsoft, 1995); IEEE P1282 (Rock Ridge), 4.1.6.
+in UTC, and the dates of the volume are the newest of them. Sources: ECMA-119 (3rd edition), 8.4 and 9.1; Joliet
+Specification (Microsoft, 1995); IEEE P1282 (Rock Ridge), 4.1.6.
 """
 
 from __future__ import annotations

@@ -12,11 +12,12 @@
 #define HYPERPORT_FIDELITY_X87_H
 
 #include "core.h"
+#include "float80.h"
 #include "sse.h"
 #include "tlb.h"
 
 enum {
-    FPUS_IE = 1, FPUS_DE = 2, FPUS_ZE = 4, FPUS_OE = 8, FPUS_UE = 16, FPUS_PE = 32, FPUS_SF = 1 << 6, FPUS_ES = 1 << 7,
+    FPUS_IE = 1, FPUS_ZE = 4, FPUS_OE = 8, FPUS_UE = 16, FPUS_PE = 32, FPUS_SF = 1 << 6, FPUS_ES = 1 << 7,
     FPUS_C0 = 1 << 8, FPUS_C1 = 1 << 9, FPUS_C2 = 1 << 10, FPUS_C3 = 1 << 14, FPUS_B = 1 << 15,
     BEFORE_RESULT = FPUS_IE | FPUS_DE | FPUS_ZE,    /* unmasked, these leave the operands as they are */
     EXACT = 0x3F,                                   /* what the core computes with all 80 bits */
@@ -26,10 +27,6 @@ enum {
 
 static const uint64_t MOST_DECIMAL = 999999999999999999;     /* that FBSTP can store */
 
-/* 10 of its 16 bytes. The core has it, and we look at parts of it, by other types. */
-typedef struct { uint64_t fraction, sign_exponent; } __attribute__((may_alias)) hp_float80;
-static const hp_float80 HP_INDEFINITE = {0xC000000000000000, 0xFFFF};
-
 static __thread int hp_overflowed;      /* a masked overflow of the stack: what is to be loaded is the indefinite */
 static __thread int hp_pushed;          /* FLD ST(i) has pushed, its source is to come */
 
@@ -37,11 +34,6 @@ static inline unsigned *hp_top(void *env) { return &HP_AT(env, ENV_FPSTT, unsign
 static inline uint8_t *hp_tag(void *env, int i) { return &HP_AT(env, ENV_FPTAGS + ((*hp_top(env) + i) & 7), uint8_t); }
 static inline hp_float80 *hp_st(void *env, int i) { return &HP_AT(env, ENV_FPREGS + 16 * ((*hp_top(env) + i) & 7), hp_float80); }
 static inline hp_float80 *hp_ft0(void *env) { return &HP_AT(env, ENV_FT0, hp_float80); }
-
-static inline void hp_load_indefinite(hp_float80 *to)
-{
-    *to = HP_INDEFINITE;
-}
 
 /* Bytes of the x87 instruction at CS:EIP. */
 static unsigned hp_x87_length(void *env)
@@ -146,45 +138,6 @@ static inline void hp_x87_flags(void *env, uint32_t denormal, int i, const hp_fl
             *hp_st(env, i) = *old;
         hp_x87_skip(env, caller);
     }
-}
-
-static inline uint32_t hp_denormal80(const hp_float80 *x)
-{
-    return !(x->sign_exponent & 0x7FFF) && x->fraction ? FPUS_DE : 0;
-}
-
-static inline int hp_is_nan(const hp_float80 *x) { return (x->sign_exponent & 0x7FFF) == 0x7FFF && x->fraction << 1; }
-
-/* DE of two operands: a NaN, which an empty register has become, comes first. */
-static inline uint32_t hp_denormal_of(const hp_float80 *x, const hp_float80 *y)
-{
-    return hp_is_nan(x) || hp_is_nan(y) ? 0 : hp_denormal80(x) | hp_denormal80(y);
-}
-
-static inline int hp_is_indefinite(const hp_float80 *x)
-{
-    return (x->sign_exponent & 0xFFFF) == 0xFFFF && x->fraction == HP_INDEFINITE.fraction;
-}
-
-static inline void hp_quiet(hp_float80 *to, const hp_float80 *nan)
-{
-    *to = *nan;
-    to->fraction |= 1ull << 62;
-}
-
-/* What an operation without a number for its result gives (SDM vol. 1, table 4-7): one of the NaNs that went in, or the indefinite. */
-static void hp_nan_result(hp_float80 *result, const hp_float80 *x, const hp_float80 *y)
-{
-    int x_is = hp_is_nan(x), y_is = y && hp_is_nan(y);
-
-    if (!hp_is_nan(result))
-        return;
-    if (!x_is && !y_is)
-        hp_load_indefinite(result);
-    else if (!y_is || (x_is && (x->fraction << 1 > y->fraction << 1 || (x->fraction == y->fraction && !(x->sign_exponent & 0x8000)))))
-        hp_quiet(result, x);
-    else
-        hp_quiet(result, y);
 }
 
 /* An operand in memory of 32 or 64 bits: its denormals are ordinary numbers in a register. */
@@ -387,9 +340,6 @@ enum hp_manner {
     LOGARITHM,                  /* the core neither pops nor computes where the argument is not above 0 */
     PARTS,                      /* FXTRACT: an infinity has itself for both parts */
 };
-
-static inline int hp_is_infinite(const hp_float80 *x) { return (x->sign_exponent & 0x7FFF) == 0x7FFF && !(x->fraction << 1); }
-static inline int hp_is_zero(const hp_float80 *x) { return !(x->sign_exponent & 0x7FFF) && !x->fraction; }
 
 /* FYL2X and FYL2XP1, ST(1) times the logarithm of ST(0), where the core has given up. ST(0) is popped. */
 static void hp_no_logarithm(void *env, const hp_float80 *x, const hp_float80 *y)

@@ -23,7 +23,7 @@ from libc.string cimport memcpy, memset
 from hyperport.bus.access cimport SPACE_MEMORY, Access, describe
 from hyperport.bus.attributes cimport PortAttributes
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.memo cimport Counting, count_known
+from hyperport.bus.memo cimport count_known
 from hyperport.cpu.vcpu cimport Place as CPlace, Vcpu
 from hyperport.memory.map cimport HP_REGIONS, MemoryMap
 from hyperport.memory.zeroes cimport hp_unmap_zeroes, hp_zeroes

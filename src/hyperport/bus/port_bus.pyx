@@ -182,18 +182,6 @@ cdef class PortBus:
         if self.observer_count:
             self.tell(access)
 
-    cdef Slot *count_or_carry(self, Access *access) noexcept nogil:
-        """straight(), where that is not all: the only observer may have counted by the instruction what it need not see."""
-        cdef Slot *slot = &self.slots[access.port]
-        cdef uint32_t index = tally_index(access.port, access.direction, access.size, access.path)
-        cdef Tally *tally = &self.tallies[index]
-        if not slot.counted & access.size or not count_known(self.counting, access, index):
-            self.carry(access)
-            return NULL
-        tally.accesses += access.count
-        tally.crossings += access.crossings
-        return slot
-
     cdef void carry_block(self, Access *access) noexcept nogil:
         """Elements packed in data: whole to a device that takes their width, else one by one, in order."""
         cdef uint32_t port = access.port, size = access.size, count = access.count

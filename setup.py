@@ -46,7 +46,7 @@ CORE_FLAGS = [
     "-MMD",  # the headers that were read, beside the object
     *(("-DPy_LIMITED_API=0x030b0000", "-Wno-unused-parameter") if LIMITED_API else ()),  # Cython's have such parameters
 ]
-MORE_FLAGS = {  # of a module: the way of an access is inline as far as the device, with and without an observer's counters
+MORE_FLAGS = {  # of a module: the way of an access is inline as far as the device, also with counters by site
     "hyperport.engines.unicorn.ports": ["--param=max-inline-insns-single=400"],
 }
 CYTHON_OPTIONS = {

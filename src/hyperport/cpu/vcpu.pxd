@@ -59,6 +59,7 @@ cdef class Vcpu:
     cdef bint peek(self, uint32_t linear, uint32_t *value) noexcept nogil
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil
     cdef bint port_allowed(self, uint32_t port, uint32_t size) noexcept nogil
+    cdef bint watches_ports(self) noexcept nogil
     cdef bint segment_checked(self, int segment) noexcept nogil
     cdef int segment_fault(self, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil
     cdef bint steps(self) noexcept nogil

@@ -70,10 +70,19 @@ def open_disk(spec: DiskSpec) -> Disk:
 
 def _is_qcow2(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return file.read(len(QCOW2)) == QCOW2
+        return first_bytes(path, len(QCOW2)) == QCOW2
     except OSError:
         return False  # whoever opens it says why
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """At most count bytes. Does not wait, as a FIFO would let a reader: there it has none. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        kind = os.fstat(fd).st_mode
+        return _read_head(fd, count) if stat.S_ISREG(kind) or stat.S_ISBLK(kind) else b""
+    finally:
+        os.close(fd)
 
 
 def open_cdrom(path: Path | str) -> Disk:
@@ -85,7 +94,7 @@ def open_cdrom(path: Path | str) -> Disk:
 def _open_image(path: Path, unit: int, what: str, *, write: bool) -> tuple[int, int]:
     """A locked image: its file descriptor and its size in bytes, which is a whole number of units."""
     try:
-        fd = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)
+        fd = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         hint = {errno.ENOENT: f"; make one with: truncate -s 1G {path}" if what == "disk" else ""}
         hint |= dict.fromkeys((errno.EACCES, errno.EROFS), "; add ,ro or ,snapshot" if write else "")

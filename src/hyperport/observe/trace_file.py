@@ -130,9 +130,12 @@ class TraceFile:
 
     def _json(self, body: bytes) -> dict[str, Any]:
         try:
-            return msgspec.json.decode(body, type=dict[str, Any])
+            found = msgspec.json.decode(body)  # msgspec 0.22 crashes where Ctrl-C comes as it looks at a type=
         except msgspec.DecodeError as error:
             raise ConfigError(f"trace {self.name}: its description cannot be read: {error}") from error
+        if not isinstance(found, dict):
+            raise ConfigError(f"trace {self.name}: its description cannot be read: it is no object")
+        return found
 
     def close(self) -> None:
         """Close the file."""

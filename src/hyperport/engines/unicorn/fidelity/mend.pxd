@@ -40,6 +40,7 @@ cdef void debug_registers_loaded(void *env, uint32_t dr7) noexcept nogil
 cdef void registers_loaded(void *env) noexcept nogil
 cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil
 cdef int segment_vector(int segment) noexcept nogil
+cdef bint ports_watched(void *env) noexcept nogil
 cdef uint32_t port_hits(void *env, uint32_t port, uint32_t size) noexcept nogil
 cdef void doorbell_accessed(void *env, uint32_t hits) noexcept nogil
 cdef void raise_trap(void *env, uint32_t hits) noexcept nogil

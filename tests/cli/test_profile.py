@@ -45,7 +45,7 @@ def test_a_file_that_the_host_does_not_take_is_one_line_and_the_rest_is_there(
 ) -> None:
     assert main([*DEMO, "--html=/dev/full", f"--speedscope={tmp_path}/p.json"]) == 74
     out, err = capfd.readouterr()
-    assert err == "hyperport: profile /dev/full: No space left on device\n"
+    assert err == "hyperport: profile: /dev/full: No space left on device; it is not written\n"
     assert "by function" in out
     assert json.loads((tmp_path / "p.json").read_text())["profiles"]
 

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from hyperport.bus.access cimport Access
 from hyperport.bus.attributes cimport PortAttributes
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.memo cimport Counting
+from hyperport.bus.memo cimport Counting, count_known
 from hyperport.memory.map cimport HP_REGIONS
 
 cpdef enum Path:
@@ -70,7 +70,6 @@ cdef class PortBus:
     cdef void touch(self, uint32_t port) noexcept nogil
     cdef void settle(self, Slot *slot) noexcept nogil
     cdef void carry(self, Access *access) noexcept nogil
-    cdef Slot *count_or_carry(self, Access *access) noexcept nogil
     cdef void carry_block(self, Access *access) noexcept nogil
     cdef void carry_memory(self, Access *access, uint32_t window, uint32_t offset) noexcept nogil
     cdef void from_python(self, Access *access) noexcept nogil
@@ -96,10 +95,12 @@ cdef inline uint32_t ones(uint32_t size) noexcept nogil:
 cdef inline Slot *straight(PortBus bus, Access *access, uint32_t elements) noexcept nogil:
     """Where nothing stands between an access and its device: the slot, with the access counted. Else it is carried, and NULL."""
     cdef Slot *slot = &bus.slots[access.port]
+    cdef uint32_t index = tally_index(access.port, access.direction, access.size, access.path)
     cdef Tally *tally
-    if not slot.direct & access.size:
-        return bus.count_or_carry(access)
-    tally = &bus.tallies[tally_index(access.port, access.direction, access.size, access.path)]
+    if not slot.direct & access.size and not (slot.counted & access.size and count_known(bus.counting, access, index)):
+        bus.carry(access)
+        return NULL
+    tally = &bus.tallies[index]
     tally.accesses += elements
     tally.crossings += access.crossings
     return slot

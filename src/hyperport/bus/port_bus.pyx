@@ -23,7 +23,7 @@ from libc.string cimport memcpy, memset
 from hyperport.bus.access cimport SPACE_MEMORY, Access, describe
 from hyperport.bus.attributes cimport PortAttributes
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.memo cimport Counting, count_known
+from hyperport.bus.memo cimport count_known
 from hyperport.cpu.vcpu cimport Place as CPlace, Vcpu
 from hyperport.memory.map cimport HP_REGIONS, MemoryMap
 from hyperport.memory.zeroes cimport hp_unmap_zeroes, hp_zeroes
@@ -181,18 +181,6 @@ cdef class PortBus:
             self.device_ticks = hp_bus_ticks() - began
         if self.observer_count:
             self.tell(access)
-
-    cdef Slot *count_or_carry(self, Access *access) noexcept nogil:
-        """straight(), where that is not all: the only observer may have counted by the instruction what it need not see."""
-        cdef Slot *slot = &self.slots[access.port]
-        cdef uint32_t index = tally_index(access.port, access.direction, access.size, access.path)
-        cdef Tally *tally = &self.tallies[index]
-        if not slot.counted & access.size or not count_known(self.counting, access, index):
-            self.carry(access)
-            return NULL
-        tally.accesses += access.count
-        tally.crossings += access.crossings
-        return slot
 
     cdef void carry_block(self, Access *access) noexcept nogil:
         """Elements packed in data: whole to a device that takes their width, else one by one, in order."""

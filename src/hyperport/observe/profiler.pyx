@@ -6,8 +6,8 @@ A site is what trace_format.pxd calls so: port, direction, size, path, CS:EIP an
 instructions the bus makes for us (Counting, bus/memo.pxd). Of every 256 accesses or so (of the first, every 16), at random,
 one is a sample: the guest's stack is walked by frame pointers, and the time to the next access is measured, with what of it
 that access's device took, and on the path `trap` its fault, and fetching and decoding. What is left is the guest's, with the
-way out and in. The table has room for MOST_SITES; a guest that makes more is counted by port alone from there on. Of device memory a port is a
-register, or all of a window that is too large to have them.
+way out and in. The table has room for MOST_SITES; a guest that makes more is counted by port alone from there on. Of
+device memory a port is a register, or all of a window that is too large to have them.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -164,8 +164,8 @@ cdef class Profiler(PortObserver):
         if self.filtered and not self.filter.passes(&seen):
             return
         key.address = access.port if port else access.site
-        key.flags = <uint16_t> (access.space << FLAG_SPACE_SHIFT | access.direction | (access.size >> 1 if access.size < 8 else 3) << FLAG_SIZE_SHIFT
-                                | access.path << FLAG_PATH_SHIFT)
+        key.flags = <uint16_t> (access.direction | (access.size >> 1 if access.size < 8 else 3) << FLAG_SIZE_SHIFT
+                                | access.path << FLAG_PATH_SHIFT | access.space << FLAG_SPACE_SHIFT)
         if place_of(&seen):
             key.eip = seen.place.eip
             key.cs = <uint16_t> seen.place.cs

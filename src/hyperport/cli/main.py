@@ -117,7 +117,7 @@ def _fail(error: BaseException) -> int:
 
 
 def _was_interrupted(error: BaseException) -> bool:
-    """Whether Ctrl-C is behind it: some code makes an error of its own of that, as CPython 3.11 does in class bodies."""
+    """Whether Ctrl-C is behind it: some code makes an error of its own of it, as CPython 3.11 in class bodies."""
     behind: BaseException | None = error
     while behind is not None and not isinstance(behind, KeyboardInterrupt):
         behind = behind.__cause__ or behind.__context__

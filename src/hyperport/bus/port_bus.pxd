@@ -20,6 +20,7 @@ cdef enum:
     PATH_KINDS = 5
     DIRECTION_IN = 0
     DIRECTION_OUT = 1
+    MOST_REGISTERS = 4096   # bytes of a window of device memory that reports tell the addresses of
 
 cdef struct Slot:       # one port
     void *device        # its PortDevice, or NULL
@@ -27,12 +28,15 @@ cdef struct Slot:       # one port
     uint8_t whole       # sizes (1 | 2 | 4) of accesses that go whole to the device
     uint8_t touched     # the port has been accessed
     uint8_t direct      # sizes for which an element needs no more than the device and two counters
+    uint8_t counted     # sizes for which it may need no more than that and the counter of an observer
 
 cdef struct Tally:
     uint64_t accesses   # elements the guest transferred
     uint64_t crossings  # transitions guest -> VMM -> guest that it took
 
 cdef struct MemoryWindow:       # device memory
+    uint32_t offset     # where in the device's it begins
+    uint32_t size       # bytes
     void *device        # its PortDevice
     uint8_t whole       # sizes (1 | 2 | 4) of accesses that go whole to it
     Tally tallies[2 * SIZES]    # direction * SIZES + (size >> 1)
@@ -66,7 +70,7 @@ cdef class PortBus:
     cdef void touch(self, uint32_t port) noexcept nogil
     cdef void settle(self, Slot *slot) noexcept nogil
     cdef void carry(self, Access *access) noexcept nogil
-    cdef void carry_counted(self, Access *access) noexcept nogil
+    cdef Slot *count_or_carry(self, Access *access) noexcept nogil
     cdef void carry_block(self, Access *access) noexcept nogil
     cdef void carry_memory(self, Access *access, uint32_t window, uint32_t offset) noexcept nogil
     cdef void from_python(self, Access *access) noexcept nogil
@@ -80,6 +84,11 @@ cdef inline uint32_t tally_index(uint32_t port, int direction, uint32_t size, in
     return ((port * 2 + direction) * SIZES + (size >> 1)) * PATH_KINDS + path
 
 
+cdef inline uint64_t memory_index(const Access *access) noexcept nogil:
+    """Of an access to device memory, what tally_index() is of one to a port."""
+    return <uint64_t> 1 << 63 | <uint64_t> access.site << 3 | access.direction * SIZES + (access.size >> 1)
+
+
 cdef inline uint32_t ones(uint32_t size) noexcept nogil:
     return (<uint32_t> 0xFFFFFFFF) >> (32 - 8 * size)
 
@@ -89,8 +98,7 @@ cdef inline Slot *straight(PortBus bus, Access *access, uint32_t elements) noexc
     cdef Slot *slot = &bus.slots[access.port]
     cdef Tally *tally
     if not slot.direct & access.size:
-        bus.carry_counted(access)
-        return NULL
+        return bus.count_or_carry(access)
     tally = &bus.tallies[tally_index(access.port, access.direction, access.size, access.path)]
     tally.accesses += elements
     tally.crossings += access.crossings

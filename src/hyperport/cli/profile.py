@@ -95,7 +95,7 @@ def _write(result: dict[str, Any], own: dict[str, Any], files: dict[Path, Callab
 
         sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     else:
-        from hyperport.observe.profile_text import text_report
+        from hyperport.observe.profile_text import columns_of, text_report
 
-        sys.stdout.write(text_report(result, own["top"]))
+        sys.stdout.write(text_report(result, own["top"], columns_of(sys.stdout)))
     return complete

@@ -39,7 +39,7 @@ def _records(trace: TraceFile, options: dict[str, Any], symbols: Symbols | None)
         return
     from hyperport.observe.filter import compile_filter
 
-    program = compile_filter(text, trace.windows, symbols.functions if symbols else None)
+    program = compile_filter(text, trace.windows, symbols.functions if symbols else None, trace.memory)
     for access in trace.accesses():
         if program.takes(access):
             yield access

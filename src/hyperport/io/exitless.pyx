@@ -39,7 +39,7 @@ from hyperport.bus.port_bus cimport (
     ones,
     tally_index,
 )
-from hyperport.cpu.vcpu cimport EBX, EDX, Place, Vcpu
+from hyperport.cpu.vcpu cimport EBX, EDX, Place, Vcpu, token_for
 from hyperport.io.crossing cimport Crossing, CrossingHook
 from hyperport.io.path cimport PortPath
 from hyperport.lines.service cimport Service
@@ -96,6 +96,9 @@ cdef class ExitlessPath(PortPath):
 
 cdef class Caller(Vcpu):
     """Stands for the vCPU where a posted write is drained: its place is the caller that the guest wrote down."""
+
+    def __cinit__(self):
+        self.selector = &self.known.cs
 
     cdef void place(self, uintptr_t token, Place *place) noexcept nogil:
         place[0] = self.known
@@ -306,7 +309,8 @@ cdef class Exitless(Service):
                 continue
             if access.count:
                 self.carry_run(&access, data)
-            describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller, entry.caller)
+            describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller,
+                     token_for(entry.caller, self.caller.known.cpl))
             access.crossings = 0
             access.value = value
         if access.count:

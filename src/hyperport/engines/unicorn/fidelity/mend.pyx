@@ -7,6 +7,7 @@ blocks.h        how each block of translated code begins and ends
 counting.h      the guest's instructions, counted
 coverage.h      what code is executed, counted
 jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with code: what the core does slowly
+links.h         jumps from block to block that are there before they are needed
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
 sse.h, x87.h    exceptions of floating point

@@ -223,7 +223,7 @@ cdef class Exitless(Service):
 
     cdef void watch(self, bint watched) noexcept nogil:
         """An I/O breakpoint is enabled now, or none is any more."""
-        cdef uint32_t port
+        cdef int port
         self.watched = watched
         for port in range(PORTS):
             if self.bus.attributes.rows[port]:

@@ -67,7 +67,6 @@ RUN: Final = [  # options of run, status, what the line says
     ((*FLAT, "--disk", "short,colour=red"), 2, "colour"),
     ((*FLAT, "--floppy", "fifo"), 78, "floppy fifo"),
     ((*FLAT, "--cdrom", "fifo"), 78, "neither a file nor a block device"),
-    ((*FLAT, "--cdrom", "folder"), 78, "cdrom folder"),
     ((*FLAT, "--cdrom", "absent"), 78, "absent"),
     ((*FLAT, "--net", "wifi"), 2, "wifi"),
     ((*FLAT, "--net", "socket=absent"), 78, "start the one with listen= first"),

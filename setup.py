@@ -46,6 +46,9 @@ CORE_FLAGS = [
     "-MMD",  # the headers that were read, beside the object
     *(("-DPy_LIMITED_API=0x030b0000", "-Wno-unused-parameter") if LIMITED_API else ()),  # Cython's have such parameters
 ]
+MORE_FLAGS = {  # of a module: the way of an access is inline as far as the device, also with counters by site
+    "hyperport.engines.unicorn.ports": ["--param=max-inline-insns-single=400"],
+}
 CYTHON_OPTIONS = {
     "include_path": ["src"],
     "shared_utility_qualified_name": SHARED,
@@ -312,6 +315,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
         compiler = version(os.environ.get("CC") or sysconfig.get_config_var("CC"))
         how = [
             CORE_FLAGS,
+            MORE_FLAGS,
             CYTHON_OPTIONS,
             importlib.metadata.version("cython"),
             sys.version,
@@ -373,7 +377,7 @@ def extension(name: str) -> Extension:
     return Extension(
         name,
         [str(source)],
-        extra_compile_args=CORE_FLAGS,
+        extra_compile_args=[*CORE_FLAGS, *MORE_FLAGS.get(name, ())],
         include_dirs=[str(source.parent), *map(str, SHARED_HEADERS)],
         libraries=["dl"],
         py_limited_api=LIMITED_API,

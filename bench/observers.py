@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What an observer adds to one access, beside the same loop without any in the same round, in ns of CPU time.
 
-    python bench/observers.py [--runs 15] [--count 1000000] [--trace 10000000]
+    python bench/observers.py [--runs 15] [--count 1000000] [--rows WORD] [--trace 10000000]
 
 A loop of one IN from the compiled port 80h, path exit, on Unicorn. Each round runs every row once, and begins with
-another; a figure is the median of the rounds' differences, with its quartiles. --workloads runs the workloads of
-`hyperport compare` profiled and plain. --trace N then records N accesses into a
-file, reads them all again, and says what that took for each and that none is missing.
+another; a figure is the median of the rounds' differences, with its quartiles. --rows: only those whose names have this
+word. --paths measures what counting by site adds, for the paths exit, trap and hypercall. --workloads runs the
+workloads of `hyperport compare` profiled and plain. --trace N then records N accesses into a file, reads them all
+again, and says what that took for each and that none is missing.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from hyperport.observe.text_trace import TextTrace
 from hyperport.observe.trace_file import TraceFile
 
 CODE, PORT = 0x10_0000, 0x80
+BEFORE_LOOP = 5  # mov ebp, count
 LOOP = b"\xec\x4d\x75\xfc\xfa\xf4"  # again: in al, dx; dec ebp; jnz again; cli; hlt
 SCRATCH = Path(tempfile.mkdtemp(prefix="hyperport-bench-"))
 
@@ -64,16 +66,25 @@ ROWS: dict[str, Observe | None] = {
 }
 
 
-def measure(observe: Observe | None, count: int) -> float:
+def loop_of(machine: hyperport.Machine) -> bytes:
+    """LOOP, or the same by a call of the ROM."""
+    if machine.calls is None:
+        return LOOP
+    stub = next(at for at, name in machine.calls.doorbell_names.items() if name == "vmi-rom:inb")
+    call = b"\xe8" + (stub - (CODE + BEFORE_LOOP + 5)).to_bytes(4, "little", signed=True)
+    return call + b"\x4d\x75\xf8\xfa\xf4"  # dec ebp; jnz call; cli; hlt
+
+
+def measure(observe: Observe | None, count: int, io: str = "exit") -> float:
     """ns of CPU for one turn of the loop."""
-    with hyperport.Machine(memory=4 << 20, engine="unicorn") as machine:
+    with hyperport.Machine(memory=4 << 20, engine="unicorn", io=io) as machine:
         if observe is not None:
             machine.bus.observe(observe(machine))
         took = 0
         for rounds in (1000, count):  # the first translates the code
-            machine.memory.write(CODE, b"\xbd" + rounds.to_bytes(4, "little") + LOOP)
+            machine.memory.write(CODE, b"\xbd" + rounds.to_bytes(4, "little") + loop_of(machine))
             state = protected_flat(eip=CODE)
-            state.edx = PORT
+            state.edx, state.esp = PORT, CODE
             machine.engine.set_state(state)
             began = time.thread_time_ns()
             machine.engine.run()
@@ -103,6 +114,15 @@ def trace(count: int) -> None:
     print(f"read again in {again:.0f} ns each")
 
 
+def paths(runs: int, count: int) -> None:
+    """What counting by site adds on each path, profiled beside plain, in turn."""
+    for io in ("exit", "trap", "hypercall"):
+        pairs = [(measure(ROWS["profile"], count, io), measure(None, count, io)) for _ in range(runs)]
+        low, middle, high = quantiles([mine - plain for mine, plain in pairs], n=4)
+        plain = median(plain for _, plain in pairs)
+        print(f"{io:<12} counting by site adds {middle:.1f} ns ({low:.1f} to {high:.1f}) to {plain:.1f} ns an access")
+
+
 def workload(name: str, profiled: bool) -> float:
     """s of CPU of this thread for a workload."""
     guest, units = locate(name), WORKLOADS[name].units
@@ -129,9 +149,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--trace", type=int, default=0)
+    parser.add_argument("--rows", default="", metavar="WORD")
+    parser.add_argument("--paths", action="store_true")
     parser.add_argument("--workloads", action="store_true")
     options = parser.parse_args()
-    names = list(ROWS)
+    names = ["none", *(name for name in ROWS if options.rows in name and name != "none")]
     results: dict[str, list[float]] = {name: [] for name in names}
     for number in range(options.runs):
         first = number % len(names)
@@ -142,6 +164,8 @@ def main() -> None:
         more = [mine - plain for mine, plain in zip(results[name], results["none"], strict=True)]
         low, _, high = quantiles(more, n=4)
         print(f"{name:<48} {median(more):+7.1f} ns ({low:+.1f} to {high:+.1f})")
+    if options.paths:
+        paths(options.runs, options.count)
     if options.trace:
         trace(options.trace)
     if options.workloads:

@@ -288,7 +288,7 @@ def hyperport_play() -> Play:
     def play(trace: Path | str, device: Any, base: int, *, filter: str = "") -> Played:  # noqa: A002
         __tracebackhide__ = True
         with TraceFile(trace) as recorded:
-            program = compile_filter(filter, recorded.windows)
+            program = compile_filter(filter, recorded.windows, memory=recorded.memory)
             wanted = (access for access in recorded.accesses() if program.takes(access))
             result = play_device(wanted, device, base, wall_ns=int(recorded.description.get("wall_ns", 0)))
         if recorded.trouble:

@@ -70,6 +70,12 @@ int main(void)
     ROW("TB_CFLAGS", offsetof(TranslationBlock, cflags));
     ROW("TB_CODE", offsetof(TranslationBlock, tc.ptr));
     ROW("TB_SECOND_PAGE", offsetof(TranslationBlock, page_addr[1]));
+    ROW("TB_JUMPS_END", offsetof(TranslationBlock, jmp_reset_offset));
+    ROW("TB_JUMPS", offsetof(TranslationBlock, jmp_target_arg));
+    ROW("TB_LINKS", offsetof(TranslationBlock, jmp_list_head));
+    ROW("TB_NEXT_LINK", offsetof(TranslationBlock, jmp_list_next));
+    ROW("TB_LEADS_TO", offsetof(TranslationBlock, jmp_dest));
+    ROW("NO_JUMP", TB_JMP_RESET_OFFSET_INVALID);
     ROW("TB_SIZE", sizeof(TranslationBlock));
     ROW("TCG_INVALIDATIONS", offsetof(TCGContext, tb_phys_invalidate_count));
     ROW("TCG_FLUSHES", offsetof(TCGContext, tb_ctx.tb_flush_count));

@@ -38,6 +38,7 @@ enum {
 
 #define PAGE_SIZE 4096u
 #define PAGE_PRESENT 0x01u
+#define DR6_HITS 0xFu /* B0 to B3 */
 #define DR7_GLOBAL_0 (1u << 1)
 #define DR7_IO_0 (2u << 16)
 #define DR7_LENGTH_0_SHIFT 18

@@ -15,6 +15,7 @@
 
 #include "cpu.h"
 #include "guest.h"
+#include "lawguest.h"
 #include "segments.h"
 
 #define LAW_MAGIC 0x3157414Cu /* "LAW1" */
@@ -26,22 +27,20 @@
 #define BIG_PAGES 80u
 #define BIG_FRAMES 4u
 #define WINDOW 0x60000u
-#define WINDOW_PAGES 16u
 #define WINDOW_FRAMES 8u
 #define CODE 0x72000u
 #define CODE_PAGES 2u
 #define STACK 0x76000u
 #define CALLS 0xF0000u
 #define CALL_BYTES 16u
-#define CALLS_COUNT 12u
 #define CALL_MARK 0xCA110000u /* in place of an EIP: at the call's first instruction */
 #define CALL_RETURNS 0x100u   /* and with this, at its RET */
 #define DOORBELL_BYTES 4u     /* with the RET */
+#define OUT_IMMEDIATE 0xE6    /* a doorbell of the ROM is OUT to the call's number, RET */
+#define RET 0xC3
 #define STUBS_MAGIC 0x3153414Cu /* "LAS1" */
 #define STUBS (CALLS + 0x100u)
-#define STUB_BYTES 0x140u
 #define CALL_PAGES 2u /* the second one is SAVED, and writable */
-#define AS_SAVED 0xFFu
 #define KERNEL 0x100000u
 #define DIRECT_MAP 0x20000000u /* physical addresses from 0 to 4 MiB once more */
 #define LARGE_PAGES 16u /* of 4 MiB: kernel and module */
@@ -72,53 +71,6 @@
 #define LCR_DLAB 0x83 /* the first two registers are the divisor; 8N1 */
 #define LCR_DATA 0x03
 
-enum mode { RING0, RING1, RING3, RING0_16, RING1_16, RING3_16, V86 };
-enum option {
-    OPTION_REPAIR = 1, /* a page fault in the window makes the page writable for all and goes on */
-    OPTION_WP = 2,     /* CR0.WP */
-    OPTION_CMOS = 4,   /* the case drives the CMOS RAM */
-};
-
-struct batch {
-    uint32_t magic, count, case_size;
-};
-
-struct law_case {
-    uint8_t mode, options, code_length, events; /* events: how many to go on after */
-    uint16_t code_offset, tss_limit, iomap_base, breakpoint_port; /* DR0 */
-    struct {
-        uint16_t first, count;
-    } allowed[4]; /* ports that the I/O map allows */
-    uint32_t eflags, eax, ecx, edx, ebx, ebp, esi, edi;
-    uint16_t es, ds, fs, gs, ss, breakpoint; /* 0 for none, else 1 and its LEN field */
-    uint8_t pages[WINDOW_PAGES / 2]; /* present, writable, user; four bits each, low half first */
-    uint8_t code[240];
-} __attribute__((packed));
-
-/* Convention by convention: code that calls by it and leaves what the instruction leaves. */
-struct law_stubs {
-    uint32_t magic, highest_cpl; /* above that, calls are made by the instructions */
-    struct {
-        uint32_t fault_at; /* EIP of the call; where it faults, show these registers: their numbers, or AS_SAVED */
-        uint8_t shown[8];
-        uint16_t pushed, length; /* bytes on the stack there; of the code */
-        uint8_t code[STUB_BYTES];
-    } call[CALLS_COUNT];
-} __attribute__((packed));
-
-struct saved { /* what stubs keep, at SAVED */
-    uint32_t registers[8], base_es, base_ds, own[3];
-};
-
-struct report {
-    uint32_t index, event; /* event: 0 for the end, else its number from 1 */
-    uint32_t vector, error, cr2, dr6;
-    uint32_t eip, cs, eflags, esp, ss, es, ds, fs, gs;
-    uint32_t eax, ecx, edx, ebx, ebp, esi, edi;
-    uint32_t touched; /* accessed and dirty bits of the window's pages; from here on at the end only */
-    uint32_t touched_big, memory, cmos, ports, divisor, stream;
-};
-
 static uint32_t page_directory[1024] __attribute__((aligned(4096)));
 static uint32_t page_table[1024] __attribute__((aligned(4096)));
 static struct {
@@ -135,6 +87,7 @@ static struct report report;
 static uint32_t pristine_sum;
 static uint16_t stream_key;
 static uint32_t call_entry[CALLS_COUNT];
+static uint32_t rom_first, rom_end; /* linear addresses */
 static const struct law_stubs *stubs;
 static struct saved *const saved = (struct saved *)(calls_frame + PAGE_SIZE);
 
@@ -302,6 +255,10 @@ static void calls_init(bool by_rom)
         print("lawguest: no VMI ROM: %s\n", reason ? reason : "it refused");
         guest_exit(4);
     }
+    if (rom) {
+        rom_first = (uint32_t)rom;
+        rom_end = rom_first + rom->rom_length * 512u;
+    }
     for (uint32_t i = 0; i < CALLS_COUNT; i++) {
         call_entry[i] = (uint32_t)native_calls + i * 16;
         if (rom)
@@ -324,8 +281,21 @@ static void arrange_calls(void)
     calls_lead(stubs->highest_cpl >= (current->mode == RING1));
 }
 
+/* Which of the ROM's calls has been made, and is about to return? CALLS_COUNT for none. */
+static uint32_t call_made(uint32_t eip)
+{
+    const uint8_t *code = (const uint8_t *)eip;
+
+    if (eip < rom_first + 2 || eip >= rom_end || code[0] != RET || code[-2] != OUT_IMMEDIATE ||
+        code[-1] - (uint32_t)HYPERPORT_VMI_INL >= CALLS_COUNT)
+        return CALLS_COUNT;
+    return code[-1] - (uint32_t)HYPERPORT_VMI_INL;
+}
+
 static uint32_t place_of(uint32_t eip)
 {
+    if (call_made(eip) < CALLS_COUNT)
+        return CALL_MARK + CALL_RETURNS + call_made(eip);
     for (uint32_t i = 0; i < CALLS_COUNT; i++)
         if (eip - call_entry[i] < DOORBELL_BYTES)
             return CALL_MARK + (eip == call_entry[i] ? 0 : CALL_RETURNS) + i;
@@ -380,6 +350,17 @@ static void report_frame(const struct frame *frame)
     report.edi = frame->edi;
 }
 
+/* A single step to a place in the ROM where a call has begun and is not made yet: the instruction has no such place. */
+static bool within_call(const struct frame *frame)
+{
+    if (frame->vector != VECTOR_DB || dr6_read() & DR6_HITS || frame->eip < rom_first || frame->eip >= rom_end)
+        return false;
+    for (uint32_t i = 0; i < CALLS_COUNT; i++)
+        if (frame->eip == call_entry[i])
+            return false;
+    return call_made(frame->eip) == CALLS_COUNT;
+}
+
 /* Can the case go on after this event? */
 static bool repaired(void)
 {
@@ -400,10 +381,16 @@ static bool repaired(void)
 
 static void on_event(struct frame *frame)
 {
-    report_frame(frame);
-    show_as_instruction(frame);
+    bool shown = !within_call(frame);
+
+    if (shown) {
+        report_frame(frame);
+        show_as_instruction(frame);
+    }
     if (frame->vector == VECTOR_DB)
         __asm__ volatile("mov %0, %%dr6" : : "r"(0));
+    if (!shown)
+        return;
     if (!repaired())
         context_resume(&suite);
     report.event++;

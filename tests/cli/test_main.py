@@ -180,3 +180,22 @@ def test_monitor_goes_on_when_a_signal_has_asked_for_the_end() -> None:
 def test_python_m_hyperport_gives_the_status() -> None:
     done = subprocess.run([sys.executable, "-m", "hyperport", "list", "nothing"], capture_output=True, check=False)
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize(("raised", "status"), [(KeyboardInterrupt, 130), (ValueError, 70)])
+def test_ctrl_c_in_a_class_body_is_no_error_of_ours(
+    raised: type[BaseException], status: int, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CPython 3.11 makes a RuntimeError of what __set_name__() raises; an import may be there when Ctrl-C comes."""
+
+    class Named:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise raised
+
+    def interrupted(*_: object) -> None:
+        type("Body", (), {"named": Named()})
+
+    monkeypatch.setattr("hyperport.cli.main.collect_from_here", interrupted)
+    found, _, err = cli("list", "guests")
+    assert found == status
+    assert ("Traceback" in err) == (status == 70)

@@ -40,6 +40,16 @@ def test_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert (tmp_path / "p.pb.gz").read_bytes()[:2] == b"\x1f\x8b"
 
 
+def test_a_file_that_the_host_does_not_take_is_one_line_and_the_rest_is_there(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*DEMO, "--html=/dev/full", f"--speedscope={tmp_path}/p.json"]) == 74
+    out, err = capfd.readouterr()
+    assert err == "hyperport: profile: /dev/full: No space left on device; it is not written\n"
+    assert "by function" in out
+    assert json.loads((tmp_path / "p.json").read_text())["profiles"]
+
+
 @pytest.mark.parametrize(
     ("words", "said", "status"),
     [

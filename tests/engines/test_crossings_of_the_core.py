@@ -24,6 +24,7 @@ HOUSEKEEPING = {
     "set_page": "the core fills a TLB entry",
     "store_table_long": "the core marks an entry of a page table",
     "memory_mapping": "the core asks which RAM an address is",
+    "stored_to": "a store drops the code that it overwrites",
     "on_cpuid": "an instruction that only reads registers",
     "on_sysenter": "an instruction that only loads registers",
     "current_engine": "says whose vCPU this thread runs",

@@ -199,6 +199,49 @@ def test_self_modifying_code(board: Board) -> None:
     assert board.state().ecx == 0x20
 
 
+# The core looks for code in a bitmap of a page that has been stored to ten times.
+STORED_TO = """\
+    bc 00 20 00 00                ; mov esp, 0x2000
+    bf 40 30 00 00                ; mov edi, 0x3040
+    c7 07 b0 01 c3 00             ; mov dword [edi], 0x00c301b0     mov al, 1; ret
+    ff d7                         ; call edi
+    b9 14 00 00 00                ; mov ecx, 20
+    89 0d 00 38 00 00             ; mov [0x3800], ecx
+    e2 f8                         ; loop
+    ff d7                         ; call edi
+    """
+
+
+def test_a_store_across_the_words_of_the_bitmap(board: Board) -> None:
+    board.protected(f"""\
+        {STORED_TO}
+        c7 47 fe 00 00 b0 02          ; mov dword [edi - 2], 0x02b00000
+        ff d7                         ; call edi
+        f4                            ; hlt
+        """)
+    assert board.state().eax & 0xFF == 2
+
+
+@pytest.mark.parametrize("count", [8, 16, 17, 64, 256])
+def test_a_string_overwrites_code_at_its_end(board: Board, count: int) -> None:
+    """Of all ones, which are no instruction. There is no IDT."""
+    stop = board.protected(f"""\
+        {STORED_TO}
+        83 c7 04                      ; add edi, 4
+        b9 {count & 0xFF:02x} {count >> 8:02x} 00 00 ; mov ecx, {count}
+        c1 e1 02                      ; shl ecx, 2
+        29 cf                         ; sub edi, ecx
+        c1 e9 02                      ; shr ecx, 2
+        ba 99 00 00 00                ; mov edx, 0x99
+        f3 6d                         ; rep insd
+        bf 40 30 00 00                ; mov edi, 0x3040
+        ff d7                         ; call edi
+        f4                            ; hlt
+        """)
+    assert board.memory.read(0x3040, 4) == b"\xff" * 4
+    assert stop.kind == StopKind.TRIPLE_FAULT
+
+
 # Exceptions and interrupts.
 
 RETURN_ADDRESS = """\

@@ -398,6 +398,32 @@ def test_a_single_step_through_a_stub_makes_progress(bench: Bench) -> None:
     assert bench.log == [(POST, 1, "HYPERCALL"), (POST, 2, "HYPERCALL")]
 
 
+def test_an_io_breakpoint_hits_every_access(bench: Bench) -> None:
+    """While one is enabled by DR7 and CR4.DE nothing is posted and nothing is shadowed; each other state is tried."""
+    bench.open()
+    gate = (HANDLER & 0xFFFF, 8, 0x8E00, HANDLER >> 16)
+    bench.machine.memory.write(IDT + 8, struct.pack("<4H", *gate))
+    counted = b"\xff\x05" + struct.pack("<I", RESULTS) + b"\xcf"  # incl RESULTS; iret
+    io_breakpoint, execution = 2 | 2 << 16, 2  # G0; R/W0 is 2 for I/O, 0 for execution
+
+    def control(dr7: int, cr4: int) -> bytes:  # mov eax to dr0, dr7 and cr4
+        moves = ((POST, b"\x0f\x23\xc0"), (dr7, b"\x0f\x23\xf8"), (cr4, b"\x0f\x22\xe0"))
+        return b"".join(b"\xb8" + struct.pack("<I", value) + code for value, code in moves)
+
+    code = Assembler(CODE)
+    states = [(io_breakpoint, 0), (io_breakpoint, 8), (0, 8), (execution, 8), (io_breakpoint, 8), (io_breakpoint, 0)]
+    for number, (dr7, cr4) in enumerate([*states, (0, 0)]):
+        code.add(control(dr7, cr4)).call("OUTB", POST, number).call("INB", SCR)
+    bench.machine.memory.write(RESULTS, bytes(4))
+    before = bench.counts()["shadowed"]
+    bench.run(code.code, handler=counted, flags=False)
+    assert bench.machine.memory.read(RESULTS, 1) == b"\2"
+    assert [(value, path) for port, value, path in bench.log if port == POST] == [
+        (number, "HYPERCALL" if number in (1, 4) else "POSTED") for number in range(7)
+    ]
+    assert bench.counts()["shadowed"] - before == 5
+
+
 def test_a_page_that_the_guest_has_spoilt(bench: Bench) -> None:
     bench.open()
     memory = bench.machine.memory

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperport.bus.access import Direction, Place, PortAccess
+from hyperport.bus.access import Direction, Place, PortAccess, Space
 from hyperport.bus.port_bus import Path
 from hyperport.errors import AccessError, UsageError
 from hyperport.observe.filter import MARKS, compile_filter
 from hyperport.observe.filter_program import MOST_ROWS, FilterProgram, Verdict
 
 WINDOWS = [(0x80, 0x80, "post-code"), (0x2F8, 0x2FF, "uart16550"), (0x3F8, 0x3FF, "uart16550"), (0xCF8, 0xCFF, "pci")]
+MEMORY = [(0xD_0000, 0xD_0FFF, "card"), (0xF000_0000, 0xFFFF_FFFF, "canvas")]
 FUNCTIONS = {"serial_in": (0xC010_0000, 0xC010_001F), "serial_out": (0xC010_0020, 0xC010_0040), "main": (0, 0xFFF)}
 
 Holds = Callable[[PortAccess], bool]
@@ -57,6 +58,7 @@ NUMBERS: dict[str, Callable[[PortAccess], list[int]]] = {
 }
 
 SOME_PORTS = st.sampled_from([0x80, 0x2F8, 0x3F8, 0x3FD, 0xCF8, 0xFFFF])
+SOME_ADDRESSES = st.sampled_from([0x80, 0x3F8, 0xD_0000, 0xD_0FFF, 0xD_1000, 0xF000_0000, 0xFFFF_FFFF])
 SOME_NUMBERS = st.one_of(st.sampled_from([0, 1, 2, 3, 4, 0x41, 0x60, 0xC010_0020]), st.integers(0, 0xFFFF_FFFF))
 
 
@@ -74,12 +76,21 @@ def comparison(name: str, compare: str, number: int, mask: int | None) -> Said:
 def ports(spans: list[tuple[int, int]]) -> Said:
     spans = [(min(span), max(span)) for span in spans]
     text = ",".join(f"{low:x}-{high:x}" if high > low else f"{low:#x}" for low, high in spans)
-    return f"port {text}", lambda access: any(low <= access.port <= high for low, high in spans)
+    return (
+        f"port {text}",
+        lambda access: access.space == Space.PORT and any(low <= access.port <= high for low, high in spans),
+    )
+
+
+def memory(low: int, more: int) -> Said:
+    high = min(low + more, 0xFFFF_FFFF)
+    return f"memory {low:x}-{high:#x}", lambda access: access.space == Space.MEMORY and low <= access.port <= high
 
 
 def devices(pattern: str) -> Said:
     return f"device {pattern}", lambda access: any(
-        low <= access.port <= high and fnmatchcase(name, pattern) for low, high, name in WINDOWS
+        low <= access.port <= high and fnmatchcase(name, pattern)
+        for low, high, name in (WINDOWS if access.space == Space.PORT else MEMORY)
     )
 
 
@@ -94,7 +105,8 @@ TESTS: st.SearchStrategy[Said] = st.one_of(
     st.sampled_from(["write", "out"]).map(lambda word: (word, lambda access: access.direction == Direction.OUT)),
     st.lists(st.tuples(SOME_PORTS, SOME_PORTS), min_size=1, max_size=3).map(ports),
     st.sampled_from(list(Path)).map(lambda path: (f"path {path.name.lower()}", lambda access: access.path == path)),
-    st.sampled_from(["uart16550", "pci", "*", "u?rt*"]).map(devices),
+    st.sampled_from(["uart16550", "pci", "*", "u?rt*", "card", "ca*"]).map(devices),
+    st.builds(memory, st.sampled_from([0, 0x60, 0xD_0000, 0xF000_0000]), st.sampled_from([0, 0xFFF, 0xFFFF_FFFF])),
     st.sampled_from(["serial_in", "serial_*", "main"]).map(code),
     st.builds(
         comparison,
@@ -146,13 +158,15 @@ def accesses(draw: st.DrawFn) -> PortAccess:
     values = draw(st.lists(SOME_NUMBERS, min_size=1, max_size=4))
     data = b"".join((value & (1 << 8 * size) - 1).to_bytes(size, "little") for value in values)
     direction, path = draw(st.sampled_from(list(Direction))), draw(st.sampled_from(list(Path)))
-    return PortAccess(direction, draw(SOME_PORTS), size, len(values), data, path, draw(PLACES))
+    space = draw(st.sampled_from(list(Space)))
+    port = draw(SOME_PORTS if space == Space.PORT else SOME_ADDRESSES)
+    return PortAccess(direction, port, size, len(values), data, path, draw(PLACES), space)
 
 
 @given(TREES, st.lists(accesses(), min_size=1, max_size=8))
 def test_a_program_holds_for_what_its_words_say(said: Said, seen: list[PortAccess]) -> None:
     text, holds = said
-    program = compile_filter(text, WINDOWS, functions)
+    program = compile_filter(text, WINDOWS, functions, MEMORY)
     assert [program.takes(access) for access in seen] == [holds(access) for access in seen], text
 
 

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import io
 import json
+import os
 import re
 import shutil
+import struct
 import subprocess
+import termios
 import time
 from collections import Counter
 from pathlib import Path
@@ -30,8 +34,9 @@ from hyperport.observe.profile import MOST_SLICES, Profile, Timeline
 from hyperport.observe.profile_export import MESSAGES, pprof, speedscope
 from hyperport.observe.profile_html import page
 from hyperport.observe.profile_text import Live, text_report
-from hyperport.observe.profiler import MOST_SITES, Profiler
+from hyperport.observe.profiler import MOST_SITES, MOST_WITH_PORTS, Profiler
 from hyperport.observe.registers import register
+from hyperport.observe.saved_run import from_profile
 from hyperport.observe.symbols import load_symbols
 from hyperport.outcome import GuestExit
 
@@ -76,6 +81,78 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return link_program([folder / "counts.c"], folder / "counts.elf", include=[Path("guest/lib")])
 
 
+MEMORY_GUEST = """
+#include "guest.h"
+#include "io.h"
+
+#define FUNCTION __attribute__((noinline, noclone))
+#define CARD ((volatile unsigned char *)0xd0000)
+#define SCREEN ((volatile unsigned *)0xf0000000)
+
+static unsigned rings, looks, pixels;
+
+FUNCTION static void ring(unsigned n) { CARD[0x10] = n; rings++; }
+FUNCTION static void look(void) { (void)*(volatile unsigned short *)(CARD + 0x12); looks++; }
+FUNCTION static void fill(unsigned n) { for (unsigned i = 0; i < n; i++) { SCREEN[i * 1025] = i; pixels++; } }
+
+int main(const char *command_line)
+{
+    (void)command_line;
+    for (unsigned n = 0; n < 1000; n++) {
+        ring(n);
+        if (n % 3 == 0)
+            look();
+        if (n % 100 == 0)
+            fill(n % 60 + 2);
+        outb(n, 0x80);
+    }
+    print("ring %u look %u fill %u\\n", rings, looks, pixels);
+    return 0;
+}
+"""
+
+
+class Card(hyperport.Device):
+    """Registers."""
+
+    memory_span = 4096
+
+    def memory_write(self, offset: int, size: int, value: int) -> None:
+        assert offset == 0x10
+
+
+class Screen(hyperport.Device):
+    """A window that is too large for its addresses to be registers."""
+
+    memory_span = 1 << 20
+
+    def memory_write(self, offset: int, size: int, value: int) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def memory_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, int]]:
+    """A profile of a guest that uses device memory, and what the guest counts itself."""
+    if shutil.which(compiler()) is None:
+        pytest.skip(f"no {compiler()}")
+    folder = tmp_path_factory.mktemp("memory")
+    (folder / "counts.c").write_text(MEMORY_GUEST)
+    program = link_program([folder / "counts.c"], folder / "counts.elf", include=[Path("guest/lib")])
+    console = MemoryBackend()
+    with hyperport.Machine(kernel=program, engine="unicorn", testdev=True, serial=console) as machine:
+        machine.attach(Card(), memory=0xD0000)
+        machine.attach(Screen(), memory=0xF0000000)
+        with Profile(machine, load_symbols([], program)) as profile:
+            outcome = machine.run(timeout=60)
+        assert outcome == GuestExit(0)
+        counts = machine.bus.counts()
+        report = profile.report(outcome)
+    assert sum(row.accesses for row in counts) == report["accesses"]
+    assert sum(row.crossings for row in counts) == report["crossings"]
+    found = re.findall(r"(ring|look|fill) (\d+)", console.output().decode())
+    return report, {name: int(number) for name, number in found}
+
+
 def profiled(program: Path, path: str = "exit", text: str = "") -> tuple[dict[str, Any], str]:
     console = MemoryBackend()
     with hyperport.Machine(kernel=program, io=path, engine="unicorn", testdev=True, serial=console) as machine:
@@ -98,6 +175,42 @@ def test_counts_of_functions_are_those_that_the_guest_keeps(run: tuple[dict[str,
     counted = {row["function"]: row["accesses"] for row in report["functions"]}
     assert {name: counted[name] for name in kept} == kept
     assert kept["one"] == 2000
+
+
+def test_accesses_to_device_memory_are_those_that_the_guest_counts(
+    memory_run: tuple[dict[str, Any], dict[str, int]],
+) -> None:
+    report, kept = memory_run
+    rows = {
+        (row["function"], row["direction"], row["port"], row["size"], row["device"]): row["accesses"]
+        for row in report["rows"]
+        if row["space"] == "memory"
+    }
+    assert rows == {
+        ("ring", "store", 0xD0010, 1, "card"): kept["ring"],
+        ("look", "load", 0xD0012, 2, "card"): kept["look"],
+        ("fill", "store", 0xF0000000, 4, "screen"): kept["fill"],
+    }
+    assert kept["ring"] == 1000
+    devices = {row["device"]: row["accesses"] for row in report["devices"]}
+    assert (devices["card"], devices["screen"]) == (kept["ring"] + kept["look"], kept["fill"])
+    assert {row["space"] for row in report["ports"] if row["port"] >= 0xD0000} == {"memory"}
+    slices = report["timeline"]["slices"]
+    assert sum(row["devices"].get("card", 0) for row in slices) == devices["card"]
+
+
+def test_reports_show_device_memory(memory_run: tuple[dict[str, Any], dict[str, int]]) -> None:
+    report, kept = memory_run
+    text = text_report(report)
+    assert re.search(rf"^  000d0010  card +ring 100% +{kept['ring']:,} ", text, re.MULTILINE)
+    assert re.search(r"^  load 000d0012 2 ", text, re.MULTILINE)
+    assert "store d0010" in {row["frames"][-1] for row in report["stacks"]}
+    assert b"store d0010" in speedscope(report)
+    run = from_profile(report)
+    assert sum(use.accesses for use in run.uses) == sum(
+        row["accesses"] for row in report["rows"] if row["space"] == "port"
+    )
+    assert any("device memory" in note for note in run.notes)
 
 
 def test_sums_are_those_of_the_rows(run: tuple[dict[str, Any], str]) -> None:
@@ -161,11 +274,11 @@ def test_an_observer_in_python_counts_the_same() -> None:
     assert sum(counts.values()) == sum(seen.values())
 
 
-@pytest.mark.parametrize("io", ["exit", "trap", "hypercall"])
+@pytest.mark.parametrize("io", ["exit", "trap", "hypercall", "exitless"])
 @pytest.mark.parametrize("workload", ["cmos", "mix", "strings"])
 def test_what_the_bus_counts_for_it_is_what_the_bus_tallies(workload: str, io: str) -> None:
     """The bus counts known instructions without telling; with a second observer it does not, and nothing is lost."""
-    append = f"n=200 ops={'vmi' if io == 'hypercall' else 'native'}"
+    append = f"n=200 ops={'native' if io in ('exit', 'trap') else 'vmi'}"
     kernel = locate(workload).kernel
     with hyperport.Machine(kernel=kernel, append=append, io=io, engine="unicorn", testdev=True) as machine:
         with Profile(machine) as profile:
@@ -269,16 +382,17 @@ def test_more_sites_than_there_is_room_for_are_counted_by_port() -> None:
     for port in range(0x8000):
         for size in (1, 2):
             bus.outp(port, size, 0)
-    assert profiler.site_count == MOST_SITES
-    assert sum(profiler.by_port().values()) + profiler.folded == 0x10000
+    assert profiler.site_count == MOST_WITH_PORTS
+    assert sum(profiler.by_port().values()) == MOST_WITH_PORTS
     assert profiler.folded == 0x10000 - MOST_SITES
+    assert profiler.uncounted == 0x10000 - MOST_WITH_PORTS
 
 
 def test_a_long_timeline_has_longer_slices() -> None:
     timeline = Timeline()
     first = timeline.interval
     for number in range(MOST_SLICES * 2 + 2):
-        timeline.add({0x80: (number + 1) * 10}, Counter(guest=1), lambda port: ("post-code", port))
+        timeline.add(Counter({"post-code": (number + 1) * 10}), Counter(guest=1))
     assert len(timeline.slices) <= MOST_SLICES
     assert timeline.interval == 8 * first
     assert sum(row["devices"]["post-code"] for row in timeline.slices) == (MOST_SLICES * 2 + 2) * 10
@@ -300,6 +414,42 @@ def test_text_names_the_port_that_costs_most_and_its_caller(run: tuple[dict[str,
     assert " string 57% " in ports[1]
     assert "  and " in text
     assert "path" in text
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_tables_fit_a_narrow_terminal(run: tuple[dict[str, Any], str], width: int) -> None:
+    report = run[0]
+    long = [row | {"function": row["function"] + "_of_a_long_name" * 4, "at": ""} for row in report["rows"]]
+    text = text_report(report | {"rows": long}, limit=3, width=width)
+    tables = text.partition("by port\n")[2].splitlines()
+    assert max(map(len, tables)) <= width
+    assert "accesses" in tables[0]
+    assert any("…" in line for line in tables)
+
+
+def test_live_lines_are_not_broken_by_a_narrow_terminal(program: Path) -> None:
+    """A line that is broken takes two, and going back by their number would leave some behind."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    with (
+        os.fdopen(theirs, "w") as screen,
+        hyperport.Machine(kernel=program, engine="unicorn", testdev=True) as machine,
+    ):
+        with Profile(machine, load_symbols([], program), live=Live(screen)):
+            machine.run(timeout=60)
+        text = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "accesses/s" in text
+    assert all(len(re.sub(r"\x1b\[\d*[A-Z]", "", line)) < 40 for line in text.replace("\r", "").split("\n"))
+
+
+def test_three_looks_prove_little(program: Path) -> None:
+    with hyperport.Machine(kernel=program, engine="unicorn", testdev=True) as machine, Profile(machine) as profile:
+        profile.stop()
+        profile.states = Counter(guest=3)
+        states = {row["state"]: row for row in profile.report()["states"]}
+    assert states["guest"]["share"] == 1
+    assert states["guest"]["error"] > 0.1
 
 
 def test_a_page_holds_its_data_whatever_names_are_in_it(run: tuple[dict[str, Any], str]) -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hyperport
-from hyperport.bus.access import PortAccess
+from hyperport.bus.access import Direction, PortAccess, Space
 from hyperport.bus.port_bus import PortBus
 from hyperport.cpu.state import protected_flat
 from hyperport.errors import ConfigError, StateError
@@ -24,6 +24,7 @@ from hyperport.guests.registry import locate
 from hyperport.lines.irq import IrqLine
 from hyperport.observe.filter import compile_filter
 from hyperport.observe.recorder import SMALLEST_RING, LineRecorder, Recorder
+from hyperport.observe.text_trace import TextTrace
 from hyperport.observe.trace import Trace, TraceSpec
 from hyperport.observe.trace_decode import HEADER_SIZE, Decoder, LineChange, TracedAccess
 from hyperport.observe.trace_file import TraceFile
@@ -144,6 +145,40 @@ def test_only_what_the_filter_means_is_recorded(tmp_path: Path) -> None:
     assert recorder.accesses == 2
     with TraceFile(tmp_path / "t") as trace:
         assert [access.count for access in trace.accesses()] == [1, 6]
+
+
+class Card(hyperport.Device):
+    """Device memory that answers with its offset."""
+
+    memory_span = 4096
+
+    def memory_read(self, offset: int, size: int) -> int:
+        return offset
+
+    def memory_write(self, offset: int, size: int, value: int) -> None:
+        pass
+
+
+def test_device_memory_is_traced_as_ports_are(tmp_path: Path) -> None:
+    code = bytes.fromhex("a2 000000f0 a1 100000f0 fa f4")  # mov %al, card; mov card + 16, %eax; cli; hlt
+    with hyperport.Machine(memory=4 << 20, engine="unicorn") as machine:
+        machine.attach(Card(), memory=0xF0000000)
+        recorder, text = Recorder(machine.clock, created(tmp_path / "t")), TextTrace(created(tmp_path / "t.txt"))
+        machine.bus.observe(recorder)
+        machine.bus.observe(text)
+        machine.memory.write(0x10000, code)
+        machine.engine.set_state(protected_flat(eip=0x10000))
+        machine.engine.run()
+        recorder.close()
+        text.flush()
+    with TraceFile(tmp_path / "t") as trace:
+        made = list(trace.accesses())
+    assert [(one.space, one.direction, one.port, one.size, one.data) for one in made] == [
+        (Space.MEMORY, Direction.OUT, 0xF0000000, 1, b"\0"),
+        (Space.MEMORY, Direction.IN, 0xF0000010, 4, b"\x10\0\0\0"),
+    ]
+    assert [one.place.eip for one in made if one.place] == [0x10000, 0x10005]
+    assert (tmp_path / "t.txt").read_text() == "st  f0000000 1 00\nld  f0000010 4 00000010\n"
 
 
 def test_interrupt_lines_stand_between_the_accesses(tmp_path: Path) -> None:

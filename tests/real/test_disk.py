@@ -207,6 +207,28 @@ def test_cdrom(tmp_path: Path) -> None:
     assert "HYPERPORT CD-ROM" in output
 
 
+def test_a_folder_is_a_cd(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "A Folder with a name").mkdir(parents=True)
+    (folder / "readme.txt").write_text("read me\n")
+    data = random.Random(5).randbytes(700_001)
+    (folder / "A Folder with a name" / "more.than.one.dot").write_bytes(data)
+    (folder / "run.sh").write_text("#!/bin/sh\necho it runs\n")
+    (folder / "run.sh").chmod(0o755)
+    said = run_script(
+        tmp_path,
+        """
+        wait_for /dev/sr0
+        mount -t iso9660 -o ro /dev/sr0 /mnt && cat /mnt/readme.txt && /mnt/run.sh && cd /mnt && sha256sum */*
+        """,
+        "--cdrom",
+        str(folder),
+    )
+    assert "read me" in said
+    assert "it runs" in said
+    assert f"{hashlib.sha256(data).hexdigest()}  A Folder with a name/more.than.one.dot" in said
+
+
 def test_debian_survives_an_unreadable_sector(tmp_path: Path) -> None:
     """One sector of the host's file gives EIO. Debian reports that sector, and no other error follows from it."""
     path = tmp_path / "disk.img"

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.real
 BOOTS: Final = int(os.environ.get("HYPERPORT_BOOTS", "1"))
 LOAD: Final = int(os.environ.get("HYPERPORT_LOAD", "8"))
 WATCHED_S: Final = 5.0
+SAMPLES: Final = 20
 OFF_BY: Final = 500e-6  # what NTP corrects at most; a wrong clock is off by more
 TICK_S: Final = 0.01  # /proc/uptime has hundredths; Debian's tick is 4 ms
 
@@ -98,14 +99,17 @@ def uptime(terminal: Terminal) -> tuple[float, float, float]:
     return before, float(said.split()[0]), time.monotonic()
 
 
-def watch(terminal: Terminal) -> tuple[float, float, float]:
-    """How much time passed for the guest, and at least and at most for the host: the guest may wait for a CPU."""
-    terminal.wait_for_prompt(BOOT_S)
-    terminal.shell("dmesg -n 1")
-    asked, began, told = uptime(terminal)
-    time.sleep(WATCHED_S)
-    asked_again, ended, told_again = uptime(terminal)
-    return ended - began, asked_again - told, told_again - asked
+def ahead(terminal: Terminal) -> tuple[float, float]:
+    """How far the guest's clock is ahead of the host's, in s, and by how much that may be wrong.
+
+    A guest whose process waits for a CPU has interrupts before it and is behind until it has taken them:
+    of SAMPLES answers the one that is ahead most has least before it.
+    """
+    answers = []
+    for _ in range(SAMPLES):
+        asked, guest_s, told = uptime(terminal)
+        answers.append((guest_s - told, told - asked))
+    return max(answers)
 
 
 @pytest.mark.parametrize("append", ["", BY_TICKS], ids=["tsc", "ticks"])
@@ -113,11 +117,14 @@ def watch(terminal: Terminal) -> tuple[float, float, float]:
 def test_time_passes_as_on_the_busy_host(guest: str, append: str) -> None:
     terminal = Terminal(guest, "--engine", "unicorn", "--append", f"{DEBIAN_APPEND} {append}")
     try:
-        passed, least, most = watch(terminal)
+        terminal.wait_for_prompt(BOOT_S)
+        terminal.shell("dmesg -n 1")
+        began, off_before = ahead(terminal)
+        time.sleep(WATCHED_S)
+        ended, off_after = ahead(terminal)
     finally:
         terminal.close()
-    slack = 2 * TICK_S + most * OFF_BY
-    assert least - slack <= passed <= most + slack
+    assert abs(ended - began) <= 2 * TICK_S + off_before + off_after + 2 * WATCHED_S * OFF_BY
 
 
 @pytest.mark.parametrize("name", ["debian", "debian-pae"])

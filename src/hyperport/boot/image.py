@@ -36,7 +36,7 @@ def recognise(path: Path | str) -> Found:
     if str(path).startswith(NBD):
         return Found("disk", "a disk of an NBD server")
     if Path(path).is_dir():
-        raise ImageError(f"image {path}: a folder; give it with --floppy, or an image")
+        raise ImageError(f"image {path}: a folder; give it with --floppy or --cdrom, or an image")
     with open_regular(path, "image") as file:
         head = file.read(HEAD)
         size = file.seek(0, SEEK_END)

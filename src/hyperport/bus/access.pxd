@@ -15,6 +15,8 @@ cdef struct Access:
     uint8_t path            # a Path
     uint8_t crossings       # that it is charged with: 0 for what follows within one crossing, and for posted writes
     uint8_t space           # SPACE_PORT, or SPACE_MEMORY: then port is a physical address
+    uint8_t window          # of device memory: the number of its window,
+    uint32_t site           # and where reports count it: a register's address, or where a large window begins
     uint32_t port
     uint32_t count          # elements
     uint32_t value          # of the only element, where data is NULL

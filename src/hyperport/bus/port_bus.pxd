@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from hyperport.bus.access cimport Access
 from hyperport.bus.attributes cimport PortAttributes
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.memo cimport Counting
+from hyperport.bus.memo cimport Counting, count_known
 from hyperport.memory.map cimport HP_REGIONS
 
 cpdef enum Path:
@@ -20,6 +20,7 @@ cdef enum:
     PATH_KINDS = 5
     DIRECTION_IN = 0
     DIRECTION_OUT = 1
+    MOST_REGISTERS = 4096   # bytes of a window of device memory that reports tell the addresses of
 
 cdef struct Slot:       # one port
     void *device        # its PortDevice, or NULL
@@ -27,12 +28,15 @@ cdef struct Slot:       # one port
     uint8_t whole       # sizes (1 | 2 | 4) of accesses that go whole to the device
     uint8_t touched     # the port has been accessed
     uint8_t direct      # sizes for which an element needs no more than the device and two counters
+    uint8_t counted     # sizes for which it may need no more than that and the counter of an observer
 
 cdef struct Tally:
     uint64_t accesses   # elements the guest transferred
     uint64_t crossings  # transitions guest -> VMM -> guest that it took
 
 cdef struct MemoryWindow:       # device memory
+    uint32_t offset     # where in the device's it begins
+    uint32_t size       # bytes
     void *device        # its PortDevice
     uint8_t whole       # sizes (1 | 2 | 4) of accesses that go whole to it
     Tally tallies[2 * SIZES]    # direction * SIZES + (size >> 1)
@@ -66,7 +70,6 @@ cdef class PortBus:
     cdef void touch(self, uint32_t port) noexcept nogil
     cdef void settle(self, Slot *slot) noexcept nogil
     cdef void carry(self, Access *access) noexcept nogil
-    cdef void carry_counted(self, Access *access) noexcept nogil
     cdef void carry_block(self, Access *access) noexcept nogil
     cdef void carry_memory(self, Access *access, uint32_t window, uint32_t offset) noexcept nogil
     cdef void from_python(self, Access *access) noexcept nogil
@@ -80,6 +83,11 @@ cdef inline uint32_t tally_index(uint32_t port, int direction, uint32_t size, in
     return ((port * 2 + direction) * SIZES + (size >> 1)) * PATH_KINDS + path
 
 
+cdef inline uint64_t memory_index(const Access *access) noexcept nogil:
+    """Of an access to device memory, what tally_index() is of one to a port."""
+    return <uint64_t> 1 << 63 | <uint64_t> access.site << 3 | access.direction * SIZES + (access.size >> 1)
+
+
 cdef inline uint32_t ones(uint32_t size) noexcept nogil:
     return (<uint32_t> 0xFFFFFFFF) >> (32 - 8 * size)
 
@@ -87,11 +95,12 @@ cdef inline uint32_t ones(uint32_t size) noexcept nogil:
 cdef inline Slot *straight(PortBus bus, Access *access, uint32_t elements) noexcept nogil:
     """Where nothing stands between an access and its device: the slot, with the access counted. Else it is carried, and NULL."""
     cdef Slot *slot = &bus.slots[access.port]
+    cdef uint32_t index = tally_index(access.port, access.direction, access.size, access.path)
     cdef Tally *tally
-    if not slot.direct & access.size:
-        bus.carry_counted(access)
+    if not slot.direct & access.size and not (slot.counted & access.size and count_known(bus.counting, access, index)):
+        bus.carry(access)
         return NULL
-    tally = &bus.tallies[tally_index(access.port, access.direction, access.size, access.path)]
+    tally = &bus.tallies[index]
     tally.accesses += elements
     tally.crossings += access.crossings
     return slot

@@ -23,7 +23,7 @@ from libc.string cimport memcpy, memset
 from hyperport.bus.access cimport SPACE_MEMORY, Access, describe
 from hyperport.bus.attributes cimport PortAttributes
 from hyperport.bus.device cimport PortDevice
-from hyperport.bus.memo cimport Counting, Memo, is_known, memo_of, what_of
+from hyperport.bus.memo cimport count_known
 from hyperport.cpu.vcpu cimport Place as CPlace, Vcpu
 from hyperport.memory.map cimport HP_REGIONS, MemoryMap
 from hyperport.memory.zeroes cimport hp_unmap_zeroes, hp_zeroes
@@ -151,6 +151,7 @@ cdef class PortBus:
     cdef void settle(self, Slot *slot) noexcept nogil:
         """Say what may go the short way, carry_element(): to be called when what that hangs on has changed."""
         slot.direct = slot.whole if slot.touched and not self.observer_count else 0
+        slot.counted = slot.whole if slot.touched and self.counting != NULL else 0
 
     # Accesses, from the paths.
 
@@ -180,30 +181,6 @@ cdef class PortBus:
             self.device_ticks = hp_bus_ticks() - began
         if self.observer_count:
             self.tell(access)
-
-    cdef void carry_counted(self, Access *access) noexcept nogil:
-        """carry(), but that the only observer may have one element counted by its instruction without seeing it."""
-        cdef Counting *counting = self.counting
-        cdef Slot *slot = &self.slots[access.port]
-        cdef Memo *memo
-        cdef Tally *tally
-        if counting == NULL or counting.countdown <= 1 or not slot.whole & access.size or access.data != NULL:
-            self.carry(access)
-            return
-        memo = memo_of(counting.memos, access)
-        if memo == NULL or not is_known(memo, access, what_of(access)):
-            self.carry(access)
-            return
-        counting.countdown -= 1
-        memo.counters[0] += 1
-        memo.counters[1] += access.crossings
-        tally = &self.tallies[tally_index(access.port, access.direction, access.size, access.path)]
-        tally.accesses += 1
-        tally.crossings += access.crossings
-        if access.direction == DIRECTION_IN:
-            access.value = (<PortDevice> slot.device).io_read(slot.offset, access.size) & ones(access.size)
-        else:
-            (<PortDevice> slot.device).io_write(slot.offset, access.size, access.value & ones(access.size))
 
     cdef void carry_block(self, Access *access) noexcept nogil:
         """Elements packed in data: whole to a device that takes their width, else one by one, in order."""
@@ -280,13 +257,18 @@ cdef class PortBus:
         """carry() for one element of 1, 2 or 4 bytes, naturally aligned, at offset of a device's memory."""
         cdef MemoryWindow *found = &self.memory_windows[window]
         cdef Tally *tally = &found.tallies[access.direction * SIZES + (access.size >> 1)]
+        cdef uint64_t began = hp_bus_ticks() if self.clocked else 0
+        access.window = <uint8_t> window
+        access.site = access.port if found.size <= MOST_REGISTERS else access.port - (offset - found.offset)
         tally.accesses += 1
         tally.crossings += access.crossings
         if access.direction == DIRECTION_IN:
             access.value = memory_read(found, offset, access.size)
         else:
             memory_write(found, offset, access.size, access.value)
-        if self.observer_count:
+        if began:
+            self.device_ticks = hp_bus_ticks() - began
+        if self.observer_count and (self.counting == NULL or not count_known(self.counting, access, memory_index(access))):
             self.tell(access)
 
     # Building.
@@ -355,6 +337,7 @@ cdef class PortBus:
         memset(&self.memory_windows[number], 0, sizeof(MemoryWindow))
         self.memory_windows[number].device = <void *> target
         self.memory_windows[number].whole = <uint8_t> sum(set(taken))
+        self.memory_windows[number].offset, self.memory_windows[number].size = offset, size
         region = map.device(target.name, base, size, number, offset)
         self._regions.append((region, target))
         self._attached[id(device)] = target
@@ -408,6 +391,10 @@ cdef class PortBus:
     def map(self):
         """Rows (first port, last port, device name), by port."""
         return sorted((first, last, device.name) for first, last, device in self._windows)
+
+    def memory_map(self):
+        """Rows (first address, last address, device name), by number of the window, of device memory where it is now."""
+        return [(region.base, region.base + region.size - 1, device.name) for region, device in self._regions]
 
     def counts(self):
         """A PortCount for every port, size, direction and path that was accessed, by port; then windows of memory."""

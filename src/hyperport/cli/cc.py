@@ -8,6 +8,7 @@ from pathlib import Path
 from hyperport.errors import ImageError, UsageError
 from hyperport.guests.toolchain import link_program
 from hyperport.host.notes import tell
+from hyperport.observe.stats import check_destination
 
 SOURCES = (".c", ".S")
 
@@ -22,6 +23,7 @@ def cc(*sources: str, output: str | None = None, include: tuple[str, ...] = ()) 
     target = Path(output) if output else Path(sources[0]).with_suffix(".elf")
     if target in map(Path, sources):
         raise UsageError(f"cc: {target} is a source; give another --output")
+    check_destination(target, "cc")
     try:
         link_program(sources, target, include=include)
     except ImageError as error:

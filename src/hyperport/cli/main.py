@@ -107,11 +107,21 @@ def _fail(error: BaseException) -> int:
             if isinstance(error, BrokenPipeError):  # who read our output has gone, as head(1) does
                 return 128 + signal.SIGPIPE
         note(f"{error.filename or 'stdout'}: {error.strerror or error}")
+    elif _was_interrupted(error):
+        return 128 + signal.SIGINT
     else:
         import traceback
 
         tell("".join(traceback.format_exception(error)).rstrip("\n"))
     return _status(error)
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind it: some code makes an error of its own of it, as CPython 3.11 in class bodies."""
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, KeyboardInterrupt):
+        behind = behind.__cause__ or behind.__context__
+    return behind is not None
 
 
 def _is_of_device(error: BaseException) -> bool:

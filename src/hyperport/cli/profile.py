@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperport.cli.run import run
+from hyperport.host.notes import note
 from hyperport.host.specs import SerialSpec
 from hyperport.observe.options import PROFILE
+from hyperport.outcome import STATUS_IO
 
 if TYPE_CHECKING:
     from hyperport.machine.machine import Machine
@@ -31,8 +33,8 @@ def profile(guest: str | None = None, **given: Any) -> int:
         for file in files:
             check_destination(file, "profile")
     status, result = profiled(guest, given, console=not own["json"])
-    if result is not None:
-        _write(result, own, files)
+    if result is not None and not _write(result, own, files):
+        return STATUS_IO
     return status
 
 
@@ -77,17 +79,23 @@ def _files(own: dict[str, Any]) -> dict[Path, Callable[[dict[str, Any]], bytes]]
     return files
 
 
-def _write(result: dict[str, Any], own: dict[str, Any], files: dict[Path, Callable[[dict[str, Any]], bytes]]) -> None:
-    """The files, and the table or the JSON object on stdout."""
+def _write(result: dict[str, Any], own: dict[str, Any], files: dict[Path, Callable[[dict[str, Any]], bytes]]) -> bool:
+    """The files, and the table or the JSON object on stdout. False where one of the files could not be written."""
     from hyperport.observe.stats import write_whole
 
+    complete = True
     for file, make in files.items():
-        write_whole(file, make(result))
+        try:
+            write_whole(file, make(result))
+        except OSError as error:
+            note(f"profile: {file}: {error.strerror or error}; it is not written")
+            complete = False
     if own["json"]:
         import msgspec
 
         sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     else:
-        from hyperport.observe.profile_text import text_report
+        from hyperport.observe.profile_text import columns_of, text_report
 
-        sys.stdout.write(text_report(result, own["top"]))
+        sys.stdout.write(text_report(result, own["top"], columns_of(sys.stdout)))
+    return complete

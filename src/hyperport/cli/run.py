@@ -445,7 +445,8 @@ def _meant(machine: Machine, of_run: dict[str, Any]) -> tuple[Symbols | None, Fi
     symbols = load_symbols(of_run["symbols"], machine.config.kernel)
     if not of_run["filter"]:
         return symbols, None
-    return symbols, compile_filter(of_run["filter"], machine.bus.map(), symbols.functions if symbols else None)
+    functions = symbols.functions if symbols else None
+    return symbols, compile_filter(of_run["filter"], machine.bus.map(), functions, machine.bus.memory_map())
 
 
 def _monitor(console: StdioChannel | None, give_up: Any) -> Any:

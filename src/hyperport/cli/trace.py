@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +39,7 @@ def _records(trace: TraceFile, options: dict[str, Any], symbols: Symbols | None)
         return
     from hyperport.observe.filter import compile_filter
 
-    program = compile_filter(text, trace.windows, symbols.functions if symbols else None)
+    program = compile_filter(text, trace.windows, symbols.functions if symbols else None, trace.memory)
     for access in trace.accesses():
         if program.takes(access):
             yield access
@@ -83,20 +84,21 @@ def export(file: str, **options: Any) -> int:
         symbols = _symbols(trace, options)
         records = _records(trace, options, symbols)
         output: Path | None = options["output"]
-        stream = sys.stdout.buffer if output is None else output.open("wb")
         try:
-            if options["format"] == "perfetto":
-                write_perfetto(trace, records, stream, symbols)
-            else:
-                import msgspec
+            with nullcontext(sys.stdout.buffer) if output is None else output.open("wb") as stream:
+                if options["format"] == "perfetto":
+                    write_perfetto(trace, records, stream, symbols)
+                else:
+                    import msgspec
 
-                encoder = msgspec.json.Encoder()
-                for record in records:
-                    stream.write(encoder.encode(json_row(trace, record, symbols)) + b"\n")
-            stream.flush()
-        finally:
+                    encoder = msgspec.json.Encoder()
+                    for record in records:
+                        stream.write(encoder.encode(json_row(trace, record, symbols)) + b"\n")
+                stream.flush()
+        except OSError as error:
             if output is not None:
-                stream.close()
+                error.filename = str(output)  # a write that fails has none
+            raise
         _tell(trace)
     return 0
 

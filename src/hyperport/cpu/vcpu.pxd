@@ -36,6 +36,8 @@ cdef class Vcpu:
     cdef uint32_t why               # the Crossing at hand; 0 while guest code runs
     cdef uintptr_t token            # the engine's own word for the place of the crossing at hand
     cdef uint32_t *selector         # of CS now, where tokens above 1 stand for EIP and CPL until the next epoch; else NULL
+    cdef uint64_t *pointer          # then EIP, while it is written back,
+    cdef uint32_t *privileged       # and CPL, in the two lowest bits
     cdef uint32_t epoch
     cdef uint32_t hooks_taken       # bit n: hooks[n] is somebody's; beyond has those that are awake
     cdef void *hooks[MAX_HOOKS]
@@ -57,6 +59,7 @@ cdef class Vcpu:
     cdef bint peek(self, uint32_t linear, uint32_t *value) noexcept nogil
     cdef void store(self, uint32_t linear, uint32_t size, uint32_t value) noexcept nogil
     cdef bint port_allowed(self, uint32_t port, uint32_t size) noexcept nogil
+    cdef bint watches_ports(self) noexcept nogil
     cdef bint segment_checked(self, int segment) noexcept nogil
     cdef int segment_fault(self, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil
     cdef bint steps(self) noexcept nogil
@@ -68,3 +71,13 @@ cdef class Vcpu:
 cdef inline void begin_epoch(Vcpu vcpu) noexcept nogil:
     """From here on, tokens may stand for something else."""
     vcpu.epoch += 1
+
+
+cdef inline uintptr_t token_for(uint32_t eip, uint32_t cpl) noexcept nogil:
+    """Stands for these in every epoch. No engine's own token is that large: those are addresses of the host's code."""
+    return <uintptr_t> 1 << 63 | <uintptr_t> cpl << 32 | eip
+
+
+cdef inline uintptr_t exact_token(Vcpu vcpu) noexcept nogil:
+    """For where a vCPU with a selector stands, while EIP is written back."""
+    return token_for(<uint32_t> vcpu.pointer[0], vcpu.privileged[0] & 3)

@@ -84,6 +84,10 @@ cdef class Vcpu:
         """Whether the guest may access these ports now (CPL, IOPL, the TSS's I/O map); if not, #GP(0). May fault."""
         return True
 
+    cdef bint watches_ports(self) noexcept nogil:
+        """Whether an I/O breakpoint is enabled (DR7, CR4.DE). A change of that is followed by a DELIVERY crossing at once."""
+        return False
+
     cdef bint segment_checked(self, int segment) noexcept nogil:
         """Whether segment_fault() is to be asked about each access in this segment; never, where it is flat."""
         return False

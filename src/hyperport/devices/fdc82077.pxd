@@ -88,7 +88,7 @@ cdef enum:
     UNITS = 4
     BYTES = 16              # of a command or result
     WITH_INTERRUPT = 7      # bytes of the results that INT tells of, and of no others
-    MOST_BLOCKS = 0x200     # sectors of a cylinder that can be named
+    MOST_BLOCKS = 0x2000    # more than the sectors of any medium
     RECALIBRATION = 79      # steps at most
     SOON = 100000           # ns
     WHOLE_COMMAND = 0

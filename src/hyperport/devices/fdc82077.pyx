@@ -20,10 +20,13 @@ that begin to wait after they have written the last byte.
 Transfers begin at sector R and end by TC, else after EOT with "end of cylinder"; MT goes on to the other side. The names in
 the result are those of the next sector (table 6-3). The medium's data rate must be the one that DSR or CCR selects.
 
-Where it departs from the chip: an implied seek is always done, as qemu does it: the drive is moved to the cylinder that
-is asked for. INT and DREQ are gated by DOR bit 3, as on an AT. A drive without a medium fails at once (missing address mark)
-instead of waiting for an index pulse. FORMAT keeps the image's geometry: sectors that are not on it fail. Deleted data is
-written as ordinary data. Power-on here is what a PC's firmware leaves: out of reset, DMA and INT on.
+Where it departs from the chip: where EOT is beyond the track, MT goes on from the track's last sector to the other side, and
+from there to the next cylinder. The chip would find no such sector; but SeaBIOS makes EOT of the first sector and the count,
+loaders ask it for more than a track, and qemu's controller goes on for any EOT. An implied seek is always done, as qemu does
+it: the drive is moved to the cylinder that is asked for. INT and DREQ are gated by DOR bit 3, as on an AT. A drive without a
+medium fails at once (missing address mark) instead of waiting for an index pulse. FORMAT keeps the image's geometry: sectors
+that are not on it fail. Deleted data is written as ordinary data. Power-on here is what a PC's firmware leaves: out of reset,
+DMA and INT on.
 
 Not modelled: FM, sector sizes other than 512, SCAN, gaps, step rates and other times (kept), tape, power-down, precompensation,
 overrun, motors (kept), registers A and B of PS/2 mode, which read ones in AT mode.
@@ -482,7 +485,9 @@ cdef class Fdc82077(PortDevice):
 
     cdef bint advance(self) noexcept nogil:
         """To the name of the next sector; False if that is not for this command."""
-        if self.sector != self.command[6]:
+        cdef uint32_t last = (<FloppyDrive> self.unit(self.command[1])).sectors
+        cdef bint over = self.command[6] > last and self.command[0] & MULTI_TRACK and self.sector == last
+        if self.sector != self.command[6] and not over:
             self.sector = <uint8_t> (self.sector + 1)
             return True
         self.sector = 1
@@ -491,7 +496,7 @@ cdef class Fdc82077(PortDevice):
             if self.head & 1:
                 return True
         self.cylinder = <uint8_t> (self.cylinder + 1)
-        return False
+        return over
 
     cdef void finish(self, uint8_t st0, uint8_t st1, uint8_t st2) noexcept nogil:
         """To the result phase, with INT."""

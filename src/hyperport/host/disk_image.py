@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import stat
 import struct
@@ -29,6 +30,7 @@ from hyperport.host.specs import DiskSpec
 CD_SECTOR_BYTES: Final = 2048
 LARGEST: Final = (1 << 48) * SECTOR_BYTES  # what a 48-bit sector number reaches
 
+STAMP_BYTES: Final = 6  # of a checksum; JSON has no numbers of 64 bits
 PAGE: Final = 4096
 MAGIC: Final = b"HPOVRLAY"
 QCOW2: Final = b"QFI\xfb"
@@ -70,22 +72,66 @@ def open_disk(spec: DiskSpec) -> Disk:
 
 def _is_qcow2(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return file.read(len(QCOW2)) == QCOW2
+        return first_bytes(path, len(QCOW2)) == QCOW2
     except OSError:
         return False  # whoever opens it says why
 
 
+def first_bytes(path: Path, count: int) -> bytes:
+    """At most count bytes. Does not wait, as a FIFO would let a reader: there it has none. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        kind = os.fstat(fd).st_mode
+        return _read_head(fd, count) if stat.S_ISREG(kind) or stat.S_ISBLK(kind) else b""
+    finally:
+        os.close(fd)
+
+
 def open_cdrom(path: Path | str) -> Disk:
-    """A CD-ROM image, as a read-only disk of sectors of 512 bytes. Raises ConfigError."""
+    """A CD-ROM image, or one made of a folder, as a read-only disk of sectors of 512 bytes. Raises ConfigError."""
+    if Path(path).is_dir():
+        return _open_folder(Path(path))
     fd, size = _open_image(Path(path), CD_SECTOR_BYTES, "cdrom", write=False)
     return RawDisk(fd, size, False)
+
+
+class _FolderDisc(RawDisk):
+    """A folder's image. What tells a restored machine that it is the same is its content, not when it was made."""
+
+    def __init__(self, fd: int, size: int, writable: bool) -> None:
+        super().__init__(fd, size, writable)
+        with open(fd, "rb", closefd=False) as image:
+            digest = hashlib.file_digest(image, "sha256").digest()
+        self._content = int.from_bytes(digest[:STAMP_BYTES], "little")
+
+    def stamps(self) -> list[tuple[int, int]]:
+        return [(self.sectors * SECTOR_BYTES, self._content)]
+
+
+def _open_folder(folder: Path) -> Disk:
+    """Make the image in a file without a name."""
+    import tempfile
+
+    from hyperport.host.iso_folder import write_folder
+
+    place = tempfile.gettempdir()
+    try:
+        fd = _nameless_file(place)
+    except OSError as error:
+        raise ConfigError(f"cdrom {folder}: no image in {place}: {error.strerror}; set TMPDIR to another") from None
+    try:
+        with open(fd, "w+b", closefd=False) as out:
+            write_folder(folder, out)
+        return _FolderDisc(fd, os.lseek(fd, 0, os.SEEK_SET) + os.fstat(fd).st_size, False)
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def _open_image(path: Path, unit: int, what: str, *, write: bool) -> tuple[int, int]:
     """A locked image: its file descriptor and its size in bytes, which is a whole number of units."""
     try:
-        fd = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)
+        fd = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         hint = {errno.ENOENT: f"; make one with: truncate -s 1G {path}" if what == "disk" else ""}
         hint |= dict.fromkeys((errno.EACCES, errno.EROFS), "; add ,ro or ,snapshot" if write else "")

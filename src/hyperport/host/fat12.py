@@ -26,7 +26,7 @@ ARCHIVE, DIRECTORY, LABEL, LONG_NAME = 0x20, 0x10, 0x08, 0x0F
 END: Final = 0xFFF  # of a chain of clusters
 SHORT_EXTRA: Final = "!#$%&'()-@^_`{}~"
 LONG_PART: Final = 13  # characters of a long name in one entry
-TOO_MUCH: Final = "floppy {}: its files do not fit on 2.88 MB; make a CD image of it and attach that with --cdrom"
+TOO_MUCH: Final = "floppy {}: its files do not fit on 2.88 MB; make a CD of it with --cdrom"
 BOOT_CODE: Final = bytes.fromhex("fa31c08ed8be1e7cfcac08c07409b40ebb0700cd10ebf2f4ebfd")
 MESSAGE: Final = b"This floppy was made of a folder; it does not boot.\r\n\0"
 

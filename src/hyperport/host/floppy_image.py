@@ -82,10 +82,11 @@ def open_floppy(spec: FloppySpec) -> tuple[Disk, Medium]:
         from hyperport.host.fat12 import image_of
 
         return _in_memory(image_of(path), COMMON)
+    from hyperport.host.disk_image import first_bytes, open_disk
+
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
-            boot = file.read(SECTOR_BYTES)
+        boot = first_bytes(path, SECTOR_BYTES)
     except OSError as error:
         hint = f"; make one with: truncate -s 1440K {path}" if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"floppy {path}: {error.strerror}{hint}") from None
@@ -99,11 +100,7 @@ def open_floppy(spec: FloppySpec) -> tuple[Disk, Medium]:
             return _in_memory(path.read_bytes(), (medium,))
         except OSError as error:
             raise ConfigError(f"floppy {path}: {error.strerror}") from None
-    from hyperport.host.disk_image import open_disk
-
     try:
-        from hyperport.host.disk_image import open_disk
-
         return open_disk(DiskSpec(path=path, read_only=spec.read_only)), medium
     except ConfigError as error:
         raise ConfigError(str(error).replace(f"disk {path}", f"floppy {path}", 1)) from None

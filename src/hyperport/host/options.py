@@ -82,7 +82,7 @@ OPTIONS: Final = (
     ),
     Option(
         "cdrom",
-        "a CD-ROM image; hdc, if that is free; may be repeated",
+        "a CD-ROM: an image, or a folder; hdc, if that is free; may be repeated",
         FILE,
         metavar="FILE",
         word="cdroms",

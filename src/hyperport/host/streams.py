@@ -26,11 +26,14 @@ closed: set[int] = set()  # descriptors that reserve() has found closed
 
 
 def reserve() -> None:
-    """Open /dev/null at those of descriptors 0 to 2 that are closed: for reading at 0, for writing at 1 and 2."""
+    """Open /dev/null at those of descriptors 0 to 2 that are closed: for reading at 0, for writing at 1 and 2.
+
+    What is said on the others never fails for the terminal's encoding.
+    """
     for fd, flags, mode, name in MODES:
         if is_open(fd):
             if getattr(sys, name) is not None and fd != STDIN:
-                setattr(sys, name, _patient(getattr(sys, name), fd))
+                setattr(sys, name, _patient(_lenient(getattr(sys, name)), fd))
             continue
         closed.add(fd)
         opened = os.open(os.devnull, flags)  # the lowest number that is free: those below are open by now
@@ -80,6 +83,13 @@ class _PatientRaw(io.RawIOBase):
                 waiting.register(self.fd, select.POLLOUT)
                 if not waiting.poll(PATIENCE_MS):
                     raise
+
+
+def _lenient(stream: TextIO) -> TextIO:
+    """The stream, which now writes an escape for a character that its encoding does not have."""
+    if isinstance(stream, io.TextIOWrapper):  # nobody has replaced it
+        stream.reconfigure(errors="backslashreplace")
+    return stream
 
 
 def _patient(stream: TextIO, fd: int) -> TextIO:

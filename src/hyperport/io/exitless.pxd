@@ -67,6 +67,7 @@ cdef class Exitless(Service):
     cdef uint32_t registers_used
     cdef Span sequences[SEQUENCES]
     cdef uint32_t sequence_count
+    cdef bint watched               # by an I/O breakpoint: the tables say that nothing is declared
     cdef uint32_t written           # what LEFT was set to last
     cdef uint32_t found             # entries since the timer was armed
     cdef readonly uint64_t posted   # entries that were taken out of the ring
@@ -77,6 +78,7 @@ cdef class Exitless(Service):
     cdef uint32_t cell_of(self, uint32_t port) noexcept nogil
     cdef void changed(self, uint32_t port, uint32_t attributes) noexcept nogil
     cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil
+    cdef void watch(self, bint watched) noexcept nogil
     cdef void crossed(self, Vcpu vcpu, uint32_t why) noexcept nogil
     cdef void drain(self) noexcept nogil
     cdef void carry_run(self, Access *access, uint8_t *data) noexcept nogil

@@ -13,7 +13,9 @@ Time.       The ring is closed (LEFT is 0, as if it were full) until a call find
             for as long as the timer finds entries, each millisecond. A guest that posts nothing pays nothing.
 Sequences.  From its first look at the tables to the store of LEFT, which commits, guest code relies on what it has read. What
             interrupts it may post itself, or change what is declared. So where guest code was left between two instructions,
-            leave_sequence() moves EIP to the sequence's restart: the way by the doorbell, which always makes progress.
+            leave_sequence() moves EIP to the sequence's restart: the way by the doorbell, which always makes progress. So a
+            guest that single-steps makes all its calls there.
+Watching.   An access that the guest does not make hits no I/O breakpoint. While one is enabled, nothing is declared.
 Hostility.  The guest may write anything into ring and page. Of an entry only port, size and value are believed, and only for a
             port that its device lets be posted now; LEFT is looked at once, and a value that it cannot have empties the ring.
             A caller and the counts of reads are numbers for reports. Sites are addresses that EIP may be set to, of code that
@@ -37,7 +39,7 @@ from hyperport.bus.port_bus cimport (
     ones,
     tally_index,
 )
-from hyperport.cpu.vcpu cimport EBX, EDX, Place, Vcpu
+from hyperport.cpu.vcpu cimport EBX, EDX, Place, Vcpu, token_for
 from hyperport.io.crossing cimport Crossing, CrossingHook
 from hyperport.io.path cimport PortPath
 from hyperport.lines.service cimport Service
@@ -66,6 +68,7 @@ cdef uint32_t AT_CALLERS = LAYOUT.CALLERS
 cdef uint32_t LONGEST_SITE = numbers.EXITLESS_SITE_LONGEST
 
 cdef enum:
+    PORTS = 65536
     PORTS_OF_A_GROUP = 256
     ALL_LEFT = ENTRIES          # LEFT of an empty ring
     MAY_POST = 0xFF
@@ -95,6 +98,9 @@ cdef class ExitlessPath(PortPath):
 
 cdef class Caller(Vcpu):
     """Stands for the vCPU where a posted write is drained: its place is the caller that the guest wrote down."""
+
+    def __cinit__(self):
+        self.selector = &self.known.cs
 
     cdef void place(self, uintptr_t token, Place *place) noexcept nogil:
         place[0] = self.known
@@ -170,6 +176,7 @@ cdef class Exitless(Service):
         self.registers_used = 1         # 0 means none
         self.written = CLOSED
         self.found = 0
+        self.watched = False            # asked at the crossing with which a run begins
 
     # Tables.
 
@@ -190,6 +197,8 @@ cdef class Exitless(Service):
         cdef uint32_t index, size, place
         if cell == 0:
             return
+        if self.watched:
+            attributes = 0
         for index in range(3):
             size = <uint32_t> 1 << index
             (<uint8_t *> (self.at + AT_POSTED))[index * CELLS + cell] = (
@@ -215,6 +224,14 @@ cdef class Exitless(Service):
                 (<Register *> (self.at + AT_REGISTERS))[self.register_of[index * CELLS + cell]].value = (
                     self.bus.route_read(port, size))
 
+    cdef void watch(self, bint watched) noexcept nogil:
+        """An I/O breakpoint is enabled now, or none is any more."""
+        cdef int port
+        self.watched = watched
+        for port in range(PORTS):
+            if self.bus.attributes.rows[port]:
+                self.changed(port, self.bus.attributes.rows[port])
+
     cdef void count_reads(self) noexcept nogil:
         """Put what the guest has read since the last time into the bus's tallies."""
         cdef uint32_t number, reads
@@ -238,6 +255,8 @@ cdef class Exitless(Service):
             self.drain()
         if BETWEEN >> why & 1:
             self.leave_sequence(vcpu)
+            if vcpu.watches_ports() != self.watched:
+                self.watch(not self.watched)
             if why == Crossing.STOP:
                 self.count_reads()
         elif self.written == CLOSED:
@@ -249,7 +268,7 @@ cdef class Exitless(Service):
     cdef void consider_opening(self, Vcpu vcpu, uint32_t port) noexcept nogil:
         """A call was made; if it is one that could have been posted, let the next ones be."""
         cdef uint32_t attributes = self.bus.attributes.rows[port & 0xFFFF]
-        if not attributes & postable(SIZE_BITS):
+        if self.watched or not attributes & postable(SIZE_BITS):
             return
         vcpu.place(vcpu.token, &self.caller.known)
         self.written = ALL_LEFT
@@ -294,7 +313,7 @@ cdef class Exitless(Service):
             if access.count:
                 self.carry_run(&access, data)
             describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller,
-                     (<uint32_t *> (self.at + AT_CALLERS))[ENTRIES - 1 - number])
+                     token_for((<uint32_t *> (self.at + AT_CALLERS))[ENTRIES - 1 - number], self.caller.known.cpl))
             access.crossings = 0
             access.value = value
         if access.count:

@@ -10,6 +10,7 @@
     one     = ("not" | "!") one | "(" either ")" | test
     test    = "read" | "in" | "write" | "out"
             | "port" PORTS { "," PORTS }              hexadecimal, with or without 0x: 80, 3f8-3ff
+            | "memory" ADDRESSES { "," ADDRESSES }    of device memory, hexadecimal likewise
             | "device" NAME { "," NAME }              * and ? stand for any text and any character
             | "path" NAME { "," NAME }                trap, exit, hypercall, posted, shadow
             | "from" CODE { "," CODE }                a function, * and ?; or addresses: 0x1000-0x1fff
@@ -114,8 +115,13 @@ def parse(text: str) -> Node:
     return _Parser(text).whole()
 
 
-def compile_filter(text: str, windows: Windows = (), functions: Functions | None = None) -> FilterProgram:
-    """The program for one machine. windows: rows of PortBus.map(); functions: who knows the names behind from."""
+def compile_filter(
+    text: str, windows: Windows = (), functions: Functions | None = None, memory: Windows = ()
+) -> FilterProgram:
+    """The program for one machine. windows: rows of PortBus.map(), memory: of memory_map(), as they are now.
+
+    functions: who knows the names behind from.
+    """
     rows: list[tuple[int, int, int, int, bool, int, int]] = []
 
     def row(test: Test, yes: int, no: int) -> int:
@@ -139,13 +145,15 @@ def compile_filter(text: str, windows: Windows = (), functions: Functions | None
                     no = entry(each, yes, no)
                 return no
             case Names():
-                return entry(Any(tuple(_looked_up(text, node, windows, functions))), yes, no)
+                return entry(Any(tuple(_looked_up(text, node, windows, functions, memory))), yes, no)
 
     first = entry(parse(text), Verdict.TAKE, Verdict.LEAVE)
     return FilterProgram(rows, first, text)
 
 
-def _looked_up(text: str, names: Names, windows: Windows, functions: Functions | None) -> Iterable[Test]:
+def _looked_up(
+    text: str, names: Names, windows: Windows, functions: Functions | None, memory: Windows
+) -> Iterable[Test]:
     """The tests that names stand for."""
     for name, at in zip(names.names, names.at, strict=True):
         if names.kind == "path":
@@ -154,11 +162,15 @@ def _looked_up(text: str, names: Names, windows: Windows, functions: Functions |
                 raise _error(text, at, f"there is no path {name!r}: {', '.join(path.name.lower() for path in Path)}")
             yield Test(Field.PATH, found[0], found[0])
         elif names.kind == "device":
-            spans = [(first, last) for first, last, device in windows if fnmatchcase(device, name)]
-            if not spans:
-                known = ", ".join(sorted({device for *_, device in windows})) or "none"
+            spans, addresses = (
+                [(first, last) for first, last, device in rows if fnmatchcase(device, name)]
+                for rows in (windows, memory)
+            )
+            if not spans and not addresses:
+                known = ", ".join(sorted({device for *_, device in (*windows, *memory)})) or "none"
                 raise _error(text, at, f"there is no device {name!r}; this machine has {known}")
             yield from (Test(Field.PORT, first, last) for first, last in _joined(spans))
+            yield from (Test(Field.MEMORY, first, last) for first, last in _joined(addresses))
         elif name[0].isdigit():
             yield Test(Field.EIP, *_span(text, at, name, 0, TOP, "address"))
         else:
@@ -293,6 +305,9 @@ class _Parser:
         if word == "port":
             spans = [_span(self.text, place, name, 16, PORTS - 1, "port") for name, place in self.list_of("a port")]
             return Any(tuple(Test(Field.PORT, low, high) for low, high in spans))
+        if word == "memory":
+            spans = [_span(self.text, place, name, 16, TOP, "address") for name, place in self.list_of("an address")]
+            return Any(tuple(Test(Field.MEMORY, low, high) for low, high in spans))
         if word in ("device", "path", "from"):
             names = self.list_of("a function or an address" if word == "from" else f"the name of a {word}")
             return Names(word, tuple(name for name, _ in names), tuple(place for _, place in names))
@@ -300,7 +315,7 @@ class _Parser:
             return self.comparison()
         if not word or word in CONNECTORS or word in MARKS:
             raise self.error(at, "a test is missing" + (f" before {word!r}" if word else " at the end"))
-        known = ("read", "write", "port", "device", "path", "from", *NUMBERS)
+        known = ("read", "write", "port", "memory", "device", "path", "from", *NUMBERS)
         raise self.error(at, f"{word!r} is no test; tests are {', '.join(known)}")
 
     def list_of(self, what: str) -> list[tuple[str, int]]:

@@ -15,6 +15,7 @@ class Field(IntEnum):
     CPL = 6
     CS = 7
     EIP = 8
+    MEMORY = 9
 
 class Verdict(IntEnum):
     TAKE = 0xFFFF
@@ -37,6 +38,8 @@ class Filterable(Protocol):
     def path(self) -> int: ...
     @property
     def place(self) -> Place | None: ...
+    @property
+    def space(self) -> int: ...
 
 class FilterProgram:
     text: str

@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from hyperport.bus.access cimport SPACE_PORT, Access
+from hyperport.bus.access cimport SPACE_MEMORY, SPACE_PORT, Access
 
 from hyperport.errors import AccessError
 
@@ -21,9 +21,10 @@ cpdef enum Field:
     COUNT = 3
     PATH = 4
     VALUE = 5               # of any element
-    CPL = 6                 # this and what follows hold for no access without a place
+    CPL = 6                 # this and the next two hold for no access without a place
     CS = 7
     EIP = 8
+    MEMORY = 9              # an address of device memory; holds for no access to a port
 
 cpdef enum Verdict:
     TAKE = 0xFFFF
@@ -65,6 +66,8 @@ cdef inline bint matches(const Row *row, Seen *seen) noexcept nogil:
         return holds(row, access.path)
     elif field == Field.VALUE:
         return some_element(row, access)
+    elif field == Field.MEMORY:
+        return access.space == SPACE_MEMORY and holds(row, access.port)
     elif field == Field.CPL:
         return place_of(seen) and holds(row, seen.place.cpl)
     elif field == Field.CS:

@@ -11,16 +11,17 @@ import math
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperport.bus.access import Space
 from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.io.crossing import Crossing
 from hyperport.io.trap import clock_cost
 from hyperport.observe.kallsyms import running_symbols
 from hyperport.observe.profiler import EVERY, PART_NAMES, Profiler
 from hyperport.observe.registers import register
-from hyperport.observe.report import UNCLAIMED
+from hyperport.observe.report import MEMORY_WORDS, UNCLAIMED
 
 if TYPE_CHECKING:
     from hyperport.machine.machine import Machine
@@ -34,6 +35,12 @@ MOST_SLICES: Final = 400  # then two become one, and slices are twice as long
 PAGE: Final = 4096  # a mapping keeps the address within a page
 PAUSE_NS: Final = 1_000_000  # a longer gap between two accesses is no cost of an access
 NOBODY: Final = "(no guest code)"
+SHADOWED: Final = "(reads of the shared page)"
+NOT_SAMPLED: Final = {  # of a site that no observer saw
+    **dict.fromkeys(("cs", "eip", "cpl")),
+    **dict.fromkeys(("exact", "samples", "ticks", "squares"), 0),
+    "parts": [(0, 0.0, 0.0)] * len(PART_NAMES),
+}
 STATES: Final = ("guest", "vmm", "idle")
 IDLE: Final = (int(Crossing.HLT), int(Crossing.STOP))
 
@@ -46,16 +53,12 @@ class Timeline:
     def __init__(self) -> None:
         self.interval = SLICE_S
         self.slices: list[Row] = []
-        self._last: dict[int, int] = {}
+        self._last: Counter[str] = Counter()
 
-    def add(self, ports: dict[int, int], states: Counter[str], owner: Any) -> None:
-        """One more slice. ports: accesses since the beginning, by port."""
-        devices: Counter[str] = Counter()
-        for port, accesses in ports.items():
-            if more := accesses - self._last.get(port, 0):
-                devices[owner(port)[0]] += more
-        self._last = ports
-        self.slices.append({"devices": dict(devices), "states": dict(states)})
+    def add(self, devices: Counter[str], states: Counter[str]) -> None:
+        """One more slice. devices: accesses since the beginning, by device."""
+        self.slices.append({"devices": dict(devices - self._last), "states": dict(states)})
+        self._last = devices
         if len(self.slices) > MOST_SLICES:
             self.interval *= 2
             pairs = zip(self.slices[::2], [*self.slices[1::2], {"devices": {}, "states": {}}], strict=False)
@@ -77,6 +80,9 @@ class Profile:
     ) -> None:
         self.machine, self.symbols, self.live = machine, symbols, live
         self._windows = machine.bus.map()
+        self._shadowed = {
+            (row.port, row.size): row.accesses for row in machine.bus.counts() if row.path is AccessPath.SHADOW
+        }
         self._began = (time.monotonic_ns(), Profiler.ticks())
         time.sleep(0.001)
         self.ticks_per_ns = self._rate()
@@ -126,11 +132,20 @@ class Profile:
         return "guest" if not why else "idle" if why in IDLE else "vmm"
 
     def _slice(self, states: Counter[str]) -> None:
-        ports = self.profiler.by_port()
-        self.timeline.add(ports, states, self.owner)
+        devices = self._devices()
+        self.timeline.add(devices, states)
         self.states += states
         if self.live is not None:
-            self.live.draw(self, ports)
+            self.live.draw(self, devices)
+
+    def _devices(self) -> Counter[str]:
+        """Accesses so far, by device."""
+        found: Counter[str] = Counter()
+        for port, accesses in self.profiler.by_port().items():
+            found[self.owner(port)[0]] += accesses
+        for window, accesses in self.profiler.by_window().items():
+            found[self.machine.bus.memory_map()[window][2]] += accesses
+        return found
 
     def stop(self) -> None:
         """Look no more; once is enough. Counting goes on as long as the guest does."""
@@ -156,7 +171,7 @@ class Profile:
     def report(self, outcome: Outcome | None = None) -> Row:
         """All of it as plain values: docs/profile.md lists them."""
         self.stop()
-        sites = self.profiler.rows()
+        sites = [*self.profiler.rows(), *self._shadow_reads()]
         named_by = "" if self.symbols is None else "symbols"
         if self.symbols is None and sites:
             self.symbols = running_symbols(self.machine.memory)
@@ -176,12 +191,12 @@ class Profile:
             "accesses": sum(row["accesses"] for row in rows),
             "crossings": sum(row["crossings"] for row in rows),
             "rows": rows,
-            "ports": _summed(rows, ("port", "device")),
+            "ports": _summed(rows, ("space", "port", "device")),
             "devices": _summed(rows, ("device",)),
             "functions": _summed(rows, ("function",)),
             "paths": _summed(rows, ("path",)),
             "privilege": _summed(rows, ("cpl",)),
-            "stacks": self._stacks({site["site"]: site for site in sites}),
+            "stacks": self._stacks(sites),
             "gaps": [
                 {"from_ns": round(ticks / self.ticks_per_ns, 1), "count": count}
                 for ticks, count in self.profiler.gap_rows()
@@ -195,19 +210,21 @@ class Profile:
                 "pauses": self.profiler.pauses,
                 "stacks_lost": self.profiler.stacks_lost,
                 "folded": self.profiler.folded,
+                "uncounted": self.profiler.uncounted,
                 "looks": sum(self.states.values()),
             },
         }
 
     def _row(self, site: Row) -> Row:
         """A site for the report. ns: from such an access to the next one, with its standard error; None: no sample."""
-        device, first = self.owner(site["port"])
+        device, name = self._named(site)
         address = site["eip"]
         return {
+            "space": site["space"].name.lower(),
             "port": site["port"],
-            "register": register(site["port"], site["direction"], device, first),
+            "register": name,
             "device": device,
-            "direction": site["direction"].name.lower(),
+            "direction": _word(site),
             "size": site["size"],
             "path": site["path"].name.lower(),
             "function": self._made_by(site),
@@ -216,7 +233,7 @@ class Profile:
             "line": "" if address is None or self.symbols is None else self.symbols.line(address),
             "cs": site["cs"],
             "cpl": site["cpl"],
-            "exact": site["exact"],
+            "exact": bool(site["exact"]),
             "accesses": site["accesses"],
             "crossings": site["crossings"],
             **self._gap(site["samples"], site["ticks"], site["squares"]),
@@ -226,6 +243,30 @@ class Profile:
                 for ns, error in [self._mean(*found)]
             },
         }
+
+    def _named(self, site: Row) -> tuple[str, str]:
+        """The device of a site, and what the register is called."""
+        if site["space"] is Space.MEMORY:
+            return self.machine.bus.memory_map()[site["window"]][2], ""
+        device, first = self.owner(site["port"])
+        return device, register(site["port"], site["direction"], device, first)
+
+    def _shadow_reads(self) -> Iterator[Row]:
+        """Reads that the guest did in the shared page: they cross nothing, so no observer sees them or their place."""
+        for count in self.machine.bus.counts():
+            more = count.accesses - self._shadowed.get((count.port, count.size), 0)
+            if count.path is AccessPath.SHADOW and more and not self.filter:
+                yield {
+                    "site": 0,
+                    "space": count.space,
+                    "port": count.port,
+                    "direction": count.direction,
+                    "size": count.size,
+                    "path": count.path,
+                    "accesses": more,
+                    "crossings": count.crossings,
+                    **NOT_SAMPLED,
+                }
 
     def _mean(self, samples: int, ticks: float, squares: float) -> tuple[float | None, float | None]:
         """Mean in ns and its standard error; None where samples do not tell."""
@@ -278,24 +319,24 @@ class Profile:
         """The function of a site; of a call by a ROM that we laid into the guest, which the guest maps where it likes,
         the call."""
         calls = self.machine.calls
+        if site["path"] is AccessPath.SHADOW:
+            return SHADOWED
         if site["path"] is AccessPath.HYPERCALL and calls is not None and site["eip"] is not None:
             within = {address % PAGE: name for address, name in calls.doorbell_names.items()}
             if self.symbols is None or not self.symbols.name(site["eip"]):
                 return within.get(site["eip"] % PAGE, self._function(site["eip"]))
         return self._function(site["eip"])
 
-    def _stacks(self, sites: dict[int, Row]) -> list[Row]:
+    def _stacks(self, sites: Iterable[Row]) -> list[Row]:
         """Accesses by stack: those of a site are exact, and are shared out by its samples. frames: outermost first."""
         seen: dict[int, list[tuple[list[int], int]]] = defaultdict(list)
         for site, frames, samples in self.profiler.stack_rows():
             seen[site].append((frames, samples))
         found: Counter[tuple[str, ...]] = Counter()
-        for number, row in sites.items():
-            stacks = seen.get(number) or [([], 1)]
+        for row in sites:
+            stacks = seen.get(row["site"]) or [([], 1)]
             total = sum(samples for _, samples in stacks)
-            device, first = self.owner(row["port"])
-            name = register(row["port"], row["direction"], device, first)
-            leaf = f"{row['direction'].name.lower()} {row['port']:x} {name}".rstrip()
+            leaf = f"{_word(row)} {row['port']:x} {self._named(row)[1]}".rstrip()
             left = row["accesses"]
             for index, (frames, samples) in enumerate(stacks):
                 share = left if index == len(stacks) - 1 else row["accesses"] * samples // total
@@ -306,18 +347,27 @@ class Profile:
         return [{"frames": list(frames), "accesses": accesses} for frames, accesses in found.most_common()]
 
     def _states(self) -> list[Row]:
-        """What the vCPU was at: the share of all looks, and its standard error."""
+        """What the vCPU was at: the share of all looks, and its standard error.
+
+        That is of the share with two looks more on either side (Agresti and Coull 1998): three of three prove little.
+        """
         total = sum(self.states.values())
         return [
             {
                 "state": state,
                 "share": round(share, 4),
-                "error": round(math.sqrt(share * (1 - share) / total), 4),
+                "error": round(math.sqrt(likely * (1 - likely) / (total + 4)), 4),
             }
             for state in STATES
             if total
-            for share in [self.states[state] / total]
+            for share, likely in [(self.states[state] / total, (self.states[state] + 2) / (total + 4))]
         ]
+
+
+def _word(site: Row) -> str:
+    """Which way a site's accesses go."""
+    direction = site["direction"]
+    return MEMORY_WORDS[direction] if site["space"] is Space.MEMORY else direction.name.lower()
 
 
 def _summed(rows: Iterable[Row], keys: tuple[str, ...]) -> list[Row]:

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from hyperport.observe.trace import WORDS
 
 if TYPE_CHECKING:
     from hyperport.observe.profile import Profile
@@ -15,28 +18,40 @@ SHOWN_LIVE: Final = 5
 BAR: Final = 20
 DRAW_S: Final = 0.5
 RIGHT: Final = ("accesses", "share", "crossings", "ns to next")
+SPARE: Final = ("", "path", "cpl", "crossings", "line", "register", "device")  # on a narrow terminal, in this order
+CUT: Final = ("at", "function", "called most by")
+MOST_CUT: Final = 8  # characters that a name keeps
+GAP: Final = 2  # before each column
 
 Row = dict[str, Any]
 
 
-def text_report(report: Row, limit: int = SHOWN) -> str:
-    """The report for people: which port costs most, who calls it, and what is known beside."""
+def columns_of(stream: TextIO) -> int | None:
+    """How wide the terminal is that a stream is on; None for another file, or where it does not say."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
+
+
+def text_report(report: Row, limit: int = SHOWN, width: int | None = None) -> str:
+    """The report for people: which port costs most, who calls it, and what is known beside. width: of the terminal."""
     total = report["accesses"]
     parts = [_summary(report)]
     ports = [
         {
-            "port": f"{row['port']:04x}",
+            "port": address_of(row),
             "device": row["device"],
-            "called most by": _callers(report, row["port"]),
+            "called most by": _callers(report, row),
             **_counts(row, total),
             "": _bar(row["accesses"], total),
         }
         for row in report["ports"]
     ]
-    parts.append(_table("by port", ports, limit))
+    parts.append(_table("by port", ports, limit, width))
     sites = [
         {
-            "access": f"{row['direction']:<3} {row['port']:04x} {row['size']}",
+            "access": f"{row['direction']:<3} {address_of(row)} {row['size']}",
             "register": row["register"],
             "at": row["at"] or row["function"],
             "line": row["line"],
@@ -50,9 +65,9 @@ def text_report(report: Row, limit: int = SHOWN) -> str:
     if not any(row["line"] for row in sites):
         for row in sites:
             del row["line"]
-    parts.append(_table("by call site", sites, limit))
+    parts.append(_table("by call site", sites, limit, width))
     functions = [{"function": row["function"], **_counts(row, total)} for row in report["functions"]]
-    parts.append(_table("by function", functions, limit))
+    parts.append(_table("by function", functions, limit, width))
     return "\n".join(parts)
 
 
@@ -73,14 +88,26 @@ def _summary(report: Row) -> str:
         lines.append(f"from access to access, pauses left out: {', '.join(parts)}")
     if report["sampling"]["folded"]:
         lines.append(f"{report['sampling']['folded']:,} accesses are of too many places, and counted by port alone")
+    if report["sampling"]["uncounted"]:
+        lines.append(f"{report['sampling']['uncounted']:,} of them are of too many ports, too, and in no table")
     return "\n".join(lines) + "\n"
 
 
-def _callers(report: Row, port: int) -> str:
-    """The function that accesses port most, and its share."""
+def told(site: Row) -> str:
+    """Which way a site of the profiler's goes, and where."""
+    return WORDS[site["space"], site["direction"]].format(site["port"])
+
+
+def address_of(row: Row) -> str:
+    """The port of a row, or the address in device memory: it has more digits."""
+    return f"{row['port']:04x}" if row["space"] == "port" else f"{row['port']:08x}"
+
+
+def _callers(report: Row, port: Row) -> str:
+    """The function that accesses a port most, and its share."""
     by: Counter[str] = Counter()
     for row in report["rows"]:
-        if row["port"] == port:
+        if (row["port"], row["space"]) == (port["port"], port["space"]):
             by[row["function"]] += row["accesses"]
     name, most = by.most_common(1)[0]
     return f"{name} {most / sum(by.values()):.0%}"
@@ -104,20 +131,44 @@ def _bar(part: int, total: int) -> str:
     return "#" * round(BAR * part / max(total, 1))
 
 
-def _table(title: str, rows: list[Row], limit: int) -> str:
-    """Aligned columns under a heading; what is beyond limit is counted in one line."""
+def _table(title: str, rows: list[Row], limit: int, width: int | None) -> str:
+    """Aligned columns under a heading; what is beyond limit is counted in one line.
+
+    width: of lines, if they are to fit. Then columns of SPARE are left out as it takes, and names cut.
+    """
     if not rows:
         return f"{title}: nothing\n"
     names = list(rows[0])
     shown = [dict(zip(names, names, strict=True)), *rows[:limit]]
     widths = {name: max(len(row[name]) for row in shown) for name in names}
+    if width is not None:
+        for name in SPARE:
+            if _length(widths) > width and name in widths:
+                del widths[name]
+        for name in CUT:
+            if name in widths:
+                excess = max(_length(widths) - width, 0)
+                widths[name] -= min(excess, max(widths[name] - MOST_CUT, 0))
+        names = list(widths)
     lines = [title]
     for row in shown:
-        cells = [row[name].rjust(widths[name]) if name in RIGHT else row[name].ljust(widths[name]) for name in names]
+        cells = [
+            row[name].rjust(widths[name]) if name in RIGHT else _cut(row[name], widths[name]).ljust(widths[name])
+            for name in names
+        ]
         lines.append(("  " + "  ".join(cells)).rstrip())
     if len(rows) > limit:
         lines.append(f"  and {len(rows) - limit} more")
     return "\n".join(lines) + "\n"
+
+
+def _length(widths: dict[str, int]) -> int:
+    """Of a table's lines."""
+    return sum(GAP + width for width in widths.values())
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 class Live:
@@ -129,19 +180,16 @@ class Live:
         self._last = (time.monotonic(), 0, 0)
         self._due = 0.0
 
-    def draw(self, profile: Profile, ports: dict[int, int]) -> None:
-        """Write the lines again, if it is time. ports: accesses so far, by port."""
+    def draw(self, profile: Profile, devices: Counter[str]) -> None:
+        """Write the lines again, if it is time. devices: accesses so far, by device."""
         now = time.monotonic()
         if now < self._due:
             return
         self._due = now + DRAW_S
-        accesses, crossings = sum(ports.values()), profile.profiler.crossings()
+        accesses, crossings = sum(devices.values()), profile.profiler.crossings()
         passed = max(now - self._last[0], 1e-9)
         rates = ((accesses - self._last[1]) / passed, (crossings - self._last[2]) / passed)
         self._last = (now, accesses, crossings)
-        devices: Counter[str] = Counter()
-        for port, count in ports.items():
-            devices[profile.owner(port)[0]] += count
         lines = [f"{rates[0]:>14,.0f} accesses/s {rates[1]:>14,.0f} crossings/s {accesses:>16,} accesses"]
         lines += [f"{count:>14,} {name}" for name, count in devices.most_common(SHOWN_LIVE)]
         sites = sorted(profile.profiler.rows(), key=lambda row: -row["accesses"])[:SHOWN_LIVE]
@@ -149,9 +197,10 @@ class Live:
             where = "" if site["eip"] is None else f"{site['eip']:08x}"
             if site["eip"] is not None and profile.symbols is not None:
                 where = profile.symbols.told(site["eip"]) or where
-            lines.append(f"{site['accesses']:>14,} {site['direction'].name.lower():<3} {site['port']:04x} {where}")
+            lines.append(f"{site['accesses']:>14,} {told(site)} {where}")
         self.clear()
-        self.stream.write("".join(f"\x1b[K{line}\r\n" for line in lines))
+        width = columns_of(self.stream)  # a line that the terminal broke would be two to go back
+        self.stream.write("".join(f"\x1b[K{line if width is None else line[: width - 1]}\r\n" for line in lines))
         self.stream.flush()
         self._lines = len(lines)
 

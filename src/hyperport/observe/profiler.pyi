@@ -7,6 +7,7 @@ from hyperport.observe.filter_program import FilterProgram
 
 PART_NAMES: tuple[str, ...]
 MOST_SITES: int
+MOST_WITH_PORTS: int
 MOST_STACKS: int
 EVERY: int
 
@@ -14,6 +15,7 @@ class Profiler(PortObserver):
     site_count: int
     stack_count: int
     folded: int
+    uncounted: int
     stacks_lost: int
     samples: int
     pauses: int
@@ -30,6 +32,7 @@ class Profiler(PortObserver):
     def rows(self) -> list[dict[str, Any]]: ...
     def stack_rows(self) -> list[tuple[int, list[int], int]]: ...
     def by_port(self) -> dict[int, int]: ...
+    def by_window(self) -> dict[int, int]: ...
     def crossings(self) -> int: ...
     @staticmethod
     def why(vcpu: object) -> int | None: ...

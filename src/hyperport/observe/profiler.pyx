@@ -6,19 +6,20 @@ A site is what trace_format.pxd calls so: port, direction, size, path, CS:EIP an
 instructions the bus makes for us (Counting, bus/memo.pxd). Of every 256 accesses or so (of the first, every 16), at random,
 one is a sample: the guest's stack is walked by frame pointers, and the time to the next access is measured, with what of it
 that access's device took, and on the path `trap` its fault, and fetching and decoding. What is left is the guest's, with the
-way out and in. The table has room for MOST_SITES; a guest that makes more is counted by port alone from there on.
+way out and in. The table has room for MOST_SITES; a guest that makes more is counted by port alone from there on. Of
+device memory a port is a register, or all of a window that is too large to have them.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
-from hyperport.bus.access cimport SPACE_PORT, Access
-from hyperport.bus.port_bus cimport PortBus, PortObserver
+from hyperport.bus.access cimport SPACE_MEMORY, SPACE_PORT, Access
+from hyperport.bus.port_bus cimport PortBus, PortObserver, memory_index, tally_index
 from hyperport.cpu.vcpu cimport EBP, Vcpu
 from hyperport.io.trap cimport TrapPath
 from hyperport.observe.filter_program cimport FilterProgram, Seen, look_at, place_of
-from hyperport.bus.memo cimport Counting, Memo, is_known, memo_of, remember, what_of
+from hyperport.bus.memo cimport Counting, count_from_now, free_counters
 from hyperport.observe.trace_format cimport (
     FLAG_CPL_SHIFT,
     FLAG_EXACT,
@@ -26,10 +27,11 @@ from hyperport.observe.trace_format cimport (
     FLAG_PATH_SHIFT,
     FLAG_PLACED,
     FLAG_SIZE_SHIFT,
+    FLAG_SPACE_SHIFT,
     SiteKey,
 )
 
-from hyperport.bus.access import Direction
+from hyperport.bus.access import Direction, Space
 from hyperport.bus.port_bus import Path
 
 cdef extern from *:
@@ -55,6 +57,7 @@ cdef enum:
 
 PART_NAMES = ("guest", "fault", "decode", "device")   # in the order of GUEST, FAULT, DECODE, DEVICE
 MOST_SITES = TABLE * 3 // 4
+MOST_WITH_PORTS = TABLE * 15 // 16
 MOST_STACKS = STACKS * 3 // 4
 EVERY = 256                     # one sample in about so many accesses
 EVERY_AT_FIRST = 16             # so that short runs have some, too
@@ -68,6 +71,7 @@ cdef struct Estimate:
 cdef struct Site:
     SiteKey key
     uint32_t taken              # 1: this entry is somebody's
+    uint32_t window             # of device memory
     uint64_t accesses
     uint64_t crossings
     uint64_t samples            # gaps that began here, and were no pause
@@ -94,7 +98,8 @@ cdef class Profiler(PortObserver):
     cdef Stack *stacks
     cdef uint32_t *order                            # the entries that are taken, by age
     cdef readonly uint32_t site_count, stack_count
-    cdef readonly uint64_t folded                   # accesses that are counted by port alone
+    cdef readonly uint64_t folded                   # accesses that came from too many places: counted by port alone
+    cdef readonly uint64_t uncounted                # and those of them that went to too many ports: nowhere
     cdef readonly uint64_t stacks_lost              # samples that found no room
     cdef readonly uint64_t samples, pauses
     cdef uint64_t gaps[GAPS]
@@ -121,6 +126,7 @@ cdef class Profiler(PortObserver):
         self.pause = pause
         self.random = 2463534242
         self.table.countdown = 1
+        free_counters(&self.table)
         self.bus, self.reading = bus, reading
         self.trap = path if isinstance(path, TrapPath) else None
         if self.trap is not None:
@@ -143,27 +149,23 @@ cdef class Profiler(PortObserver):
         free(self.stacks)
         free(self.order)
 
+    cdef void memory_access(self, Access *access) noexcept nogil:
+        self.access(access)
+
     cdef void access(self, Access *access) noexcept nogil:
+        cdef bint port = access.space == SPACE_PORT
         cdef Seen seen
         cdef SiteKey key
         cdef Site *site
-        cdef uint64_t what = what_of(access)
-        cdef Memo *memo
         cdef bint measured = False
-        if access.space != SPACE_PORT:
-            return
         look_at(&seen, access)
         if self.timed:
             measured = self.end_gap()
         if self.filtered and not self.filter.passes(&seen):
             return
-        memo = memo_of(self.table.memos, access)
-        if memo != NULL and is_known(memo, access, what):
-            self.count(&self.sites[memo.found], access, measured)
-            return
-        key.address = access.port
+        key.address = access.port if port else access.site
         key.flags = <uint16_t> (access.direction | (access.size >> 1 if access.size < 8 else 3) << FLAG_SIZE_SHIFT
-                                | access.path << FLAG_PATH_SHIFT)
+                                | access.path << FLAG_PATH_SHIFT | access.space << FLAG_SPACE_SHIFT)
         if place_of(&seen):
             key.eip = seen.place.eip
             key.cs = <uint16_t> seen.place.cs
@@ -175,10 +177,9 @@ cdef class Profiler(PortObserver):
         site = self.site_of(&key)
         if site == NULL:
             return
-        if memo != NULL:
-            remember(memo, access, what)
-            memo.found = <uint32_t> (site - self.sites)
-            memo.counters = &site.accesses
+        site.window = access.window if not port else 0
+        count_from_now(&self.table, access, tally_index(access.port, access.direction, access.size, access.path) if port
+                       else memory_index(access), &site.accesses)
         self.count(site, access, measured)
 
     cdef inline void count(self, Site *site, const Access *access, bint measured) noexcept nogil:
@@ -209,18 +210,18 @@ cdef class Profiler(PortObserver):
                 if same_site(&self.sites[at].key, key):
                     return &self.sites[at]
                 at = (at + 1) & (TABLE - 1)
-            if self.site_count < <uint32_t> MOST:
+            if self.site_count < <uint32_t> (MOST_ALONE if _turn else MOST):
                 self.sites[at].key = key[0]
                 self.sites[at].taken = 1
                 self.order[self.site_count] = at
                 self.site_count += 1
                 return &self.sites[at]
-            self.folded += 1
-            if not key.flags & FLAG_PLACED:
-                break
+            if not _turn:
+                self.folded += 1
             key.eip = key.cs = 0
             key.flags &= ~<uint16_t> (FLAG_PLACED | FLAG_EXACT | 3 << FLAG_CPL_SHIFT)
             at = (key.address << 12 ^ <uint32_t> key.flags << 4) * <uint32_t> 0x9E3779B1 >> 17
+        self.uncounted += 1
         return NULL
 
     # Samples.
@@ -326,6 +327,8 @@ cdef class Profiler(PortObserver):
             placed = site.key.flags & FLAG_PLACED
             found.append({
                 "site": at + 1,
+                "space": Space(site.key.flags >> FLAG_SPACE_SHIFT & 3),
+                "window": site.window,
                 "port": site.key.address,
                 "direction": Direction(site.key.flags & FLAG_OUT),
                 "size": 1 << (site.key.flags >> FLAG_SIZE_SHIFT & 3),
@@ -352,12 +355,21 @@ cdef class Profiler(PortObserver):
 
     def by_port(self):
         """Accesses so far: port -> number."""
-        cdef uint32_t i
+        return self._by(SPACE_PORT)
+
+    def by_window(self):
+        """Accesses so far to device memory: number of the window -> number."""
+        return self._by(SPACE_MEMORY)
+
+    def _by(self, int space):
+        cdef uint32_t i, key
         cdef Site *site
         found = {}
         for i in range(self.site_count):
             site = &self.sites[self.order[i]]
-            found[site.key.address] = found.get(site.key.address, 0) + site.accesses
+            if site.key.flags >> FLAG_SPACE_SHIFT & 3 == space:
+                key = site.key.address if space == SPACE_PORT else site.window
+                found[key] = found.get(key, 0) + site.accesses
         return found
 
     def crossings(self):
@@ -384,6 +396,7 @@ cdef class Profiler(PortObserver):
 
 
 cdef uint32_t MOST = MOST_SITES
+cdef uint32_t MOST_ALONE = MOST_WITH_PORTS
 cdef uint32_t MOST_OF_STACKS = MOST_STACKS
 cdef uint32_t STEP = EVERY
 cdef uint32_t FIRST_STEP = EVERY_AT_FIRST

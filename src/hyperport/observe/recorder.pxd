@@ -44,7 +44,7 @@ cdef class Recorder(PortObserver):
     cdef Memo memos[MEMOS]
 
     cdef uint64_t ticks(self) noexcept nogil
-    cdef uint32_t slot_at(self, Memo *memo, Access *access, uint64_t what, Seen *seen) noexcept nogil
+    cdef uint32_t slot_at(self, Access *access, Seen *seen) noexcept nogil
     cdef uint32_t slot_of(self, const SiteKey *key) noexcept nogil
     cdef uint32_t other_slot_of(self, const SiteKey *key, uint32_t slot) noexcept nogil
     cdef uint32_t timed(self, uint64_t now) noexcept nogil

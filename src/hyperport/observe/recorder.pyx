@@ -15,7 +15,7 @@ told at once, and counted.
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EINTR, errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from posix.unistd cimport write
@@ -24,7 +24,7 @@ from hyperport.bus.access cimport Access
 from hyperport.bus.port_bus cimport PortObserver
 from hyperport.lines.listener cimport Listener
 from hyperport.observe.filter_program cimport FilterProgram, Seen, look_at, place_of
-from hyperport.bus.memo cimport Memo, is_known, memo_of, remember, what_of
+from hyperport.bus.memo cimport Memo, is_known, memo_of, remember, token_of, what_of
 from hyperport.observe.trace_format cimport (
     ACCESSES,
     BARE,
@@ -133,13 +133,15 @@ cdef class Recorder(PortObserver):
 
     # Recording.
 
+    cdef void memory_access(self, Access *access) noexcept nogil:
+        self.access(access)
+
     cdef void access(self, Access *access) noexcept nogil:
         cdef Seen seen
         cdef SiteKey key
         cdef uint32_t *record
         cdef uint32_t slot, ticks
-        cdef uint64_t now, what = what_of(access)
-        cdef Memo *memo = memo_of(self.memos, access)
+        cdef uint64_t now
         look_at(&seen, access)
         if self.filtered and not self.filter.passes(&seen):
             return
@@ -155,7 +157,7 @@ cdef class Recorder(PortObserver):
             return
         if self.bare:
             self.bare -= 1
-            slot = self.slot_at(memo, access, what, &seen) | BARE << HEAD_KIND_SHIFT
+            slot = self.slot_at(access, &seen) | BARE << HEAD_KIND_SHIFT
             record = <uint32_t *> self.at
             self.at += 4
         else:
@@ -166,7 +168,7 @@ cdef class Recorder(PortObserver):
                     return
                 now = self.begin
             self.bare = self.most_bare if now - self.last < self.dense else 0
-            slot = self.slot_at(memo, access, what, &seen)
+            slot = self.slot_at(access, &seen)
             ticks = self.timed(now)
             record = <uint32_t *> self.at
             record[1] = ticks
@@ -181,16 +183,19 @@ cdef class Recorder(PortObserver):
             self.at += 4
         self.accesses += 1
 
-    cdef inline uint32_t slot_at(self, Memo *memo, Access *access, uint64_t what, Seen *seen) noexcept nogil:
+    cdef inline uint32_t slot_at(self, Access *access, Seen *seen) noexcept nogil:
         """The slot of the access's site, which this instruction may have had in this block before."""
+        cdef uint64_t what = what_of(access)
+        cdef uintptr_t token = token_of(access)
+        cdef Memo *memo = memo_of(self.memos, token)
         cdef SiteKey key
         cdef uint32_t slot
-        if memo != NULL and is_known(memo, access, what) and memo.block == self.naming:
+        if token and is_known(memo, token, access, what) and memo.block == self.naming:
             return memo.found
         key_of(seen, &key)
         slot = self.slot_of(&key)
-        if memo != NULL:
-            remember(memo, access, what)
+        if token:
+            remember(memo, token, access, what)
             memo.found, memo.block = slot, self.naming
         return slot
 

@@ -114,11 +114,14 @@ def _from_profile(report: Mapping[str, Any], what: str) -> SavedRun:
     notes = [f"only what the filter {report['filter']!r} took"] if report["filter"] else []
     if report["sampling"]["folded"]:
         notes.append(f"{report['sampling']['folded']} accesses are counted by port alone")
+    ports = [row for row in report["rows"] if row.get("space", "port") == "port"]
+    if memory := report["accesses"] - sum(row["accesses"] for row in ports):
+        notes.append(f"without its {memory} accesses to device memory")
     return SavedRun(
         report["kernel"] or what,
         report["engine"],
         report["io"],
-        _added(_use(row, row["function"]) for row in report["rows"]),
+        _added(_use(row, row["function"]) for row in ports),
         float(report["cpu_s"]),
         tuple(notes),
     )

@@ -27,8 +27,16 @@ def write_statistics(path: Path | str, statistics: Mapping[str, Any]) -> None:
 
 
 def write_whole(path: Path | str, content: bytes) -> None:
-    """Write a file, whole or not at all. A device or pipe is written directly."""
+    """Write a file, whole or not at all. A device or pipe is written directly. Raises OSError, with the file's name."""
     path = Path(path)
+    try:
+        _write_whole(path, content)
+    except OSError as error:
+        error.filename = str(path)  # a write that fails has none
+        raise
+
+
+def _write_whole(path: Path, content: bytes) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return

@@ -51,6 +51,9 @@ cdef class TextTrace(PortObserver):
     def __dealloc__(self):
         free(self.buffer)
 
+    cdef void memory_access(self, Access *access) noexcept nogil:
+        self.access(access)
+
     cdef void access(self, Access *access) noexcept nogil:
         cdef Seen seen
         cdef uint32_t i

@@ -170,6 +170,7 @@ class Trace(_Output):
                 "filter": self._filter,
                 "wall_ns": machine.clock.wall_ns() - machine.clock.now_ns(),
                 "windows": machine.bus.map(),
+                "memory": machine.bus.memory_map(),
                 "irqs": {str(number): owner for number, owner in machine.lines.owners.items()},
             }
         )

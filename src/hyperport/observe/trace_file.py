@@ -54,14 +54,17 @@ class TraceFile:
         if first is None or first[0] != DESCRIPTION:
             raise ConfigError(f"trace {self.name}: this is no trace of hyperport")
         self.description: dict[str, Any] = self._json(first[2])
-        self.windows: list[tuple[int, int, str]] = [
-            (int(low), int(high), str(name)) for low, high, name in self.description.get("windows", ())
-        ]
+        self.windows, self.memory = (
+            [(int(low), int(high), str(name)) for low, high, name in self.description.get(word, ())]
+            for word in ("windows", "memory")
+        )
         self._owners = {port: name for low, high, name in self.windows for port in range(low, high + 1)}
 
     def device_of(self, access: TracedAccess) -> str:
-        """The name of the device that had its port; of device memory, that is not told."""
-        return self.device(access.port) if access.space == Space.PORT else MEMORY
+        """The name of the device that had its port, or its address in device memory, when the trace began."""
+        if access.space == Space.PORT:
+            return self.device(access.port)
+        return next((name for low, high, name in self.memory if low <= access.port <= high), MEMORY)
 
     def device(self, port: int) -> str:
         """The name of the device that had port."""
@@ -127,9 +130,12 @@ class TraceFile:
 
     def _json(self, body: bytes) -> dict[str, Any]:
         try:
-            return msgspec.json.decode(body, type=dict[str, Any])
+            found = msgspec.json.decode(body)  # msgspec 0.22 crashes where Ctrl-C comes as it looks at a type=
         except msgspec.DecodeError as error:
             raise ConfigError(f"trace {self.name}: its description cannot be read: {error}") from error
+        if not isinstance(found, dict):
+            raise ConfigError(f"trace {self.name}: its description cannot be read: it is no object")
+        return found
 
     def close(self) -> None:
         """Close the file."""

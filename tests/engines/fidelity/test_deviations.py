@@ -13,10 +13,12 @@ from .test_segments import load
 from .test_sse import AT, DEFAULT, MULSS, UE, singles
 from .test_sse import run as run_sse
 from .test_system import PAE, PE, PG, TABLES, set_cr
-from .test_x87 import C1, FLD1, FLDZ, ZE_UNMASKED
+from .test_x87 import C1, FLD1, FLDZ, SF, ZE_UNMASKED
 from .test_x87 import run as run_x87
 
 AC, AM = 1 << 18, 1 << 18
+DAZ = 1 << 6
+MINSS = MULSS.replace("59", "5d")
 
 
 @pytest.mark.xfail(strict=True, reason="stack-frames")
@@ -41,6 +43,23 @@ def test_c1_tells_that_a_result_was_rounded_up(cpu: CpuGuest) -> None:
 def test_an_x87_instruction_waits_for_errors(cpu: CpuGuest) -> None:
     end, _ = run_x87(cpu, FLDZ + FLD1 + "d8 f1 ; fdiv st0, st1\n d9 e8 ; fld1", ZE_UNMASKED)
     assert end.vector == MF
+
+
+@pytest.mark.xfail(strict=True, reason="x87-fcmov")
+def test_fcmov_of_an_empty_register(cpu: CpuGuest) -> None:
+    assert run_x87(cpu, FLD1 + "f8 da c1 ; clc; fcmovb st0, st1")[1] & SF
+
+
+@pytest.mark.xfail(strict=True, reason="x87-tiny")
+def test_the_exponent_of_a_denormal(cpu: CpuGuest) -> None:
+    run_x87(cpu, "db 2b d9 f4 dd d8 db 3b ; fld tbyte; fxtract; fstp st0; fstp tbyte", memory=struct.pack("<QH", 1, 0))
+    assert cpu.memory.read(AT, 10) == bytes.fromhex("0000000000007a800dc0")  # -16445
+
+
+@pytest.mark.xfail(strict=True, reason="sse-least-daz")
+def test_the_least_of_denormals_that_are_zeros(cpu: CpuGuest) -> None:
+    end = run_sse(cpu, MINSS, singles(2.0**-140), singles(1.0), DEFAULT | DAZ)
+    assert end.state.fpu.xmm[0][:4] == bytes(4)
 
 
 @pytest.mark.xfail(strict=True, reason="sse-tiny")

@@ -113,3 +113,117 @@ def test_fxam_knows_an_empty_register(cpu: CpuGuest) -> None:
 def test_a_store_fills_an_empty_register(cpu: CpuGuest) -> None:
     _, status = run(cpu, FLD1 + "dd d3 \n dd d8 \n d9 c2 ; fst st3; fstp st0; fld st2")
     assert status & FLAGS == 0
+
+
+RC_DOWN, RC_UP, RC_ZERO = 1 << 10, 2 << 10, 3 << 10
+LEAST = bytes.fromhex("00000000000000c0ffff")  # what FBSTP stores of what does not fit
+NAN, LARGER_NAN = bytes.fromhex("00000000000000e0ff7f"), bytes.fromhex("00000000000000f0ffff")
+INFINITY = bytes.fromhex("0000000000000080ff7f")
+LOAD = "db 2b ; fld tbyte [ebx]\n"
+POP_TO_MEMORY = "\n db 7b 10 ; fstp tbyte [ebx+16]"
+
+
+def double(value: float) -> bytes:
+    return struct.pack("<d", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "control", "stored", "flags"),
+    [
+        (123456789012345680.0, MASKED, "80 56 34 12 90 78 56 34 12 00", 0),
+        (-2.5, MASKED, "02 00 00 00 00 00 00 00 00 80", PE),
+        (2.5, MASKED | RC_UP, "03 00 00 00 00 00 00 00 00 00", PE),
+        (-0.25, MASKED, "00 00 00 00 00 00 00 00 00 80", PE),
+        (999999999999999872.0, MASKED, "72 98 99 99 99 99 99 99 99 00", 0),
+        (1e18, MASKED, LEAST.hex(" "), IE),
+        (-1e300, MASKED, LEAST.hex(" "), IE),
+        (float("nan"), MASKED, LEAST.hex(" "), IE),
+    ],
+)
+def test_fbstp(cpu: CpuGuest, value: float, control: int, stored: str, flags: int) -> None:
+    _, status = run(cpu, "dd 03 ; fld qword [ebx]\n df 73 10 ; fbstp [ebx+16]", control, double(value))
+    assert cpu.memory.read(AT + 16, 10) == bytes.fromhex(stored)
+    assert status & FLAGS == flags
+
+
+def test_what_fbstp_has_rounded_is_not_told_by_the_next_instruction(cpu: CpuGuest) -> None:
+    code = "d9 eb ; fldpi\n df 33 ; fbstp [ebx]\n db e2 ; fnclex\n" + FLD1 + "d8 c0 ; fadd st0, st0"
+    assert run(cpu, code)[1] & FLAGS == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "size"),
+    [("df 0b", 2), ("db 0b", 4), ("dd 0b", 8), ("df 13", 2), ("db 13", 4), ("df 3b", 8)],
+    ids=["fisttp16", "fisttp32", "fisttp64", "fist16", "fist32", "fistp64"],
+)
+@pytest.mark.parametrize("value", [1e30, -1e30, float("inf"), float("nan")])
+def test_what_does_not_fit_is_stored_as_the_least_integer(cpu: CpuGuest, code: str, size: int, value: float) -> None:
+    _, status = run(cpu, "dd 03 ; fld qword [ebx]\n" + code, memory=double(value))
+    assert (cpu.word(AT, size), status & FLAGS) == (1 << 8 * size - 1, IE)
+
+
+def test_fscale_is_exact_by_a_fraction(cpu: CpuGuest) -> None:
+    assert run(cpu, "d9 ea ; fldl2e\n d9 ea \n d9 fd ; fscale")[1] & FLAGS == 0
+
+
+@pytest.mark.parametrize(
+    ("constant", "nearest", "otherwise", "rounding"),
+    [
+        ("d9 e9 ; fldl2t", 0xD49A784BCD1B8AFE, 0xD49A784BCD1B8AFF, (RC_UP,)),
+        ("d9 ea ; fldl2e", 0xB8AA3B295C17F0BC, 0xB8AA3B295C17F0BB, (RC_DOWN, RC_ZERO)),
+        ("d9 eb ; fldpi", 0xC90FDAA22168C235, 0xC90FDAA22168C234, (RC_DOWN, RC_ZERO)),
+        ("d9 ec ; fldlg2", 0x9A209A84FBCFF799, 0x9A209A84FBCFF798, (RC_DOWN, RC_ZERO)),
+        ("d9 ed ; fldln2", 0xB17217F7D1CF79AC, 0xB17217F7D1CF79AB, (RC_DOWN, RC_ZERO)),
+        ("d9 e8 ; fld1", 1 << 63, 1 << 63, ()),
+    ],
+)
+def test_constants_are_rounded_as_the_control_word_says(
+    cpu: CpuGuest, constant: str, nearest: int, otherwise: int, rounding: tuple[int, ...]
+) -> None:
+    for control in (0, RC_DOWN, RC_UP, RC_ZERO):
+        run(cpu, constant + POP_TO_MEMORY, MASKED | control)
+        assert cpu.word(AT + 16, 8) == (otherwise if control in rounding else nearest)
+
+
+@pytest.mark.parametrize(
+    "code", ["d8 c9 ; fmul st0, st1", "d9 c9 ; fxch", "d9 e1 ; fabs", "d9 e0 ; fchs", "d8 0b ; fmul dword"]
+)
+def test_of_an_empty_register_comes_the_indefinite(cpu: CpuGuest, code: str) -> None:
+    run(cpu, code + POP_TO_MEMORY, memory=b"\xff\xff\xff\x7f")
+    assert cpu.memory.read(AT + 16, 10) == INDEFINITE
+
+
+@pytest.mark.parametrize(
+    ("code", "memory", "flags"),
+    [
+        (FLD1 + "d8 33 ; fdiv dword [ebx]", struct.pack("<I", 1), DE),
+        (FLD1 + "dc 0b ; fmul qword [ebx]", struct.pack("<Q", 1), DE),
+        (FLD1 + "d8 13 ; fcom dword [ebx]", struct.pack("<I", 1), DE),
+        (LOAD + "d8 c9 ; fmul st0, st1", struct.pack("<QH", 1, 0), IE | SF),
+        (LOAD + "d8 0b ; fmul dword [ebx]", NAN, 0),
+    ],
+)
+def test_a_nan_comes_before_a_denormal(cpu: CpuGuest, code: str, memory: bytes, flags: int) -> None:
+    assert run(cpu, code, memory=memory)[1] & (FLAGS & ~C1 & ~UE & ~PE) == flags
+
+
+@pytest.mark.parametrize(
+    ("code", "memory", "result", "status"),
+    [
+        ("d9 f8 ; fprem", NAN + bytes(6) + LARGER_NAN, LARGER_NAN, 0),
+        ("d9 f1 ; fyl2x", NAN + bytes(6) + LARGER_NAN, LARGER_NAN, 0),
+        ("d9 f1 ; fyl2x", bytes(16) + struct.pack("<QH", 1 << 63, 0x3FFF), b"\0\0\0\0\0\0\0\x80\xff\xff", ZE),
+        ("d9 f1 ; fyl2x", struct.pack("<QH6x", 1 << 63, 0xBFFF) + struct.pack("<QH", 1 << 63, 0x3FFF), INDEFINITE, IE),
+        ("d9 fe ; fsin", INFINITY, INDEFINITE, IE),
+        ("d9 fb ; fsincos", INFINITY, INDEFINITE, IE),
+        ("d9 f2 ; fptan", INFINITY, INDEFINITE, IE),
+        ("d9 f4 ; fxtract", INFINITY, INFINITY, 0),
+        ("d9 f4 ; fxtract", NAN, NAN, 0),
+    ],
+)
+def test_operands_that_are_no_numbers(cpu: CpuGuest, code: str, memory: bytes, result: bytes, status: int) -> None:
+    _, seen = run(
+        cpu, "db 6b 10 ; fld tbyte [ebx+16]\n" + LOAD + code + "\n db 7b 20 ; fstp tbyte [ebx+32]", memory=memory
+    )
+    assert cpu.memory.read(AT + 32, 10) == result
+    assert seen & (IE | ZE | C2) == status

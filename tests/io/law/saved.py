@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from hyperport import GuestExit, Machine, MemoryBackend, Timeout
+from hyperport.abi.numbers import EXITLESS_BASE, Exitless
 from hyperport.bus.access import PortAccess
 from hyperport.devices.debugcon import Debugcon
 from hyperport.devices.testdev import TestDevice
@@ -90,28 +91,37 @@ class Bench:
         """All of it."""
         for backend in (self.log, self.results):
             backend.drain()
-        memory = b"".join(machine.memory.read(low, high - low) for low, high in machine.memory.regions())
         return Shown(
             bytes(elements.content),
             self.log.output(),
             self.results.output(),
-            hashlib.sha256(memory).hexdigest(),
+            hashlib.sha256(memory_of(machine)).hexdigest(),
             elements.seen,
             machine.clock.now_ns(),
         )
 
 
-def run_whole(programs: Sequence[Program], io: str, directory: Path) -> Shown:
-    """Without a stop."""
-    machine, bench, elements = _begin(programs, io, directory, None)
+def memory_of(machine: Machine) -> bytes:
+    """All of RAM, without what the VMM makes anew for a machine that is loaded: tables and ring of `exitless`."""
+    spans = list(machine.memory.regions())
+    if machine.exitless is not None:
+        (last,) = (span for span in spans if span[0] <= EXITLESS_BASE < span[1])
+        spans.remove(last)
+        spans += [(last[0], EXITLESS_BASE), (EXITLESS_BASE + Exitless.END, last[1])]
+    return b"".join(machine.memory.read(low, high - low) for low, high in spans)
+
+
+def run_whole(programs: Sequence[Program], io: str, clock: str, directory: Path) -> Shown:
+    """Without a stop. clock: virtual, or as for hyperport run."""
+    machine, bench, elements = _begin(programs, io, clock, directory, None)
     with machine:
         assert machine.run(timeout=LIMIT_S) == GuestExit(0)
         return bench.shown(machine, elements)
 
 
-def run_broken(programs: Sequence[Program], io: str, directory: Path, at: int) -> Shown:
+def run_broken(programs: Sequence[Program], io: str, clock: str, directory: Path, at: int) -> Shown:
     """Stopped after so many accesses, saved, and ended by another process."""
-    machine, bench, elements = _begin(programs, io, directory, at)
+    machine, bench, elements = _begin(programs, io, clock, directory, at)
     file, rest = directory / "machine.state", directory / "rest"
     with machine:
         outcome = machine.run(timeout=LIMIT_S)
@@ -136,7 +146,9 @@ def run_broken(programs: Sequence[Program], io: str, directory: Path, at: int) -
     )
 
 
-def _begin(programs: Sequence[Program], io: str, directory: Path, at: int | None) -> tuple[Machine, Bench, Elements]:
+def _begin(
+    programs: Sequence[Program], io: str, clock: str, directory: Path, at: int | None
+) -> tuple[Machine, Bench, Elements]:
     batch = directory / "batch-saved"
     batch.write_bytes(encode_batch(programs))
     bench = Bench()
@@ -147,7 +159,7 @@ def _begin(programs: Sequence[Program], io: str, directory: Path, at: int | None
         engine="unicorn",
         io=io,
         modules=((batch, ""),),
-        clock=VirtualClock(),
+        clock=VirtualClock() if clock == "virtual" else clock,
     )
     bench.attach(machine)
     elements = Elements(machine, at)

@@ -9,9 +9,10 @@ Map.  The core has memory of its own at addresses that stay as they are: the RAM
     the TLB. ROM is memory whose TLB entries say that stores are to be discarded.
 
 Stores.  The core believes that every page holds translated code, so that each store of a guest without NX takes its
-    slow way. `pages` knows better: tlb_filled() lets stores to pages without code run at full speed, mark_code()
-    takes that back the moment code is translated from a page. A code page that is stored to again and again counts
-    as data once more: its code is dropped.
+    slow way. It drops the code that such a store overwrites; stored_to() sees to it that it finds all of it.
+    `pages` knows better: tlb_filled() lets stores to pages without code run at full speed, mark_code() takes that back
+    the moment code is translated from a page. A code page that is stored to again and again counts as data once more:
+    its code is dropped.
 Slow loads.  Whatever the core reads itself (descriptors, stacks) asks uc->memory_mapping first, which
     walks a table; region_of() knows where RAM is.
 """
@@ -20,7 +21,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
-from hyperport.engines.unicorn.fidelity.mend cimport between_blocks, inside_block, mark_code_page
+from hyperport.engines.unicorn.fidelity.mend cimport between_blocks, inside_block, look_up, mark_code_page
 from hyperport.engines.unicorn.fields cimport at, u64
 from hyperport.engines.unicorn.library cimport Library, redirect_call, tlb_fill_function
 from hyperport.memory.map cimport HP_DEVICE, HP_ROM, MemoryMap, hp_host_at, hp_range, hp_range_at
@@ -37,6 +38,7 @@ cdef uint64_t DEVICES_AT = <uint64_t> 1 << 40    # page tables of this core can 
 cdef uint64_t BLOCKS_AT = <uint64_t> 1 << 41
 
 cdef enum:
+    BITMAP_PIECE = 16               # bytes; a divisor of the bitmap's word of 64 bits
     STORES_BEFORE_FORGETTING = 4    # slow store fills after which a code page counts as data again
 
 cdef Library *library = NULL
@@ -58,6 +60,21 @@ cdef void store_table_long(void *cpu, uint64_t address, uint32_t value) noexcept
     cdef uint8_t *host = hp_host_at(&(<CodePages> hp_current()).map.flat, address, 4, True)
     if host != NULL:
         (<uint32_t *> host)[0] = value
+
+
+cdef void stored_to(void *uc, void *locked, uint64_t start, int length, uintptr_t return_address) noexcept nogil:
+    """A store into a page with code, or a probe for a string's elements. May leave by longjmp.
+
+    After ten of these the core looks in a bitmap of the page, a bit for each byte: at one word of it, and at no more bits
+    than an int has. So it gets pieces of aligned bytes: a store across a word, and a sector that REP INSW brings, drop
+    all code that they overwrite, and not only what the first word tells of.
+    """
+    cdef int piece
+    while length > 0:
+        piece = min(length, BITMAP_PIECE - <int> (start & (BITMAP_PIECE - 1)))
+        library.drop_code_stored_to(uc, locked, start, piece, return_address)
+        start += <uint64_t> piece
+        length -= piece
 
 
 cdef struct BlockRecord:            # uc_tb of unicorn.h
@@ -119,6 +136,7 @@ cdef class CodePages:
         plain_tlb_fill = lib.tlb_fill
         redirect_call("set_page", <void *> set_page)
         redirect_call("store_table_long", <void *> store_table_long)
+        redirect_call("drop_code_stored_to", <void *> stored_to)
         (<void **> (<char *> uc + UC_MEMORY_MAPPING))[0] = <void *> memory_mapping
         (<void **> (<char *> at(cpu, CPU_CLASS) + CLASS_TLB_FILL))[0] = <void *> tlb_fill
         return lib.hook_add(uc, &handle, UC_HOOK_EDGE_GENERATED, <void *> on_new_code, <void *> self, first, last)
@@ -232,6 +250,8 @@ cdef class CodePages:
         self.lib.invalidate_range(self.uc, start, start + (1 << PAGE_SHIFT))
         page.has_code = 0
         page.stores = 0
+        if hp_current() == <void *> self:
+            look_up(self.cpu)       # the block that runs may be one of these, and lead to itself
 
     cdef void written(self, uint64_t host, uint64_t length) noexcept nogil:
         """The host wrote guest memory: drop the code that was translated from it."""

@@ -268,6 +268,7 @@ cdef class UnicornEngine(MendedVcpu):
         self.cpu = <char *> at(<char *> self.uc, UC_CPU)
         self.env = <char *> at(self.cpu, CPU_ENV_PTR)
         self.selector = u32(self.env, ENV_SEGS + SEGMENT_SIZE)
+        self.pointer, self.privileged = u64(self.env, ENV_EIP), u32(self.env, ENV_HFLAGS)
         self.filter.tcg = <char *> at(<char *> self.uc, UC_TCG)
         (<uint8_t *> self.uc)[UC_NO_EXIT_REQUEST] = 1
         library = self.lib

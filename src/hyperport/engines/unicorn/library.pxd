@@ -50,6 +50,7 @@ cdef struct Library:
     uint64_t (*code_page_host)(void *env, uint64_t address, void **host) noexcept nogil
     uint64_t (*ram_address)(void *uc, void *host) noexcept nogil
     void (*invalidate_range)(void *uc, uint64_t start, uint64_t end) noexcept nogil
+    void (*drop_code_stored_to)(void *uc, void *pages, uint64_t start, int length, uintptr_t return_address) noexcept nogil
     tlb_fill_function tlb_fill
     exec_interrupt_function exec_interrupt
     memory_mapping_function memory_mapping

@@ -73,6 +73,7 @@ SYMBOLS = (
     ("code_page_host", b"get_page_addr_code_hostp_x86_64"),
     ("ram_address", b"qemu_ram_addr_from_host_x86_64"),
     ("invalidate_range", b"tb_invalidate_phys_range_x86_64"),
+    ("drop_code_stored_to", b"tb_invalidate_phys_page_fast_x86_64"),
     ("tlb_fill", b"x86_cpu_tlb_fill_x86_64"),
     ("exec_interrupt", b"x86_cpu_exec_interrupt_x86_64"),
     ("memory_mapping", b"find_memory_mapping_x86_64"),

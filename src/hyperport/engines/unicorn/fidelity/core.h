@@ -84,6 +84,11 @@ enum {
     TB_CFLAGS = 24,                     /* uint32_t */
     TB_CODE = 32,                       /* the host's code */
     TB_SECOND_PAGE = 80,                /* uint64_t, -1 for a block in one page */
+    TB_JUMPS_END = 88,                  /* uint16_t[2]: of each way out, where its jump ends in the code */
+    TB_JUMPS = 96,                      /* uintptr_t[2]: and where the displacement is */
+    TB_LINKS = 112,                     /* list of jumps to this block: a block, and which way out of it in bit 0 */
+    TB_NEXT_LINK = 120,                 /* uintptr_t[2]: each of its jumps is in such a list */
+    TB_LEADS_TO = 136,                  /* TranslationBlock *[2] */
     /* TCGContext */
     TCG_INVALIDATIONS = 216,            /* size_t, blocks that were made invalid */
     TCG_FLUSHES = 39120,                /* unsigned, of all blocks */
@@ -126,6 +131,7 @@ enum {
     FLAGS_AS_STORED = 0,                /* CC_OP_DYNAMIC: as ENV_CC_OP says */
     FLAGS_COMPUTED = 1,                 /* CC_OP_EFLAGS: they are in cc_src */
     CONDITION_LT = 2,                   /* TCG_COND_LT */
+    NO_JUMP = 0xFFFF,                   /* TB_JMP_RESET_OFFSET_INVALID */
     EXIT_REQUESTED = 3,                 /* TB_EXIT_REQUESTED */
     EXCEPTION_DEBUG = 0x10002,          /* EXCP_DEBUG */
     CF_USE_ICOUNT = 1 << 17,

@@ -67,6 +67,21 @@ static void hp_withhold(hp_counter *counter)
     *left = 0;
 }
 
+/* The core is to leave translated code before the next block, for this CPU_INTERRUPT_ reason. */
+static void hp_request(char *cpu, uint32_t reason)
+{
+    __atomic_fetch_or(&HP_AT(cpu, CPU_INTERRUPT_REQUEST, uint32_t), reason, __ATOMIC_SEQ_CST);
+    __atomic_store_n((uint16_t *)(HP_AT(cpu, CPU_ICOUNT_DECR_PTR, char *) + 2), 0xFFFF, __ATOMIC_SEQ_CST);
+}
+
+/* The same, where that block would be begun by its count. */
+static void hp_look_up(char *cpu, uint32_t reason)
+{
+    hp_request(cpu, reason);
+    if (hp_counting)
+        hp_withhold(hp_counting);
+}
+
 /* Called by a block that has subtracted its instructions and is not begun: too few are left, or the vCPU is to look up. */
 static __attribute__((noinline)) void hp_not_begun(void *env, int32_t instructions)
 {
@@ -78,8 +93,7 @@ static __attribute__((noinline)) void hp_not_begun(void *env, int32_t instructio
     *left += instructions;
     if (*left < instructions)
         hp_counting->too_few = 1;
-    __atomic_fetch_or(&HP_AT(cpu, CPU_INTERRUPT_REQUEST, uint32_t), INTERRUPT_HARD, __ATOMIC_SEQ_CST);
-    __atomic_store_n((uint16_t *)(HP_AT(cpu, CPU_ICOUNT_DECR_PTR, char *) + 2), 0xFFFF, __ATOMIC_SEQ_CST);
+    hp_request(cpu, INTERRUPT_HARD);
 }
 
 /* A signed number of the core's notes (LEB128). */

@@ -24,6 +24,7 @@ cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *
 cdef int32_t *instructions_left(void *cpu) noexcept nogil
 cdef void set_counting(void *counter) noexcept nogil
 cdef void limit_block(void *counter, bint exact) noexcept nogil
+cdef void look_up(void *cpu) noexcept nogil
 cdef void withhold(void *counter) noexcept nogil
 cdef void *between_blocks() noexcept nogil
 cdef void inside_block(void *inside) noexcept nogil
@@ -40,6 +41,7 @@ cdef void debug_registers_loaded(void *env, uint32_t dr7) noexcept nogil
 cdef void registers_loaded(void *env) noexcept nogil
 cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil
 cdef int segment_vector(int segment) noexcept nogil
+cdef bint ports_watched(void *env) noexcept nogil
 cdef uint32_t port_hits(void *env, uint32_t port, uint32_t size) noexcept nogil
 cdef void doorbell_accessed(void *env, uint32_t hits) noexcept nogil
 cdef void raise_trap(void *env, uint32_t hits) noexcept nogil

@@ -7,9 +7,10 @@ blocks.h        how each block of translated code begins and ends
 counting.h      the guest's instructions, counted
 coverage.h      what code is executed, counted
 jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with code: what the core does slowly
+links.h         jumps from block to block that are there before they are needed
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
-sse.h, x87.h    exceptions of floating point
+sse.h, x87.h, float80.h  exceptions of floating point
 core.h          the core's private layout as C needs it
 
 Undefined opcodes are not here: cpu/undefined.pyx knows them, code_filter.pyx makes them #UD. docs/cpu.md has what is
@@ -56,6 +57,7 @@ cdef extern from "translate.h":
     hp_jump_table *hp_new_jumps(void *tcg)
     void hp_free_jumps(hp_jump_table *table)
     void hp_set_jumps(hp_jump_table *table) nogil
+    bint hp_ports_watched(void *env) nogil
     uint32_t hp_port_hits(void *env, uint32_t port, uint32_t size) nogil
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
@@ -64,6 +66,7 @@ cdef extern from "translate.h":
     void hp_count_instructions(void *counter, void *uc, uint64_t *target,
                                uint64_t (*tsc)(void *clock) noexcept nogil, void *clock)
     void hp_withhold(void *counter) nogil
+    void hp_look_up(void *cpu, uint32_t reason) nogil
     void hp_set_counting(void *counter) nogil
     void hp_limit_block(void *counter, bint exact) nogil
     int32_t *hp_left(void *cpu) nogil
@@ -290,6 +293,11 @@ cdef void limit_block(void *counter, bint exact) noexcept nogil:
     hp_limit_block(counter, exact)
 
 
+cdef void look_up(void *cpu) noexcept nogil:
+    """The guest that runs on this thread is to leave its code before the next block."""
+    hp_look_up(cpu, INTERRUPT_HARD)
+
+
 cdef void withhold(void *counter) noexcept nogil:
     """No block is begun until the vCPU has looked up. On its own thread only."""
     hp_withhold(counter)
@@ -369,6 +377,11 @@ cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size,
 
 cdef int segment_vector(int segment) noexcept nogil:
     return hp_segment_vector(segment)
+
+
+cdef bint ports_watched(void *env) noexcept nogil:
+    """Is any I/O breakpoint enabled? The vCPU looks up after each change."""
+    return hp_ports_watched(env)
 
 
 cdef uint32_t port_hits(void *env, uint32_t port, uint32_t size) noexcept nogil:

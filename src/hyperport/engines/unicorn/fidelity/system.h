@@ -86,6 +86,8 @@ static void hp_write_crN(void *env, int reg, uint64_t value)
     core_write_crN(env, reg, new);
     if (reg == 0)
         hp_segments_changed(env);
+    if (reg == 4 && (cr4 ^ new) & CR4_DE && HP_AT(env, ENV_DR + 7 * 8, uint64_t) & DR7_ENABLES)
+        hp_look_up(hp_cpu(env), INTERRUPT_HARD);    /* as for DR7 */
 }
 
 /* Model-specific registers. There are no counters, so RDPMC has nothing to read. */
@@ -218,12 +220,16 @@ static void hp_forget_breakpoints(void *env, uint64_t dr7)
 
 static void hp_load_dr7(void *env, uint32_t value)
 {
+    uint32_t enabled = (uint32_t)(*hp_dr(env, 7) | value) & DR7_ENABLES;
+
     hp_forget_breakpoints(env, *hp_dr(env, 7));
     value = (value & ~(uint32_t)DR7_ZEROS) | DR7_ONES;
     hp_core.update_dr7(env, value);
     hp_forget_breakpoints(env, value);
     if (value & DR7_ENABLES)            /* of any kind: string instructions then come to the engine, see mend.pyx */
         HP_AT(env, ENV_HFLAGS, uint32_t) |= HFLAG_IOBPT;
+    if (enabled)
+        hp_look_up(hp_cpu(env), INTERRUPT_HARD);    /* who keeps accesses from the vCPU asks hp_ports_watched() there */
 }
 
 static void hp_set_dr(void *env, int n, uint64_t value)
@@ -237,6 +243,19 @@ static void hp_set_dr(void *env, int n, uint64_t value)
         core_set_dr(env, n, (uint32_t)value);
         hp_forget_breakpoints(env, *hp_dr(env, 7));
     }
+}
+
+/* Is any I/O breakpoint enabled? */
+static int hp_ports_watched(void *env)
+{
+    uint64_t dr7 = *hp_dr(env, 7);
+    int n;
+
+    if (dr7 & DR7_ENABLES && hp_cr(env, 4) & CR4_DE)
+        for (n = 0; n < 4; n++)
+            if (hp_dr_enabled(dr7, n) && hp_dr_kind(dr7, n) == DR_PORT)
+                return 1;
+    return 0;
 }
 
 /* Which I/O breakpoints does an access of `size` bytes hit? Bits of DR6. (SDM vol. 3, 17.2.5) */
@@ -311,10 +330,7 @@ static void hp_check_watchpoint(void *cpu, uint64_t address, uint64_t length, ui
     }
     if (!*hp_noted(cpu))
         return;
-    __atomic_fetch_or(&HP_AT(cpu, CPU_INTERRUPT_REQUEST, uint32_t), INTERRUPT_DEBUG, __ATOMIC_SEQ_CST);
-    __atomic_store_n((uint16_t *)((char *)HP_AT(cpu, CPU_ICOUNT_DECR_PTR, void *) + 2), 0xFFFF, __ATOMIC_SEQ_CST);
-    if (hp_counting)
-        hp_withhold(hp_counting);
+    hp_look_up(cpu, INTERRUPT_DEBUG);
 }
 
 /* The bits of the data breakpoints that were hit since, which are then forgotten. */

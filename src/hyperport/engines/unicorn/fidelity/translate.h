@@ -24,6 +24,7 @@
 #include "counting.h"
 #include "coverage.h"
 #include "jumps.h"
+#include "links.h"
 #include "segments.h"
 #include "sse.h"
 #include "system.h"
@@ -48,6 +49,7 @@ typedef struct {
     void *core, *before, *instead, *after;
     void (*emit)(hp_context *tcg, hp_temp **arguments);     /* in place of all that */
     uint8_t flags;              /* it reads flags that the core does not hold ready for it */
+    uint8_t segments;           /* it loads segment registers: hidden flags may change */
     uint8_t last;               /* ends the block where instructions are counted */
     uint8_t address, write;     /* index of the argument that is an address, 0 for none */
     uint16_t size, small_size;  /* of what is there */
@@ -149,11 +151,13 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
     if (swap->last && hp_counting)
         HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
     hp_emit_call(tcg, function, swap->instead ? swap->instead : function, result, count, arguments);
-    if (swap->after) {
+    if (swap->after)
         hp_emit_call(tcg, hp_takes_env, swap->after, NULL, 1, &env);
+    if (swap->segments) {
         /* Hidden flags may have changed: the block ends here. In 32-bit code the core itself sees to that, but not for
            FS and GS, which systems load often; of those, the rest of the block is checked. */
         hp_instruction.loaded = 1;
+        hp_ways.flags_change = 1;
         if (!(HP_AT(hp_instruction.env, ENV_HFLAGS, uint32_t) & HFLAG_CS32))
             HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
     }
@@ -312,7 +316,8 @@ static const struct { const char *name; void **plain; void *ours; } hp_redirecti
     {"tcg_gen_qemu_ld_i64_x86_64", (void **)&plain_ld64, (void *)hp_ld64},
     {"tcg_gen_qemu_st_i32_x86_64", (void **)&plain_st32, (void *)hp_st32},
     {"tcg_gen_qemu_st_i64_x86_64", (void **)&plain_st64, (void *)hp_st64},
-    {"tcg_gen_exit_tb_x86_64", (void **)&plain_exit_tb, (void *)hp_exit_tb},
+    {"tcg_gen_exit_tb_x86_64", (void **)&plain_exit_tb, (void *)hp_way_out},
+    {"tb_gen_code_x86_64", (void **)&plain_make_block, (void *)hp_make_block},
     {"gen_intermediate_code_x86_64", (void **)&plain_gen_code, (void *)hp_gen_covered_code},
     {"cpu_restore_state_x86_64", NULL, (void *)hp_restore_state},
     {"memory_region_dispatch_read_x86_64", (void **)&plain_io_read, (void *)hp_io_read},
@@ -376,6 +381,7 @@ static const char *hp_prepare(void *library)
     hp_find_core();
     hp_find_blocks();
     hp_find_coverage();
+    hp_find_links();
     for (i = 0; i < REDIRECTIONS; i++) {
         void *found = dlsym(library, hp_redirections[i].name);
         if (!found)
@@ -390,17 +396,17 @@ static const char *hp_prepare(void *library)
     hp_swap_instead("lookup_tb_ptr", (void **)&plain_next_code, (void *)hp_next_code);
 #define SWAP(helper, ...) hp_swap_instead(#helper, (void **)&core_##helper, (void *)hp_##helper);
     SSE_ALL(SWAP, SWAP, SWAP, SWAP, SWAP, SWAP)
-    X87_ALL(SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP)
-    SWAP(flds_ST0) SWAP(fldl_ST0) SWAP(fildl_ST0) SWAP(fildll_ST0) SWAP(fxam_ST0)
+    X87_ALL(SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP, SWAP)
+    SWAP(flds_ST0) SWAP(fldl_ST0) SWAP(fildl_ST0) SWAP(fildll_ST0) SWAP(flds_FT0) SWAP(fldl_FT0) SWAP(fildl_FT0) SWAP(fxam_ST0)
     SWAP(ldmxcsr) SWAP(write_crN) SWAP(rdmsr) SWAP(wrmsr) SWAP(read_eflags) SWAP(set_dr)
 #undef SWAP
 #define REPLACE(helper) hp_swap_instead(#helper, NULL, (void *)hp_##helper);
-    REPLACE(fpush) REPLACE(fmov_ST0_STN) REPLACE(fmov_FT0_STN) REPLACE(fmov_STN_ST0) REPLACE(fxchg_ST0_STN)
+    REPLACE(fpush) REPLACE(fbst_ST0) REPLACE(fmov_ST0_STN) REPLACE(fmov_FT0_STN) REPLACE(fmov_STN_ST0) REPLACE(fxchg_ST0_STN)
     REPLACE(rdpmc) REPLACE(get_dr) REPLACE(bpt_io) REPLACE(single_step)
 #undef REPLACE
     hp_swap_for("fldt_ST0")->before = hp_swap_for("fbld_ST0")->before = (void *)hp_before_load;
     hp_swap_for("fldt_ST0")->after = hp_swap_for("fbld_ST0")->after = (void *)hp_after_load;
-    hp_swap_for("fstt_ST0")->before = hp_swap_for("fbst_ST0")->before = (void *)hp_before_store;
+    hp_swap_for("fstt_ST0")->before = (void *)hp_before_store;
     hp_swap_for("rdmsr")->last = hp_swap_for("wrmsr")->last = 1;
     hp_swap_instead("hlt", (void **)&core_hlt, (void *)hp_hlt);
     hp_swap_for("pause")->before = (void *)hp_completed;
@@ -408,9 +414,12 @@ static const char *hp_prepare(void *library)
     hp_swap_for("cmpxchg8b")->flags = hp_swap_for("cmpxchg8b_unlocked")->flags = 1;
     hp_swap_for("fxrstor")->before = (void *)hp_check_fxrstor;
     hp_swap_for("fxrstor")->after = (void *)hp_mxcsr_loaded;
-    for (i = 0; i < sizeof loads_segments / sizeof *loads_segments; i++)
+    for (i = 0; i < sizeof loads_segments / sizeof *loads_segments; i++) {
         hp_swap_for(loads_segments[i])->after = (void *)hp_segments_changed;
+        hp_swap_for(loads_segments[i])->segments = 1;
+    }
     hp_swap_for("iret_real")->after = hp_swap_for("iret_protected")->after = (void *)hp_after_iret;
+    hp_swap_for("iret_real")->segments = hp_swap_for("iret_protected")->segments = 1;
     hp_memory_operand("fldt_ST0", 1, 0, 10, 10);
     hp_memory_operand("fstt_ST0", 1, 1, 10, 10);
     hp_memory_operand("fbld_ST0", 1, 0, 10, 10);

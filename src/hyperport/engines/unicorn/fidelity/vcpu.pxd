@@ -12,6 +12,7 @@ cdef class MendedVcpu(UnicornVcpu):
     cdef bint decided           # the exception that comes next is none of a port access
 
     cdef bint did_undefined(self) noexcept nogil
+    cdef bint watches_ports(self) noexcept nogil
     cdef void note_hits(self, const PortInstruction *instruction) noexcept nogil
     cdef void deliver(self, uint32_t vector, uint32_t error_code) noexcept nogil
     cdef void guest_sysenter(self) noexcept nogil

@@ -15,6 +15,7 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     new_coverage,
     one_by_one,
     port_hits,
+    ports_watched,
     segment_allows,
     segment_vector,
     segments_changed,
@@ -80,6 +81,9 @@ cdef class MendedVcpu(UnicornVcpu):
         """What a path or a call has decided; so a #GP is not looked at for a port access."""
         self.decided = True
         UnicornVcpu.fault(self, vector, error_code)
+
+    cdef bint watches_ports(self) noexcept nogil:
+        return ports_watched(self.env)
 
     cdef void note_hits(self, const PortInstruction *instruction) noexcept nogil:
         """A path is about to do this instruction."""

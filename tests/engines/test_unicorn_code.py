@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from hyperport.cpu.state import Table, protected_flat
+from hyperport.outcome import GuestExit
 
-from ..conftest import MIB, machine_code
+from ..conftest import LIMIT_S, MIB, flat_guest, machine_code
 from .board import START, Board
 
 GDT: Final = 0x6000
@@ -223,3 +225,25 @@ def test_one_place_as_code_of_16_and_32_bits(board: Board) -> None:
     """,
     )
     assert (state.ecx, state.edx) == (0x80, 0xFF80)
+
+
+def test_a_loop_sees_its_new_code_when_its_page_has_counted_as_data(tmp_path: Path) -> None:
+    """More stores than the TLB and its victims hold: the page's code is dropped while the loop, one block, runs."""
+    listing = """\
+        31 c9                ; xor ecx, ecx
+        bb 08 00 01 00       ; mov ebx, 0x10008    the operand of MOV AL
+        b0 01                ; 1: mov al, 1
+        bf 00 08 01 00       ; mov edi, 0x10800    data in the page of the code
+        83 f9 3c             ; cmp ecx, 60
+        0f 44 fb             ; cmove edi, ebx
+        88 0f                ; mov [edi], cl
+        """
+    listing += "".join(f"88 0d 00 08 {row}1 00 ; mov [0x{row}10800], cl\n" for row in "123456789a")
+    listing += """\
+        41                   ; inc ecx
+        83 f9 64             ; cmp ecx, 100
+        72 af                ; jb 1b
+        e6 f4                ; out 0xf4, al
+        """
+    with flat_guest(tmp_path, listing, memory=16 * MIB) as machine:
+        assert machine.run(timeout=LIMIT_S) == GuestExit(60)

@@ -29,16 +29,20 @@ CELL = 0x500
 
 
 class Rewriter(Device):
-    """Changes the number that the guest's next round loads."""
+    """Changes the number that the guest's next round loads, in each of these rounds."""
 
     name = "rewriter"
+
+    def __init__(self, every: int = 1) -> None:
+        self.every = every
 
     def reset(self) -> None:
         self.seen: list[int] = []
 
     def write(self, offset: int, size: int, value: int) -> None:
         self.seen.append(value)
-        self.memory.write(OPERAND, bytes([value + 1]))
+        if len(self.seen) % self.every == 0:
+            self.memory.write(OPERAND, bytes([value + 1]))
 
 
 class Broken(Device):
@@ -110,11 +114,13 @@ def test_exception_on_the_command_line(tmp_path: Path) -> None:
     )
 
 
-def test_device_rewrites_code_of_the_guest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [1, 3])
+def test_device_rewrites_code_of_the_guest(every: int, tmp_path: Path) -> None:
+    """At its first pass, and when the loop has long led to itself."""
     with flat_guest(tmp_path, WRITES_TO_0X300) as machine:
-        device = machine.attach(Rewriter(), 0x300)
+        device = machine.attach(Rewriter(every), 0x300)
         assert machine.run(timeout=LIMIT_S) == GuestExit(5)
-        assert device.seen == [1, 2, 3, 4, 5]
+        assert device.seen == [number for number in (1, 2, 3, 4) for _ in range(every)] + [5]
 
 
 def test_host_rewrites_code_between_two_runs(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
-from hyperport.engines.unicorn.fidelity.mend cimport between_blocks, inside_block, mark_code_page
+from hyperport.engines.unicorn.fidelity.mend cimport between_blocks, inside_block, look_up, mark_code_page
 from hyperport.engines.unicorn.fields cimport at, u64
 from hyperport.engines.unicorn.library cimport Library, redirect_call, tlb_fill_function
 from hyperport.memory.map cimport HP_DEVICE, HP_ROM, MemoryMap, hp_host_at, hp_range, hp_range_at
@@ -250,6 +250,8 @@ cdef class CodePages:
         self.lib.invalidate_range(self.uc, start, start + (1 << PAGE_SHIFT))
         page.has_code = 0
         page.stores = 0
+        if hp_current() == <void *> self:
+            look_up(self.cpu)       # the block that runs may be one of these, and lead to itself
 
     cdef void written(self, uint64_t host, uint64_t length) noexcept nogil:
         """The host wrote guest memory: drop the code that was translated from it."""

@@ -24,6 +24,7 @@ cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *
 cdef int32_t *instructions_left(void *cpu) noexcept nogil
 cdef void set_counting(void *counter) noexcept nogil
 cdef void limit_block(void *counter, bint exact) noexcept nogil
+cdef void look_up(void *cpu) noexcept nogil
 cdef void withhold(void *counter) noexcept nogil
 cdef void *between_blocks() noexcept nogil
 cdef void inside_block(void *inside) noexcept nogil

@@ -66,6 +66,7 @@ cdef extern from "translate.h":
     void hp_count_instructions(void *counter, void *uc, uint64_t *target,
                                uint64_t (*tsc)(void *clock) noexcept nogil, void *clock)
     void hp_withhold(void *counter) nogil
+    void hp_look_up(void *cpu, uint32_t reason) nogil
     void hp_set_counting(void *counter) nogil
     void hp_limit_block(void *counter, bint exact) nogil
     int32_t *hp_left(void *cpu) nogil
@@ -290,6 +291,11 @@ cdef void set_counting(void *counter) noexcept nogil:
 cdef void limit_block(void *counter, bint exact) noexcept nogil:
     """The vCPU has looked up and goes on. exact: the next block must have no more instructions than are left."""
     hp_limit_block(counter, exact)
+
+
+cdef void look_up(void *cpu) noexcept nogil:
+    """The guest that runs on this thread is to leave its code before the next block."""
+    hp_look_up(cpu, INTERRUPT_HARD)
 
 
 cdef void withhold(void *counter) noexcept nogil:

@@ -270,8 +270,16 @@ def hyperport_machine(request: pytest.FixtureRequest, hyperport_io: str | None) 
 class Play(Protocol):
     """What the fixture hyperport_play is: call it to give a recorded conversation to a device, without a CPU."""
 
-    def __call__(self, trace: Path | str, device: Any, base: int, *, filter: str = "") -> Played:  # noqa: A002
-        """Make the accesses of trace to the ports of device, which is at port base, again.
+    def __call__(
+        self,
+        trace: Path | str,
+        device: Any,
+        base: int | None = None,
+        *,
+        memory: int | None = None,
+        filter: str = "",  # noqa: A002
+    ) -> Played:
+        """Make the accesses of trace to device again, whose ports are at base and whose memory is at address memory.
 
         Fails the test if a read gives something else than it was recorded with; what the device raises comes out.
         filter: only the accesses that it means (docs/trace.md). Returns how many were made.
@@ -285,16 +293,25 @@ def hyperport_play() -> Play:
     from hyperport.observe.trace_file import TraceFile
     from hyperport.observe.trace_play import play_device
 
-    def play(trace: Path | str, device: Any, base: int, *, filter: str = "") -> Played:  # noqa: A002
+    def play(
+        trace: Path | str,
+        device: Any,
+        base: int | None = None,
+        *,
+        memory: int | None = None,
+        filter: str = "",  # noqa: A002
+    ) -> Played:
         __tracebackhide__ = True
         with TraceFile(trace) as recorded:
             program = compile_filter(filter, recorded.windows, memory=recorded.memory)
             wanted = (access for access in recorded.accesses() if program.takes(access))
-            result = play_device(wanted, device, base, wall_ns=int(recorded.description.get("wall_ns", 0)))
+            wall_ns = int(recorded.description.get("wall_ns", 0))
+            result = play_device(wanted, device, base, memory=memory, wall_ns=wall_ns)
         if recorded.trouble:
             pytest.fail(f"trace {trace}: {recorded.trouble[0]}", pytrace=False)
         if not result.accesses:
-            pytest.fail(f"trace {trace}: no access in it is to this device at {base:#x}", pytrace=False)
+            place = ", memory ".join(f"{each:#x}" for each in (base, memory) if each is not None)
+            pytest.fail(f"trace {trace}: no access in it is to this device at {place}", pytrace=False)
         if result.different:
             shown = "\n".join(str(each) for each in result.mismatches[:SHOWN_MISMATCHES])
             pytest.fail(f"{result.different} of {result.reads} reads differ:\n{shown}", pytrace=False)

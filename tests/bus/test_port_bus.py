@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hyperport.bus.access import Direction, PortAccess
 from hyperport.bus.port_bus import Path, PortBus
 from hyperport.errors import AccessError, ConfigError
+from hyperport.memory.ram import GuestMemory
 
 
 class Recorder:
@@ -254,6 +255,33 @@ def test_observers_see_values_and_a_failing_one_is_dropped(capsys: pytest.Captur
         (Direction.IN, 0x81, 2, 1, 0xFFFF),
     ]
     assert capsys.readouterr().err.count("dropped") == 1
+
+
+def test_device_memory_is_accessed_from_python() -> None:
+    class Card(Recorder):
+        memory_span = 4096
+
+        def memory_read(self, offset: int, size: int) -> int:
+            return self.read(offset, size)
+
+        def memory_write(self, offset: int, size: int, value: int) -> None:
+            self.write(offset, size, value)
+
+    bus, card = PortBus(), Card()
+    window = bus.attach_memory(GuestMemory(1 << 20).map, card, 0xD0000)
+    assert [bus.load(0xD0000 + size, size) for size in (1, 2, 4)] == [2, 0x0403, 0x08070605]
+    bus.store(0xD0FFC, 4, 0x12345678)
+    bus.store(0xD0FFE, 2, 0x12345678)
+    assert card.log[3:] == [("out", 0xFFC, 4, 0x12345678), ("out", 0xFFE, 2, 0x5678)]
+    assert bus.load(0xD1000, 2) == 0xFFFF
+    window.unmap()
+    bus.store(0xD0000, 4, 1)
+    assert bus.load(0xD0000, 4) == 0xFFFFFFFF
+    assert len(card.log) == 5
+    assert sum(count.accesses for count in bus.counts()) == 5
+    for address, size in ((0xD0000, 3), (0xD0001, 2), (0xD0002, 4)):
+        with pytest.raises(AccessError, match="aligned"):
+            bus.load(address, size)
 
 
 def test_accesses_that_no_instruction_can_make() -> None:

@@ -99,6 +99,7 @@ def test_nobody_reads_stdout(verb: str, folder: Path) -> None:
     """The reader has gone before anything is written: so it does not depend on how much that is."""
     done = sh(f"{WORDS[verb][0]} | :", folder)
     assert done.returncode in (LEFT, IO, WORDS[verb][1]), done.stderr
+    assert (f"(status {IO})" in done.stderr) == (done.returncode == IO), done.stderr
     assert len(said(done)) <= (verb in ("run", "profile")), done.stderr
 
 

@@ -69,9 +69,9 @@ def test_console_marks() -> None:
 @pytest.mark.parametrize(
     ("begin", "end", "missing"),
     [
-        ("port 1234", "end", "port 'port 1234'"),
-        ("start", "console:never said", "console 'never said'"),
-        ("port 80", "port 1234", "port 'port 1234'"),
+        ("port 1234", "end", "port 1234;"),
+        ("start", "console:never said", "console:never said;"),
+        ("port 80", "port 1234", "port 1234;"),
     ],
 )
 def test_a_mark_that_is_not_reached(begin: str, end: str, missing: str) -> None:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 import hyperport
 from hyperport.bus.port_bus import PortBus
-from hyperport.errors import DifferenceError
+from hyperport.errors import ConfigError, DifferenceError
+from hyperport.memory.ram import GuestMemory
 from hyperport.observe.recorder import Recorder
 from hyperport.observe.trace_diff import Difference, Element, elements, first_difference
 from hyperport.observe.trace_file import TraceFile
-from hyperport.observe.trace_play import KEPT, play_device
+from hyperport.observe.trace_play import KEPT, Bench, play_device
 from hyperport.time.clock import VirtualClock
 
 
@@ -46,8 +47,6 @@ class Counter(hyperport.Device):
 
 def recorded(file: Path, device: Any, base: int = 0x300) -> None:
     """A conversation with device, and one with nobody."""
-    from hyperport.observe.trace_play import Bench
-
     bench = Bench(device, base)
     fd = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     recorder = Recorder(bench.clock, fd)
@@ -88,6 +87,71 @@ def test_what_a_device_raises_comes_out(tmp_path: Path) -> None:
 
     with TraceFile(tmp_path / "t") as trace, pytest.raises(ZeroDivisionError, match="mine"):
         play_device(trace.accesses(), Raises(), 0x300)
+
+
+class Card(hyperport.Device):
+    """A register, and memory that adds `more` to what is stored; the register's bit 0 shows it."""
+
+    memory_span = 4096
+
+    def __init__(self, more: int = 1) -> None:
+        self.more, self.bytes = more, bytearray(4096)
+
+    def reset(self) -> None:
+        self.window.unmap()
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        if value & 1:
+            self.window.map()
+        else:
+            self.window.unmap()
+
+    def memory_read(self, offset: int, size: int) -> int:
+        return int.from_bytes(self.bytes[offset : offset + size], "little")
+
+    def memory_write(self, offset: int, size: int, value: int) -> None:
+        self.bytes[offset : offset + size] = (value + self.more).to_bytes(size, "little")
+
+
+CARD: Any = {"base": 0x340, "memory": 0xD0000}
+
+
+def recorded_card(file: Path) -> None:
+    """Its memory hidden and shown, and an access to a neighbour's."""
+    bench = Bench(Card(), **CARD)
+    bench.bus.attach_memory(GuestMemory(1 << 20).map, Card(), 0xE0000)
+    fd = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    recorder = Recorder(bench.clock, fd)
+    bench.bus.observe(recorder)
+    bench.bus.store(0xD0004, 4, 7)  # nobody hears it: it is hidden, and not in the trace
+    bench.bus.outp(0x340, 1, 1)
+    assert [bench.bus.load(0xD0004, size) for size in (4, 2, 1)] == [0, 0, 0]
+    bench.bus.store(0xD0004, 4, 7)
+    assert bench.bus.load(0xD0004) == 8
+    assert bench.bus.load(0xE0000) == 0
+    recorder.close()
+    os.close(fd)
+
+
+def test_device_memory_is_played(tmp_path: Path) -> None:
+    recorded_card(tmp_path / "t")
+    with TraceFile(tmp_path / "t") as trace:
+        played = play_device(trace.accesses(), Card(), **CARD)
+    assert (played.accesses, played.reads, played.different) == (6, 4, 0)
+    with TraceFile(tmp_path / "t") as trace:
+        played = play_device(trace.accesses(), Card(more=2), **CARD)
+    assert [str(each) for each in played.mismatches] == [
+        "access 5: ld 000d0004 gave 00000009, and 00000008 when it was recorded"
+    ]
+
+
+def test_a_device_is_put_where_it_can_be() -> None:
+    with pytest.raises(ConfigError, match="card has memory of 0x1000 bytes: give it an address"):
+        Bench(Card(), 0x340)
+    with pytest.raises(ConfigError, match="counter has no memory: leave the address out"):
+        Bench(Counter(), 0x340, memory=0xD0000)
+    with pytest.raises(ConfigError, match="counter: give it ports by base"):
+        Bench(Counter(), None)
 
 
 def test_mismatches_are_counted_beyond_those_that_are_kept(tmp_path: Path) -> None:

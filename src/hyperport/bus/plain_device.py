@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from hyperport.errors import StateError
+from hyperport.errors import ConfigError, StateError
 from hyperport.lines.irq import IrqLine
 
 if TYPE_CHECKING:
@@ -164,3 +164,22 @@ def _require_plain(name: str, value: Any, depth: int) -> None:
             raise StateError(f"{name}: its record holds a number of more than 64 bits")
     elif not isinstance(value, float | str | bytes | None):
         raise StateError(f"{name}: its record holds a {type(value).__name__}: give numbers, texts, bytes, lists, dicts")
+
+
+def device_name(device: Any) -> str:
+    """What a device is called: its name, else its class's in lower case."""
+    return str(getattr(device, "name", None) or type(device).__name__.lower())
+
+
+def check_place(device: Any, name: str, base: int | None, memory: int | None) -> int:
+    """Whether a device can be put at port base and its memory at address memory; returns the bytes of its memory.
+
+    Raises ConfigError where neither is given, or one of memory and a memory_span is missing.
+    """
+    span: int = getattr(device, "memory_span", 0)
+    if base is None and memory is None:
+        raise ConfigError(f"{name}: give it ports by base, or an address for its memory")
+    if (memory is None) != (not span):
+        said = f"memory of {span:#x} bytes: give it an address" if span else "no memory: leave the address out"
+        raise ConfigError(f"{name} has {said} (memory=)")
+    return span

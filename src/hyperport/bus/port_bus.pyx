@@ -472,6 +472,31 @@ cdef class PortBus:
         access.data = <uint8_t *> PyBytes_AsString(data)
         self.from_python(&access)
 
+    def load(self, uint32_t address, uint32_t size=4):
+        """A load of device memory from Python: 1, 2 or 4 aligned bytes; returns the value, all ones where no window is."""
+        return self._memory_access(DIRECTION_IN, address, size, ones(size))
+
+    def store(self, uint32_t address, uint32_t size, uint32_t value):
+        """A store likewise, which nothing hears where no window is."""
+        self._memory_access(DIRECTION_OUT, address, size, value)
+
+    def _memory_access(self, int direction, uint32_t address, uint32_t size, uint32_t value):
+        cdef Access access
+        cdef uint32_t number
+        self._ask("memory access")
+        if size not in (1, 2, 4) or address & (size - 1):
+            raise AccessError(f"no access to device memory of {size} bytes at {address:#x}: 1, 2 or 4, and aligned")
+        describe(&access, direction, address, size, EXIT, NULL, 0)
+        access.space = SPACE_MEMORY
+        access.value = value & ones(size)
+        for number, (region, _) in enumerate(self._regions):
+            if region.mapped and region.base <= address < region.base + region.size:
+                if self.gate != NULL:
+                    self.gate(self.gate_context)
+                self.carry_memory(&access, number, <uint32_t> (self.memory_windows[number].offset + (address - region.base)))
+                break
+        return access.value
+
     def _ask(self, what):
         """Raise ThreadError if this thread may not do that now."""
         if self.guard is not None:

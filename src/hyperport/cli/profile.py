@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperport.cli.run import run
+from hyperport.host import streams
 from hyperport.host.notes import note
 from hyperport.host.specs import SerialSpec
 from hyperport.observe.options import PROFILE
@@ -33,9 +34,17 @@ def profile(guest: str | None = None, **given: Any) -> int:
         for file in files:
             check_destination(file, "profile")
     status, result = profiled(guest, given, console=not own["json"])
-    if result is not None and not _write(result, own, files):
-        return STATUS_IO
-    return status
+    if result is None:
+        return status
+    try:
+        complete = _write(result, own, files)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if status != STATUS_IO:
+            raise
+        streams.abandon(streams.STDOUT)  # its reader has gone before: then that is how the run has ended
+        return status
+    return status if complete else STATUS_IO
 
 
 def profiled(guest: str | None, given: dict[str, Any], *, console: bool) -> tuple[int, dict[str, Any] | None]:

@@ -154,7 +154,7 @@ def play(file: str, **options: Any) -> int:
             from hyperport.machine.plugins import make_device
 
             spec = options["device"]
-            result = play_device(accesses, make_device(spec), spec.base, wall_ns=wall_ns)
+            result = play_device(accesses, make_device(spec), spec.base, memory=spec.memory, wall_ns=wall_ns)
         else:
             from hyperport.machine.machine import Machine
             from hyperport.time.clock import VirtualClock

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hyperport.bus.device import PortDevice
+from hyperport.bus.plain_device import check_place, device_name
 from hyperport.bus.python_device import PythonDevice
 from hyperport.engines.base import Engine, Stop
 from hyperport.errors import ConfigError, ThreadError
@@ -131,15 +132,10 @@ class Machine:
         timer, memory, dma and, if it has device memory, window as attributes and is then reset.
         """
         self.guard.check("attach")
-        name = str(getattr(device, "name", None) or type(device).__name__.lower())
+        name = device_name(device)
         if not (irq is None and dma is None) and isinstance(device, PortDevice):
             raise ConfigError(f"{name}: a compiled chip is given its wires when it is made: machine.irq_line()")
-        span = getattr(device, "memory_span", 0)
-        if base is None and memory is None:
-            raise ConfigError(f"{name}: give it ports by base, or an address for its memory")
-        if (memory is None) != (not span):
-            said = f"memory of {span:#x} bytes: give it an address" if span else "no memory: leave the address out"
-            raise ConfigError(f"{name} has {said} (memory=)")
+        span = check_place(device, name, base, memory)
         if memory is not None and not self.memory.map.is_free(memory, span):
             # What a line or ports would be given back for: told first.
             self.bus.attach_memory(self.memory.map, device, memory)

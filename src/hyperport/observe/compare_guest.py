@@ -54,7 +54,9 @@ class Mark:
     text: str = ""
 
     def __str__(self) -> str:
-        return self.kind if self.kind in (START, END) else f"{self.kind} {self.text!r}"
+        if self.kind == "console":
+            return f"{CONSOLE}{self.text}"
+        return self.text or self.kind
 
 
 def parse_mark(text: str) -> Mark:

@@ -40,3 +40,11 @@ def figure(values: Sequence[float], digits: int = 6) -> Row:
         "lowest": round(min(values), digits),
         "highest": round(max(values), digits),
     }
+
+
+def duration(seconds: float) -> str:
+    """A time with three digits and its unit."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        if abs(seconds) * scale >= 1:
+            return f"{seconds * scale:,.3g} {unit}" if abs(seconds) * scale < 1000 else f"{seconds * scale:,.0f} {unit}"
+    return f"{seconds * 1e9:.3g} ns"

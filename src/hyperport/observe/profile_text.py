@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from hyperport.observe.figures import duration
 from hyperport.observe.trace import WORDS
 
 if TYPE_CHECKING:
@@ -78,10 +79,10 @@ def _summary(report: Row) -> str:
     made = f"{report['accesses']:,} accesses, {report['crossings']:,} crossings in {report['wall_s']:.2f} s"
     lines = [f"{made} ({report['cpu_s']:.2f} s of CPU), {report['engine']}, {report['io']}"]
     if states:
-        lines.append(f"the vCPU was at: {states} ({report['sampling']['looks']} looks)")
+        lines.append(f"the vCPU was at: {states} ({counted(report['sampling']['looks'], 'look')})")
     if report["sampling"]["samples"]:
         parts = [
-            f"{row['part']} {row['s'] * 1e3:,.3g} ms ±{row['s_error'] * 1e3:.2g} ({row['share']:.0%})"
+            f"{row['part']} {duration(row['s'])} ±{duration(row['s_error'])} ({row['share']:.0%})"
             for row in report["times"]
             if row["s"]
         ]
@@ -91,6 +92,11 @@ def _summary(report: Row) -> str:
     if report["sampling"]["uncounted"]:
         lines.append(f"{report['sampling']['uncounted']:,} of them are of too many ports, too, and in no table")
     return "\n".join(lines) + "\n"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 look`, `1,200 looks`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def told(site: Row) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hyperport.errors import UsageError
+from hyperport.observe.figures import duration
 from hyperport.observe.hosts import Cost, Host, HostWay, Strings
 from hyperport.observe.saved_run import SavedRun, Use
 
@@ -157,14 +158,14 @@ def projection_text(run: SavedRun, found: Row) -> str:
                 row["way"],
                 f"{row['crossings']:,}",
                 _range([f"{ns:,.0f}" for ns in row["ns"]]),
-                _range([_time(seconds) for seconds in row["seconds"]]),
+                _range([duration(seconds) for seconds in row["seconds"]]),
             )
         )
     lines += _aligned(cells)
     ways = [row["way"] for row in found["ways"]]
     cells = [("port", "device", "accesses", *ways)]
     for row in found["ports"][:SHOWN]:
-        times = (_time(row["seconds"][way]) for way in ways)
+        times = (duration(row["seconds"][way]) for way in ways)
         cells.append((f"{row['port']:04x}", row["device"], f"{row['accesses']:,}", *times))
     lines += ["", *_aligned(cells)]
     if len(found["ports"]) > SHOWN:
@@ -174,7 +175,7 @@ def projection_text(run: SavedRun, found: Row) -> str:
     if unrolled is not None and unrolled["crossings"] > found["ways"][0]["crossings"]:
         more = unrolled["seconds"][1] - found["ways"][0]["seconds"][1]
         lines.append(
-            f"  Unrolled strings cost {_time(more)} more: {unrolled['crossings']:,} crossings instead of "
+            f"  Unrolled strings cost {duration(more)} more: {unrolled['crossings']:,} crossings instead of "
             f"{found['ways'][0]['crossings']:,}."
         )
     lines += _wrapped("Assumed: " + "; ".join([found["ways"][0]["strings"], *found["assumes"]]) + ".")
@@ -192,7 +193,7 @@ def _gain_lines(gain: Row, run: SavedRun) -> list[str]:
         low, middle, high = gain["total"]
         whose = "this run's CPU time" if gain["guest_s"] == run.seconds else "as given"
         lines.append(
-            f"  With {_time(gain['guest_s'])} of the guest's own code ({whose}) that is {middle:.1%} ({low:.1%} to "
+            f"  With {duration(gain['guest_s'])} of the guest's own code ({whose}) that is {middle:.1%} ({low:.1%} to "
             f"{high:.1%}) of all time."
         )
     if gain["share_for_30_percent"] is not None:
@@ -208,14 +209,6 @@ def _range(texts: Sequence[str]) -> str:
     """Middle (lowest to highest), or the one figure where all are the same."""
     low, middle, high = texts
     return middle if low == high else f"{middle} ({low} to {high})"
-
-
-def _time(seconds: float) -> str:
-    """A time with three digits and its unit."""
-    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
-        if abs(seconds) * scale >= 1:
-            return f"{seconds * scale:,.3g} {unit}" if abs(seconds) * scale < 1000 else f"{seconds * scale:,.0f} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
 
 
 def _wrapped(text: str) -> list[str]:

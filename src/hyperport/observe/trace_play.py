@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from hyperport.bus.access import Direction, Space
 from hyperport.bus.device import PortDevice
+from hyperport.bus.plain_device import check_place, device_name
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
 from hyperport.errors import DifferenceError
@@ -40,8 +41,9 @@ class Mismatch:
     def __str__(self) -> str:
         digits = 2 * self.access.size
         within = f", element {self.element}" if self.access.count > 1 else ""
+        port = f"in {self.access.port:04x}" if self.access.space == Space.PORT else f"ld {self.access.port:08x}"
         return (
-            f"access {self.access.number}{within}: in {self.access.port:04x} gave {self.played:0{digits}x}, "
+            f"access {self.access.number}{within}: {port} gave {self.played:0{digits}x}, "
             f"and {self.recorded:0{digits}x} when it was recorded"
         )
 
@@ -62,17 +64,26 @@ class Played:
 
 
 class Bench:
-    """A bus with one device at port base, and its surroundings. irq: the line that a plain device drives."""
+    """A bus with one device at port base, its memory at address memory, and its surroundings.
 
-    def __init__(self, device: Any, base: int, *, wall_ns: int = 0) -> None:
+    irq: the line that a plain device drives.
+    """
+
+    def __init__(self, device: Any, base: int | None, *, memory: int | None = None, wall_ns: int = 0) -> None:
         self.bus, self.clock, self.attention = PortBus(), VirtualClock(wall_ns), Attention()
-        self.irq = IrqLine()
-        attached = self.bus.attach(device, base)
+        self.irq, ram = IrqLine(), GuestMemory(MEMORY)
+        check_place(device, device_name(device), base, memory)
+        if base is not None:
+            self.bus.attach(device, base)
+        window = None if memory is None else self.bus.attach_memory(ram.map, device, memory)
+        attached = self.bus.adapter(device)
         if isinstance(attached, PythonDevice):
-            attached.connect(self.attention, base)
+            attached.connect(self.attention, base, window=window)
+            if window is not None:
+                device.window = window
             device.irq, device.clock = self.irq, self.clock
             device.timer = Timer(self.clock, attached, 0)
-            device.memory = DmaView(GuestMemory(MEMORY))
+            device.memory = DmaView(ram)
         attached.reset()
         self.ports = [range(low, high + 1) for low, high, _ in self.bus.map()]
 
@@ -82,16 +93,17 @@ def play(
     bus: PortBus,
     clock: VirtualClock | None = None,
     *,
-    ports: Sequence[range] = (),
+    ports: Sequence[range] | None = None,
     attention: Attention | None = None,
 ) -> Played:
-    """Make the accesses again on bus, those that begin at ports, by default all. Raises what a plain device raises.
+    """Make the accesses again on bus. Raises what a plain device raises.
 
+    ports: only those that begin there, or in a window of device memory that the bus has; None: all.
     clock: moved to the moment of each access; None: the devices' time is their own. attention: what a device stops.
     """
     result = Played(0, 0, [], 0)
     for access in accesses:
-        if access.space != Space.PORT or (ports and not any(access.port in span for span in ports)):
+        if ports is not None and not _is_meant(access, bus, ports):
             continue
         if clock is not None and access.ns > clock.now_ns():
             clock.advance(access.ns - clock.now_ns())
@@ -108,14 +120,24 @@ def play(
     return result
 
 
+def _is_meant(access: TracedAccess, bus: PortBus, ports: Sequence[range]) -> bool:
+    if access.space == Space.PORT:
+        return any(access.port in span for span in ports)
+    return any(low <= access.port <= high for low, high, _ in bus.memory_map())  # a device may move its window
+
+
 def _write(bus: PortBus, access: TracedAccess) -> None:
-    if access.count == 1:
+    if access.space == Space.MEMORY:
+        bus.store(access.port, access.size, access.value)
+    elif access.count == 1:
         bus.outp(access.port, access.size, access.value, int(access.path))
     else:
         bus.outp_block(access.port, access.size, access.data, int(access.path))
 
 
 def _read(bus: PortBus, access: TracedAccess) -> bytes:
+    if access.space == Space.MEMORY:
+        return bus.load(access.port, access.size).to_bytes(access.size, "little")
     if access.count == 1:
         return bus.inp(access.port, access.size, int(access.path)).to_bytes(access.size, "little")
     return bus.inp_block(access.port, access.size, access.count, int(access.path))
@@ -136,8 +158,18 @@ def _compare(access: TracedAccess, got: bytes, result: Played) -> None:
             return
 
 
-def play_device(accesses: Iterable[TracedAccess], device: Any, base: int, *, wall_ns: int = 0) -> Played:
-    """play() for one device at port base, plain Python or compiled; what went to its ports is given to it."""
-    bench = Bench(device, base, wall_ns=wall_ns)
+def play_device(
+    accesses: Iterable[TracedAccess],
+    device: Any,
+    base: int | None,
+    *,
+    memory: int | None = None,
+    wall_ns: int = 0,
+) -> Played:
+    """play() for one device, plain Python or compiled; what went to its ports and to its memory is given to it.
+
+    base, memory: as of Machine.attach(), which also says what ConfigError is raised for.
+    """
+    bench = Bench(device, base, memory=memory, wall_ns=wall_ns)
     clock = None if isinstance(device, PortDevice) else bench.clock  # a compiled chip has been given its clock
     return play(accesses, bench.bus, clock, ports=bench.ports, attention=bench.attention)

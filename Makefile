@@ -90,6 +90,6 @@ wheel: build ## dist/: a wheel for all of Python 3.11 and later on manylinux, an
 	PATH="$(CURDIR)/$(BIN):$$PATH" auditwheel repair --wheel-dir dist build/wheel/*.whl
 
 clean: ## everything that was built
-	rm -rf $(VENV) build dist src/*.egg-info src/hyperport/guests/bin src/hyperport/abi/vmi.bin
+	rm -rf $(VENV) build dist src/*.egg-info src/hyperport/guests/bin src/hyperport/abi/vmi.bin src/hyperport/boot/handlers.bin
 	find src -name '*.so' -delete
 	find src \( -name '*.c' -o -name '*.html' \) -delete

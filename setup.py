@@ -69,6 +69,8 @@ GUEST_BUILD = Path("build", "guest")
 GUEST_BIN = PACKAGE / "guests" / "bin"
 ROM_SOURCE = GUEST / "rom" / "vmi.S"
 ROM_BIN = PACKAGE / "abi" / "vmi.bin"
+HANDLERS_SOURCE = GUEST / "rom" / "handlers.S"
+HANDLERS_BIN = PACKAGE / "boot" / "handlers.bin"
 TOOLCHAIN = runpy.run_path(str(PACKAGE / "guests" / "toolchain.py"))
 GUEST_CC = TOOLCHAIN["compiler"]()
 GUEST_CFLAGS = [*TOOLCHAIN["CODE_FLAGS"], *TOOLCHAIN["WARNING_FLAGS"], "-Werror"]
@@ -159,7 +161,8 @@ def build_guests() -> None:
     """Links each program to bin/NAME.elf, with the guest library and the SDK, or to a flat image bin/NAME.bin.
 
     Programs are guest/programs/NAME.c and guest/workloads/NAME.c; flat images are guest/programs/NAME.S. The VMI option
-    ROM is flat from offset 0. NAME-inline.elf is a workload whose accessors look in place whether a crossing is needed.
+    ROM and the handlers of interrupts are flat from offset 0. NAME-inline.elf is a workload whose accessors look in
+    place whether a crossing is needed.
     """
     library, sdk, harness = GUEST / "lib", GUEST / "sdk", GUEST / "workloads" / "harness"
     headers = [path for folder in (library, harness, GUEST / "include") for path in folder.rglob("*.h")]
@@ -183,7 +186,7 @@ def build_guests() -> None:
     for path in (GUEST / "programs").glob("*.S"):
         jobs[GUEST_BIN / f"{path.stem}.bin"] = (["-Wl,--oformat=binary,-Ttext=0x7c00"], path, [])
     rom = ["-I", str(GUEST / "include"), "-Wl,--oformat=binary,-Ttext=0"]
-    make_for_guest(jobs | {ROM_BIN: (rom, ROM_SOURCE, headers)})
+    make_for_guest(jobs | {ROM_BIN: (rom, ROM_SOURCE, headers), HANDLERS_BIN: (rom, HANDLERS_SOURCE, [])})
     for path in set(GUEST_BIN.iterdir()) - set(jobs):
         path.unlink()
 

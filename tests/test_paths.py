@@ -189,6 +189,7 @@ CALLS: dict[str, Callable[[Name], Any]] = {
 }
 # Not for users: an option's own callbacks, which always get a Path, and what a fetched guest is told as.
 INTERNAL = {"grub_multiboot", "write_iso"}  # recipes of the gallery
+INTERNAL |= {"first_bytes", "write_folder"}  # of what open_disk(), open_floppy() and open_cdrom() were given
 INTERNAL |= {"beside", "class_names", "FetchedGuest", "Option", "remove"}
 INTERNAL |= {"SavedMachine", "StateFile", "write_state", "Request", "busy_machine", "fuzz_files"}  # of Machine.save()
 

@@ -20,6 +20,7 @@ WRITTEN: Final = {
     "pyproject.toml": "[project]\nname = 'tiny'\nversion = '1'\n[tool.setuptools]\npackage-dir = { '' = 'src' }\n"
     "[tool.setuptools.packages.find]\nwhere = ['src']\n",
     "guest/rom/vmi.S": ".byte 1\n",
+    "guest/rom/handlers.S": ".byte 1\n",
     "guest/programs/flat.S": ".byte 2\n",
     "src/hyperport/__init__.py": "",
     "src/hyperport/alone.pyx": "def value():\n    return 1\n",

@@ -155,3 +155,12 @@ def test_what_code_is_executed_is_counted_or_refused(board: Board) -> None:
 def test_close_twice(board: Board) -> None:
     board.engine.close()
     board.engine.close()
+
+
+def test_a_halted_vcpu_that_takes_no_interrupts_stays_halted(board: Board) -> None:
+    assert board.engine.run().kind == StopKind.HALT
+    at = board.engine.state().eip
+    board.line(3).set(1)
+    assert board.controller.pending()
+    assert board.engine.run().kind == StopKind.HALT
+    assert (board.engine.halted, board.engine.state().eip) == (True, at)

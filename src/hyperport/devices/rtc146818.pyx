@@ -442,6 +442,12 @@ cdef class Rtc146818(PortDevice):
     cdef inline int alarm_of(self, int number, uint8_t byte, int limit) noexcept nogil:
         return ANY if byte >= DONT_CARE else number if number < limit else NO_MATCH
 
+    def time_of_day_s(self):
+        """Seconds since midnight, as the time registers say."""
+        self.sync()
+        return ((clamp(self.hour_of(self.cmos[HOURS]), 0, 23) * 60 + clamp(self.decode(self.cmos[MINUTES]), 0, 59)) * 60
+                + clamp(self.decode(self.cmos[SECONDS]), 0, 59))
+
     cdef uint64_t next_alarm(self) noexcept nogil:
         """The first update after the last one whose time matches the alarm bytes; NEVER if none can."""
         if self.alarm_update == 0:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from hyperport.boot.bios_state import PIC, PIT, Equipment
 from hyperport.boot.firmware import ORDER, Firmware, setup
 from hyperport.bus.port_bus import PortBus
 from hyperport.devices.a20_gate import A20Gate
@@ -215,6 +216,23 @@ class Board:
             chip.bus_reset()
         for part in self.parts.values():
             part.reset()
+
+    def equipment(self) -> Equipment:
+        """What a BIOS would find."""
+        return Equipment(
+            serials=[base for _, (base, _) in zip(self.uarts, COM_PORTS, strict=False)],
+            parallels=[LPT1[0]] if self.bus.owner(LPT1[0]) == ParallelPort.name else [],
+            floppies=sum(kind != 0 for kind in self.drives.floppy_kinds()),
+            disks=sum(sectors != 0 for sectors in self.drives.disk_sizes()),
+            time_of_day_s=self.rtc.time_of_day_s(),
+        )
+
+    def initial(self) -> tuple[tuple[Any, tuple[tuple[int, int], ...]], ...]:
+        """Chips with what a BIOS would write to them. None where the kernel has them (--kvm-irqchip)."""
+        if self.pit is None:
+            return ()
+        pins: Any = self.lines.controller
+        return ((pins.chip, PIC), (self.pit, PIT))
 
     def _reset_line(self) -> IrqLine:
         return IrqLine(self.reset_pin, Pulled.CPU)

@@ -171,7 +171,7 @@ class Machine:
         """Put the configured kernel into memory and the vCPU at its entry."""
         self.guard.check("load")
         subarch = max((one.subarch for one in offered_by(self.config)), default=0)
-        self.engine.set_state(load_kernel(self.config, self.memory, subarch))
+        self.engine.set_state(load_kernel(self.config, self.board, self.memory, subarch))
 
     def reset(self, line: Pulled = Pulled.BOARD) -> None:
         """Pull a reset line while the guest does not run: firmware begins, or the kernel is loaded into empty memory.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from hyperport.boot import loader
+from hyperport.boot import bios_state, loader
 from hyperport.boot.firmware import Firmware, read_firmware
 from hyperport.boot.image import recognise
 from hyperport.cpu.cpuid import SIGNATURE
@@ -26,6 +26,7 @@ from hyperport.machine.options import NO_BIOS, SEABIOS
 
 if TYPE_CHECKING:
     from hyperport.cpu.state import CpuState
+    from hyperport.machine.board import Board
     from hyperport.memory.ram import GuestMemory
 
 COM1: Final = 0x3F8
@@ -78,8 +79,14 @@ def resets_go_on(config: MachineConfig) -> bool:
     return config.reboot or (config.bios not in (None, NO_BIOS) and not config.no_reboot)
 
 
-def load_kernel(config: MachineConfig, memory: GuestMemory, subarch: int) -> CpuState:
-    """Put the configured kernel into memory; the state of the vCPU at its entry. Raises ImageError."""
+def load_kernel(config: MachineConfig, board: Board, memory: GuestMemory, subarch: int) -> CpuState:
+    """Leave the PC as a BIOS does, and put the configured kernel into memory; the state of the vCPU at its entry.
+
+    Raises ImageError.
+    """
+    bios_state.write_memory(memory, board.equipment())
+    for chip, values in board.initial():
+        bios_state.tell(chip, values)
     return loader.load(
         memory,
         config.kernel,

@@ -351,7 +351,7 @@ cdef class UnicornEngine(MendedVcpu):
         stop = self.runs.asked()
         if stop is not None:
             return stop
-        if self.halted and not self.runs.controller.intr():
+        if self.halted and not (self.interrupts_enabled and self.runs.controller.intr()):
             return Stop(StopKind.HALT)
         self.runs.running = self.running = True
         self.delivering = False

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -151,3 +152,32 @@ def test_the_geometry_of_a_disk_is_that_of_its_partitions(
     heads, track = geometry
     assert (words[1], words[3], words[6]) == ((32 << 20) // 512 // (heads * track), heads, track)
     assert words[54:57] == (words[1], heads, track)
+
+
+def cmos(machine: Machine, registers: range) -> list[int]:
+    def at(register: int) -> int:
+        machine.bus.outp(0x70, 1, register)
+        return machine.bus.inp(0x71)
+
+    return [at(register) for register in registers]
+
+
+def test_the_setup_tells_of_disks(tmp_path: Path) -> None:
+    """As qemu's isapc has it, where the geometry is the same: 130 cylinders, 16 heads, 63 sectors."""
+    disks = []
+    for number in range(2):
+        disks.append(tmp_path / f"disk{number}")
+        disks[-1].write_bytes(b"")
+        os.truncate(disks[-1], 64 * MIB)
+    description = [130, 0, 16, 0xFF, 0xFF, 0xC8, 130, 0, 63]
+    with Machine(memory=MIB) as machine:
+        assert cmos(machine, range(0x12, 0x13)) == [0]
+        assert not any(cmos(machine, range(0x19, 0x2D)))
+    with Machine(memory=MIB, disks=disks[:1]) as machine:
+        assert cmos(machine, range(0x12, 0x13)) == [0xF0]
+        assert cmos(machine, range(0x19, 0x2D)) == [47, 0, *description, *[0] * 9]
+    with Machine(memory=MIB, disks=disks) as machine:
+        assert cmos(machine, range(0x12, 0x13)) == [0xFF]
+        assert cmos(machine, range(0x19, 0x2D)) == [47, 47, *description, *description]
+        summed = sum(cmos(machine, range(0x10, 0x2E)))
+        assert cmos(machine, range(0x2E, 0x30)) == [summed >> 8, summed & 0xFF]

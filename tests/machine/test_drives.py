@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hyperport import ConfigError, Machine
-from hyperport.host.specs import DiskSpec
+from hyperport.host.specs import DiskSpec, FloppySpec
 from hyperport.machine.drives import Drives
 
 from ..conftest import MIB, flat_guest, run_command
@@ -181,3 +181,20 @@ def test_the_setup_tells_of_disks(tmp_path: Path) -> None:
         assert cmos(machine, range(0x19, 0x2D)) == [47, 47, *description, *description]
         summed = sum(cmos(machine, range(0x10, 0x2E)))
         assert cmos(machine, range(0x2E, 0x30)) == [summed >> 8, summed & 0xFF]
+
+
+@pytest.mark.parametrize("laid_in", [True, False])
+def test_a_saved_machine_has_the_media_of_its_time(images: list[Path], tmp_path: Path, laid_in: bool) -> None:
+    """Of the start's, which is another or has gone, nothing is asked."""
+    for image in images[2:]:
+        image.write_bytes(bytes(1440 << 10))
+    floppies = (FloppySpec(path=images[2]),)
+    with Machine(memory=MIB, cdroms=images[:1], floppies=floppies, engine="unicorn") as machine:
+        assert machine.drives.change_disc("hdc", images[1] if laid_in else None)
+        machine.drives.change_floppy("fda", images[3] if laid_in else None, read_only=True)
+        machine.save(tmp_path / "saved")
+    if laid_in:
+        images[0].unlink()
+        images[2].unlink()
+    with Machine.restore(tmp_path / "saved") as machine:
+        assert machine.drives.paths == ({"hdc": images[1], "fda": images[3]} if laid_in else {})

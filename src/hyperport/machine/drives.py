@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,7 @@ CDROM_PLACES: Final = (2, 3, 0, 1)  # in this order, where no disk is
 FLOPPY_PLACES: Final = ("fda", "fdb")  # A and B
 
 # What an AT's setup stores of hda and hdb in CMOS RAM (IBM AT Technical Reference, "CMOS RAM"); from 1Bh on as other
-# BIOSes have it, for the types that a user describes. Old systems look here whether a disk is one of the AT's controller.
+# BIOSes have it, for the types that a user describes. Old systems look here whether a disk is there at all.
 DISK_TYPES: Final = 0x12  # hda in bits 7 to 4, hdb in 3 to 0
 EXTENDED: Final = 0xF  # the type is in one of:
 EXTENDED_TYPES: Final = (0x19, 0x1A)
@@ -67,10 +67,13 @@ class Drives:
             self.paths[PLACES[place]] = spec.path
             geometry = self.geometries[PLACES[place]] = geometry_of(image)
             drives[place] = AtaDrive(image, f"HP{place + 1:08}", geometry)
+        self.cdroms: dict[str, Path | str] = {}  # the last disc of each such drive
+        self.floppy_specs = dict(zip(FLOPPY_PLACES, floppies, strict=False))  # and the last floppy
         free = [place for place in CDROM_PLACES if place >= len(disks)]
         for place, path in zip(free, cdroms, strict=False):
             image = self.images[PLACES[place]] = open_cdrom(path)
             self.paths[PLACES[place]] = Path(path)
+            self.cdroms[PLACES[place]] = path
             drives[place] = AtapiCdrom(image)
         self.primary = (drives[0], drives[1])
         self.secondary = (drives[2], drives[3])
@@ -135,6 +138,7 @@ class Drives:
             )
         drive.insert(image, medium.geometry)
         self.images[place], self.paths[place] = image, Path(path)
+        self.floppy_specs[place] = FloppySpec(path=path, read_only=read_only)
 
     def _forget(self, place: str) -> None:
         if place in self.images:
@@ -159,7 +163,16 @@ class Drives:
         self._forget(place)
         if path is not None and image is not None:
             self.images[place], self.paths[place] = image, path
+            self.cdroms[place] = path
         return True
+
+    def empty_others(self, places: Iterable[str]) -> None:
+        """Take floppies and discs out of all drives but these; disks stay."""
+        for place in [place for place in self.images if place not in places]:
+            if place in FLOPPY_PLACES:
+                self.change_floppy(place, None)
+            elif place in self.cdroms:
+                self.change_disc(place, None)
 
     def trouble(self) -> list[str]:
         """One line for each drive whose image the host could not read or write."""

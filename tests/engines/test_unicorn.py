@@ -212,16 +212,6 @@ STORED_TO = """\
     """
 
 
-def test_a_store_across_the_words_of_the_bitmap(board: Board) -> None:
-    board.protected(f"""\
-        {STORED_TO}
-        c7 47 fe 00 00 b0 02          ; mov dword [edi - 2], 0x02b00000
-        ff d7                         ; call edi
-        f4                            ; hlt
-        """)
-    assert board.state().eax & 0xFF == 2
-
-
 @pytest.mark.parametrize("count", [8, 16, 17, 64, 256])
 def test_a_string_overwrites_code_at_its_end(board: Board, count: int) -> None:
     """Of all ones, which are no instruction. There is no IDT."""

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
 import pytest
 
 from hyperport import ConfigError, Machine
-from hyperport.host.specs import DiskSpec
+from hyperport.host.specs import DiskSpec, FloppySpec
 from hyperport.machine.drives import Drives
 
 from ..conftest import MIB, flat_guest, run_command
@@ -151,3 +152,49 @@ def test_the_geometry_of_a_disk_is_that_of_its_partitions(
     heads, track = geometry
     assert (words[1], words[3], words[6]) == ((32 << 20) // 512 // (heads * track), heads, track)
     assert words[54:57] == (words[1], heads, track)
+
+
+def cmos(machine: Machine, registers: range) -> list[int]:
+    def at(register: int) -> int:
+        machine.bus.outp(0x70, 1, register)
+        return machine.bus.inp(0x71)
+
+    return [at(register) for register in registers]
+
+
+def test_the_setup_tells_of_disks(tmp_path: Path) -> None:
+    """As qemu's isapc has it, where the geometry is the same: 130 cylinders, 16 heads, 63 sectors."""
+    disks = []
+    for number in range(2):
+        disks.append(tmp_path / f"disk{number}")
+        disks[-1].write_bytes(b"")
+        os.truncate(disks[-1], 64 * MIB)
+    description = [130, 0, 16, 0xFF, 0xFF, 0xC8, 130, 0, 63]
+    with Machine(memory=MIB) as machine:
+        assert cmos(machine, range(0x12, 0x13)) == [0]
+        assert not any(cmos(machine, range(0x19, 0x2D)))
+    with Machine(memory=MIB, disks=disks[:1]) as machine:
+        assert cmos(machine, range(0x12, 0x13)) == [0xF0]
+        assert cmos(machine, range(0x19, 0x2D)) == [47, 0, *description, *[0] * 9]
+    with Machine(memory=MIB, disks=disks) as machine:
+        assert cmos(machine, range(0x12, 0x13)) == [0xFF]
+        assert cmos(machine, range(0x19, 0x2D)) == [47, 47, *description, *description]
+        summed = sum(cmos(machine, range(0x10, 0x2E)))
+        assert cmos(machine, range(0x2E, 0x30)) == [summed >> 8, summed & 0xFF]
+
+
+@pytest.mark.parametrize("laid_in", [True, False])
+def test_a_saved_machine_has_the_media_of_its_time(images: list[Path], tmp_path: Path, laid_in: bool) -> None:
+    """Of the start's, which is another or has gone, nothing is asked."""
+    for image in images[2:]:
+        image.write_bytes(bytes(1440 << 10))
+    floppies = (FloppySpec(path=images[2]),)
+    with Machine(memory=MIB, cdroms=images[:1], floppies=floppies, engine="unicorn") as machine:
+        assert machine.drives.change_disc("hdc", images[1] if laid_in else None)
+        machine.drives.change_floppy("fda", images[3] if laid_in else None, read_only=True)
+        machine.save(tmp_path / "saved")
+    if laid_in:
+        images[0].unlink()
+        images[2].unlink()
+    with Machine.restore(tmp_path / "saved") as machine:
+        assert machine.drives.paths == ({"hdc": images[1], "fda": images[3]} if laid_in else {})

@@ -192,7 +192,7 @@ cdef class Rtc146818(PortDevice):
         self.settle()
 
     cdef void fill_ram(self):
-        """What a PC's firmware leaves in the RAM: sizes, equipment (no disk), checksum."""
+        """What a PC's firmware leaves in the RAM: sizes, floppy drives, setup, checksum."""
         cdef uint32_t checksum = 0
         cdef int64_t size = <int64_t> self.memory_size
         cdef int i

@@ -145,7 +145,9 @@ class Board:
         self.parts = {a20.name: a20}  # what has a state and no ports
         self.fpu_error = FpuError(lines.take(13, "fpu-error"))
         self.drives = Drives(config.disks, config.cdroms, config.floppies)
-        stored = {} if firmware is None else setup(config.boot or ORDER, self.drives.disk_sizes())
+        stored = self.drives.disk_setup()
+        if firmware is not None:
+            stored |= setup(config.boot or ORDER, self.drives.disk_sizes())
         self.rtc = Rtc146818(clock, lines.take(8, "rtc146818"), memory.size, self.drives.floppy_kinds(), stored)
         self.dma = Dma8237(DmaView(memory))
         self.vga = Vga(clock, memory)

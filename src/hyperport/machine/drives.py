@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,19 @@ PLACES: Final = ("hda", "hdb", "hdc", "hdd")  # first and second drive of the pr
 CDROM_PLACES: Final = (2, 3, 0, 1)  # in this order, where no disk is
 FLOPPY_PLACES: Final = ("fda", "fdb")  # A and B
 
+# What an AT's setup stores of hda and hdb in CMOS RAM (IBM AT Technical Reference, "CMOS RAM"); from 1Bh on as other
+# BIOSes have it, for the types that a user describes. Old systems look here whether a disk is there at all.
+DISK_TYPES: Final = 0x12  # hda in bits 7 to 4, hdb in 3 to 0
+EXTENDED: Final = 0xF  # the type is in one of:
+EXTENDED_TYPES: Final = (0x19, 0x1A)
+USER_TYPE: Final = 47
+DESCRIBED: Final = (0x1B, 0x24)  # first byte of hda's description, and of hdb's
+DESCRIPTION: Final = struct.Struct("<HBHBHB")  # cylinders, heads, precompensation, control, landing zone, sectors
+NO_PRECOMPENSATION: Final = 0xFFFF
+NO_RETRIES: Final = 0xC0  # control byte, as in 3F6h: the drive tries again itself
+MORE_THAN_8_HEADS: Final = 0x08
+MOST_CYLINDERS: Final = 16383  # as in IDENTIFY DEVICE
+
 
 class Drives:
     """Four places for disks and CD-ROMs, two for floppies, some with a drive in it. images: what is open, by place.
@@ -45,17 +58,22 @@ class Drives:
             raise ConfigError(f"{len(floppies)} floppies: there are two drives, A and B")
         self.images: dict[str, Disk] = {}
         self.paths: dict[str, Path] = {}  # of the images
+        self.geometries: dict[str, tuple[int, int]] = {}  # of hard disks: heads, sectors a track
         drives: list[IdeDrive | None] = [None] * len(PLACES)
         if disks or cdroms:
             from hyperport.host.disk_image import open_cdrom, open_disk
         for place, spec in enumerate(disks):
             image = self.images[PLACES[place]] = open_disk(spec)
             self.paths[PLACES[place]] = spec.path
-            drives[place] = AtaDrive(image, f"HP{place + 1:08}", geometry_of(image))
+            geometry = self.geometries[PLACES[place]] = geometry_of(image)
+            drives[place] = AtaDrive(image, f"HP{place + 1:08}", geometry)
+        self.cdroms: dict[str, Path | str] = {}  # the last disc of each such drive
+        self.floppy_specs = dict(zip(FLOPPY_PLACES, floppies, strict=False))  # and the last floppy
         free = [place for place in CDROM_PLACES if place >= len(disks)]
         for place, path in zip(free, cdroms, strict=False):
             image = self.images[PLACES[place]] = open_cdrom(path)
             self.paths[PLACES[place]] = Path(path)
+            self.cdroms[PLACES[place]] = path
             drives[place] = AtapiCdrom(image)
         self.primary = (drives[0], drives[1])
         self.secondary = (drives[2], drives[3])
@@ -77,6 +95,21 @@ class Drives:
             self.images[place].sectors if isinstance(drive, AtaDrive) else 0
             for place, drive in zip(PLACES, drives, strict=True)
         )
+
+    def disk_setup(self) -> dict[int, int]:
+        """CMOS bytes, by register, that tell of hda and hdb; none where no hard disk is."""
+        found: dict[int, int] = {}
+        for place, register, at, shift in zip(PLACES[:2], EXTENDED_TYPES, DESCRIBED, (4, 0), strict=True):
+            if place not in self.geometries:
+                continue
+            heads, track = self.geometries[place]
+            cylinders = max(1, min(self.images[place].sectors // (heads * track), MOST_CYLINDERS))
+            control = NO_RETRIES | (MORE_THAN_8_HEADS if heads > 8 else 0)
+            found[DISK_TYPES] = found.get(DISK_TYPES, 0) | EXTENDED << shift
+            found[register] = USER_TYPE
+            described = DESCRIPTION.pack(cylinders, heads, NO_PRECOMPENSATION, control, cylinders, track)
+            found.update(enumerate(described, at))
+        return found
 
     def floppy_kinds(self) -> tuple[int, int]:
         """Drives A and B as CMOS byte 10h has them."""
@@ -105,6 +138,7 @@ class Drives:
             )
         drive.insert(image, medium.geometry)
         self.images[place], self.paths[place] = image, Path(path)
+        self.floppy_specs[place] = FloppySpec(path=path, read_only=read_only)
 
     def _forget(self, place: str) -> None:
         if place in self.images:
@@ -129,7 +163,16 @@ class Drives:
         self._forget(place)
         if path is not None and image is not None:
             self.images[place], self.paths[place] = image, path
+            self.cdroms[place] = path
         return True
+
+    def empty_others(self, places: Iterable[str]) -> None:
+        """Take floppies and discs out of all drives but these; disks stay."""
+        for place in [place for place in self.images if place not in places]:
+            if place in FLOPPY_PLACES:
+                self.change_floppy(place, None)
+            elif place in self.cdroms:
+                self.change_disc(place, None)
 
     def trouble(self) -> list[str]:
         """One line for each drive whose image the host could not read or write."""

@@ -398,6 +398,8 @@ class Machine:
             try:
                 if attach is not None:
                     attach(machine)
+                if isinstance(places := file.record["disks"], dict):
+                    machine.drives.empty_others(places)
                 load_state(machine, file.record, file)
             except BaseException:
                 machine.close()

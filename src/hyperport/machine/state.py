@@ -108,7 +108,8 @@ def _options(machine: Machine) -> dict[str, Any]:
     options = {
         word: _plain(getattr(machine.config, word)) for word in MachineConfig.__dataclass_fields__ if word not in LOADED
     }
-    return options | {"engine": machine.engine.name}
+    laid_in = {"cdroms": [*machine.drives.cdroms.values()], "floppies": [*machine.drives.floppy_specs.values()]}
+    return options | {word: _plain(media) for word, media in laid_in.items()} | {"engine": machine.engine.name}
 
 
 def _plain(value: Any) -> Any:

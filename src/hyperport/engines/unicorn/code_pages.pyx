@@ -65,9 +65,8 @@ cdef void store_table_long(void *cpu, uint64_t address, uint32_t value) noexcept
 cdef void stored_to(void *uc, void *locked, uint64_t start, int length, uintptr_t return_address) noexcept nogil:
     """A store into a page with code, or a probe for a string's elements. May leave by longjmp.
 
-    After ten of these the core looks in a bitmap of the page, a bit for each byte: at one word of it, and at no more bits
-    than an int has. So it gets pieces of aligned bytes: a store across a word, and a sector that REP INSW brings, drop
-    all code that they overwrite, and not only what the first word tells of.
+    After ten of these the core looks in a bitmap of the page, a bit for each byte: at no more bits than an int has. So it
+    gets pieces of aligned bytes, and drops all code that a sector of REP INSW overwrites.
     """
     cdef int piece
     while length > 0:

@@ -16,6 +16,7 @@
         .set MASTER, 0x20               /* 8259A command ports */
         .set SLAVE, 0xA0
         .set END_OF_INTERRUPT, 0x20
+        .set READ_SERVICED, 0x0B        /* the next read of the command port tells what is in service */
         .set KEYBOARD_DATA, 0x60
         .set KEYBOARD_COMMAND, 0x64
         .set PULL_RESET, 0xFE           /* 8042: output port bit 0 low for 6 us */
@@ -24,6 +25,7 @@
         .set RTC_REGISTER_C, 0x0C       /* what asked for IRQ 8; a read ends the request */
         .set FPU_BUSY, 0xF0             /* a write ends IRQ 13 */
         .set CARRY, 0x01
+        .set ZERO, 0x40
         .set NOT_SUPPORTED, 0x86
         .set MODEL_AT, 0xFC
 
@@ -59,11 +61,15 @@
 _start: vector nothing, 8               /* 00h: exceptions, NMI, print screen */
         vector timer
         vector keyboard
-        vector master, 6                /* 0Ah: IRQ 2 to 7 */
+        vector master, 5                /* 0Ah: IRQ 2 to 7 */
+        vector master_last
         vector nothing                  /* 10h: video */
         vector equipment
         vector memory_size
-        vector service, 7               /* 13h: disk, serial line, system, keyboard, printer, BASIC, boot */
+        vector service, 3               /* 13h: disk, serial line, system */
+        vector keys
+        vector service                  /* 17h: printer */
+        vector restart, 2               /* BASIC, boot: there is nothing to start */
         vector time
         vector nothing, 2               /* 1Bh: Ctrl-Break; 1Ch: each tick */
         .long 0                         /* 1Dh: pointer to CRTC values; there are none */
@@ -75,19 +81,30 @@ _start: vector nothing, 8               /* 00h: exceptions, NMI, print screen */
         .long 0                         /* 46h: the second's */
         vector nothing, 0x70-0x47
         vector clock                    /* 70h: IRQ 8 to 15 */
-        vector slave, 4
+        vector slave, 3
+        vector mouse
         vector fpu
-        vector slave, 2
+        vector slave
+        vector slave_last
         vector nothing, 0x100-0x78
 
         .org VECTORS
 handlers:
         at 0xE05B
 restart:
+        cli
         mov $PULL_RESET, %al
         out %al, $KEYBOARD_COMMAND
 1:      hlt
         jmp 1b
+
+        at 0xE82E
+keys:   xor %ax, %ax                    /* none waits, and there is none to wait for */
+        push %bp
+        mov %sp, %bp
+        orb $ZERO, 6(%bp)               /* of the caller's flags, behind BP, IP and CS */
+        pop %bp
+        iret
 
         at 0xE987
 keyboard:                               /* the key is dropped: there is nobody who would ask for it */
@@ -121,17 +138,79 @@ equipment:
 
         at 0xF859
 service:
+        mov $NOT_SUPPORTED, %ah
         push %bp
         mov %sp, %bp
-        orb $CARRY, 6(%bp)              /* of the caller's flags, behind BP, IP and CS */
+        orb $CARRY, 6(%bp)
         pop %bp
-        mov $NOT_SUPPORTED, %ah
+        iret
+
+master: push %ax
+        end_of_interrupt
+        pop %ax
+        iret
+
+slave:  push %ax
+        end_of_interrupt slave=1
+        pop %ax
+        iret
+
+/* A request that is gone when the CPU asks is answered as the controller's last, and is not in service: to end it would be to
+ * end another. The second controller's has IRQ 2 in service, at the first. */
+master_last:                            /* IRQ 7 */
+        push %ax
+        mov $READ_SERVICED, %al
+        out %al, $MASTER
+        in $MASTER, %al
+        test %al, %al
+        jns 1f
+        end_of_interrupt
+1:      pop %ax
+        iret
+
+slave_last:                             /* IRQ 15 */
+        push %ax
+        mov $READ_SERVICED, %al
+        out %al, $SLAVE
+        in $SLAVE, %al
+        test %al, %al
+        mov $END_OF_INTERRUPT, %al
+        jns 1f
+        out %al, $SLAVE
+1:      out %al, $MASTER
+        pop %ax
+        iret
+
+clock:  push %ax
+        mov $RTC_REGISTER_C, %al
+        out %al, $CMOS_INDEX
+        in $CMOS_DATA, %al
+        end_of_interrupt slave=1
+        pop %ax
+        iret
+
+mouse:  push %ax                        /* the byte is dropped, or neither mouse nor keyboard would send another */
+        in $KEYBOARD_DATA, %al
+        end_of_interrupt slave=1
+        pop %ax
+        iret
+
+fpu:    push %ax
+        xor %al, %al
+        out %al, $FPU_BUSY
+        end_of_interrupt slave=1
+        pop %ax
+        int $0x02                       /* where programs for the 8087 wait for its errors */
         iret
 
         at 0xFE6E
 time:
         test %ah, %ah
         jnz service
+        push %bp
+        mov %sp, %bp
+        andb $~CARRY, 6(%bp)
+        pop %bp
         push %ds
         use_data_area
         mov TICKS + 2, %cx
@@ -145,6 +224,7 @@ time:
 timer:
         push %ds
         push %ax
+        push %dx                        /* a handler of INT 1Ch may change AX, DX and DS */
         use_data_area
         incl TICKS
         cmpl $TICKS_A_DAY, TICKS
@@ -153,31 +233,9 @@ timer:
         movb $1, MIDNIGHT
 1:      int $0x1C
         end_of_interrupt
+        pop %dx
         pop %ax
         pop %ds
-        iret
-
-        at 0xFF00
-master: push %ax
-        end_of_interrupt
-        pop %ax
-        iret
-slave:  push %ax
-        end_of_interrupt slave=1
-        pop %ax
-        iret
-clock:  push %ax
-        mov $RTC_REGISTER_C, %al
-        out %al, $CMOS_INDEX
-        in $CMOS_DATA, %al
-        end_of_interrupt slave=1
-        pop %ax
-        iret
-fpu:    push %ax
-        xor %al, %al
-        out %al, $FPU_BUSY
-        end_of_interrupt slave=1
-        pop %ax
         iret
 
         at 0xFF53

@@ -97,7 +97,7 @@ def data_area(equipment: Equipment) -> bytes:
     put(0x7C, "4B", *[1] * 4)  # and serial lines
     put(0x80, "2H", 0x1E, 0x3E)  # where the keyboard's buffer begins and ends
     put(0x84, "BH", 24, 16)  # rows of text less one, lines of a character
-    put(0x87, "3B", 0x60, 0xF9, 0x51)  # VGA: 256 KiB, the mode was not cleared; switches; 400 lines
+    put(0x87, "4B", 0x60, 0xF9, 0x51, 0x08)  # VGA: 256 KiB, the mode was not cleared; switches; 400 lines; in colour
     put(0x96, "B", 0x10)  # a keyboard with 101 keys
     return bytes(area)
 

@@ -65,11 +65,10 @@ HYPERPORT_PORT_CALLS(DOORBELL)
 /* Port calls that look whether they need the doorbell above, for machines with --io exitless. EBP is this code's place. */
 #define ENTER call 1f; 1: pop %ebp
 #define THERE(place) HYPERPORT_EXITLESS_##place + HYPERPORT_EXITLESS_BASE - HYPERPORT_ROM_BASE - (1b - rom)
-#define HERE(label) label - 1b
+#define WAY(label) label - 1b(%ebp, %esi, STUB_WAY)
 #define ELSE(name) jmp port_##name
 
         STUBS
-        ways_of_stubs
 
 /* All other calls. The kernel runs at CPL 0, so most are the instruction that they stand for. Unless it says otherwise they
  * are C functions with up to three arguments in EAX, EDX and ECX, further ones on the stack, and the result in EAX or

@@ -6,17 +6,11 @@
 
 #define ENTER mov hyperport_exitless, %ebp
 #define THERE(place) HYPERPORT_EXITLESS_##place
-
-#undef STUB_GO
-#define STUB_GO(name, ways, index) \
-        movzbl %ss:ways(index), %esi; \
-        lea first_##name(%esi), %esi; \
-        jmp *%esi
+#define WAY(label) label(, %esi, STUB_WAY)
 #define ELSE(name) jmp *%ss:hyperport_exitless_crossing + 4 * (HYPERPORT_VMI_##name - HYPERPORT_VMI_INL)
 
         .text
         STUBS
-        ways_of_stubs
 
         .macro sequence name
         .long first_\name, end_\name - first_\name, restart_\name

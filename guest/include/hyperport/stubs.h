@@ -4,7 +4,8 @@
  *
  * An OUT that may be posted goes into the ring, an IN of a shadowed register is read from the page; all else is what ELSE(name)
  * does. No register and no flag changes but what an IN answers. So nothing is computed but by LEA, and the way is chosen by a jump
- * that a table leads: JECXZ, which needs no flags either, ends a block of Unicorn's core in the most expensive way.
+ * by a register: JECXZ, which needs no flags either, ends a block of Unicorn's core in the most expensive way. Two numbers are
+ * added so that the sum is 256 or more where no crossing is needed: its second byte, 0 or 1, is the way.
  *
  * From `first` to `end` the code relies on what it has read; the last store commits. Where an interrupt, an exception or the end of
  * a run comes between, the VMM sets EIP to `restart`: the stack, EAX and EDX are there what they were at `first`.
@@ -12,7 +13,7 @@
  * Whoever includes this defines, with EBP as he likes it:
  *   ENTER             loads EBP
  *   THERE(place)      displacement from EBP to HYPERPORT_EXITLESS_##place
- *   HERE(label)       displacement from EBP to a label of his own
+ *   WAY(label)        operand: what is ESI times STUB_WAY behind a label of his own
  *   ELSE(name)        one instruction: a jump to the call with a crossing
  * What is addressed by EBP is in SS, so DS need not be flat. */
 #ifndef HYPERPORT_STUBS_H
@@ -37,10 +38,16 @@ first_##name: \
         movzwl THERE(DIRECTORY)(%ebp, %ecx, 2), %ecx; \
         mov %dl, %cl                    /* the port's cell; of CPL 2 and 3 one of those that are 0 */
 
-#define STUB_GO(name, ways, index) \
-        movzbl HERE(ways)(%ebp, index), %esi; \
-        lea HERE(first_##name)(%ebp, %esi), %esi; \
-        jmp *%esi
+#define STUB_WAY 8 /* bytes of the way by the doorbell; the other one is behind it */
+
+/* By CH. */
+#define STUB_GO(name) \
+        movzbl %ch, %esi; \
+        lea WAY(ways_##name), %esi; \
+        jmp *%esi; \
+ways_##name: \
+        jmp restart_##name; \
+        .org ways_##name + STUB_WAY, 0x90
 
 #define STUB_END(name) \
 end_##name: \
@@ -58,10 +65,9 @@ restart_##name: \
         STUB_BEGIN(name); \
         movzbl THERE(POSTED) + (bytes >> 1) * HYPERPORT_EXITLESS_CELLS(%ebp, %ecx), %esi; \
         mov THERE(LEFT)(%ebp), %ecx; \
-        lea (%ecx, %esi), %esi; \
-        STUB_GO(name, ways_to_post, %esi); \
-post_##name: \
-        lea -1(%ecx), %ecx; \
+        lea (%ecx, %esi), %ecx;         /* free entries, and 255 where the port may be posted */ \
+        STUB_GO(name); \
+        movzbl %cl, %ecx;               /* one less than were free */ \
         mov %edx, THERE(RING)(%ebp, %ecx, 8); \
         movb $bytes, THERE(RING) + 2(%ebp, %ecx, 8); \
         mov %eax, THERE(RING) + 4(%ebp, %ecx, 8); \
@@ -73,9 +79,9 @@ post_##name: \
 #define STUB_READ(name, bytes, load) \
         STUB_BEGIN(name); \
         movzwl THERE(SHADOWED) + (bytes & ~1) * HYPERPORT_EXITLESS_CELLS(%ebp, %ecx, 2), %ecx; \
-        STUB_GO(name, ways_to_read, %ecx); \
-read_##name: \
-        lea THERE(REGISTERS)(%ebp, %ecx, 8), %ebp; \
+        lea 255(%ecx), %ecx;            /* number of the shadow register, 0 for none */ \
+        STUB_GO(name); \
+        lea THERE(REGISTERS) - 255 * 8(%ebp, %ecx, 8), %ebp; \
         load; \
         mov 4(%ebp), %ecx; \
         lea 1(%ecx), %ecx;              /* it is counted */ \
@@ -88,31 +94,9 @@ read_##name: \
         STUB_POST(OUTL, 4); \
         STUB_POST(OUTB, 1); \
         STUB_POST(OUTW, 2); \
-        STUB_READ(INL, 4, STUB_LOAD(%eax); nop); \
-        STUB_READ(INB, 1, STUB_LOAD(%al); nop); \
+        STUB_READ(INL, 4, STUB_LOAD(%eax)); \
+        STUB_READ(INB, 1, STUB_LOAD(%al)); \
         STUB_READ(INW, 2, STUB_LOAD(%ax))
-
-/* To stand behind STUBS: where they go on, in bytes from `first`. All that post have one shape, all that read another. By the
- * number of free entries, plus 255 where the port may be posted; by the number of the shadow register, 0 for none. */
-        .macro ways_of_stubs
-ways_to_post:
-        .fill HYPERPORT_EXITLESS_ENTRIES + 1, 1, restart_OUTL - first_OUTL
-        .fill HYPERPORT_EXITLESS_ENTRIES, 1, post_OUTL - first_OUTL
-ways_to_read:
-        .byte restart_INL - first_INL
-        .fill HYPERPORT_EXITLESS_REGISTER_COUNT - 1, 1, read_INL - first_INL
-        .irp other, OUTB, OUTW
-        .if (post_\other - first_\other) - (post_OUTL - first_OUTL) || \
-            (restart_\other - first_\other) - (restart_OUTL - first_OUTL)
-        .error "stubs that post differ"
-        .endif
-        .endr
-        .irp other, INB, INW
-        .if (read_\other - first_\other) - (read_INL - first_INL) || (restart_\other - first_\other) - (restart_INL - first_INL)
-        .error "stubs that read differ"
-        .endif
-        .endr
-        .endm
 
 #endif
 

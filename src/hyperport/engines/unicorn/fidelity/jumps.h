@@ -59,13 +59,18 @@ static inline hp_jump *hp_jump_row(uint64_t pc, uint32_t flags)
     return &hp_jumps->rows[((uint32_t)pc ^ flags) * 0x9E3779B1u >> (32 - JUMP_BITS)];
 }
 
-/* The sum of the counts: none of them ever falls, so as long as it is the same all are. */
+/* The sum of the counts: none of them ever falls, so as long as it is the same all are. Never 0: hp_set_jumps() has counted. */
 static inline uint64_t hp_stamp(void *env)
 {
     const uint64_t *flushes = (const uint64_t *)((char *)hp_cpu(env) + X86CPU_TLB_FLUSHES);
 
     return flushes[0] + flushes[1] + flushes[2] + hp_jumps->page_flushes + HP_AT(hp_jumps->tcg, TCG_INVALIDATIONS, uint64_t)
            + HP_AT(hp_jumps->tcg, TCG_FLUSHES, uint32_t);
+}
+
+static inline uint32_t hp_block_flags(void *env)
+{
+    return HP_AT(env, ENV_HFLAGS, uint32_t) | (HP_AT(env, ENV_EFLAGS, uint32_t) & JUMP_EFLAGS);
 }
 
 /* If the core has dropped all blocks, the memory of those in the table may be used again. */
@@ -148,21 +153,32 @@ static void *hp_find_block(void *cpu, uint64_t pc, uint64_t cs_base, uint32_t fl
     return block;
 }
 
-/* In place of helper_lookup_tb_ptr(): the host's code to go on with. */
-static void *hp_next_code(void *env)
+/* The row does not say it, or not for sure. */
+static __attribute__((noinline)) void *hp_find_next_code(void *env)
 {
     uint64_t cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t), pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
-    uint32_t flags = HP_AT(env, ENV_HFLAGS, uint32_t) | (HP_AT(env, ENV_EFLAGS, uint32_t) & JUMP_EFLAGS);
-    hp_jump *row;
-    char *block;
+    char *block = hp_find_block(hp_cpu(env), pc, cs_base, hp_block_flags(env), (uint32_t)CF_PLAIN);
 
-    if (!hp_jumps)
-        return plain_next_code(env);
-    row = hp_known_block(env, pc, cs_base, flags);
-    if (row)
-        return row->code;
-    block = hp_find_block(hp_cpu(env), pc, cs_base, flags, (uint32_t)CF_PLAIN);
     return block ? HP_AT(block, TB_CODE, void *) : plain_next_code(env);
+}
+
+/* In place of helper_lookup_tb_ptr(): the host's code to go on with. It runs at each RET, so it calls nothing on its way, and has
+ * no registers to save. A row whose stamp is that of now was right, so it has code: rows that are none have the stamp 0. */
+static void *hp_next_code(void *env)
+{
+    uint64_t cs_base, pc;
+    uint32_t flags;
+    const hp_jump *row;
+
+    if (HP_RARELY(!hp_jumps))
+        return plain_next_code(env);
+    cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t);
+    pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
+    flags = hp_block_flags(env);
+    row = hp_jump_row(pc, flags);
+    if (HP_RARELY(row->pc != pc || row->cs_base != cs_base || row->flags != flags || row->stamp != hp_stamp(env)))
+        return hp_find_next_code(env);
+    return row->code;
 }
 
 /* The core flushes a page from the TLB. */

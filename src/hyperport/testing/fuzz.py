@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fuzzing of devices: random port accesses, passing time, input, and save/load at random points. Not a crash, not an
-exception, no growth; and whoever is saved, reset and loaded again answers as if nothing had happened.
+exception, no growth; and whoever is saved, reset and loaded again answers as if nothing had happened. Input is what
+comes from outside: bytes, frames, keys, the mouse, media that are changed, somebody who looks at the screen.
 
 A subject is one device alone on a bus, or a whole board. Everything follows from its seed, so a seed and the number of
 a step are a reproducer. A compiled chip that goes wrong takes the process with it: tools/fuzz_devices.py runs this in
@@ -21,12 +22,14 @@ from typing import Any, Final, Protocol
 from hyperport.bus.port_bus import PortBus
 from hyperport.bus.python_device import PythonDevice
 from hyperport.devices import CHIPS
+from hyperport.devices.atapi_cdrom import AtapiCdrom
 from hyperport.host.char import CharBackend, MemoryBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.host.specs import DiskSpec, NetSpec
 from hyperport.lines.attention import Attention
 from hyperport.machine.machine import Machine
 from hyperport.memory.ram import GuestMemory
+from hyperport.testing.hands import DiscChanger, FloppyChanger, Hands, Viewer
 from hyperport.testing.wild_guest import WildGuest
 from hyperport.time.clock import VirtualClock
 
@@ -43,6 +46,8 @@ MAC: Final = bytes.fromhex("020000000001")
 MOST_FRAME: Final = 1518  # bytes, without the FCS, with a tag
 DISK_BYTES: Final = 1 << 20
 FLOPPY_BYTES: Final = 1440 << 10
+CDROM_BYTES: Final = 80 * 2048
+HIGH_DENSITY: Final = 4  # kind of a drive for 1.44 MB, as CMOS byte 10h has it
 KEPT_OUTPUT: Final = 64 << 10
 TALLIES_IN_A_PAGE: Final = 8  # ports whose counters fill a page of the host: all are touched first, and grow no more
 PYTHON_GROWTH: Final = 1 << 20  # bytes that Python objects may grow by, after the first tenth
@@ -184,10 +189,61 @@ def _ne2000(attention: Attention, clock: VirtualClock) -> tuple[Any, Input]:
     return cable.card, cable
 
 
+def _keyboard(attention: Attention, clock: VirtualClock) -> tuple[Any, Input]:
+    from hyperport.devices.i8042 import I8042
+
+    typed, pointed = CharBackend(), CharBackend()
+    for backend in (typed, pointed):
+        backend.connect(attention, clock)
+    return I8042(typed=typed, clock=clock, pointed=pointed), Hands(typed, pointed)
+
+
+def _floppies(_attention: Attention, clock: VirtualClock) -> tuple[Any, Input]:
+    from hyperport.devices.fdc82077 import Fdc82077
+    from hyperport.devices.floppy_drive import FloppyDrive
+
+    drives = (FloppyDrive(HIGH_DENSITY), FloppyDrive(HIGH_DENSITY))
+    return Fdc82077(clock, None, drives), FloppyChanger(drives)
+
+
+def _ide(_attention: Attention, _clock: VirtualClock) -> tuple[Any, Input]:
+    from hyperport.devices.ata_drive import AtaDrive
+    from hyperport.devices.atapi_cdrom import AtapiCdrom
+    from hyperport.devices.ide import IdeChannel
+    from hyperport.host.disk import MemoryDisk
+
+    drive = AtapiCdrom(MemoryDisk(CDROM_BYTES, writable=False))
+    return IdeChannel(None, AtaDrive(MemoryDisk(DISK_BYTES)), drive), DiscChanger(drive)
+
+
+def _vga(_attention: Attention, clock: VirtualClock) -> tuple[Any, Input]:
+    from hyperport.devices.vbe_dispi import VbeDispi
+    from hyperport.devices.vga import Vga
+    from hyperport.ui.display import Display
+
+    vga = Vga(clock, GuestMemory(1 << 20))
+    return vga, Viewer(Display(vga, VbeDispi(vga)))
+
+
+def _vbe_dispi(_attention: Attention, clock: VirtualClock) -> tuple[Any, Input]:
+    from hyperport.devices.vbe_dispi import VbeDispi
+    from hyperport.devices.vga import Vga
+    from hyperport.ui.display import Display
+
+    vga = Vga(clock, GuestMemory(1 << 20))
+    dispi = VbeDispi(vga)
+    return dispi, Viewer(Display(vga, dispi))
+
+
 # Chips that do more when they have something behind them than CHIPS gives them: (chip, what takes input) by name.
 WIRED: Final[dict[str, Callable[[Attention, VirtualClock], tuple[Any, Input]]]] = {
+    "fdc82077": _floppies,
+    "i8042": _keyboard,
+    "ide": _ide,
     "ne2000": _ne2000,
     "uart16550": _uart,
+    "vbe-dispi": _vbe_dispi,
+    "vga": _vga,
 }
 
 
@@ -212,13 +268,18 @@ def alone(name: str, factory: Factory | None = None) -> Subject:
 
 
 def board(**config: Any) -> Subject:
-    """A whole machine, without a CPU, with a disk, a network card and a printer. config: as for Machine."""
+    """A whole machine, without a CPU, with drives of all kinds, a network card, a printer. config: as for Machine."""
     clock, cable = VirtualClock(), Cable()
     serial, debugcon, printer = (MemoryBackend(KEPT_OUTPUT) for _ in range(3))
     settings: dict[str, Any] = {"engine": "scripted", "memory": 2 << 20, "testdev": True, "net": (NetSpec(mac=MAC),)}
-    with NamedTemporaryFile(suffix=".img") as image, NamedTemporaryFile(suffix=".img") as floppy:  # kept open
+    with (  # the machine keeps them open
+        NamedTemporaryFile(suffix=".img") as image,
+        NamedTemporaryFile(suffix=".img") as floppy,
+        NamedTemporaryFile(suffix=".iso") as disc,
+    ):
         image.truncate(DISK_BYTES)
         floppy.truncate(FLOPPY_BYTES)
+        disc.truncate(CDROM_BYTES)
         disk = DiskSpec(path=Path(image.name), snapshot=True)
         machine = Machine(
             serial=serial,
@@ -226,13 +287,21 @@ def board(**config: Any) -> Subject:
             parallel=printer,
             cables=[cable.backend],
             clock=clock,
-            **settings | {"disks": (disk,), "floppies": (floppy.name, "none")} | config,
+            **settings | {"disks": (disk,), "floppies": (floppy.name, "none"), "cdroms": (disc.name,)} | config,
         )
     cable.card = machine.named_devices()["ne2000"]
     ports = [port for first, last, _ in machine.bus.map() for port in range(first, last + 1)]
     devices = machine.named_devices()
+    inputs: list[Input] = [
+        serial,
+        cable,
+        Hands(machine.keys.ring, machine.mouse.ring),
+        FloppyChanger([drive for drive in machine.drives.floppies if drive is not None]),
+        *(DiscChanger(drive) for drive in machine.drives.secondary if isinstance(drive, AtapiCdrom)),
+        Viewer(machine.display),
+    ]
     return Subject(
-        BOARD, machine.bus, clock, machine.attention, ports, devices, [serial, cable], machine.controller,
+        BOARD, machine.bus, clock, machine.attention, ports, devices, inputs, machine.controller,
         machine.memory, keep=machine,
     )  # fmt: skip
 

@@ -16,10 +16,10 @@ FARTHEST: Final = 127  # counts in one event
 
 
 class Mouse:
-    """backend: what the i8042 takes events from. A guest that has no driver for it, or reporting off, sees nothing."""
+    """ring: what the i8042 takes events from. A guest that has no driver for it, or reporting off, sees nothing."""
 
-    def __init__(self, backend: CharBackend) -> None:
-        self._backend = backend
+    def __init__(self, ring: CharBackend) -> None:
+        self.ring = ring
         self._lock = threading.Lock()
         self._down = 0
 
@@ -55,9 +55,9 @@ class Mouse:
         """All of them, or none: the chip takes events whole."""
         data = b"".join(events)
         with self._lock:
-            if self._backend.room() < len(data):
+            if self.ring.room() < len(data):
                 return False
-            self._backend.feed(data)
+            self.ring.feed(data)
         return True
 
 

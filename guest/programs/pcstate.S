@@ -11,6 +11,9 @@
         .set CODE16, 0x08
         .set DATA16, 0x10
         .set IVT_1C, 0x1C * 4
+        .set IVT_DISK, 0x41 * 4
+        .set DISK_BYTES, 16
+        .set HANDLERS, 0xF000           /* segment */
         .set BDA, 0x400
         .set BDA_TICKS, 0x46C
         .set TICKS, 3
@@ -68,6 +71,22 @@ leave:  mov $DATA16, %ax
         mov $text_state, %si
         mov $state, %bx
         mov $4, %cx
+        call tell
+
+        lds IVT_DISK, %si               /* hda's parameters, if the vector points to some and not to a handler */
+        mov %ds, %ax
+        test %ax, %ax
+        jz 2f
+        cmp $HANDLERS, %ax
+        je 2f
+        mov $disk, %di
+        mov $DISK_BYTES, %cx
+        rep movsb
+2:      xor %ax, %ax
+        mov %ax, %ds
+        mov $text_disk, %si
+        mov $disk, %bx
+        mov $DISK_BYTES, %cx
         call tell
 
         int $0x11
@@ -145,6 +164,8 @@ text_area:
         .asciz "area "
 text_state:                             /* masks of the PICs, status of channel 0, port 61h */
         .asciz "chips "
+text_disk:
+        .asciz "disk "
 text_services:
         .asciz "services "
 text_ticks:
@@ -154,6 +175,7 @@ ticks:  .byte 0
 services:
         .word 0, 0
 state:  .fill 4, 1, 0
+disk:   .fill DISK_BYTES, 1, 0
 end:
 
         .section .note.GNU-stack, "", @progbits

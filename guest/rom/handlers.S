@@ -76,7 +76,7 @@ _start: vector nothing, 8               /* 00h: exceptions, NMI, print screen */
         vector floppy_table
         .long 0                         /* 1Fh: pointer to a font */
         vector nothing, 0x41-0x20
-        .long 0                         /* 41h: pointer to the first disk's parameters */
+        .long 0                         /* 41h: pointer to the first disk's parameters, if there is one */
         vector nothing, 0x46-0x42
         .long 0                         /* 46h: the second's */
         vector nothing, 0x70-0x47

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperport.abi.numbers import LGUEST_SUBARCH_AT
+from hyperport.boot.bios_state import Equipment, write_memory
 from hyperport.boot.e820 import memory_map
 from hyperport.boot.linux import FIELDS, HARDWARE_SUBARCH, load_linux
 from hyperport.cpu.state import CpuState
@@ -317,3 +318,13 @@ def test_no_header_leads_to_anything_but_a_loaded_kernel_or_an_image_error(
     if loaded is not None:
         assert MIB <= loaded.state.eip < RAM or loaded.state.eip == 0x1000
         assert loaded.param(0x218, "I") + loaded.param(0x21C, "I") <= RAM
+
+
+def test_the_table_of_a_disk_is_copied_into_boot_params(tmp_path: Path) -> None:
+    """As setup code copies what INT 41h and 46h point to; a vector without a table leaves zeros."""
+    kernel, table = tmp_path / "bzImage", bytes(range(1, 17))
+    kernel.write_bytes(bzimage())
+    memory = GuestMemory(RAM)
+    write_memory(memory, Equipment(disk_tables=[b"", table]))
+    params = load_linux(memory, kernel).esi
+    assert memory.read(params + 0x80, 32) == bytes(16) + table

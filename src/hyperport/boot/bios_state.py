@@ -30,6 +30,10 @@ PIT_HZ: Final = 1_193_182
 PIT_PERIOD: Final = 65536
 CRTC: Final = 0x3D4
 
+# Tables of the first two hard disks: the vector that points to each, and its place in the EBDA, as SeaBIOS has it.
+DISK_TABLES: Final = ((0x41, 0x3D), (0x46, 0x4D))
+DISK_TABLE_BYTES: Final = 16
+
 # Bits of the equipment word, BDA 10h.
 HAS_FLOPPY: Final = 0x0001
 HAS_FPU: Final = 0x0002
@@ -50,12 +54,16 @@ PIT: Final = ((3, 0x34), (0, 0), (0, 0))  # channel 0, two bytes, mode 2, 65,536
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """Ports of serial and parallel lines in order; how many floppy drives and hard disks; s since midnight."""
+    """Ports of serial and parallel lines in order; how many floppy drives and hard disks; s since midnight.
+
+    disk_tables: parameters of the first two disks, each empty where there is none.
+    """
 
     serials: Sequence[int] = ()
     parallels: Sequence[int] = ()
     floppies: int = 0
     disks: int = 0
+    disk_tables: Sequence[bytes] = ()
     time_of_day_s: int = 0
 
     def word(self) -> int:
@@ -109,6 +117,16 @@ def write_memory(memory: GuestMemory, equipment: Equipment) -> None:
     memory.write(BDA, data_area(equipment))
     memory.write(e820.EBDA, b"\x01")  # its size in KiB
     memory.write(e820.HIGH - len(image) + VECTORS, image[VECTORS:])
+    for (vector, at), table in zip(DISK_TABLES, equipment.disk_tables, strict=False):
+        if table:
+            memory.write(e820.EBDA + at, table)
+            memory.write(vector * 4, struct.pack("<2H", at, e820.EBDA >> 4))
+
+
+def disk_table(memory: GuestMemory, vector: int) -> bytes:
+    """What the vector of a disk's table points to; zeros if to nothing."""
+    offset, segment = struct.unpack("<2H", memory.read(vector * 4, 4))
+    return memory.read(segment * 16 + offset, DISK_TABLE_BYTES) if segment else bytes(DISK_TABLE_BYTES)
 
 
 def tell(chip: Any, values: Iterable[tuple[int, int]]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from hyperport.boot import e820
+from hyperport.boot.bios_state import DISK_TABLE_BYTES, disk_table
 from hyperport.boot.layout import CODE_SELECTOR, DATA_SELECTOR, Layout, encode_text, read_file
 from hyperport.cpu.state import CpuState, protected_flat
 from hyperport.errors import ImageError
@@ -69,6 +70,7 @@ SCREEN_POINTS: Final = (0x010, "<H")  # lines of a character
 EXT_MEM_K: Final = (0x002, "<H")  # KiB above 1 MiB, as INT 15h AH=88h tells it
 OLD_COMMAND_LINE: Final = (0x020, "<HH")  # before 2.02: a mark, and the command line's offset from boot_params
 OLD_COMMAND_LINE_MARK: Final = 0xA33F
+DISK_TABLE_COPIES: Final = ((0x41, 0x080), (0x46, 0x090))  # vector, offset of hd0_info and hd1_info
 ALT_MEM_K: Final = (0x1E0, "<I")
 E820_ENTRIES: Final = (0x1E8, "<B")
 TYPE_OF_LOADER: Final = (0x210, "<B")
@@ -201,6 +203,8 @@ def load_linux(
     store(params, HARDWARE_SUBARCH, subarch)
     store_screen(params)
     store_memory(params, memory.size)
+    for vector, at in DISK_TABLE_COPIES:
+        params[at : at + DISK_TABLE_BYTES] = disk_table(memory, vector)
     memory.write(params_at, bytes(params))
 
     state = protected_flat(eip=start, code=CODE_SELECTOR, data=DATA_SELECTOR, gdtr=layout.put_gdt())

@@ -226,6 +226,7 @@ class Board:
             parallels=[LPT1[0]] if self.bus.owner(LPT1[0]) == ParallelPort.name else [],
             floppies=sum(kind != 0 for kind in self.drives.floppy_kinds()),
             disks=sum(sectors != 0 for sectors in self.drives.disk_sizes()),
+            disk_tables=self.drives.disk_tables(),
             time_of_day_s=self.rtc.time_of_day_s(),
         )
 

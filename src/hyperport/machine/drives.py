@@ -34,6 +34,7 @@ EXTENDED_TYPES: Final = (0x19, 0x1A)
 USER_TYPE: Final = 47
 DESCRIBED: Final = (0x1B, 0x24)  # first byte of hda's description, and of hdb's
 DESCRIPTION: Final = struct.Struct("<HBHBHB")  # cylinders, heads, precompensation, control, landing zone, sectors
+PARAMETERS: Final = struct.Struct("<HB2xHxB3xHBx")  # the same in a BIOS's table, which has room for what is of no use
 NO_PRECOMPENSATION: Final = 0xFFFF
 NO_RETRIES: Final = 0xC0  # control byte, as in 3F6h: the drive tries again itself
 MORE_THAN_8_HEADS: Final = 0x08
@@ -102,14 +103,21 @@ class Drives:
         for place, register, at, shift in zip(PLACES[:2], EXTENDED_TYPES, DESCRIBED, (4, 0), strict=True):
             if place not in self.geometries:
                 continue
-            heads, track = self.geometries[place]
-            cylinders = max(1, min(self.images[place].sectors // (heads * track), MOST_CYLINDERS))
-            control = NO_RETRIES | (MORE_THAN_8_HEADS if heads > 8 else 0)
             found[DISK_TYPES] = found.get(DISK_TYPES, 0) | EXTENDED << shift
             found[register] = USER_TYPE
-            described = DESCRIPTION.pack(cylinders, heads, NO_PRECOMPENSATION, control, cylinders, track)
-            found.update(enumerate(described, at))
+            found.update(enumerate(DESCRIPTION.pack(*self._parameters(place)), at))
         return found
+
+    def disk_tables(self) -> list[bytes]:
+        """Of hda and hdb what INT 41h and 46h point to; empty where no hard disk is."""
+        return [PARAMETERS.pack(*self._parameters(place)) if place in self.geometries else b"" for place in PLACES[:2]]
+
+    def _parameters(self, place: str) -> tuple[int, ...]:
+        """Of a hard disk, in the order of DESCRIPTION."""
+        heads, track = self.geometries[place]
+        cylinders = max(1, min(self.images[place].sectors // (heads * track), MOST_CYLINDERS))
+        control = NO_RETRIES | (MORE_THAN_8_HEADS if heads > 8 else 0)
+        return cylinders, heads, NO_PRECOMPENSATION, control, cylinders, track
 
     def floppy_kinds(self) -> tuple[int, int]:
         """Drives A and B as CMOS byte 10h has them."""

@@ -94,6 +94,5 @@ class Viewer(AtOnce):
         """Read the text, and now and then each pixel."""
         screen = self.display.screen()
         screen.text()
-        screen.cells()
         if data[0] & ALL_OF_IT == 0:
             screen.picture().png()

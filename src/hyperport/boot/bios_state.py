@@ -2,7 +2,7 @@
 """What a BIOS leaves to a kernel, for one that is started without: vectors, the data area, interrupts that come.
 
 A kernel that goes back to real mode, or looks into the BIOS data area (BDA), finds what it would find on a PC. The
-vectors and their handlers are guest/rom/handlers.S; of the BIOS's services there are the three that only read the BDA.
+vectors and their handlers are guest/rom/handlers.S; of the BIOS's services there are those that only read the BDA.
 The interrupt controllers have their vectors at 08h and 70h, and channel 0 of the timer counts 18.2 times a second.
 With firmware, it does all of this itself. See docs/decisions/0056-bios-state.md.
 
@@ -43,7 +43,7 @@ FLOPPIES_SHIFT: Final = 6  # their number less one, 2 bits
 SERIALS_SHIFT: Final = 9  # 3 bits
 PARALLELS_SHIFT: Final = 14  # 2 bits
 
-# What the chips are told, byte by byte: by name of the chip, offset and value.
+# What the chips are told, byte by byte: offset and value.
 PIC: Final = (
     *((0, 0x11), (1, 0x08), (1, 0x04), (1, 0x01)),  # ICW1: edges, a pair, ICW4; vectors from 08h; slave at 2; 8086
     *((2, 0x11), (3, 0x70), (3, 0x02), (3, 0x01)),

@@ -487,31 +487,24 @@ X87_LOAD_FT0(fildl_FT0, int32_t, 0)
         hp_x87_flags(env, denormal, i, &old, HP_CALLER); \
     }
 
-/* Stores of ST(0): what it returns goes to memory, and then the stack may be popped. */
-#define X87_STORE(name, type) \
+/* Stores of ST(0): what it returns goes to memory, and then the stack may be popped. mend: a statement, of value. */
+#define X87_STORE_MENDED(name, type, mend) \
     static type (*core_##name)(void *env); \
     static type hp_##name(void *env) \
     { \
         type value; \
         hp_needs(env, 0, HP_CALLER); \
         value = core_##name(env); \
+        mend; \
         hp_x87_flags(env, 0, 0, NULL, HP_CALLER); \
         return value; \
     }
 
+#define X87_STORE(name, type) X87_STORE_MENDED(name, type, (void)0)
+
 /* FIST m32 and m64: what does not fit is stored as the least integer, whatever its sign. */
 #define X87_STORE_INTEGER(name, type, least) \
-    static type (*core_##name)(void *env); \
-    static type hp_##name(void *env) \
-    { \
-        type value; \
-        hp_needs(env, 0, HP_CALLER); \
-        value = core_##name(env); \
-        if (HP_AT(env, ENV_FP_STATUS + STATUS_FLAGS, uint8_t) & FPUS_IE) \
-            value = least; \
-        hp_x87_flags(env, 0, 0, NULL, HP_CALLER); \
-        return value; \
-    }
+    X87_STORE_MENDED(name, type, if (HP_AT(env, ENV_FP_STATUS + STATUS_FLAGS, uint8_t) & FPUS_IE) value = least)
 
 /* ST(0) is -32768 or rounds to it. */
 static inline int hp_is_least_short(void *env)

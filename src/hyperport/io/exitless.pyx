@@ -141,7 +141,7 @@ cdef class Exitless(Service):
                               f"{numbers.EXITLESS_BASE + LAYOUT.END - 1:#x}: give the machine 1 MiB at least")
         self.timer = Timer(clock, self, 0)
         self.caller = Caller()
-        sequences = [(image.base, sequence) for image in images for sequence in image.sequences]
+        sequences = [(image.base, stub.sequence) for image in images for stub in image.stubs]
         if len(sequences) > SEQUENCES:
             raise ConfigError(f"path exitless: the images have more than {SEQUENCES} sequences")
         for number, (base, sequence) in enumerate(sequences):

@@ -216,4 +216,5 @@ def _join_exitless(
         raise ConfigError("path exitless needs to see each interrupt before the guest does: leave out --kvm-irqchip")
     part = Exitless(bus, memory, clock, images)
     part.join(engine)
+    engine.take_stubs(images)
     return part

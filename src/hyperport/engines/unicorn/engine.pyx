@@ -34,6 +34,7 @@ from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, CodePages
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
     count_instructions,
+    do_stubs,
     enter_guest,
     exception_begins,
     free_jumps,
@@ -299,6 +300,10 @@ cdef class UnicornEngine(MendedVcpu):
         self.calls = Hypercalls(self.runs, self.memory)
         self.ports.offer(self.calls)
         self.identify(cpuid_leaves or {}, self.khz)
+
+    def take_stubs(self, images):
+        """Do what the stubs of these images do, without running their code (fidelity/rom_calls.h)."""
+        do_stubs(self.jumps, <char *> self.memory.base, [(image.base, stub) for image in images for stub in image.stubs])
 
     cdef void release(self) noexcept:
         """Let go of whoever could still call us, then of the CPU."""

@@ -12,6 +12,9 @@
  *     no TLB was flushed since, or the TLB says anew that the code of this address is where it was;
  *     the core has not dropped all blocks: then their memory is used again.
  *
+ * Where a row's block is one of the ROM's calls, rom_calls.h does its work and the block behind is looked up instead. Such a row
+ * has a mark in its stamp, so that it is found wrong by the short way, and no other row is slower for it.
+ *
  * Blocks that lie in two pages are left to the core. What the core keeps itself is still kept by it: hp_find_block() stands
  * behind its small table, too.
  */
@@ -21,11 +24,13 @@
 #include <stdlib.h>
 
 #include "core.h"
+#include "rom_calls.h"
 #include "tlb.h"
 #include "zeroes.h"
 
 enum {
     JUMP_BITS = 12,
+    STAMP_BITS = 56,            /* above is the number of one of the ROM's stubs, or 0 */
     HOST_BITS = 32 + 12,        /* of an address of the host, how many a row tells */
     /* What of EFLAGS is part of a block's flags: IOPL, TF, RF, VM, AC. */
     JUMP_EFLAGS = 3 << 12 | EFLAGS_TF | EFLAGS_RF | EFLAGS_VM | 1 << 18,
@@ -44,6 +49,7 @@ typedef struct {
     uint64_t page_flushes;      /* of single pages, and entries of the guest: what is flushed outside is not seen */
     uint64_t high;              /* the bits of addresses of the host that rows do not tell; all have the same */
     ptrdiff_t header;           /* from a block, as the core describes it, to its code */
+    hp_rom *rom;                /* NULL: none of its calls is done here */
     uint32_t all_dropped;       /* the core's count of that as there was no row yet */
     hp_jump rows[1 << JUMP_BITS] __attribute__((aligned(64)));
 } hp_jump_table;
@@ -83,6 +89,12 @@ static void hp_forget_dropped(void)
     hp_jumps->all_dropped = all_dropped;
 }
 
+/* The row is right now. host: where its code is. */
+static inline void hp_stamp_row(hp_jump *row, const char *host, uint64_t stamp)
+{
+    row->stamp = stamp | (uint64_t)hp_rom_stub_at(hp_jumps->rom, host, row->cs_base, row->flags) << STAMP_BITS;
+}
+
 /* Something has happened since the row was right. */
 static __attribute__((noinline)) int hp_still_right(void *env, hp_jump *row, uint64_t stamp)
 {
@@ -94,9 +106,12 @@ static __attribute__((noinline)) int hp_still_right(void *env, hp_jump *row, uin
     host = (uint64_t)hp_tlb_host(env, hp_mmu(env), row->pc, 1, TLB_CODE);
     if ((uint32_t)(host >> 12) != row->page || host >> HOST_BITS != hp_jumps->high)
         return 0;
-    row->stamp = stamp;
+    hp_stamp_row(row, (const char *)host, stamp);
     return 1;
 }
+
+/* The number of flushes in a row's stamp, to be compared. */
+#define HP_STAMP(stamp) ((stamp) << (64 - STAMP_BITS))
 
 /* The row of a block, or NULL. */
 static inline hp_jump *hp_known_block(void *env, uint64_t pc, uint64_t cs_base, uint32_t flags)
@@ -106,7 +121,7 @@ static inline hp_jump *hp_known_block(void *env, uint64_t pc, uint64_t cs_base, 
 
     if (row->pc != pc || row->cs_base != cs_base || row->flags != flags || !row->code)
         return NULL;
-    if (HP_RARELY(row->stamp != stamp) && !hp_still_right(env, row, stamp))
+    if (HP_RARELY(HP_STAMP(row->stamp) != HP_STAMP(stamp)) && !hp_still_right(env, row, stamp))
         return NULL;
     return row;
 }
@@ -131,8 +146,8 @@ static void hp_remember_block(void *env, char *block, uint64_t pc, uint64_t cs_b
     row->cs_base = (uint32_t)cs_base;
     row->flags = flags;
     row->page = (uint32_t)(host >> 12);
-    row->stamp = hp_stamp(env);
     row->code = code;
+    hp_stamp_row(row, (const char *)host, hp_stamp(env));
 }
 
 /* In place of the core's look-up by physical address. May fault: a page of code is perhaps not there. */
@@ -154,12 +169,33 @@ static void *hp_find_block(void *cpu, uint64_t pc, uint64_t cs_base, uint32_t fl
 }
 
 /* The row does not say it, or not for sure. */
-static __attribute__((noinline)) void *hp_find_next_code(void *env)
+static __attribute__((noinline)) void *hp_find_code(void *env)
 {
     uint64_t cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t), pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
     char *block = hp_find_block(hp_cpu(env), pc, cs_base, hp_block_flags(env), (uint32_t)CF_PLAIN);
 
     return block ? HP_AT(block, TB_CODE, void *) : plain_next_code(env);
+}
+
+/* The same, or the row is of one of the ROM's calls. What comes behind the call begins with a block, which looks whether somebody
+ * wants the vCPU: so of several calls in a row, of a guest that returns from one into the next, only the first is done here. */
+static __attribute__((noinline)) void *hp_find_next_code(void *env)
+{
+    uint64_t cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t), pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
+    uint64_t stamp = hp_stamp(env);
+    uint32_t flags = hp_block_flags(env);
+    const hp_jump *row = hp_jump_row(pc, flags);
+
+    if (!(row->stamp >> STAMP_BITS) || row->pc != pc || row->cs_base != cs_base || row->flags != flags
+        || HP_STAMP(row->stamp) != HP_STAMP(stamp))
+        return hp_find_code(env);
+    if (!hp_rom_call(env, hp_jumps->rom, (int)(row->stamp >> STAMP_BITS), stamp))
+        return row->code;
+    pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
+    row = hp_jump_row(pc, flags);
+    if (HP_RARELY(row->pc != pc || row->cs_base != cs_base || row->flags != flags || HP_STAMP(row->stamp) != HP_STAMP(stamp)))
+        return hp_find_code(env);
+    return row->code;
 }
 
 /* In place of helper_lookup_tb_ptr(): the host's code to go on with. It runs at each RET, so it calls nothing on its way, and has
@@ -202,6 +238,8 @@ static hp_jump_table *hp_new_jumps(void *tcg)
 
 static void hp_free_jumps(hp_jump_table *table)
 {
+    if (table && table->rom)
+        hp_unmap_zeroes(table->rom, sizeof *table->rom);
     hp_unmap_zeroes(table, sizeof *table);
 }
 

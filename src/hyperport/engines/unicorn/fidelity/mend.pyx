@@ -7,6 +7,7 @@ blocks.h        how each block of translated code begins and ends
 counting.h      the guest's instructions, counted
 coverage.h      what code is executed, counted
 jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with code: what the core does slowly
+rom_calls.h     what the ROM's calls without a crossing do
 links.h         jumps from block to block that are there before they are needed
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
@@ -17,7 +18,7 @@ Undefined opcodes are not here: cpu/undefined.pyx knows them, code_filter.pyx ma
 left. All of it acts only while an engine of ours runs on the thread.
 """
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc
 
 from hyperport.engines.unicorn.fields cimport at, u32, u64
@@ -52,8 +53,32 @@ cdef extern from "translate.h":
     bint hp_opcodes_fit(void *tcg)
     bint hp_tlb_fits(void *cpu)
     void hp_mark_code_page(void *cpu, void *page) nogil
-    ctypedef struct hp_jump_table:
+    ctypedef struct hp_rom_stub:
+        const char *code
+        uint32_t entered
+        uint32_t doorbell
+        uint32_t size
+        uint32_t input
+    ctypedef struct hp_rom_register:
         pass
+    ctypedef struct hp_rom:
+        hp_rom_stub *stubs
+        uint32_t count
+        uint32_t cells
+        uint32_t registers
+        const char *tables
+        const uint16_t *levels
+        const uint16_t *directory
+        const uint8_t *posted
+        const uint16_t *shadowed
+        uint32_t *left
+        hp_rom_register *shadow
+        char *ring
+        uint32_t *callers
+    int ROM_CALLS
+    ctypedef struct hp_jump_table:
+        hp_rom *rom
+    hp_rom *hp_new_rom()
     hp_jump_table *hp_new_jumps(void *tcg)
     void hp_free_jumps(hp_jump_table *table)
     void hp_set_jumps(hp_jump_table *table) nogil
@@ -206,6 +231,41 @@ cdef void *new_jumps(void *uc) except NULL:
 
 cdef void free_jumps(void *jumps) noexcept:
     hp_free_jumps(<hp_jump_table *> jumps)
+
+
+cdef do_stubs(void *jumps, char *ram, stubs):
+    """Before the guest runs: look-ups do the work of these (see rom_calls.h). stubs: (base of the image, Stub), of one ROM."""
+    from hyperport.abi.numbers import EXITLESS_BASE, EXITLESS_CELLS, EXITLESS_REGISTER_COUNT, Exitless
+    from hyperport.bus.access import Direction
+
+    cdef hp_rom *rom
+    cdef hp_rom_stub *row
+    if not stubs:
+        return
+    if len(stubs) > ROM_CALLS:
+        raise EngineError(f"unicorn: {len(stubs)} stubs, of which {ROM_CALLS} can be done")
+    rom = hp_new_rom()
+    if rom == NULL:
+        raise MemoryError("no memory for a table of stubs")
+    (<hp_jump_table *> jumps).rom = rom
+    for base, stub in stubs:
+        row = &rom.stubs[rom.count]
+        row.code = ram + <size_t> (base + stub.code)
+        row.entered = stub.sequence.first - 1 - stub.code       # POP of one byte comes between
+        row.doorbell = <uint32_t> (stub.doorbell - stub.code & 0xFFFFFFFF)
+        row.size = stub.call.port.size
+        row.input = stub.call.port.direction == Direction.IN
+        rom.count += 1
+    rom.cells, rom.registers = EXITLESS_CELLS, EXITLESS_REGISTER_COUNT
+    rom.tables = ram + <size_t> EXITLESS_BASE
+    rom.levels = <const uint16_t *> (rom.tables + <size_t> Exitless.LEVELS)
+    rom.directory = <const uint16_t *> (rom.tables + <size_t> Exitless.DIRECTORY)
+    rom.posted = <const uint8_t *> (rom.tables + <size_t> Exitless.POSTED)
+    rom.shadowed = <const uint16_t *> (rom.tables + <size_t> Exitless.SHADOWED)
+    rom.left = <uint32_t *> (rom.tables + <size_t> Exitless.LEFT)
+    rom.shadow = <hp_rom_register *> (rom.tables + <size_t> Exitless.REGISTERS)
+    rom.ring = <char *> (rom.tables + <size_t> Exitless.RING)
+    rom.callers = <uint32_t *> (rom.tables + <size_t> Exitless.CALLERS)
 
 
 cdef void *new_coverage() except NULL:

@@ -189,7 +189,7 @@ static __attribute__((noinline)) void *hp_find_next_code(void *env)
     if (!(row->stamp >> STAMP_BITS) || row->pc != pc || row->cs_base != cs_base || row->flags != flags
         || HP_STAMP(row->stamp) != HP_STAMP(stamp))
         return hp_find_code(env);
-    if (!hp_rom_call(env, hp_jumps->rom, (int)(row->stamp >> STAMP_BITS), stamp))
+    if (!hp_rom_call(env, hp_jumps->rom, (int)(row->stamp >> STAMP_BITS) - 1, stamp))
         return row->code;
     pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
     row = hp_jump_row(pc, flags);

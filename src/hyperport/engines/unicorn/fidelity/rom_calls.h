@@ -61,11 +61,11 @@ typedef struct {
     hp_rom_register *shadow;
     char *ring;                         /* entries of eight bytes: port, size, value */
     uint32_t *callers;
-    /* Of these pages the TLB has said, at this count of flushes and of marks, that they are where they belong. */
-    uint64_t stamp, marks;
-    uint32_t linear;                    /* of the tables */
+    /* The stubs of which hp_rom_ready() has said that they may be done, one bit each; and at which counts of flushes and of marks. */
+    uint32_t ready;
     int mmu;
-    uint32_t read_pages, write_pages;   /* one bit each */
+    uint32_t linear;                    /* of the tables */
+    uint64_t stamp, marks;
 } hp_rom;
 
 static hp_rom *hp_new_rom(void) { return hp_zeroes(sizeof(hp_rom)); }
@@ -83,18 +83,33 @@ static int hp_rom_stub_at(const hp_rom *rom, const char *host, uint64_t cs_base,
     return 0;
 }
 
-/* Does the TLB have the page of this place in the tables, for loads or stores without a mark? */
-static inline int hp_rom_has(void *env, hp_rom *rom, const void *place, int store)
+/* Does the TLB have this place in the tables, for loads or stores without a mark? */
+static int hp_rom_has(void *env, const hp_rom *rom, const void *place, int kind)
 {
-    uint32_t offset = (uint32_t)((const char *)place - rom->tables), bit = 1u << (offset >> 12);
-    uint32_t *pages = store ? &rom->write_pages : &rom->read_pages;
+    uint32_t offset = (uint32_t)((const char *)place - rom->tables);
 
-    if (!HP_RARELY(!(*pages & bit)))
-        return 1;
-    if (hp_tlb_host(env, rom->mmu, rom->linear + (offset & ~0xFFFu), 1, store ? TLB_WRITE : TLB_READ)
-        != rom->tables + (offset & ~0xFFFu))
+    return hp_tlb_host(env, rom->mmu, rom->linear + offset, 1, kind) == place;
+}
+
+/* May the work of this stub be done, as things are now? Then so it is until something is counted. */
+static __attribute__((noinline)) int hp_rom_ready(void *env, hp_rom *rom, int which, uint64_t stamp, uint32_t linear, int mmu)
+{
+    const hp_rom_stub *stub = &rom->stubs[which];
+    uint32_t table = (stub->size >> 1) * rom->cells;
+
+    if (rom->stamp != stamp || rom->marks != hp_marks || rom->linear != linear || rom->mmu != mmu)
+        rom->ready = 0;
+    rom->stamp = stamp;
+    rom->marks = hp_marks;
+    rom->linear = linear;
+    rom->mmu = mmu;
+    if (!hp_rom_has(env, rom, rom->directory, TLB_READ))
         return 0;
-    *pages |= bit;
+    if (stub->input ? !hp_rom_has(env, rom, &rom->shadowed[table], TLB_READ) || !hp_rom_has(env, rom, rom->shadow, TLB_WRITE)
+                    : !hp_rom_has(env, rom, &rom->posted[table], TLB_READ) || !hp_rom_has(env, rom, rom->left, TLB_WRITE)
+                          || !hp_rom_has(env, rom, rom->ring, TLB_WRITE))
+        return 0;
+    rom->ready |= 1u << which;
     return 1;
 }
 
@@ -104,26 +119,21 @@ static inline uint32_t hp_rom_cell(void *env, const hp_rom *rom)
     uint32_t port = HP_AT(env, ENV_REGS + 8 * EDX, uint16_t);
     uint32_t level = rom->levels[HP_AT(env, ENV_SEGS + CS * SEGMENT_SIZE, uint8_t)];
 
-    return (rom->directory[level & ~0xFFu | port >> 8] & ~0xFFu) | (port & 0xFF);
+    return (rom->directory[(level & ~0xFFu) | port >> 8] & ~0xFFu) | (port & 0xFF);
 }
 
 /* 1: posted. 0: it must cross. -1: let the stub run. */
 static inline int hp_rom_post(void *env, hp_rom *rom, uint32_t size, uint32_t cell, uint32_t caller)
 {
-    uint32_t place = (size >> 1) * rom->cells + cell, sum, number;
+    uint32_t sum = rom->posted[(size >> 1) * rom->cells + cell] + *rom->left, number;
     char *entry;
 
-    if (!hp_rom_has(env, rom, &rom->posted[place], 0) || !hp_rom_has(env, rom, rom->left, 1)
-        || !hp_rom_has(env, rom, rom->ring, 1))
-        return -1;
-    sum = rom->posted[place] + *rom->left;
     if (sum >> RING_BITS != 1)
         return sum >> RING_BITS ? -1 : 0;
     number = sum & ((1u << RING_BITS) - 1);
     entry = rom->ring + 8 * number;
-    HP_AT(entry, 0, uint32_t) = HP_AT(env, ENV_REGS + 8 * EDX, uint32_t);
-    HP_AT(entry, 2, uint8_t) = (uint8_t)size;
-    HP_AT(entry, 4, uint32_t) = HP_AT(env, ENV_REGS + 8 * EAX, uint32_t);
+    HP_AT(entry, 0, uint64_t) = (HP_AT(env, ENV_REGS + 8 * EDX, uint32_t) & 0xFF00FFFF) | size << 16
+                                | HP_AT(env, ENV_REGS + 8 * EAX, uint64_t) << 32;
     rom->callers[number] = caller;
     *rom->left = number;
     return 1;
@@ -132,47 +142,41 @@ static inline int hp_rom_post(void *env, hp_rom *rom, uint32_t size, uint32_t ce
 /* Likewise. */
 static inline int hp_rom_read(void *env, hp_rom *rom, uint32_t size, uint32_t cell)
 {
-    uint32_t place = (size >> 1) * rom->cells + cell, number, value;
+    uint32_t number = rom->shadowed[(size >> 1) * rom->cells + cell], value;
     char *answer = (char *)env + ENV_REGS + 8 * EAX;
 
-    if (!hp_rom_has(env, rom, &rom->shadowed[place], 0))
-        return -1;
-    number = rom->shadowed[place];
     if (!number)
         return 0;
-    if (number >= rom->registers || !hp_rom_has(env, rom, &rom->shadow[number], 1))
+    if (number >= rom->registers)
         return -1;
     value = rom->shadow[number].value;
     rom->shadow[number].reads++;
-    if (size == 4)
-        HP_AT(answer, 0, uint64_t) = value;
+    if (size == 1)
+        HP_AT(answer, 0, uint8_t) = (uint8_t)value;
+    else if (size == 2)
+        HP_AT(answer, 0, uint16_t) = (uint16_t)value;
     else
-        memcpy(answer, &value, size);
+        HP_AT(answer, 0, uint64_t) = value;
     return 1;
 }
 
 /* The guest has called a stub, at EIP: do it. False where the stub is to run as it stands. Then nothing has changed. */
 static inline int hp_rom_call(void *env, hp_rom *rom, int which, uint64_t stamp)
 {
-    const hp_rom_stub *stub = &rom->stubs[which - 1];
-    uint32_t eip = HP_AT(env, ENV_EIP, uint32_t), esp = HP_AT(env, ENV_REGS + 8 * ESP, uint32_t), cell, linear;
+    const hp_rom_stub *stub = &rom->stubs[which];
+    uint32_t eip = HP_AT(env, ENV_EIP, uint32_t), esp = HP_AT(env, ENV_REGS + 8 * ESP, uint32_t), cell;
+    uint32_t linear = eip + (uint32_t)(rom->tables - stub->code);
     int mmu = hp_mmu(env), done;
     uint32_t *stack = hp_tlb_host(env, mmu, (uint32_t)(esp - ROM_CALL_PUSHED), ROM_CALL_PUSHED + 4, TLB_WRITE);
 
-    if (HP_RARELY(!stack || (uintptr_t)stack - (uintptr_t)rom->tables < ROM_PAGES * 0x1000 || HP_AT(env, ENV_DR + 8 * 7, uint8_t)))
+    if (HP_RARELY(!stack || (uintptr_t)stack - (uintptr_t)rom->tables < ROM_PAGES * 0x1000))
         return 0;
-    linear = eip + (uint32_t)(rom->tables - stub->code);
-    if (HP_RARELY(rom->stamp != stamp || rom->marks != hp_marks || rom->linear != linear || rom->mmu != mmu)) {
-        rom->stamp = stamp;
-        rom->marks = hp_marks;
-        rom->linear = linear;
-        rom->mmu = mmu;
-        rom->read_pages = rom->write_pages = 0;
-    }
-    if (!hp_rom_has(env, rom, rom->tables, 0))
+    if (HP_RARELY(rom->stamp != stamp || rom->marks != hp_marks || rom->linear != linear || rom->mmu != mmu
+                  || !(rom->ready >> which & 1))
+        && !hp_rom_ready(env, rom, which, stamp, linear, mmu))
         return 0;
     cell = hp_rom_cell(env, rom);
-    if (cell >= rom->cells)
+    if (HP_RARELY(cell >= rom->cells))
         return 0;
     done = stub->input ? hp_rom_read(env, rom, stub->size, cell) : hp_rom_post(env, rom, stub->size, cell, stack[4]);
     if (HP_RARELY(done < 0))

@@ -138,7 +138,8 @@ static uint64_t (*plain_ldq_phys)(void *cpu, uint64_t address);
 HP_LOAD_TABLE(ldl, uint32_t)
 HP_LOAD_TABLE(ldq, uint64_t)
 
-static __thread uint64_t hp_marks;      /* how often marks were set */
+/* How often marks were set. */
+static __thread uint64_t hp_marks __attribute__((tls_model("initial-exec")));
 
 /* Let stores by this entry be slow if it is for this page of the host and now is for stores that are fast, or soon are. */
 static inline void hp_mark_entry(char *entry, uintptr_t host)

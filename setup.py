@@ -371,7 +371,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
         return []
 
 
-SHARED_HEADERS = tuple(Path("src/hyperport") / folder for folder in ("engines/shared", "memory", "time"))
+SHARED_HEADERS = (*(Path("src/hyperport") / folder for folder in ("engines/shared", "memory", "time")), Path("guest/include"))
 
 
 def extension(name: str) -> Extension:

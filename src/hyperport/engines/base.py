@@ -102,8 +102,8 @@ class Engine(Protocol):
     def offer(self, calls: Any, cpuid_leaves: Mapping[int, tuple[int, int, int, int]] | None = None) -> None:
         """Answer a CallTable's calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""
 
-    def take_stubs(self, images: Iterable[Image]) -> None:
-        """The guest may call these images' stubs: an engine that can does their work without running their code."""
+    def take_images(self, images: Iterable[Image]) -> None:
+        """Behind offer(): code that makes its calls. An engine that can makes them without running that code."""
 
     def close(self) -> None:
         """Give everything back to the host."""

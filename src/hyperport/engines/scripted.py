@@ -77,7 +77,7 @@ class ScriptedEngine:
     def offer(self, calls: Any, cpuid_leaves: Any = None) -> None:
         """A script makes no calls."""
 
-    def take_stubs(self, images: Any) -> None:
+    def take_images(self, images: Any) -> None:
         """Nor these."""
 
     def state(self) -> CpuState:

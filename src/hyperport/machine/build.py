@@ -203,6 +203,7 @@ def _offer_calls(
             leaves |= convention.cpuid()
     calls = CallTable(bus, offered, images, {timer.abi: timer for timer in timers})
     engine.offer(calls, leaves)
+    engine.take_images(images.values())
     return calls, list(timers), list(images.values())
 
 
@@ -216,5 +217,4 @@ def _join_exitless(
         raise ConfigError("path exitless needs to see each interrupt before the guest does: leave out --kvm-irqchip")
     part = Exitless(bus, memory, clock, images)
     part.join(engine)
-    engine.take_stubs(images)
     return part

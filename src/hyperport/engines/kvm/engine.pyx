@@ -195,7 +195,7 @@ cdef class KvmEngine(KvmVcpu):
             self.vm.set_cpuid(cpuid.leaves(cpuid_leaves, tsc_khz()))
         self.share_registers(self.vm.has(api.Cap.SYNC_REGS) & 3 == 3)
 
-    def take_stubs(self, images):
+    def take_images(self, images):
         """The processor runs their code."""
 
     def coalesce(self, attributes):

@@ -33,8 +33,10 @@ from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_positio
 from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, CodePages
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
+    add_bell,
+    add_stub,
     count_instructions,
-    do_stubs,
+    do_calls,
     enter_guest,
     exception_begins,
     free_jumps,
@@ -65,11 +67,11 @@ from hyperport.engines.unicorn.library cimport (
     load_library,
     redirect_call,
 )
-from hyperport.engines.unicorn.ports cimport Ports, flush_code, redirect_ports
+from hyperport.engines.unicorn.ports cimport Ports, flush_code, redirect_ports, ring_alone
 from hyperport.engines.unicorn.translator_check cimport check_translator
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 from hyperport.io.crossing cimport Crossing, enter, leave
-from hyperport.io.hypercall cimport CallTable
+from hyperport.io.hypercall cimport Call, CallTable
 from hyperport.io.memory cimport memory_in, memory_out
 from hyperport.io.path cimport PortPath
 from hyperport.lines.attention cimport Attention
@@ -98,6 +100,8 @@ cdef extern from "vcpu_thread.h":
     uintptr_t hp_return_address "(uintptr_t) __builtin_return_address"(int level) nogil
 
 cdef enum:
+    OUT_BYTES = 2                   # of OUT imm8, which a doorbell is
+    RET = 0xC3
     CODE_BUFFER = 64 << 20          # bytes of translated code before the core starts afresh
 
 
@@ -301,9 +305,21 @@ cdef class UnicornEngine(MendedVcpu):
         self.ports.offer(self.calls)
         self.identify(cpuid_leaves or {}, self.khz)
 
-    def take_stubs(self, images):
-        """Do what the stubs of these images do, without running their code (fidelity/rom_calls.h)."""
-        do_stubs(self.jumps, <char *> self.memory.base, [(image.base, stub) for image in images for stub in image.stubs])
+    def take_images(self, images):
+        """Make the port calls of these images, for one element, without running their code (fidelity/rom_calls.h)."""
+        from hyperport.abi.numbers import EXITLESS_BASE, VMI_CALLS
+
+        cdef const char *code
+        cdef const Call *call
+        do_calls(self.jumps, <char *> self.memory.base + <size_t> EXITLESS_BASE, ring_alone, <void *> self.ports)
+        for image in images:
+            code = <const char *> self.memory.base + <size_t> image.base
+            for offset, number in image.doorbells.items():
+                call = &self.calls.table.calls[self.calls.table.doorbell_at(image.base + offset).call]
+                if call.alone and image.data[offset + OUT_BYTES] == RET:
+                    add_bell(self.jumps, VMI_CALLS[number].port, code + <size_t> offset, call)
+            for stub in image.stubs:
+                add_stub(self.jumps, stub, code)
 
     cdef void release(self) noexcept:
         """Let go of whoever could still call us, then of the CPU."""

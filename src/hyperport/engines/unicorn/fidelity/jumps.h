@@ -12,8 +12,7 @@
  *     no TLB was flushed since, or the TLB says anew that the code of this address is where it was;
  *     the core has not dropped all blocks: then their memory is used again.
  *
- * Where a row's block is one of the ROM's calls, rom_calls.h does its work and the block behind is looked up instead. Such a row
- * has a mark in its stamp, so that it is found wrong by the short way, and no other row is slower for it.
+ * A row whose block is a port call of the ROM has the code of rom_calls.h, which does the call and looks up what is behind it.
  *
  * Blocks that lie in two pages are left to the core. What the core keeps itself is still kept by it: hp_find_block() stands
  * behind its small table, too.
@@ -30,7 +29,6 @@
 
 enum {
     JUMP_BITS = 12,
-    STAMP_BITS = 56,            /* above is the number of one of the ROM's stubs, or 0 */
     HOST_BITS = 32 + 12,        /* of an address of the host, how many a row tells */
     /* What of EFLAGS is part of a block's flags: IOPL, TF, RF, VM, AC. */
     JUMP_EFLAGS = 3 << 12 | EFLAGS_TF | EFLAGS_RF | EFLAGS_VM | 1 << 18,
@@ -41,7 +39,7 @@ typedef struct {
     uint32_t pc, cs_base, flags;
     uint32_t page;              /* of the host, where the code is */
     uint64_t stamp;             /* hp_stamp() as the row was last found to be right */
-    char *code;                 /* what was made of it; NULL for no row */
+    const char *code;           /* what was made of it, or is done instead; NULL for no row */
 } hp_jump;
 
 typedef struct {
@@ -89,12 +87,6 @@ static void hp_forget_dropped(void)
     hp_jumps->all_dropped = all_dropped;
 }
 
-/* The row is right now. host: where its code is. */
-static inline void hp_stamp_row(hp_jump *row, const char *host, uint64_t stamp)
-{
-    row->stamp = stamp | (uint64_t)hp_rom_stub_at(hp_jumps->rom, host, row->cs_base, row->flags) << STAMP_BITS;
-}
-
 /* Something has happened since the row was right. */
 static __attribute__((noinline)) int hp_still_right(void *env, hp_jump *row, uint64_t stamp)
 {
@@ -106,22 +98,19 @@ static __attribute__((noinline)) int hp_still_right(void *env, hp_jump *row, uin
     host = (uint64_t)hp_tlb_host(env, hp_mmu(env), row->pc, 1, TLB_CODE);
     if ((uint32_t)(host >> 12) != row->page || host >> HOST_BITS != hp_jumps->high)
         return 0;
-    hp_stamp_row(row, (const char *)host, stamp);
+    row->stamp = stamp;
     return 1;
 }
 
-/* The number of flushes in a row's stamp, to be compared. */
-#define HP_STAMP(stamp) ((stamp) << (64 - STAMP_BITS))
-
-/* The row of a block, or NULL. */
+/* The row of a block, or NULL. One whose work is done in another way is left to the core. */
 static inline hp_jump *hp_known_block(void *env, uint64_t pc, uint64_t cs_base, uint32_t flags)
 {
     hp_jump *row = hp_jump_row(pc, flags);
     uint64_t stamp = hp_stamp(env);
 
-    if (row->pc != pc || row->cs_base != cs_base || row->flags != flags || !row->code)
+    if (row->pc != pc || row->cs_base != cs_base || row->flags != flags || !row->code || hp_is_rom_code(row->code))
         return NULL;
-    if (HP_RARELY(HP_STAMP(row->stamp) != HP_STAMP(stamp)) && !hp_still_right(env, row, stamp))
+    if (HP_RARELY(row->stamp != stamp) && !hp_still_right(env, row, stamp))
         return NULL;
     return row;
 }
@@ -146,8 +135,10 @@ static void hp_remember_block(void *env, char *block, uint64_t pc, uint64_t cs_b
     row->cs_base = (uint32_t)cs_base;
     row->flags = flags;
     row->page = (uint32_t)(host >> 12);
-    row->code = code;
-    hp_stamp_row(row, (const char *)host, hp_stamp(env));
+    row->stamp = hp_stamp(env);
+    row->code = hp_rom_code_for(hp_jumps->rom, (const char *)host, cs_base, flags);
+    if (!row->code)
+        row->code = code;
 }
 
 /* In place of the core's look-up by physical address. May fault: a page of code is perhaps not there. */
@@ -161,7 +152,7 @@ static void *hp_find_block(void *cpu, uint64_t pc, uint64_t cs_base, uint32_t fl
         return plain_find_block(cpu, pc, cs_base, flags, kind);
     row = hp_known_block(env, pc, cs_base, flags);
     if (row)
-        return row->code - hp_jumps->header;
+        return (char *)row->code - hp_jumps->header;
     block = plain_find_block(cpu, pc, cs_base, flags, kind);
     if (block)
         hp_remember_block(env, block, pc, cs_base, flags);
@@ -169,7 +160,7 @@ static void *hp_find_block(void *cpu, uint64_t pc, uint64_t cs_base, uint32_t fl
 }
 
 /* The row does not say it, or not for sure. */
-static __attribute__((noinline)) void *hp_find_code(void *env)
+static __attribute__((noinline)) void *hp_find_next_code(void *env)
 {
     uint64_t cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t), pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
     char *block = hp_find_block(hp_cpu(env), pc, cs_base, hp_block_flags(env), (uint32_t)CF_PLAIN);
@@ -177,44 +168,46 @@ static __attribute__((noinline)) void *hp_find_code(void *env)
     return block ? HP_AT(block, TB_CODE, void *) : plain_next_code(env);
 }
 
-/* The same, or the row is of one of the ROM's calls. What comes behind the call begins with a block, which looks whether somebody
- * wants the vCPU: so of several calls in a row, of a guest that returns from one into the next, only the first is done here. */
-static __attribute__((noinline)) void *hp_find_next_code(void *env)
+/* Row of the block at EIP if it is right for sure; a row whose stamp is that of now was right, so it has code: rows that are none
+ * have the stamp 0. */
+static inline const hp_jump *hp_next_row(void *env, uint64_t stamp)
 {
     uint64_t cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t), pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
-    uint64_t stamp = hp_stamp(env);
     uint32_t flags = hp_block_flags(env);
     const hp_jump *row = hp_jump_row(pc, flags);
 
-    if (!(row->stamp >> STAMP_BITS) || row->pc != pc || row->cs_base != cs_base || row->flags != flags
-        || HP_STAMP(row->stamp) != HP_STAMP(stamp))
-        return hp_find_code(env);
-    if (!hp_rom_call(env, hp_jumps->rom, (int)(row->stamp >> STAMP_BITS) - 1, stamp))
-        return row->code;
-    pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
-    row = hp_jump_row(pc, flags);
-    if (HP_RARELY(row->pc != pc || row->cs_base != cs_base || row->flags != flags || HP_STAMP(row->stamp) != HP_STAMP(stamp)))
-        return hp_find_code(env);
-    return row->code;
+    return row->pc != pc || row->cs_base != cs_base || row->flags != flags || row->stamp != stamp ? NULL : row;
 }
 
 /* In place of helper_lookup_tb_ptr(): the host's code to go on with. It runs at each RET, so it calls nothing on its way, and has
- * no registers to save. A row whose stamp is that of now was right, so it has code: rows that are none have the stamp 0. */
+ * no registers to save. */
 static void *hp_next_code(void *env)
 {
-    uint64_t cs_base, pc;
-    uint32_t flags;
     const hp_jump *row;
 
     if (HP_RARELY(!hp_jumps))
         return plain_next_code(env);
-    cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t);
-    pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
-    flags = hp_block_flags(env);
-    row = hp_jump_row(pc, flags);
-    if (HP_RARELY(row->pc != pc || row->cs_base != cs_base || row->flags != flags || row->stamp != hp_stamp(env)))
+    row = hp_next_row(env, hp_stamp(env));
+    return HP_RARELY(!row) ? hp_find_next_code(env) : (void *)row->code;
+}
+
+static inline hp_rom *hp_rom_now(void) { return hp_jumps->rom; }
+
+static __attribute__((noinline)) void *hp_plain_code(void *env)
+{
+    uint64_t cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t), pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
+    char *block = plain_find_block(hp_cpu(env), pc, cs_base, hp_block_flags(env), (uint32_t)CF_PLAIN);
+
+    return block ? HP_AT(block, TB_CODE, void *) : plain_next_code(env);
+}
+
+static inline void *hp_code_behind(void *env, uint64_t stamp)
+{
+    const hp_jump *row = hp_next_row(env, stamp);
+
+    if (HP_RARELY(!row))
         return hp_find_next_code(env);
-    return row->code;
+    return HP_RARELY(hp_is_rom_code(row->code)) ? hp_plain_code(env) : (void *)row->code;
 }
 
 /* The core flushes a page from the TLB. */

@@ -7,7 +7,7 @@ blocks.h        how each block of translated code begins and ends
 counting.h      the guest's instructions, counted
 coverage.h      what code is executed, counted
 jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with code: what the core does slowly
-rom_calls.h     what the ROM's calls without a crossing do
+rom_calls.h     port calls of the ROM, done without its code
 links.h         jumps from block to block that are there before they are needed
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
@@ -18,7 +18,7 @@ Undefined opcodes are not here: cpu/undefined.pyx knows them, code_filter.pyx ma
 left. All of it acts only while an engine of ours runs on the thread.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc
 
 from hyperport.engines.unicorn.fields cimport at, u32, u64
@@ -53,29 +53,19 @@ cdef extern from "translate.h":
     bint hp_opcodes_fit(void *tcg)
     bint hp_tlb_fits(void *cpu)
     void hp_mark_code_page(void *cpu, void *page) nogil
+    ctypedef struct hp_rom_bell:
+        const char *code
+        const void *call
     ctypedef struct hp_rom_stub:
         const char *code
+        uint32_t to_bell
         uint32_t entered
-        uint32_t doorbell
-        uint32_t size
-        uint32_t input
-    ctypedef struct hp_rom_register:
-        pass
     ctypedef struct hp_rom:
+        hp_rom_bell *bells
         hp_rom_stub *stubs
-        uint32_t count
-        uint32_t cells
-        uint32_t registers
-        const char *tables
-        const uint16_t *levels
-        const uint16_t *directory
-        const uint8_t *posted
-        const uint16_t *shadowed
-        uint32_t *left
-        hp_rom_register *shadow
-        char *ring
-        uint32_t *callers
-    int ROM_CALLS
+        char *tables
+        bint (*ring)(void *context, const void *call) noexcept nogil
+        void *context
     ctypedef struct hp_jump_table:
         hp_rom *rom
     hp_rom *hp_new_rom()
@@ -233,39 +223,39 @@ cdef void free_jumps(void *jumps) noexcept:
     hp_free_jumps(<hp_jump_table *> jumps)
 
 
-cdef do_stubs(void *jumps, char *ram, stubs):
-    """Before the guest runs: look-ups do the work of these (see rom_calls.h). stubs: (base of the image, Stub), of one ROM."""
-    from hyperport.abi.numbers import EXITLESS_BASE, EXITLESS_CELLS, EXITLESS_REGISTER_COUNT, Exitless
+cdef int do_calls(void *jumps, char *tables, bint (*ring)(void *context, const void *call) noexcept nogil, void *context) except -1:
+    """Before the guest runs: look-ups do the calls that are added (see rom_calls.h).
+
+    tables: of the port calls without a crossing, on the host. ring(context, call) makes a call by a doorbell.
+    """
+    cdef hp_rom *rom = hp_new_rom()
+    if rom == NULL:
+        raise MemoryError("no memory for a table of calls")
+    rom.tables, rom.ring, rom.context = tables, ring, context
+    (<hp_jump_table *> jumps).rom = rom
+    return 0
+
+
+cdef int row_of(form) except -1:
+    """Of a PortForm for one element, in ROM_CALLS of rom_calls.h."""
     from hyperport.bus.access import Direction
 
-    cdef hp_rom *rom
-    cdef hp_rom_stub *row
-    if not stubs:
-        return
-    if len(stubs) > ROM_CALLS:
-        raise EngineError(f"unicorn: {len(stubs)} stubs, of which {ROM_CALLS} can be done")
-    rom = hp_new_rom()
-    if rom == NULL:
-        raise MemoryError("no memory for a table of stubs")
-    (<hp_jump_table *> jumps).rom = rom
-    for base, stub in stubs:
-        row = &rom.stubs[rom.count]
-        row.code = ram + <size_t> (base + stub.code)
-        row.entered = stub.sequence.first - 1 - stub.code       # POP of one byte comes between
-        row.doorbell = <uint32_t> (stub.doorbell - stub.code & 0xFFFFFFFF)
-        row.size = stub.call.port.size
-        row.input = stub.call.port.direction == Direction.IN
-        rom.count += 1
-    rom.cells, rom.registers = EXITLESS_CELLS, EXITLESS_REGISTER_COUNT
-    rom.tables = ram + <size_t> EXITLESS_BASE
-    rom.levels = <const uint16_t *> (rom.tables + <size_t> Exitless.LEVELS)
-    rom.directory = <const uint16_t *> (rom.tables + <size_t> Exitless.DIRECTORY)
-    rom.posted = <const uint8_t *> (rom.tables + <size_t> Exitless.POSTED)
-    rom.shadowed = <const uint16_t *> (rom.tables + <size_t> Exitless.SHADOWED)
-    rom.left = <uint32_t *> (rom.tables + <size_t> Exitless.LEFT)
-    rom.shadow = <hp_rom_register *> (rom.tables + <size_t> Exitless.REGISTERS)
-    rom.ring = <char *> (rom.tables + <size_t> Exitless.RING)
-    rom.callers = <uint32_t *> (rom.tables + <size_t> Exitless.CALLERS)
+    return <int> (form.size.bit_length() - 1 + (0 if form.direction == Direction.IN else 3))
+
+
+cdef add_bell(void *jumps, form, const char *code, const void *call):
+    """code: of the host, an OUT of two bytes and RET, which makes the call of this PortForm."""
+    (<hp_jump_table *> jumps).rom.bells[row_of(form)] = hp_rom_bell(code, call)
+
+
+cdef add_stub(void *jumps, stub, const char *image):
+    """A Stub of this image on the host, whose doorbell was added before."""
+    cdef hp_rom *rom = (<hp_jump_table *> jumps).rom
+    cdef int row = row_of(stub.call.port)
+    if rom.bells[row].code == image + <size_t> stub.doorbell:
+        rom.stubs[row].to_bell = <uint32_t> (stub.doorbell - stub.code & 0xFFFFFFFF)
+        rom.stubs[row].entered = stub.sequence.first - 1 - stub.code        # a POP of one byte comes between
+        rom.stubs[row].code = image + <size_t> stub.code
 
 
 cdef void *new_coverage() except NULL:

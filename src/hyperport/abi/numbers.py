@@ -263,31 +263,55 @@ class LguestShutdown(IntEnum):
 # the ring, which it writes (docs/exitless.md). Everything is found from EXITLESS_BASE, by these offsets.
 EXITLESS_BASE: Final = ROM_BASE + 0x2000  # physical; the ROM's stubs reach it from where they are
 EXITLESS_MAGIC: Final = int.from_bytes(b"HpXl", "little")
-EXITLESS_VERSION: Final = 2
+EXITLESS_VERSION: Final = 3
 
 
 class Exitless(IntEnum):
-    """Layout version 2, in bytes from EXITLESS_BASE.
+    """Layout version 3, in bytes from EXITLESS_BASE.
 
     A port's cell is its number in tables of CELLS elements: directory[port >> 8], whose low byte is 0, plus the port's
-    low byte. What is not declared has the first 256 cells, which are all 0.
+    low byte. What is not declared has the first 256 cells, which are all 0. Once a group of 256 ports has cells, they
+    are its for as long as the machine lives, saves and resets included: code may hold their addresses.
     """
 
     MAGIC = 0x0000  # u32
     VERSION = 0x0004  # u32
     SIZE = 0x0008  # u32: bytes from EXITLESS_BASE to the end
+    CALLS = 0x0010  # u32[12], by the order of the calls: physical address of the ROM's with a crossing; 0: there is none
     LEVELS = 0x0200  # u16[256], by the low byte of CS: 256 where its RPL is 0 or 1, else 0: which directory
     DIRECTORY = 0x0400  # u16[512], by that plus port >> 8: the first cell of 256 ports
     POSTED = 0x0800  # u8[3][CELLS], by size >> 1 and cell: 255 where an OUT may be put into the ring now, else 0
     SHADOWED = 0x2000  # u16[3][CELLS], by size >> 1 and cell: which register an IN may read instead; 0: none now
-    PAGE = 0x5000  # here the part begins that the guest writes
-    LEFT = 0x5000  # the same place. u32: number of free entries, at most 255; 0: the ring is full, or closed
-    SITE_COUNT = 0x5004  # u32: how many sequences the guest has in SITES
-    REGISTERS = 0x5040  # {u32 value, u32 count of reads}[REGISTER_COUNT]; there is no number 0
-    SITES = 0x6000  # {u32 first, u32 length, u32 restart}[SITE_LIMIT]: linear addresses of the guest's own sequences
-    RING = 0x7000  # {u16 port, u8 size, u8, u32 value}[ENTRIES], filled from its end
-    CALLERS = 0x7800  # u32[ENTRIES]: of each entry, EIP behind the call
-    END = 0x8000
+    ANSWERS = 0x5000  # u16[CELLS], by cell: FF00h plus what an IN of one byte would read; 0: it is not shadowed now
+    PAGE = 0x6000  # here the part begins that the guest writes
+    LEFT = 0x6000  # the same place. u32: number of free entries, at most 255; 0: the ring is full, or closed
+    SITE_COUNT = 0x6004  # u32: how many sequences the guest has in SITES
+    REGISTERS = 0x6040  # {u32 value, u32 count of reads}[REGISTER_COUNT]; there is no number 0
+    SITES = 0x6800  # SiteField[SITE_LIMIT]: the guest's own sequences
+    RING = 0x8000  # {u32 head, u32 value}[ENTRIES], filled from its end: class EntryHead
+    CALLERS = 0x8800  # u32[ENTRIES]: of each entry whose head has no site, EIP behind the call
+    END = 0x9000
+
+
+class SiteField(IntEnum):
+    """Of a sequence of the guest's own, in bytes from its row in SITES. Addresses are linear."""
+
+    FIRST = 0  # u32: where it begins
+    RESTART = 4  # u32: where it goes on if something came between
+    LENGTH = 8  # u16: bytes; behind it is the caller of what it posts
+    PORT = 10  # u16: where the code knows the port
+    READS = 12  # u32: how often it has read that port's shadow register of one byte, from ANSWERS
+    ROW = 16  # bytes of a row
+
+
+class EntryHead(IntEnum):
+    """Bits of an entry's head: without SITE the port, its size at SIZE, and bits 24 to 31 as they come."""
+
+    SIZE = 1 << 16  # times 1, 2 or 4
+    SITE = 1 << 19  # a sequence made it, which is its caller
+    NUMBER = 1 << 20  # times that sequence's
+    PORT = 1 << 31  # with SITE: bits 0 to 15 are the port. Else it is the sequence's, and they are the value, if that is
+    # of one or two bytes
 
 
 EXITLESS_CELLS: Final = 8 * 256  # the undeclared, and seven groups of 256 ports

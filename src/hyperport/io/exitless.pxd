@@ -2,7 +2,6 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
-from hyperport.bus.access cimport Access
 from hyperport.bus.attributes cimport AttributeObserver, PortAttributes
 from hyperport.bus.port_bus cimport PortBus
 from hyperport.cpu.vcpu cimport Place, Vcpu
@@ -18,11 +17,10 @@ cdef enum:
     REGISTERS = 248
     SITES = 340
     SEQUENCES = 16          # of the ROM
+    CALLS = 12
 
 cdef struct Entry:          # of the ring
-    uint16_t port
-    uint8_t size
-    uint8_t unused          # of EDX, whatever it is
+    uint32_t head           # see EntryHead in abi/numbers.py
     uint32_t value
 
 cdef struct Register:       # a shadow register
@@ -34,10 +32,12 @@ cdef struct Owner:          # whose a shadow register is; size 0: nobody's
     uint8_t size
     uint32_t told           # of its reads
 
-cdef struct Span:           # a sequence: of the guest's, in linear addresses; of an image of ours, in physical ones
+cdef struct Site:           # a sequence: of the guest's, in linear addresses; of an image of ours, in physical ones
     uint32_t first
-    uint32_t length
     uint32_t restart
+    uint16_t length
+    uint16_t port
+    uint32_t reads
 
 cdef class ExitlessPath(PortPath):
     pass
@@ -65,7 +65,9 @@ cdef class Exitless(Service):
     cdef uint16_t register_of[3 * CELLS]    # as the guest's table, also of those that are not shadowed now; 0: none yet
     cdef Owner owners[REGISTERS]
     cdef uint32_t registers_used
-    cdef Span sequences[SEQUENCES]
+    cdef uint32_t told[SITES]               # of the reads that sites have made
+    cdef uint32_t calls[CALLS]              # physical addresses of the ROM's calls with a crossing
+    cdef Site sequences[SEQUENCES]
     cdef uint32_t sequence_count
     cdef bint watched               # by an I/O breakpoint: the tables say that nothing is declared
     cdef uint32_t written           # what LEFT was set to last
@@ -79,10 +81,12 @@ cdef class Exitless(Service):
     cdef void changed(self, uint32_t port, uint32_t attributes) noexcept nogil
     cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil
     cdef void watch(self, bint watched) noexcept nogil
+    cdef void count_read(self, uint32_t port, uint32_t size, uint32_t reads) noexcept nogil
+    cdef uint32_t site_count(self) noexcept nogil
     cdef void crossed(self, Vcpu vcpu, uint32_t why) noexcept nogil
     cdef void drain(self) noexcept nogil
-    cdef void carry_run(self, Access *access, uint8_t *data) noexcept nogil
+    cdef uint32_t carry_run(self, uint32_t number, uint32_t most) noexcept nogil
     cdef void consider_opening(self, Vcpu vcpu, uint32_t port) noexcept nogil
     cdef void leave_sequence(self, Vcpu vcpu) noexcept nogil
-    cdef const Span *span_at(self, Span *spans, uint32_t count, uint32_t address, Span *found) noexcept nogil
+    cdef const Site *site_at(self, const Site *sites, uint32_t count, uint32_t address, Site *found) noexcept nogil
     cdef void count_reads(self) noexcept nogil

@@ -18,12 +18,14 @@ Sequences.  From its first look at the tables to the store of LEFT, which commit
 Watching.   An access that the guest does not make hits no I/O breakpoint. While one is enabled, nothing is declared.
 Hostility.  The guest may write anything into ring and page. Of an entry only port, size and value are believed, and only for a
             port that its device lets be posted now; LEFT is looked at once, and a value that it cannot have empties the ring.
-            A caller and the counts of reads are numbers for reports. Sites are addresses that EIP may be set to, of code that
-            runs at CPL 0 or 1 anyway. Nothing else is ever read from there.
+            A caller and the counts of reads are numbers for reports, of registers that are shadowed. Sites are addresses that
+            EIP may be set to, of code that runs at CPL 0 or 1 anyway. Nothing else is ever read from there.
+Cells.      Code of the guest has addresses of cells in it. So a group of ports keeps its cells, also over a reset, and in
+            another process that loads a saved machine.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from hyperport.bus.access cimport Access, describe
 from hyperport.bus.attributes cimport AttributeObserver, SHADOWED_SHIFT, SIZE_BITS, postable, shadowed
@@ -55,10 +57,12 @@ LAYOUT = numbers.Exitless
 PAGE_BYTES = 4096
 
 cdef uint32_t BASE = numbers.EXITLESS_BASE
+cdef uint32_t AT_CALLS = LAYOUT.CALLS
 cdef uint32_t AT_LEVELS = LAYOUT.LEVELS
 cdef uint32_t AT_DIRECTORY = LAYOUT.DIRECTORY
 cdef uint32_t AT_POSTED = LAYOUT.POSTED
 cdef uint32_t AT_SHADOWED = LAYOUT.SHADOWED
+cdef uint32_t AT_ANSWERS = LAYOUT.ANSWERS
 cdef uint32_t AT_LEFT = LAYOUT.LEFT
 cdef uint32_t AT_SITE_COUNT = LAYOUT.SITE_COUNT
 cdef uint32_t AT_REGISTERS = LAYOUT.REGISTERS
@@ -66,6 +70,7 @@ cdef uint32_t AT_SITES = LAYOUT.SITES
 cdef uint32_t AT_RING = LAYOUT.RING
 cdef uint32_t AT_CALLERS = LAYOUT.CALLERS
 cdef uint32_t LONGEST_SITE = numbers.EXITLESS_SITE_LONGEST
+cdef uint32_t FIRST_CALL = numbers.PORT_CALLS[0].number
 
 cdef enum:
     PORTS = 65536
@@ -73,21 +78,23 @@ cdef enum:
     ALL_LEFT = ENTRIES          # LEFT of an empty ring
     MAY_POST = 0xFF
     CLOSED = 0
+    SHOWN = 0xFF00              # in ANSWERS: it is shadowed
+    # Of an entry's head: as in abi/numbers.py.
+    HEAD_SIZE_SHIFT = 16
+    HEAD_SITE = 1 << 19
+    HEAD_NUMBER_SHIFT = 20
+    HEAD_NUMBER_BITS = 0x7FF
+    HEAD_PORT = 0x80000000
+    # Which bits of a head are the same as long as entries go to the same port.
+    SAME_CALL = 0xFFFFFF        # port and size
+    SAME_SITE = 0xFFFF0000      # all but the value
+    SAME_SITE_AND_PORT = 0xFFFFFFFF
     HIGHEST_CPL = 1             # of code that may post, as of the ROM's calls
     SELECTOR_RPL = 3
 
 cdef uint64_t LATEST_NS = 1000000       # of a posted write
 cdef uint32_t BETWEEN = (               # crossings at which guest code stands between two instructions of its own
     1 << Crossing.FAULT | 1 << Crossing.EXIT | 1 << Crossing.DELIVERY | 1 << Crossing.STOP)
-
-
-cdef inline void put_element(uint8_t *data, uint32_t size, uint32_t place, uint32_t value) noexcept nogil:
-    if size == 1:
-        data[place] = <uint8_t> value
-    elif size == 2:
-        (<uint16_t *> data)[place] = <uint16_t> value
-    else:
-        (<uint32_t *> data)[place] = value
 
 
 cdef class ExitlessPath(PortPath):
@@ -145,8 +152,13 @@ cdef class Exitless(Service):
         if len(sequences) > SEQUENCES:
             raise ConfigError(f"path exitless: the images have more than {SEQUENCES} sequences")
         for number, (base, sequence) in enumerate(sequences):
-            self.sequences[<int> number] = Span(base + sequence.first, sequence.length, base + sequence.restart)
+            self.sequences[<int> number] = Site(base + sequence.first, base + sequence.restart, sequence.length, 0, 0)
         self.sequence_count = <uint32_t> len(sequences)
+        for image in images:
+            for at, number in image.doorbells.items():
+                if number - FIRST_CALL < CALLS:
+                    self.calls[<int> (number - FIRST_CALL)] = image.base + at
+        self.cells_used = PORTS_OF_A_GROUP
         memory.map.rom_in_ram("exitless-tables", BASE, LAYOUT.PAGE)
         memory.map.alias("exitless-ring", BASE + LAYOUT.PAGE, LAYOUT.END - LAYOUT.PAGE, None, BASE + LAYOUT.PAGE)
         self.build()
@@ -167,12 +179,13 @@ cdef class Exitless(Service):
         (<uint32_t *> self.at)[0] = numbers.EXITLESS_MAGIC
         (<uint32_t *> self.at)[1] = numbers.EXITLESS_VERSION
         (<uint32_t *> self.at)[2] = LAYOUT.END
+        memcpy(self.at + AT_CALLS, self.calls, sizeof(self.calls))
+        memcpy(self.at + AT_DIRECTORY + sizeof(self.first_cell), self.first_cell, sizeof(self.first_cell))
         for selector in range(256):
             if selector & SELECTOR_RPL <= HIGHEST_CPL:
                 (<uint16_t *> (self.at + AT_LEVELS))[selector] = PORTS_OF_A_GROUP
-        memset(self.first_cell, 0, sizeof(self.first_cell))
         memset(self.register_of, 0, sizeof(self.register_of))
-        self.cells_used = PORTS_OF_A_GROUP
+        memset(self.told, 0, sizeof(self.told))
         self.registers_used = 1         # 0 means none
         self.written = CLOSED
         self.found = 0
@@ -211,18 +224,22 @@ cdef class Exitless(Service):
                     self.registers_used += 1
                 place = self.register_of[index * CELLS + cell]
             (<uint16_t *> (self.at + AT_SHADOWED))[index * CELLS + cell] = <uint16_t> place
+        (<uint16_t *> (self.at + AT_ANSWERS))[cell] = 0
         self.shown(port, attributes)
 
     cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil:
         """The answers of this port's shadow registers may be others now."""
-        cdef uint32_t index, size, cell = self.first_cell[port >> 8] + (port & 0xFF)
+        cdef uint32_t index, size, place, value, cell = self.first_cell[port >> 8] + (port & 0xFF)
         if not attributes >> SHADOWED_SHIFT & SIZE_BITS:
             return
         for index in range(3):
             size = <uint32_t> 1 << index
-            if attributes & shadowed(size) and self.register_of[index * CELLS + cell]:
-                (<Register *> (self.at + AT_REGISTERS))[self.register_of[index * CELLS + cell]].value = (
-                    self.bus.route_read(port, size))
+            place = self.register_of[index * CELLS + cell]
+            if attributes & shadowed(size) and place:
+                value = self.bus.route_read(port, size)
+                (<Register *> (self.at + AT_REGISTERS))[place].value = value
+                if size == 1:
+                    (<uint16_t *> (self.at + AT_ANSWERS))[cell] = <uint16_t> (SHOWN | value)
 
     cdef void watch(self, bint watched) noexcept nogil:
         """An I/O breakpoint is enabled now, or none is any more."""
@@ -234,19 +251,33 @@ cdef class Exitless(Service):
 
     cdef void count_reads(self) noexcept nogil:
         """Put what the guest has read since the last time into the bus's tallies."""
-        cdef uint32_t number, reads
+        cdef uint32_t number, reads, cell
         cdef Owner *owner
-        cdef Tally *tally
+        cdef const Site *site
         for number in range(1, self.registers_used):
             owner = &self.owners[number]
             reads = (<Register *> (self.at + AT_REGISTERS))[number].reads
-            if reads == owner.told:
-                continue
-            if not self.bus.slots[owner.port].touched:
-                self.bus.touch(owner.port)
-            tally = &self.bus.tallies[tally_index(owner.port, DIRECTION_IN, owner.size, SHADOW)]
-            tally.accesses += <uint32_t> (reads - owner.told)
+            self.count_read(owner.port, owner.size, reads - owner.told)
             owner.told = reads
+        for number in range(self.site_count()):
+            site = <const Site *> (self.at + AT_SITES) + number
+            cell = self.first_cell[site.port >> 8] + (<uint32_t> site.port & 0xFF)
+            if self.register_of[cell]:          # of one byte
+                self.count_read(site.port, 1, site.reads - self.told[number])
+            self.told[number] = site.reads
+
+    cdef void count_read(self, uint32_t port, uint32_t size, uint32_t reads) noexcept nogil:
+        cdef Tally *tally
+        if not reads:
+            return
+        if not self.bus.slots[port].touched:
+            self.bus.touch(port)
+        tally = &self.bus.tallies[tally_index(port, DIRECTION_IN, size, SHADOW)]
+        tally.accesses += reads
+
+    cdef uint32_t site_count(self) noexcept nogil:
+        """How many sequences the guest has, as far as there is room."""
+        return min((<volatile uint32_t *> (self.at + AT_SITE_COUNT))[0], <uint32_t> SITES)
 
     # The ring.
 
@@ -288,46 +319,60 @@ cdef class Exitless(Service):
     cdef void drain(self) noexcept nogil:
         """Carry out what waits, oldest first; neighbours that go to one port as a string, unless somebody watches."""
         cdef uint32_t left = (<volatile uint32_t *> (self.at + AT_LEFT))[0]
-        cdef volatile Entry *entry
-        cdef Access access
-        cdef uint8_t data[4 * ENTRIES]      # of a run, from its second element on also the first
-        cdef uint32_t number, port, size, value
+        cdef uint32_t number = self.written     # entries from this one on are done
         (<uint32_t *> (self.at + AT_LEFT))[0] = self.written
-        if left > self.written:
+        if left > number:
             self.refused += 1
             return
-        access.count = 0
-        for number in range(self.written - left):
-            entry = <volatile Entry *> (self.at + AT_RING) + (ENTRIES - 1 - number)
-            port, size, value = entry.port, entry.size, entry.value    # each once, for the guest wrote them
-            if (size != 1 and size != 2 and size != 4) or not self.bus.attributes.rows[port] & postable(size):
-                self.refused += 1
-                continue
-            self.posted += 1
-            if access.count and access.port == port and access.size == size and not self.bus.observer_count:
-                if access.count == 1:
-                    put_element(data, size, 0, access.value)
-                put_element(data, size, access.count, value)
-                access.count += 1
-                continue
-            if access.count:
-                self.carry_run(&access, data)
-            describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller,
-                     token_for((<uint32_t *> (self.at + AT_CALLERS))[ENTRIES - 1 - number], self.caller.known.cpl))
-            access.crossings = 0
-            access.value = value
-        if access.count:
-            self.carry_run(&access, data)
+        while number != left:
+            number -= self.carry_run(number - 1, number - left)
         self.found += 1
         self.drained += 1
 
-    cdef void carry_run(self, Access *access, uint8_t *data) noexcept nogil:
-        if access.count == 1:
-            access.value &= ones(access.size)
-            carry_element(self.bus, access)
+    cdef uint32_t carry_run(self, uint32_t number, uint32_t most) noexcept nogil:
+        """Carry out an entry and those like it behind it, so downwards, but no more than most; returns how many."""
+        cdef const Entry *entry = <const Entry *> (self.at + AT_RING) + number
+        cdef const Site *site
+        cdef uint32_t head = entry.head, port = head & 0xFFFF, size = head >> HEAD_SIZE_SHIFT & 0xFF, same = SAME_CALL
+        cdef uint32_t caller, count = 1, place
+        cdef const uint32_t *value = &entry.value
+        cdef Access access
+        cdef uint8_t data[4 * ENTRIES + 4]
+        if head & HEAD_SITE:
+            number = head >> HEAD_NUMBER_SHIFT & HEAD_NUMBER_BITS
+            if number >= self.site_count():
+                self.refused += 1
+                return 1
+            site = <const Site *> (self.at + AT_SITES) + number
+            caller, size, same = site.first + site.length, size & SIZE_BITS, SAME_SITE_AND_PORT
+            if not head & HEAD_PORT:
+                port = site.port
+                if size != 4:
+                    same, value = SAME_SITE, &entry.head
         else:
-            access.data = data
-            carry_string(self.bus, access)
+            caller = (<uint32_t *> (self.at + AT_CALLERS))[number]
+        if (size != 1 and size != 2 and size != 4) or not self.bus.attributes.rows[port] & postable(size):
+            self.refused += 1
+            return 1
+        describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller, token_for(caller, self.caller.known.cpl))
+        access.crossings = 0
+        access.value = value[0] & ones(size)
+        if most > 1 and not self.bus.observer_count and not ((entry - 1).head ^ head) & same:
+            memcpy(data, value, 4)      # whatever the size: what is too much is written over by the next one
+            place = size
+            while count < most:
+                entry, value = entry - 1, value - 2
+                if (entry.head ^ head) & same:
+                    break
+                memcpy(data + place, value, 4)
+                place += size
+                count += 1
+            access.count, access.data = count, data
+            carry_string(self.bus, &access)
+        else:
+            carry_element(self.bus, &access)
+        self.posted += count
+        return count
 
     # Sequences.
 
@@ -335,29 +380,29 @@ cdef class Exitless(Service):
         """Guest code stands between two instructions. If it is inside a sequence, it goes on where that one restarts."""
         cdef uint32_t linear = 0
         cdef uint64_t physical = 0
-        cdef uint32_t count = min((<volatile uint32_t *> (self.at + AT_SITE_COUNT))[0], <uint32_t> SITES)
-        cdef const Span *span = NULL
-        cdef Span copy
+        cdef uint32_t count = self.site_count()
+        cdef const Site *site = NULL
+        cdef Site copy
         if not self.sequence_count and not count or vcpu.privilege() > HIGHEST_CPL or not vcpu.locate(&linear, &physical):
             return
-        span = self.span_at(self.sequences, self.sequence_count, <uint32_t> physical, &copy)
-        if span != NULL:
-            vcpu.jump(span.restart - <uint32_t> physical)
+        site = self.site_at(self.sequences, self.sequence_count, <uint32_t> physical, &copy)
+        if site != NULL:
+            vcpu.jump(site.restart - <uint32_t> physical)
         elif count:
-            span = self.span_at(<Span *> (self.at + AT_SITES), count, linear, &copy)
-            if span == NULL or span.length > LONGEST_SITE:
+            site = self.site_at(<const Site *> (self.at + AT_SITES), count, linear, &copy)
+            if site == NULL or site.length > LONGEST_SITE:
                 return
-            vcpu.jump(span.restart - linear)
+            vcpu.jump(site.restart - linear)
         else:
             return
         self.restarted += 1
 
-    cdef const Span *span_at(self, Span *spans, uint32_t count, uint32_t address, Span *found) noexcept nogil:
-        """A copy of the span that holds an address, in found; NULL if there is none."""
+    cdef const Site *site_at(self, const Site *sites, uint32_t count, uint32_t address, Site *found) noexcept nogil:
+        """A copy of the one that holds an address, in found; NULL if there is none."""
         cdef uint32_t number
         for number in range(count):
-            if address - spans[number].first < spans[number].length:
-                found[0] = spans[number]
+            if address - sites[number].first < sites[number].length:
+                found[0] = sites[number]
                 return found
         return NULL
 
@@ -374,14 +419,25 @@ cdef class Exitless(Service):
         return {"posted": self.posted, "drained": self.drained, "shadowed": shadowed_reads, "refused": self.refused,
                 "restarted": self.restarted}
 
-    # Saved. A machine is held at a crossing, so the ring is empty, and no sequence is at work; tables are made anew.
+    # Saved. A machine is held at a crossing, so the ring is empty, and no sequence is at work; tables are made anew, with the
+    # cells that they had.
 
     cdef after_load(self, dict record):
+        cdef int number
+        cdef const uint16_t *directory = <const uint16_t *> (self.at + AT_DIRECTORY) + PORTS_OF_A_GROUP
         sites = self.memory.read(BASE + LAYOUT.SITES, LAYOUT.RING - LAYOUT.SITES)
         count = (<uint32_t *> (self.at + AT_SITE_COUNT))[0]
+        memset(self.first_cell, 0, sizeof(self.first_cell))
+        self.cells_used = PORTS_OF_A_GROUP
+        found = {directory[number]: number for number in range(PORTS_OF_A_GROUP)}
+        while self.cells_used < CELLS and self.cells_used in found:
+            self.first_cell[<int> found[self.cells_used]] = <uint16_t> self.cells_used
+            self.cells_used += PORTS_OF_A_GROUP
         self.reset()
         (<uint32_t *> (self.at + AT_SITE_COUNT))[0] = count
         self.memory.write(BASE + LAYOUT.SITES, sites)
+        for number in range(SITES):     # all have been told before the save
+            self.told[number] = (<const Site *> (self.at + AT_SITES))[number].reads
 
     def reset(self):
         """The machine starts again, or its memory was written over: tables as the devices are, a closed ring, no sites."""

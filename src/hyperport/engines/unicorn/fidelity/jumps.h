@@ -168,27 +168,23 @@ static __attribute__((noinline)) void *hp_find_next_code(void *env)
     return block ? HP_AT(block, TB_CODE, void *) : plain_next_code(env);
 }
 
-/* Row of the block at EIP if it is right for sure; a row whose stamp is that of now was right, so it has code: rows that are none
- * have the stamp 0. */
-static inline const hp_jump *hp_next_row(void *env, uint64_t stamp)
-{
-    uint64_t cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t), pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
-    uint32_t flags = hp_block_flags(env);
-    const hp_jump *row = hp_jump_row(pc, flags);
-
-    return row->pc != pc || row->cs_base != cs_base || row->flags != flags || row->stamp != stamp ? NULL : row;
-}
-
 /* In place of helper_lookup_tb_ptr(): the host's code to go on with. It runs at each RET, so it calls nothing on its way, and has
- * no registers to save. */
+ * no registers to save. A row whose stamp is that of now was right, so it has code: rows that are none have the stamp 0. */
 static void *hp_next_code(void *env)
 {
+    uint64_t cs_base, pc;
+    uint32_t flags;
     const hp_jump *row;
 
     if (HP_RARELY(!hp_jumps))
         return plain_next_code(env);
-    row = hp_next_row(env, hp_stamp(env));
-    return HP_RARELY(!row) ? hp_find_next_code(env) : (void *)row->code;
+    cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t);
+    pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
+    flags = hp_block_flags(env);
+    row = hp_jump_row(pc, flags);
+    if (HP_RARELY(row->pc != pc || row->cs_base != cs_base || row->flags != flags || row->stamp != hp_stamp(env)))
+        return hp_find_next_code(env);
+    return (void *)row->code;
 }
 
 static inline hp_rom *hp_rom_now(void) { return hp_jumps->rom; }
@@ -201,11 +197,13 @@ static __attribute__((noinline)) void *hp_plain_code(void *env)
     return block ? HP_AT(block, TB_CODE, void *) : plain_next_code(env);
 }
 
+/* Segments are flat where a call of the ROM is done. */
 static inline void *hp_code_behind(void *env, uint64_t stamp)
 {
-    const hp_jump *row = hp_next_row(env, stamp);
+    uint32_t pc = HP_AT(env, ENV_EIP, uint32_t), flags = hp_block_flags(env);
+    const hp_jump *row = hp_jump_row(pc, flags);
 
-    if (HP_RARELY(!row))
+    if (HP_RARELY(row->pc != pc || row->cs_base || row->flags != flags || row->stamp != stamp))
         return hp_find_next_code(env);
     return HP_RARELY(hp_is_rom_code(row->code)) ? hp_plain_code(env) : (void *)row->code;
 }

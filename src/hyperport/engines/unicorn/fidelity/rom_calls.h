@@ -98,16 +98,15 @@ static inline uint32_t *hp_rom_stack(void *env, uint32_t esp, uint32_t bytes)
     return hp_tlb_host(env, MMU_KERNEL, esp, bytes, TLB_WRITE);
 }
 
-/* EIP is at a bell: ring, and return to the caller. False, and nothing has happened, where its code is to run. */
-static inline int hp_rom_ring(void *env, const hp_rom *rom, int number)
+/* EIP is at a bell, whose caller is at ESP: ring, and return there. False, and nothing has happened, where its code is to run. */
+static inline int hp_rom_ring(void *env, const hp_rom *rom, int number, const uint32_t *caller, uint64_t *stamp)
 {
-    uint64_t *eip = &HP_AT(env, ENV_EIP, uint64_t), *esp = &HP_AT(env, ENV_REGS + 8 * ESP, uint64_t);
-    const uint32_t *caller;
+    uint64_t *eip = &HP_AT(env, ENV_EIP, uint64_t), *esp = &HP_AT(env, ENV_REGS + 8 * ESP, uint64_t), before = *stamp;
 
-    if (HP_RARELY(!hp_rom_stack(env, (uint32_t)*esp, sizeof *caller)) || HP_RARELY(!rom->ring(rom->context, rom->bells[number].call)))
+    if (HP_RARELY(!rom->ring(rom->context, rom->bells[number].call)))
         return 0;
-    caller = hp_rom_stack(env, (uint32_t)*esp, sizeof *caller);
-    if (HP_RARELY(!caller)) {           /* flushed meanwhile: let RET look for the page */
+    *stamp = hp_stamp(env);
+    if (HP_RARELY(*stamp != before)) {  /* then nobody knows what is at ESP now: let RET look */
         *eip = (uint32_t)(*eip + ROM_BELL_BYTES);
         return 1;
     }
@@ -216,15 +215,19 @@ static inline __attribute__((always_inline)) void *hp_rom_stub_does(void *env, i
         HP_AT(env, ENV_REGS + 8 * ESP, uint64_t) = (uint32_t)(esp + sizeof *stack);
     } else {
         HP_AT(env, ENV_EIP, uint64_t) = (uint32_t)(eip + stub->to_bell);
-        hp_rom_ring(env, rom, number);
-        stamp = hp_stamp(env);
+        hp_rom_ring(env, rom, number, &stack[4], &stamp);
     }
     return hp_code_behind(env, stamp);
 }
 
 static inline __attribute__((always_inline)) void *hp_rom_bell_does(void *env, int number)
 {
-    return hp_rom_ring(env, hp_rom_now(), number) ? hp_code_behind(env, hp_stamp(env)) : hp_plain_code(env);
+    const uint32_t *caller = hp_rom_stack(env, HP_AT(env, ENV_REGS + 8 * ESP, uint32_t), sizeof *caller);
+    uint64_t stamp = hp_stamp(env);
+
+    if (HP_RARELY(!caller) || HP_RARELY(!hp_rom_ring(env, hp_rom_now(), number, caller, &stamp)))
+        return hp_plain_code(env);
+    return hp_code_behind(env, stamp);
 }
 
 /* Code that the core jumps to as to a block's. It has env in RBP (TCG_AREG0), and a stack as for a call of a helper. */

@@ -26,6 +26,7 @@ cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 
+from hyperport.bus.port_bus cimport DIRECTION_IN
 from hyperport.cpu.vcpu cimport EFLAGS_IF, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.shared.counters cimport count_exception, count_software
 from hyperport.engines.shared.run cimport Runs
@@ -101,7 +102,6 @@ cdef extern from "vcpu_thread.h":
 
 cdef enum:
     OUT_BYTES = 2                   # of OUT imm8, which a doorbell is
-    RET = 0xC3
     CODE_BUFFER = 64 << 20          # bytes of translated code before the core starts afresh
 
 
@@ -119,6 +119,8 @@ cdef void kick(void *context) noexcept nogil:
     if hp_current() != NULL and (<UnicornEngine> hp_current()).counter != NULL:
         withhold((<UnicornEngine> hp_current()).counter)
 
+
+RET = b"\xc3"
 
 cdef Library *library = NULL
 
@@ -307,17 +309,17 @@ cdef class UnicornEngine(MendedVcpu):
 
     def take_images(self, images):
         """Make the port calls of these images, for one element, without running their code (fidelity/rom_calls.h)."""
-        from hyperport.abi.numbers import EXITLESS_BASE, VMI_CALLS
+        from hyperport.abi.numbers import EXITLESS_BASE
 
         cdef const char *code
         cdef const Call *call
         do_calls(self.jumps, <char *> self.memory.base + <size_t> EXITLESS_BASE, ring_alone, <void *> self.ports)
         for image in images:
             code = <const char *> self.memory.base + <size_t> image.base
-            for offset, number in image.doorbells.items():
+            for offset in image.doorbells:
                 call = &self.calls.table.calls[self.calls.table.doorbell_at(image.base + offset).call]
-                if call.alone and image.data[offset + OUT_BYTES] == RET:
-                    add_bell(self.jumps, VMI_CALLS[number].port, code + <size_t> offset, call)
+                if call.alone and image.data[offset + OUT_BYTES:][:1] == RET:
+                    add_bell(self.jumps, call.direction == DIRECTION_IN, call.size, code + <size_t> offset, call)
             for stub in image.stubs:
                 add_stub(self.jumps, stub, code)
 

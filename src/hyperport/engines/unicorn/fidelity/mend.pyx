@@ -236,22 +236,22 @@ cdef int do_calls(void *jumps, char *tables, bint (*ring)(void *context, const v
     return 0
 
 
-cdef int row_of(form) except -1:
-    """Of a PortForm for one element, in ROM_CALLS of rom_calls.h."""
-    from hyperport.bus.access import Direction
-
-    return <int> (form.size.bit_length() - 1 + (0 if form.direction == Direction.IN else 3))
+cdef inline int row_of(bint input, uint32_t size) noexcept:
+    """Of a port call, in ROM_CALLS of rom_calls.h."""
+    return <int> (size >> 1) + (0 if input else 3)
 
 
-cdef add_bell(void *jumps, form, const char *code, const void *call):
-    """code: of the host, an OUT of two bytes and RET, which makes the call of this PortForm."""
-    (<hp_jump_table *> jumps).rom.bells[row_of(form)] = hp_rom_bell(code, call)
+cdef void add_bell(void *jumps, bint input, uint32_t size, const char *code, const void *call) noexcept:
+    """code: of the host, an OUT of two bytes and RET, for a call of one element."""
+    (<hp_jump_table *> jumps).rom.bells[row_of(input, size)] = hp_rom_bell(code, call)
 
 
 cdef add_stub(void *jumps, stub, const char *image):
     """A Stub of this image on the host, whose doorbell was added before."""
+    from hyperport.bus.access import Direction
+
     cdef hp_rom *rom = (<hp_jump_table *> jumps).rom
-    cdef int row = row_of(stub.call.port)
+    cdef int row = row_of(stub.call.port.direction == Direction.IN, stub.call.port.size)
     if rom.bells[row].code == image + <size_t> stub.doorbell:
         rom.stubs[row].to_bell = <uint32_t> (stub.doorbell - stub.code & 0xFFFFFFFF)
         rom.stubs[row].entered = stub.sequence.first - 1 - stub.code        # a POP of one byte comes between

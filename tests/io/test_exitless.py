@@ -8,8 +8,10 @@ executed instructions.
 
 from __future__ import annotations
 
+import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +20,7 @@ import pytest
 
 from hyperport import GuestExit, HaltedForever, Machine, MemoryBackend
 from hyperport.abi import numbers
-from hyperport.abi.numbers import EXITLESS_BASE, Exitless
+from hyperport.abi.numbers import EXITLESS_BASE, EntryHead, Exitless
 from hyperport.abi.rom import build_rom
 from hyperport.bus.access import PortAccess
 from hyperport.bus.port_bus import Path as AccessPath
@@ -92,10 +94,11 @@ class Interrupter:
 class Bench:
     """A machine whose guest makes calls, and the log of what the devices saw."""
 
-    def __init__(self, engine: str = "unicorn", clock: str = "insns=1", **config: Any) -> None:
+    def __init__(self, engine: str = "unicorn", clock: str = "insns=1", *, watched: bool = True, **config: Any) -> None:
         self.machine = Machine(memory=4 * MIB, engine=engine, io="exitless", clock=clock, **config)
         self.log: list[tuple[int, int, str]] = []
-        self.machine.bus.observe(self.note)
+        if watched:
+            self.machine.bus.observe(self.note)
         self.interrupter = Interrupter()
         self.machine.attach(self.interrupter, 0x2A0, irq=IRQ)
         self.set_up_controller()
@@ -315,24 +318,46 @@ class Times:
             self.timer.arm_at(self.waits.pop(0))
 
 
+class Wide:
+    """All widths, posted at offset 0 and shadowed at offset 4. on_write: is told of offset, size, value."""
+
+    name, span, widths, stateless = "wide", 8, (1, 2, 4), True
+    declares = True
+
+    def __init__(self, on_write: Callable[[int, int, int], object] = lambda *_: None) -> None:
+        self.write = on_write
+
+    def read(self, offset: int, size: int) -> int:
+        return 0x5A5A5A5A >> 32 - 8 * size
+
+    def attributes(self, offset: int) -> int:
+        return {0: 0o7, 4: 0o70}.get(offset, 0) if self.declares else 0
+
+
 @pytest.mark.parametrize(
-    ("append", "length"), [("ops=vmi", 90), ("ops=kvm", 90), ("ops=kvm calls", 150), ("ops=lguest calls", 150)]
+    ("append", "length"),
+    [
+        *(("ops=vmi", 90), ("ops=kvm", 90), ("ops=kvm calls", 150), ("ops=lguest calls", 150)),
+        *((f"ops=vmi {way}", 100) for way in ("dx", "words", "longs", "longs_dx")),
+    ],
 )
 def test_the_sdk_interrupted_at_every_instruction(append: str, length: int) -> None:
     """In place, and by the SDK's entries: with one interrupt, then with another one at each instruction behind it."""
     pairs = [(first, 0) for first in range(1, length)]
     pairs += [(first, second) for first in range(1, length, 2) for second in range(first + 1, first + 70)]
     posts: list[int] = []
+    wide: set[int] = set()
 
     def note(access: PortAccess) -> None:
-        if access.direction and access.port == POST:
-            posts.extend(access.data)
+        if access.direction and access.port in (POST, WIDE):
+            posts.extend(access.data[:: access.size])
 
     kernel = BIN / "interrupted.elf"
     config: dict[str, Any] = {"io": "exitless", "clock": "insns=1", "abi": ("vmi", "kvm", "lguest")}
     with Machine(kernel=kernel, append=append, memory=8 * MIB, engine="unicorn", **config) as machine:
         times = Times(pairs, posts)
         machine.attach(times, 0x2A0, irq=IRQ)
+        machine.attach(Wide(lambda offset, size, value: wide.add(value >> 8)), WIDE)
         machine.bus.observe(note)
         assert machine.run(timeout=120) == GuestExit(0)
         assert machine.exitless is not None
@@ -344,6 +369,7 @@ def test_the_sdk_interrupted_at_every_instruction(append: str, length: int) -> N
             assert values.count(0x42) == 1, (pair, values)
             values.remove(0x42)
         assert within(values, [1, 2], [0x41]), (pair, values)
+    assert wide <= {0xA5, 0xA5A5A5}
     assert counts["restarted"] > 50
     assert counts["refused"] == 0
     assert counts["shadowed"] > len(pairs) // 2
@@ -440,6 +466,124 @@ def test_a_page_that_the_guest_has_spoilt(bench: Bench) -> None:
         assert bench.log == []
 
 
+WIDE, OTHER = 0x2B0, 0x2C0
+SITES_AT, SITE_LENGTH = 0x8000, 7
+
+
+def put_site(machine: Machine, number: int, port: int) -> None:
+    """As if the guest had registered it as the last one."""
+    row = struct.pack("<2I2HI", SITES_AT + 0x10 * number, SITES_AT + 0x1000, SITE_LENGTH, port, 0)
+    machine.memory.write(EXITLESS_BASE + Exitless.SITES + numbers.SiteField.ROW * number, row)
+    machine.memory.write(EXITLESS_BASE + Exitless.SITE_COUNT, struct.pack("<I", number + 1))
+
+
+def put_entries(machine: Machine, entries: list[tuple[int, int]]) -> None:
+    """As if the guest had posted them: pairs of head and value."""
+    memory, left = machine.memory, numbers.EXITLESS_ENTRIES - len(entries)
+    memory.write(EXITLESS_BASE + Exitless.LEFT, struct.pack("<I", left))
+    data = b"".join(struct.pack("<2I", *entry) for entry in reversed(entries))
+    memory.write(EXITLESS_BASE + Exitless.RING + 8 * left, data)
+
+
+def head(size: int, low: int, number: int | None = None, *, port: bool = False) -> int:
+    """Of an entry, by a call, or by the sequence with a number. low: the port, or the value."""
+    site = 0 if number is None else EntryHead.SITE | EntryHead.NUMBER * number
+    return int(low | EntryHead.SIZE * size | site | (EntryHead.PORT if port else 0))
+
+
+FORMS = [  # of entries, and what comes of them: (port, size, value)
+    ((head(1, OTHER), 0xAABBCC11), (OTHER, 1, 0x11)),
+    ((head(1, OTHER) | 0x5600_0000, 0x12), (OTHER, 1, 0x12)),
+    ((head(1, WIDE), 0x13), (WIDE, 1, 0x13)),
+    ((head(2, WIDE), 0xAABB1415), (WIDE, 2, 0x1415)),
+    ((head(4, WIDE), 0x16171819), (WIDE, 4, 0x16171819)),
+    ((head(1, 0xFF21, 0), 0xDEADBEEF), (OTHER, 1, 0x21)),
+    ((head(1, 0x22, 0), 0), (OTHER, 1, 0x22)),
+    ((head(1, 0x23, 1), 0), (WIDE, 1, 0x23)),
+    ((head(2, 0x2425, 1), 0), (WIDE, 2, 0x2425)),
+    ((head(4, 0x9999, 1), 0x26272829), (WIDE, 4, 0x26272829)),
+    ((head(1, OTHER, 2, port=True), 0x31), (OTHER, 1, 0x31)),
+    ((head(2, WIDE, 2, port=True), 0x3233), (WIDE, 2, 0x3233)),
+    ((head(4, WIDE, 2, port=True), 0x34353637), (WIDE, 4, 0x34353637)),
+]
+REFUSED = [
+    *((head(size, OTHER, 0, port=port), 1) for size in (0, 3, 5, 6, 7) for port in (False, True)),
+    *((head(size, OTHER), 1) for size in (0, 3, 5, 0x10, 0xF0)),
+    *((head(1, OTHER, number, port=True), 1) for number in (3, numbers.EXITLESS_SITE_LIMIT, 0x7FF)),
+    (head(2, POST), 1),  # of a size that may not be posted there
+    (head(1, 0xF4, 2, port=True), 1),  # it ends a run, and is not declared
+    (head(1, 1, 2), 1),  # of the same port, by its sequence
+]
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_what_waits_comes_to_its_device_whatever_its_form(watched: bool) -> None:
+    """In any order, alone and in runs. What is of no form is refused, and nothing else happens."""
+    draw, seen = random.Random(5), list[tuple[int, int, int]]()
+    with Bench(watched=watched) as bench:
+        machine = bench.machine
+        for port in (WIDE, OTHER):
+            machine.attach(Wide(partial(lambda base, *access: seen.append((base + access[0], *access[1:])), port)), port)
+        for number, port in enumerate((OTHER, WIDE, 0xF4)):
+            put_site(machine, number, port)
+        bench.open()
+        refused = 0
+        for _ in range(100):
+            entries, expected = [], []
+            while len(entries) < 200:
+                bad = draw.randrange(5) == 0
+                entry, comes = (draw.choice(REFUSED), None) if bad else draw.choice(FORMS)
+                for _ in range(draw.choice((1, 1, 2, 20))):
+                    entries.append(entry)
+                    expected += [] if comes is None else [comes]
+                    refused += bad
+            put_entries(machine, entries)
+            machine.bus.inp(0x7000)  # nobody's: a crossing
+            assert seen == expected
+            seen.clear()
+        assert bench.counts()["refused"] == refused
+
+
+def test_the_caller_of_a_post_is_behind_its_sequence(bench: Bench) -> None:
+    machine, callers = bench.machine, list[Any]()
+    machine.bus.observe(lambda access: callers.append((access.place.eip, access.place.cpl)), places=True)
+    put_site(machine, 0, POST)
+    bench.open()
+    callers.clear()
+    put_entries(machine, [(head(1, 1, 0), 0), (head(1, POST), 0)])
+    machine.memory.write(EXITLESS_BASE + Exitless.CALLERS + 4 * (numbers.EXITLESS_ENTRIES - 2), struct.pack("<I", 0x1234))
+    machine.bus.outp(0x7000, 1, 0)
+    assert callers[:2] == [(SITES_AT + SITE_LENGTH, 0), (0x1234, 0)]
+
+
+def test_cells_stay_where_they_are(tmp_path: Path) -> None:
+    """Code of the guest has their addresses in it. The lower ports declare later here than the higher ones."""
+    late = Wide()
+    late.declares = False
+    with Machine(kernel=BIN / "delay.elf", memory=8 * MIB, io="exitless") as machine:
+        directory = (EXITLESS_BASE + Exitless.DIRECTORY, 1024)
+        machine.attach(Wide(), 0xA80)
+        machine.attach(late, 0x580)
+        before = machine.memory.read(*directory)
+        late.declares = True
+        machine.bus.adapter(late).publish_at(0)
+        after = machine.memory.read(*directory)
+        assert after != before
+        cell = struct.unpack_from("<H", after, 512 + 2 * 5)[0]
+        assert machine.memory.read(EXITLESS_BASE + Exitless.POSTED + cell + 0x80, 1) == b"\xff"
+        machine.reset()
+        assert machine.memory.read(*directory) == after
+        machine.save(tmp_path / "state")
+
+    def attach(other: Machine) -> None:
+        other.attach(Wide(), 0x580)
+        other.attach(Wide(), 0xA80)
+
+    with Machine.restore(tmp_path / "state", attach=attach) as machine:
+        assert machine.memory.read(*directory) == after
+        assert machine.memory.read(EXITLESS_BASE + Exitless.POSTED + cell + 0x80, 1) == b"\xff"
+
+
 def test_a_machine_that_starts_again_has_its_tables(bench: Bench) -> None:
     bench.open()
     machine = bench.machine
@@ -497,12 +641,15 @@ def test_the_layout_is_one() -> None:
     places = sorted((place.value, name) for name, place in Exitless.__members__.items())
     assert places[-1] == (Exitless.END, "END")
     cells, entries = numbers.EXITLESS_CELLS, numbers.EXITLESS_ENTRIES
+    assert Exitless.CALLS + 4 * len(numbers.PORT_CALLS) <= Exitless.LEVELS
     assert Exitless.LEVELS + 512 <= Exitless.DIRECTORY
     assert Exitless.DIRECTORY + 1024 <= Exitless.POSTED
     assert Exitless.POSTED + 3 * cells <= Exitless.SHADOWED
-    assert Exitless.SHADOWED + 6 * cells <= Exitless.PAGE
+    assert Exitless.SHADOWED + 6 * cells <= Exitless.ANSWERS
+    assert Exitless.ANSWERS + 2 * cells <= Exitless.PAGE
     assert Exitless.REGISTERS + 8 * numbers.EXITLESS_REGISTER_COUNT <= Exitless.SITES
-    assert Exitless.SITES + 12 * numbers.EXITLESS_SITE_LIMIT <= Exitless.RING
+    assert Exitless.SITES + numbers.SiteField.ROW * numbers.EXITLESS_SITE_LIMIT <= Exitless.RING
+    assert numbers.EXITLESS_SITE_LIMIT * numbers.EntryHead.NUMBER <= numbers.EntryHead.PORT
     assert Exitless.RING + 8 * entries <= Exitless.CALLERS
     assert Exitless.CALLERS + 4 * entries <= Exitless.END
     assert entries < 256  # LEFT & POSTED

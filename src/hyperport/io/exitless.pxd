@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
+cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from hyperport.bus.attributes cimport AttributeObserver, PortAttributes
@@ -22,6 +23,13 @@ cdef enum:
 cdef struct Entry:          # of the ring
     uint32_t head           # see EntryHead in abi/numbers.py
     uint32_t value
+
+cdef struct Posted:         # a write that an entry asks for
+    uint32_t port
+    uint32_t size
+    const uint32_t *value   # where it stands
+    uint32_t same           # bits of the head that go on as long as entries go the same way
+    uint32_t caller         # EIP behind it
 
 cdef struct Register:       # a shadow register
     uint32_t value
@@ -51,6 +59,7 @@ cdef class TableKeeper(AttributeObserver):
 cdef class DrainHook(CrossingHook):
     cdef void *exitless
 
+@cython.final
 cdef class Exitless(Service):
     cdef PortBus bus
     cdef GuestMemory memory
@@ -85,7 +94,7 @@ cdef class Exitless(Service):
     cdef uint32_t site_count(self) noexcept nogil
     cdef void crossed(self, Vcpu vcpu, uint32_t why) noexcept nogil
     cdef void drain(self) noexcept nogil
-    cdef uint32_t carry_run(self, uint32_t number, uint32_t most) noexcept nogil
+    cdef void carry_alone(self, const Posted *write) noexcept nogil
     cdef void consider_opening(self, Vcpu vcpu, uint32_t port) noexcept nogil
     cdef void leave_sequence(self, Vcpu vcpu) noexcept nogil
     cdef const Site *site_at(self, const Site *sites, uint32_t count, uint32_t address, Site *found) noexcept nogil

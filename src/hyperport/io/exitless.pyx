@@ -29,15 +29,16 @@ from libc.string cimport memcpy, memset
 
 from hyperport.bus.access cimport Access, describe
 from hyperport.bus.attributes cimport AttributeObserver, SHADOWED_SHIFT, SIZE_BITS, postable, shadowed
+from hyperport.bus.device cimport PortDevice
 from hyperport.bus.port_bus cimport (
     DIRECTION_IN,
     DIRECTION_OUT,
     POSTED,
     SHADOW,
     PortBus,
+    Slot,
     Tally,
     carry_element,
-    carry_string,
     ones,
     tally_index,
 )
@@ -95,6 +96,66 @@ cdef enum:
 cdef uint64_t LATEST_NS = 1000000       # of a posted write
 cdef uint32_t BETWEEN = (               # crossings at which guest code stands between two instructions of its own
     1 << Crossing.FAULT | 1 << Crossing.EXIT | 1 << Crossing.DELIVERY | 1 << Crossing.STOP)
+
+
+cdef uint32_t carry_alike(Slot *slot, const Entry *entry, const Posted *write, uint32_t most) noexcept nogil:
+    """An entry and those behind it that go the same way, most in all, as a string; returns how many."""
+    cdef uint8_t data[4 * ENTRIES + 4]
+    cdef uint32_t head = entry.head, count = 0, place = 0
+    cdef const uint32_t *value = write.value
+    while count < most and not (entry.head ^ head) & write.same:
+        memcpy(data + place, value, 4)      # whatever the size: what is too much is written over by the next one
+        place += write.size
+        count += 1
+        entry, value = entry - 1, value - 2
+    (<PortDevice> slot.device).io_write_block(slot.offset, write.size, count, data)
+    return count
+
+
+cdef inline bint understand(Exitless self, const Entry *entry, uint32_t number, Posted *write) noexcept nogil:
+    """What this entry asks for. False where no code of ours makes one like it, or its device does not let it be posted."""
+    cdef const Site *site
+    cdef uint32_t head = entry.head, size = head >> HEAD_SIZE_SHIFT & 0xFF, place
+    write.port, write.value, write.same = head & 0xFFFF, &entry.value, SAME_CALL
+    if head & HEAD_SITE:
+        place = head >> HEAD_NUMBER_SHIFT & HEAD_NUMBER_BITS
+        if place >= self.site_count():
+            return False
+        site = <const Site *> (self.at + AT_SITES) + place
+        size, write.same = size & SIZE_BITS, SAME_SITE_AND_PORT
+        write.caller = site.first + site.length
+        if not head & HEAD_PORT:
+            write.port = site.port
+            if size != 4:
+                write.same, write.value = SAME_SITE, &entry.head
+    else:
+        write.caller = (<const uint32_t *> (self.at + AT_CALLERS))[number]
+    write.size = size
+    return (size == 1 or size == 2 or size == 4) and self.bus.attributes.rows[write.port] & postable(size)
+
+
+cdef inline uint32_t carry_run(Exitless self, uint32_t number, uint32_t most) noexcept nogil:
+    """Carry out an entry, and those behind it (so downwards) that go the same way, most in all; returns how many."""
+    cdef const Entry *entry = <const Entry *> (self.at + AT_RING) + number
+    cdef Posted write
+    cdef Slot *slot
+    cdef Tally *tally
+    cdef uint32_t count = 1
+    if not understand(self, entry, number, &write):
+        self.refused += 1
+        return 1
+    slot = &self.bus.slots[write.port]
+    if slot.direct & write.size:
+        if most == 1 or ((entry - 1).head ^ entry.head) & write.same:
+            (<PortDevice> slot.device).io_write(slot.offset, write.size, write.value[0] & ones(write.size))
+        else:
+            count = carry_alike(slot, entry, &write, most)
+        tally = &self.bus.tallies[tally_index(write.port, DIRECTION_OUT, write.size, POSTED)]
+        tally.accesses += count
+    else:
+        self.carry_alone(&write)
+    self.posted += count
+    return count
 
 
 cdef class ExitlessPath(PortPath):
@@ -325,54 +386,18 @@ cdef class Exitless(Service):
             self.refused += 1
             return
         while number != left:
-            number -= self.carry_run(number - 1, number - left)
+            number -= carry_run(self, number - 1, number - left)
         self.found += 1
         self.drained += 1
 
-    cdef uint32_t carry_run(self, uint32_t number, uint32_t most) noexcept nogil:
-        """Carry out an entry and those like it behind it, so downwards, but no more than most; returns how many."""
-        cdef const Entry *entry = <const Entry *> (self.at + AT_RING) + number
-        cdef const Site *site
-        cdef uint32_t head = entry.head, port = head & 0xFFFF, size = head >> HEAD_SIZE_SHIFT & 0xFF, same = SAME_CALL
-        cdef uint32_t caller, count = 1, place
-        cdef const uint32_t *value = &entry.value
+    cdef void carry_alone(self, const Posted *write) noexcept nogil:
+        """The long way to the device, where somebody watches, or the port has not been accessed before."""
         cdef Access access
-        cdef uint8_t data[4 * ENTRIES + 4]
-        if head & HEAD_SITE:
-            number = head >> HEAD_NUMBER_SHIFT & HEAD_NUMBER_BITS
-            if number >= self.site_count():
-                self.refused += 1
-                return 1
-            site = <const Site *> (self.at + AT_SITES) + number
-            caller, size, same = site.first + site.length, size & SIZE_BITS, SAME_SITE_AND_PORT
-            if not head & HEAD_PORT:
-                port = site.port
-                if size != 4:
-                    same, value = SAME_SITE, &entry.head
-        else:
-            caller = (<uint32_t *> (self.at + AT_CALLERS))[number]
-        if (size != 1 and size != 2 and size != 4) or not self.bus.attributes.rows[port] & postable(size):
-            self.refused += 1
-            return 1
-        describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller, token_for(caller, self.caller.known.cpl))
+        describe(&access, DIRECTION_OUT, write.port, write.size, POSTED, <void *> self.caller,
+                 token_for(write.caller, self.caller.known.cpl))
         access.crossings = 0
-        access.value = value[0] & ones(size)
-        if most > 1 and not self.bus.observer_count and not ((entry - 1).head ^ head) & same:
-            memcpy(data, value, 4)      # whatever the size: what is too much is written over by the next one
-            place = size
-            while count < most:
-                entry, value = entry - 1, value - 2
-                if (entry.head ^ head) & same:
-                    break
-                memcpy(data + place, value, 4)
-                place += size
-                count += 1
-            access.count, access.data = count, data
-            carry_string(self.bus, &access)
-        else:
-            carry_element(self.bus, &access)
-        self.posted += count
-        return count
+        access.value = write.value[0] & ones(write.size)
+        carry_element(self.bus, &access)
 
     # Sequences.
 

@@ -472,7 +472,7 @@ SITES_AT, SITE_LENGTH = 0x8000, 7
 
 def put_site(machine: Machine, number: int, port: int) -> None:
     """As if the guest had registered it as the last one."""
-    row = struct.pack("<2I2HI", SITES_AT + 0x10 * number, SITES_AT + 0x1000, SITE_LENGTH, port, 0)
+    row = struct.pack("<2I2H", SITES_AT + 0x10 * number, SITES_AT + 0x1000, SITE_LENGTH, port)
     machine.memory.write(EXITLESS_BASE + Exitless.SITES + numbers.SiteField.ROW * number, row)
     machine.memory.write(EXITLESS_BASE + Exitless.SITE_COUNT, struct.pack("<I", number + 1))
 
@@ -645,13 +645,13 @@ def test_the_layout_is_one() -> None:
     assert Exitless.LEVELS + 512 <= Exitless.DIRECTORY
     assert Exitless.DIRECTORY + 1024 <= Exitless.POSTED
     assert Exitless.POSTED + 3 * cells <= Exitless.SHADOWED
-    assert Exitless.SHADOWED + 6 * cells <= Exitless.ANSWERS
-    assert Exitless.ANSWERS + 2 * cells <= Exitless.PAGE
+    assert Exitless.SHADOWED + 6 * cells <= Exitless.PAGE
     assert Exitless.REGISTERS + 8 * numbers.EXITLESS_REGISTER_COUNT <= Exitless.SITES
     assert Exitless.SITES + numbers.SiteField.ROW * numbers.EXITLESS_SITE_LIMIT <= Exitless.RING
     assert numbers.EXITLESS_SITE_LIMIT * numbers.EntryHead.NUMBER <= numbers.EntryHead.PORT
     assert Exitless.RING + 8 * entries <= Exitless.CALLERS
-    assert Exitless.CALLERS + 4 * entries <= Exitless.END
+    assert Exitless.CALLERS + 4 * entries <= Exitless.ANSWERS
+    assert Exitless.ANSWERS + 4 * cells <= Exitless.END
     assert entries < 256  # LEFT & POSTED
     assert EXITLESS_BASE + Exitless.END <= numbers.VMI_SCAN_END
 

@@ -45,7 +45,6 @@ cdef struct Site:           # a sequence: of the guest's, in linear addresses; o
     uint32_t restart
     uint16_t length
     uint16_t port
-    uint32_t reads
 
 cdef class ExitlessPath(PortPath):
     pass
@@ -74,7 +73,7 @@ cdef class Exitless(Service):
     cdef uint16_t register_of[3 * CELLS]    # as the guest's table, also of those that are not shadowed now; 0: none yet
     cdef Owner owners[REGISTERS]
     cdef uint32_t registers_used
-    cdef uint32_t told[SITES]               # of the reads that sites have made
+    cdef uint8_t answering[CELLS]           # by cell: an answer is shown there
     cdef uint32_t calls[CALLS]              # physical addresses of the ROM's calls with a crossing
     cdef Site sequences[SEQUENCES]
     cdef uint32_t sequence_count
@@ -91,6 +90,7 @@ cdef class Exitless(Service):
     cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil
     cdef void watch(self, bint watched) noexcept nogil
     cdef void count_read(self, uint32_t port, uint32_t size, uint32_t reads) noexcept nogil
+    cdef void answer(self, uint32_t port, uint32_t value, bint shown) noexcept nogil
     cdef uint32_t site_count(self) noexcept nogil
     cdef void crossed(self, Vcpu vcpu, uint32_t why) noexcept nogil
     cdef void drain(self) noexcept nogil

@@ -19,7 +19,7 @@ Watching.   An access that the guest does not make hits no I/O breakpoint. While
 Hostility.  The guest may write anything into ring and page. Of an entry only port, size and value are believed, and only for a
             port that its device lets be posted now; LEFT is looked at once, and a value that it cannot have empties the ring.
             A caller and the counts of reads are numbers for reports, of registers that are shadowed. Sites are addresses that
-            EIP may be set to, of code that runs at CPL 0 or 1 anyway. Nothing else is ever read from there.
+            EIP may be set to, of code that runs at CPL 0 or 1 anyway, and ports. Nothing else is ever read from there.
 Cells.      Code of the guest has addresses of cells in it. So a group of ports keeps its cells, also over a reset, and in
             another process that loads a saved machine.
 """
@@ -79,7 +79,10 @@ cdef enum:
     ALL_LEFT = ENTRIES          # LEFT of an empty ring
     MAY_POST = 0xFF
     CLOSED = 0
-    SHOWN = 0xFF00              # in ANSWERS: it is shadowed
+    # Of an answer: as in abi/numbers.py.
+    ANSWER_SHOWN = 0x80000000
+    ANSWER_READS_SHIFT = 8
+    ANSWER_READS = 1 << 23      # as many, and the count has run over into ANSWER_SHOWN
     # Of an entry's head: as in abi/numbers.py.
     HEAD_SIZE_SHIFT = 16
     HEAD_SITE = 1 << 19
@@ -213,7 +216,7 @@ cdef class Exitless(Service):
         if len(sequences) > SEQUENCES:
             raise ConfigError(f"path exitless: the images have more than {SEQUENCES} sequences")
         for number, (base, sequence) in enumerate(sequences):
-            self.sequences[<int> number] = Site(base + sequence.first, base + sequence.restart, sequence.length, 0, 0)
+            self.sequences[<int> number] = Site(base + sequence.first, base + sequence.restart, sequence.length, 0)
         self.sequence_count = <uint32_t> len(sequences)
         for image in images:
             for at, number in image.doorbells.items():
@@ -246,7 +249,7 @@ cdef class Exitless(Service):
             if selector & SELECTOR_RPL <= HIGHEST_CPL:
                 (<uint16_t *> (self.at + AT_LEVELS))[selector] = PORTS_OF_A_GROUP
         memset(self.register_of, 0, sizeof(self.register_of))
-        memset(self.told, 0, sizeof(self.told))
+        memset(self.answering, 0, sizeof(self.answering))
         self.registers_used = 1         # 0 means none
         self.written = CLOSED
         self.found = 0
@@ -285,7 +288,7 @@ cdef class Exitless(Service):
                     self.registers_used += 1
                 place = self.register_of[index * CELLS + cell]
             (<uint16_t *> (self.at + AT_SHADOWED))[index * CELLS + cell] = <uint16_t> place
-        (<uint16_t *> (self.at + AT_ANSWERS))[cell] = 0
+        self.answer(port, 0, False)
         self.shown(port, attributes)
 
     cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil:
@@ -300,7 +303,7 @@ cdef class Exitless(Service):
                 value = self.bus.route_read(port, size)
                 (<Register *> (self.at + AT_REGISTERS))[place].value = value
                 if size == 1:
-                    (<uint16_t *> (self.at + AT_ANSWERS))[cell] = <uint16_t> (SHOWN | value)
+                    self.answer(port, value, True)
 
     cdef void watch(self, bint watched) noexcept nogil:
         """An I/O breakpoint is enabled now, or none is any more."""
@@ -310,22 +313,27 @@ cdef class Exitless(Service):
             if self.bus.attributes.rows[port]:
                 self.changed(port, self.bus.attributes.rows[port])
 
+    cdef void answer(self, uint32_t port, uint32_t value, bint shown) noexcept nogil:
+        """Show this answer of a port for INs of one byte, or none; what was there has been read so often."""
+        cdef uint32_t cell = self.first_cell[port >> 8] + (port & 0xFF)
+        cdef uint32_t *at = <uint32_t *> (self.at + AT_ANSWERS) + cell
+        if self.answering[cell]:
+            self.count_read(port, 1, (at[0] & ~ANSWER_SHOWN) >> ANSWER_READS_SHIFT | (0 if at[0] & ANSWER_SHOWN else ANSWER_READS))
+        self.answering[cell] = shown
+        at[0] = ANSWER_SHOWN | value & 0xFF if shown else 0
+
     cdef void count_reads(self) noexcept nogil:
         """Put what the guest has read since the last time into the bus's tallies."""
         cdef uint32_t number, reads, cell
         cdef Owner *owner
-        cdef const Site *site
         for number in range(1, self.registers_used):
             owner = &self.owners[number]
             reads = (<Register *> (self.at + AT_REGISTERS))[number].reads
             self.count_read(owner.port, owner.size, reads - owner.told)
             owner.told = reads
-        for number in range(self.site_count()):
-            site = <const Site *> (self.at + AT_SITES) + number
-            cell = self.first_cell[site.port >> 8] + (<uint32_t> site.port & 0xFF)
-            if self.register_of[cell]:          # of one byte
-                self.count_read(site.port, 1, site.reads - self.told[number])
-            self.told[number] = site.reads
+            cell = self.first_cell[owner.port >> 8] + (<uint32_t> owner.port & 0xFF)
+            if owner.size == 1 and self.answering[cell]:
+                self.answer(owner.port, (<uint32_t *> (self.at + AT_ANSWERS))[cell], True)
 
     cdef void count_read(self, uint32_t port, uint32_t size, uint32_t reads) noexcept nogil:
         cdef Tally *tally
@@ -360,6 +368,8 @@ cdef class Exitless(Service):
     cdef void consider_opening(self, Vcpu vcpu, uint32_t port) noexcept nogil:
         """A call was made; if it is one that could have been posted, let the next ones be."""
         cdef uint32_t attributes = self.bus.attributes.rows[port & 0xFFFF]
+        if attributes & shadowed(1):
+            self.count_reads()      # perhaps a count has run over
         if self.watched or not attributes & postable(SIZE_BITS):
             return
         vcpu.place(vcpu.token, &self.caller.known)
@@ -370,6 +380,7 @@ cdef class Exitless(Service):
 
     cdef void on_timer(self, int number) noexcept nogil:
         """The ring was drained as guest code was left for this. Close it if it has been empty all the time."""
+        self.count_reads()
         if self.found:
             self.found = 0
             self.timer.arm(self.clock.now() + LATEST_NS)
@@ -448,21 +459,18 @@ cdef class Exitless(Service):
     # cells that they had.
 
     cdef after_load(self, dict record):
-        cdef int number
         cdef const uint16_t *directory = <const uint16_t *> (self.at + AT_DIRECTORY) + PORTS_OF_A_GROUP
         sites = self.memory.read(BASE + LAYOUT.SITES, LAYOUT.RING - LAYOUT.SITES)
         count = (<uint32_t *> (self.at + AT_SITE_COUNT))[0]
         memset(self.first_cell, 0, sizeof(self.first_cell))
         self.cells_used = PORTS_OF_A_GROUP
-        found = {directory[number]: number for number in range(PORTS_OF_A_GROUP)}
+        found = {directory[group]: group for group in range(<int> PORTS_OF_A_GROUP)}
         while self.cells_used < CELLS and self.cells_used in found:
             self.first_cell[<int> found[self.cells_used]] = <uint16_t> self.cells_used
             self.cells_used += PORTS_OF_A_GROUP
         self.reset()
         (<uint32_t *> (self.at + AT_SITE_COUNT))[0] = count
         self.memory.write(BASE + LAYOUT.SITES, sites)
-        for number in range(SITES):     # all have been told before the save
-            self.told[number] = (<const Site *> (self.at + AT_SITES))[number].reads
 
     def reset(self):
         """The machine starts again, or its memory was written over: tables as the devices are, a closed ring, no sites."""

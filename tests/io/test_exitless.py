@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 
 from hyperport import GuestExit, HaltedForever, Machine, MemoryBackend
 from hyperport.abi import numbers
-from hyperport.abi.numbers import EXITLESS_BASE, EntryHead, Exitless
+from hyperport.abi.numbers import EXITLESS_BASE, Answer, EntryHead, Exitless
 from hyperport.abi.rom import build_rom
 from hyperport.bus.access import PortAccess
 from hyperport.bus.port_bus import Path as AccessPath
@@ -34,7 +35,7 @@ from ..guest.board import BIN
 MIB = 1 << 20
 CODE, HANDLER, STACK, IDT, GDT, RESULTS = 0x10_0000, 0x10_2000, 0x20_0000, 0x30_0000, 0x30_1000, 0x31_0000
 IRQ, VECTORS = 5, 0x20
-POST, THR, IER, SCR = 0x80, 0x3F8, 0x3F9, 0x3FF
+POST, THR, IER, LSR, SCR = 0x80, 0x3F8, 0x3F9, 0x3FD, 0x3FF
 CF_OF = 0x801  # flags that a stub must not change
 HLT = b"\xf4"
 END = b"\x90" * 8 + b"\xfa" + HLT  # behind each program: room for an interrupt that comes at its last instruction; CLI
@@ -523,7 +524,9 @@ def test_what_waits_comes_to_its_device_whatever_its_form(watched: bool) -> None
     with Bench(watched=watched) as bench:
         machine = bench.machine
         for port in (WIDE, OTHER):
-            machine.attach(Wide(partial(lambda base, *access: seen.append((base + access[0], *access[1:])), port)), port)
+            machine.attach(
+                Wide(partial(lambda base, *access: seen.append((base + access[0], *access[1:])), port)), port
+            )
         for number, port in enumerate((OTHER, WIDE, 0xF4)):
             put_site(machine, number, port)
         bench.open()
@@ -551,7 +554,9 @@ def test_the_caller_of_a_post_is_behind_its_sequence(bench: Bench) -> None:
     bench.open()
     callers.clear()
     put_entries(machine, [(head(1, 1, 0), 0), (head(1, POST), 0)])
-    machine.memory.write(EXITLESS_BASE + Exitless.CALLERS + 4 * (numbers.EXITLESS_ENTRIES - 2), struct.pack("<I", 0x1234))
+    machine.memory.write(
+        EXITLESS_BASE + Exitless.CALLERS + 4 * (numbers.EXITLESS_ENTRIES - 2), struct.pack("<I", 0x1234)
+    )
     machine.bus.outp(0x7000, 1, 0)
     assert callers[:2] == [(SITES_AT + SITE_LENGTH, 0), (0x1234, 0)]
 
@@ -582,6 +587,43 @@ def test_cells_stay_where_they_are(tmp_path: Path) -> None:
     with Machine.restore(tmp_path / "state", attach=attach) as machine:
         assert machine.memory.read(*directory) == after
         assert machine.memory.read(EXITLESS_BASE + Exitless.POSTED + cell + 0x80, 1) == b"\xff"
+
+
+@pytest.mark.parametrize("name", ["console", "cmos", "pci", "mix", "delay"])
+def test_accesses_in_place_are_counted_one_by_one(name: str) -> None:
+    """Whatever way each takes: as many as on exit, of each port, direction and size."""
+    counts = []
+    for io, ops, build in (("exit", "native", ""), ("exitless", "vmi", "-inline")):
+        append = f"n=2000 tsc_khz=1000000 ops={ops}"
+        with Machine(
+            kernel=BIN / f"{name}{build}.elf", append=append, memory=8 * MIB, engine="unicorn", io=io
+        ) as machine:
+            assert machine.run(timeout=60) == GuestExit(0)
+            assert machine.exitless is None or machine.exitless.counts()["refused"] == 0
+            counted = Counter[tuple[int, int, int]]()
+            for row in machine.bus.counts():
+                counted[row.port, row.direction, row.size] += row.accesses
+        # What was measured is printed, and has so many digits; the delay is nothing on exitless.
+        assert counted.pop((THR, 1, 1)) == counted.pop((LSR, 0, 1)) > 50
+        posted = counted.pop((POST, 1, 1), 0)
+        assert posted == {"delay": 4000 if io == "exit" else 2000, "mix": 2000}.get(name, 0)
+        counts.append(counted)
+    assert counts[0] == counts[1]
+
+
+def test_a_count_of_reads_that_runs_over(bench: Bench) -> None:
+    memory, most = bench.machine.memory, int(Answer.SHOWN // Answer.READ)
+    bench.machine.bus.outp(SCR, 1, 0x5A)
+    directory = EXITLESS_BASE + Exitless.DIRECTORY + 512
+    cell = struct.unpack("<H", memory.read(directory + 2 * (SCR >> 8), 2))[0] + (SCR & 0xFF)
+    at = EXITLESS_BASE + Exitless.ANSWERS + 4 * cell
+    assert memory.read(at, 4) == struct.pack("<I", Answer.SHOWN | 0x5A)
+    for reads in (1, most - 1, most, most + 2):
+        before = bench.counts()["shadowed"]
+        memory.write(at, struct.pack("<I", (Answer.SHOWN | 0x5A) + Answer.READ * reads & 0xFFFFFFFF))
+        bench.run(Assembler(CODE).call("INB", SCR).code)  # reads a shadow register of another kind
+        assert bench.counts()["shadowed"] - before == reads + 1
+        assert memory.read(at, 4) == struct.pack("<I", Answer.SHOWN | 0x5A)
 
 
 def test_a_machine_that_starts_again_has_its_tables(bench: Bench) -> None:

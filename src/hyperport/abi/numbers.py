@@ -277,7 +277,7 @@ class Exitless(IntEnum):
     MAGIC = 0x0000  # u32
     VERSION = 0x0004  # u32
     SIZE = 0x0008  # u32: bytes from EXITLESS_BASE to the end
-    CALLS = 0x0010  # u32[12], by the order of the calls: physical address of the ROM's with a crossing; 0: there is none
+    CALLS = 0x0010  # u32[12], by the order of the calls: where the ROM's with a crossing is, physical; 0: not there
     LEVELS = 0x0200  # u16[256], by the low byte of CS: 256 where its RPL is 0 or 1, else 0: which directory
     DIRECTORY = 0x0400  # u16[512], by that plus port >> 8: the first cell of 256 ports
     POSTED = 0x0800  # u8[3][CELLS], by size >> 1 and cell: 255 where an OUT may be put into the ring now, else 0
@@ -318,8 +318,7 @@ class EntryHead(IntEnum):
     SIZE = 1 << 16  # times 1, 2 or 4
     SITE = 1 << 19  # a sequence made it, which is its caller
     NUMBER = 1 << 20  # times that sequence's
-    PORT = 1 << 31  # with SITE: bits 0 to 15 are the port. Else it is the sequence's, and they are the value, if that is
-    # of one or two bytes
+    PORT = 1 << 31  # with SITE: bits 0 to 15 are the port; else its row has it, and they are a value of 1 or 2 bytes
 
 
 EXITLESS_CELLS: Final = 8 * 256  # the undeclared, and seven groups of 256 ports

@@ -17,6 +17,7 @@ from hyperport import GuestExit, Machine
 from hyperport.abi import numbers
 from hyperport.abi.numbers import EXITLESS_BASE, Answer, EntryHead, Exitless
 from hyperport.bus.access import PortAccess
+from hyperport.errors import StateError
 
 from ..guest.board import BIN
 from .test_exitless import CODE, MIB, POST, SCR, THR, WIDE, Assembler, Bench, Wide
@@ -210,3 +211,12 @@ def test_a_count_of_reads_that_runs_over(bench: Bench) -> None:
         bench.run(Assembler(CODE).call("INB", SCR).code)  # reads a shadow register of another kind
         assert bench.counts()["shadowed"] - before == reads + 1
         assert memory.read(at, 4) == struct.pack("<I", Answer.SHOWN | 0x5A)
+
+
+def test_a_machine_that_was_saved_with_another_layout() -> None:
+    with Machine(memory=4 * MIB, io="exitless") as machine:
+        assert machine.exitless is not None
+        record = machine.exitless.save()
+        machine.exitless.check(record)
+        with pytest.raises(StateError, match="saved with layout 2 of the tables"):
+            machine.exitless.check(record | {"layout": 2})

@@ -67,6 +67,7 @@ cdef class Exitless(Service):
     cdef TableKeeper keeper
     cdef DrainHook hook
     cdef Caller caller
+    cdef uint32_t layout            # its version
     cdef char *at                   # host address of EXITLESS_BASE
     cdef uint16_t first_cell[256]   # by port >> 8: 0 for the undeclared
     cdef uint32_t cells_used

@@ -45,13 +45,14 @@ from hyperport.bus.port_bus cimport (
 from hyperport.cpu.vcpu cimport EBX, EDX, Place, Vcpu, token_for
 from hyperport.io.crossing cimport Crossing, CrossingHook
 from hyperport.io.path cimport PortPath
+from hyperport.lines.saved cimport Fields
 from hyperport.lines.service cimport Service
 from hyperport.memory.map cimport hp_host_at
 from hyperport.memory.ram cimport GuestMemory
 from hyperport.time.clock cimport Clock, Timer
 
 from hyperport.abi import numbers
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, StateError
 from hyperport.io.crossing import hook
 
 LAYOUT = numbers.Exitless
@@ -205,7 +206,7 @@ cdef class Exitless(Service):
     name = "exitless"
 
     def __init__(self, PortBus bus not None, GuestMemory memory not None, Clock clock not None, images=()):
-        self.bus, self.memory, self.clock = bus, memory, clock
+        self.bus, self.memory, self.clock, self.layout = bus, memory, clock, numbers.EXITLESS_VERSION
         self.at = <char *> hp_host_at(&memory.map.flat, BASE, LAYOUT.END, False)
         if self.at == NULL:
             raise ConfigError(f"path exitless needs memory from {numbers.EXITLESS_BASE:#x} to "
@@ -457,6 +458,14 @@ cdef class Exitless(Service):
 
     # Saved. A machine is held at a crossing, so the ring is empty, and no sequence is at work; tables are made anew, with the
     # cells that they had.
+
+    cdef declare(self, Fields fields):
+        fields.u32("layout", &self.layout)
+
+    cdef consistent(self, dict record):
+        if record["layout"] != self.layout:
+            raise StateError(f"exitless: the machine was saved with layout {record['layout']} of the tables, which its guest "
+                             f"knows; this hyperport has layout {self.layout}")
 
     cdef after_load(self, dict record):
         cdef const uint16_t *directory = <const uint16_t *> (self.at + AT_DIRECTORY) + PORTS_OF_A_GROUP

@@ -58,6 +58,7 @@ cdef class TableKeeper(AttributeObserver):
 cdef class DrainHook(CrossingHook):
     cdef void *exitless
 
+
 @cython.final
 cdef class Exitless(Service):
     cdef PortBus bus

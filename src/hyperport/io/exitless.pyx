@@ -318,8 +318,9 @@ cdef class Exitless(Service):
         """Show this answer of a port for INs of one byte, or none; what was there has been read so often."""
         cdef uint32_t cell = self.first_cell[port >> 8] + (port & 0xFF)
         cdef uint32_t *at = <uint32_t *> (self.at + AT_ANSWERS) + cell
+        cdef uint32_t reads = (at[0] & ~ANSWER_SHOWN) >> ANSWER_READS_SHIFT
         if self.answering[cell]:
-            self.count_read(port, 1, (at[0] & ~ANSWER_SHOWN) >> ANSWER_READS_SHIFT | (0 if at[0] & ANSWER_SHOWN else ANSWER_READS))
+            self.count_read(port, 1, reads if at[0] & ANSWER_SHOWN else reads + ANSWER_READS)
         self.answering[cell] = shown
         at[0] = ANSWER_SHOWN | value & 0xFF if shown else 0
 

@@ -108,6 +108,7 @@ def sections() -> Iterator[tuple[str, Iterable[Macro]]]:
             ("EXITLESS_VERSION_NUMBER", n.EXITLESS_VERSION, False),
             *((f"EXITLESS_{name}", place.value, True) for name, place in n.Exitless.__members__.items()),
             *((f"EXITLESS_SITE_{name}", field.value, False) for name, field in n.SiteField.__members__.items()),
+            *((f"EXITLESS_ANSWER_{bit.name}", bit.value, True) for bit in n.Answer),
             *((f"EXITLESS_ENTRY_{bit.name}", bit.value, True) for bit in n.EntryHead),
             ("EXITLESS_CELLS", n.EXITLESS_CELLS, False),
             ("EXITLESS_ENTRIES", n.EXITLESS_ENTRIES, False),

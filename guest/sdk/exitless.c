@@ -41,7 +41,6 @@ FIELD_IS(first, FIRST);
 FIELD_IS(restart, RESTART);
 FIELD_IS(length, LENGTH);
 FIELD_IS(port, PORT);
-FIELD_IS(reads, READS);
 _Static_assert(sizeof(struct hyperport_sequence) == HYPERPORT_EXITLESS_SITE_ROW, "a row");
 
 static struct hyperport_sequence *sites_of(volatile uint8_t *tables)
@@ -94,10 +93,7 @@ static uint32_t value_for(const struct hyperport_place *place)
     case HYPERPORT_PLACE_POSTED:
         return value + cell_of(place->port);
     case HYPERPORT_PLACE_ANSWER:
-        return value + 2 * cell_of(place->port);
-    case HYPERPORT_PLACE_READS:
-        return value + HYPERPORT_EXITLESS_SITES + HYPERPORT_EXITLESS_SITE_ROW * site_of(place->at) +
-               HYPERPORT_EXITLESS_SITE_READS;
+        return value + 4 * cell_of(place->port);
     case HYPERPORT_PLACE_HEAD:
         return place->add + HYPERPORT_EXITLESS_ENTRY_NUMBER * site_of(place->at);
     }

@@ -15,7 +15,6 @@
         .macro sequence name
         .long first_\name, restart_\name
         .short end_\name - first_\name, 0
-        .long 0
         .endm
         .section hyperport_sequences, "a"
         .balign 4

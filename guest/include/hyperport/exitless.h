@@ -24,7 +24,6 @@ struct hyperport_io_ops;
 struct hyperport_sequence {
     uint32_t first, restart;
     uint16_t length, port; /* port: where the code knows it */
-    uint32_t reads;        /* 0 */
 };
 
 /* Four bytes of code that depend on where the tables are. */
@@ -35,9 +34,8 @@ struct hyperport_place {
 };
 #define HYPERPORT_PLACE_TABLES 0 /* the address of the tables */
 #define HYPERPORT_PLACE_POSTED 1 /* the same, and the cell of the port, of one byte */
-#define HYPERPORT_PLACE_ANSWER 2 /* likewise, of two bytes */
-#define HYPERPORT_PLACE_READS 3  /* the address of the count of reads of the sequence that the place is in */
-#define HYPERPORT_PLACE_HEAD 4   /* that sequence's number in an entry's head */
+#define HYPERPORT_PLACE_ANSWER 2 /* likewise, of four bytes */
+#define HYPERPORT_PLACE_HEAD 3   /* the number of the sequence that the place is in, in an entry's head */
 
 /* Virtual address of the tables; 0 until hyperport_exitless_init() has found them: then there is nothing without a crossing. */
 extern volatile uint8_t *hyperport_exitless;
@@ -82,7 +80,6 @@ bool hyperport_exitless_init(uintptr_t direct_map, struct hyperport_io_ops *ops)
     ".balign 4\n\t"                                                           \
     ".long 775b, 779b\n\t"                                                    \
     ".short 776b - 775b, " port "\n\t"                                        \
-    ".long 0\n\t"                                                             \
     ".popsection"
 
 /* Behind an instruction: a place that begins so many bytes before its end. */
@@ -136,12 +133,14 @@ bool hyperport_exitless_init(uintptr_t direct_map, struct hyperport_io_ops *ops)
 #define HYPERPORT_STORE_VALUE                                                 \
     "mov %%eax, " HYPERPORT_NOWHERE "(, %[cell], 8)\n" HYPERPORT_PLACE(4, TABLES, HYPERPORT_TABLE(RING) " - 4", "0")
 
-/* An IN. Out: EAX, of which the bits above the answer are anything. Of one byte at a constant port, and all others. */
+/* An IN. Out: EAX, of which the bits above the answer are anything. Of one byte at a constant port, where EDX is anything, too, and
+ * all others. */
 #define HYPERPORT_READ_BYTE                                                   \
-    "movzwl " HYPERPORT_NOWHERE ", %%eax\n" HYPERPORT_PLACE(4, ANSWER, HYPERPORT_TABLE(ANSWERS), "%c[port]") \
+    "mov " HYPERPORT_NOWHERE ", %%eax\n" HYPERPORT_PLACE(4, ANSWER, HYPERPORT_TABLE(ANSWERS), "%c[port]") \
     "test %%eax, %%eax\n\t"                                                   \
-    "jz 779f\n\t"                                                             \
-    "addl $1, " HYPERPORT_NOWHERE "\n" HYPERPORT_PLACE(5, READS, "0", "0")
+    "jns 779f\n\t"                                                            \
+    "lea " HYPERPORT_TABLE(ANSWER_READ) "(%%eax), %%edx\n\t"                  \
+    "mov %%edx, " HYPERPORT_NOWHERE "\n" HYPERPORT_PLACE(4, ANSWER, HYPERPORT_TABLE(ANSWERS), "%c[port]")
 #define HYPERPORT_READ_DX(bytes)                                              \
     HYPERPORT_CELL_OF_DX                                                      \
     "movzwl " HYPERPORT_NOWHERE "(, %[cell], 2), %[cell]\n"                   \

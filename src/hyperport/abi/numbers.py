@@ -277,20 +277,20 @@ class Exitless(IntEnum):
     MAGIC = 0x0000  # u32
     VERSION = 0x0004  # u32
     SIZE = 0x0008  # u32: bytes from EXITLESS_BASE to the end
-    CALLS = 0x0010  # u32[12], in the order of the calls: physical address of the ROM's with a crossing; 0: none
+    CALLS = 0x0010  # u32[12], by the order of the calls: where the ROM's with a crossing is, physical; 0: not there
     LEVELS = 0x0200  # u16[256], by the low byte of CS: 256 where its RPL is 0 or 1, else 0: which directory
     DIRECTORY = 0x0400  # u16[512], by that plus port >> 8: the first cell of 256 ports
     POSTED = 0x0800  # u8[3][CELLS], by size >> 1 and cell: 255 where an OUT may be put into the ring now, else 0
     SHADOWED = 0x2000  # u16[3][CELLS], by size >> 1 and cell: which register an IN may read instead; 0: none now
-    ANSWERS = 0x5000  # u16[CELLS], by cell: FF00h plus what an IN of one byte would read; 0: it is not shadowed now
-    PAGE = 0x6000  # here the part begins that the guest writes
-    LEFT = 0x6000  # the same place. u32: number of free entries, at most 255; 0: the ring is full, or closed
-    SITE_COUNT = 0x6004  # u32: how many sequences the guest has in SITES
-    REGISTERS = 0x6040  # {u32 value, u32 count of reads}[REGISTER_COUNT]; there is no number 0
-    SITES = 0x6800  # SiteField[SITE_LIMIT]: the guest's own sequences
-    RING = 0x8000  # {u32 head, u32 value}[ENTRIES], filled from its end: class EntryHead
-    CALLERS = 0x8800  # u32[ENTRIES]: of each entry whose head has no site, EIP behind the call
-    END = 0x9000
+    PAGE = 0x5000  # here the part begins that the guest writes
+    LEFT = 0x5000  # the same place. u32: number of free entries, at most 255; 0: the ring is full, or closed
+    SITE_COUNT = 0x5004  # u32: how many sequences the guest has in SITES
+    REGISTERS = 0x5040  # {u32 value, u32 count of reads}[REGISTER_COUNT]; there is no number 0
+    SITES = 0x6000  # SiteField[SITE_LIMIT]: the guest's own sequences
+    RING = 0x7000  # {u32 head, u32 value}[ENTRIES], filled from its end: class EntryHead
+    CALLERS = 0x7800  # u32[ENTRIES]: of each entry whose head has no site, EIP behind the call
+    ANSWERS = 0x8000  # u32[CELLS], by cell: class Answer, for INs of one byte where the code knows the port
+    END = 0xA000
 
 
 class SiteField(IntEnum):
@@ -300,8 +300,16 @@ class SiteField(IntEnum):
     RESTART = 4  # u32: where it goes on if something came between
     LENGTH = 8  # u16: bytes; behind it is the caller of what it posts
     PORT = 10  # u16: where the code knows the port
-    READS = 12  # u32: how often it has read that port's shadow register of one byte, from ANSWERS
-    ROW = 16  # bytes of a row
+    ROW = 12  # bytes of a row
+
+
+class Answer(IntEnum):
+    """Bits of one in ANSWERS; bits 0 to 7 are the answer. Who reads it adds READ: so it is counted by the store of what
+    was loaded. As the count runs over, SHOWN goes: then the next read is a call, and the VMM takes the count.
+    """
+
+    READ = 1 << 8  # times the reads since the VMM has looked
+    SHOWN = 1 << 31  # it is shadowed now
 
 
 class EntryHead(IntEnum):
@@ -310,10 +318,7 @@ class EntryHead(IntEnum):
     SIZE = 1 << 16  # times 1, 2 or 4
     SITE = 1 << 19  # a sequence made it, which is its caller
     NUMBER = 1 << 20  # times that sequence's
-    PORT = (
-        1 << 31
-    )  # with SITE: bits 0 to 15 are the port. Else it is the sequence's, and they are a value of one or two
-    # bytes
+    PORT = 1 << 31  # with SITE: bits 0 to 15 are the port; else its row has it, and they are a value of 1 or 2 bytes
 
 
 EXITLESS_CELLS: Final = 8 * 256  # the undeclared, and seven groups of 256 ports

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
+cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from hyperport.bus.attributes cimport AttributeObserver, PortAttributes
@@ -23,6 +24,13 @@ cdef struct Entry:          # of the ring
     uint32_t head           # see EntryHead in abi/numbers.py
     uint32_t value
 
+cdef struct Posted:         # a write that an entry asks for
+    uint32_t port
+    uint32_t size
+    const uint32_t *value   # where it stands
+    uint32_t same           # bits of the head that go on as long as entries go the same way
+    uint32_t caller         # EIP behind it
+
 cdef struct Register:       # a shadow register
     uint32_t value
     uint32_t reads
@@ -37,7 +45,6 @@ cdef struct Site:           # a sequence: of the guest's, in linear addresses; o
     uint32_t restart
     uint16_t length
     uint16_t port
-    uint32_t reads
 
 cdef class ExitlessPath(PortPath):
     pass
@@ -51,6 +58,8 @@ cdef class TableKeeper(AttributeObserver):
 cdef class DrainHook(CrossingHook):
     cdef void *exitless
 
+
+@cython.final
 cdef class Exitless(Service):
     cdef PortBus bus
     cdef GuestMemory memory
@@ -59,13 +68,14 @@ cdef class Exitless(Service):
     cdef TableKeeper keeper
     cdef DrainHook hook
     cdef Caller caller
+    cdef uint32_t layout            # its version
     cdef char *at                   # host address of EXITLESS_BASE
     cdef uint16_t first_cell[256]   # by port >> 8: 0 for the undeclared
     cdef uint32_t cells_used
     cdef uint16_t register_of[3 * CELLS]    # as the guest's table, also of those that are not shadowed now; 0: none yet
     cdef Owner owners[REGISTERS]
     cdef uint32_t registers_used
-    cdef uint32_t told[SITES]               # of the reads that sites have made
+    cdef uint8_t answering[CELLS]           # by cell: an answer is shown there
     cdef uint32_t calls[CALLS]              # physical addresses of the ROM's calls with a crossing
     cdef Site sequences[SEQUENCES]
     cdef uint32_t sequence_count
@@ -82,10 +92,11 @@ cdef class Exitless(Service):
     cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil
     cdef void watch(self, bint watched) noexcept nogil
     cdef void count_read(self, uint32_t port, uint32_t size, uint32_t reads) noexcept nogil
+    cdef void answer(self, uint32_t port, uint32_t value, bint shown) noexcept nogil
     cdef uint32_t site_count(self) noexcept nogil
     cdef void crossed(self, Vcpu vcpu, uint32_t why) noexcept nogil
     cdef void drain(self) noexcept nogil
-    cdef uint32_t carry_run(self, uint32_t number, uint32_t most) noexcept nogil
+    cdef void carry_alone(self, const Posted *write) noexcept nogil
     cdef void consider_opening(self, Vcpu vcpu, uint32_t port) noexcept nogil
     cdef void leave_sequence(self, Vcpu vcpu) noexcept nogil
     cdef const Site *site_at(self, const Site *sites, uint32_t count, uint32_t address, Site *found) noexcept nogil

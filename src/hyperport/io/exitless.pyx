@@ -19,7 +19,7 @@ Watching.   An access that the guest does not make hits no I/O breakpoint. While
 Hostility.  The guest may write anything into ring and page. Of an entry only port, size and value are believed, and only for a
             port that its device lets be posted now; LEFT is looked at once, and a value that it cannot have empties the ring.
             A caller and the counts of reads are numbers for reports, of registers that are shadowed. Sites are addresses that
-            EIP may be set to, of code that runs at CPL 0 or 1 anyway. Nothing else is ever read from there.
+            EIP may be set to, of code that runs at CPL 0 or 1 anyway, and ports. Nothing else is ever read from there.
 Cells.      Code of the guest has addresses of cells in it. So a group of ports keeps its cells, also over a reset, and in
             another process that loads a saved machine.
 """
@@ -29,28 +29,30 @@ from libc.string cimport memcpy, memset
 
 from hyperport.bus.access cimport Access, describe
 from hyperport.bus.attributes cimport AttributeObserver, SHADOWED_SHIFT, SIZE_BITS, postable, shadowed
+from hyperport.bus.device cimport PortDevice
 from hyperport.bus.port_bus cimport (
     DIRECTION_IN,
     DIRECTION_OUT,
     POSTED,
     SHADOW,
     PortBus,
+    Slot,
     Tally,
     carry_element,
-    carry_string,
     ones,
     tally_index,
 )
 from hyperport.cpu.vcpu cimport EBX, EDX, Place, Vcpu, token_for
 from hyperport.io.crossing cimport Crossing, CrossingHook
 from hyperport.io.path cimport PortPath
+from hyperport.lines.saved cimport Fields
 from hyperport.lines.service cimport Service
 from hyperport.memory.map cimport hp_host_at
 from hyperport.memory.ram cimport GuestMemory
 from hyperport.time.clock cimport Clock, Timer
 
 from hyperport.abi import numbers
-from hyperport.errors import ConfigError
+from hyperport.errors import ConfigError, StateError
 from hyperport.io.crossing import hook
 
 LAYOUT = numbers.Exitless
@@ -78,7 +80,10 @@ cdef enum:
     ALL_LEFT = ENTRIES          # LEFT of an empty ring
     MAY_POST = 0xFF
     CLOSED = 0
-    SHOWN = 0xFF00              # in ANSWERS: it is shadowed
+    # Of an answer: as in abi/numbers.py.
+    ANSWER_SHOWN = 0x80000000
+    ANSWER_READS_SHIFT = 8
+    ANSWER_READS = 1 << 23      # as many, and the count has run over into ANSWER_SHOWN
     # Of an entry's head: as in abi/numbers.py.
     HEAD_SIZE_SHIFT = 16
     HEAD_SITE = 1 << 19
@@ -95,6 +100,66 @@ cdef enum:
 cdef uint64_t LATEST_NS = 1000000       # of a posted write
 cdef uint32_t BETWEEN = (               # crossings at which guest code stands between two instructions of its own
     1 << Crossing.FAULT | 1 << Crossing.EXIT | 1 << Crossing.DELIVERY | 1 << Crossing.STOP)
+
+
+cdef uint32_t carry_alike(Slot *slot, const Entry *entry, const Posted *write, uint32_t most) noexcept nogil:
+    """An entry and those behind it that go the same way, most in all, as a string; returns how many."""
+    cdef uint8_t data[4 * ENTRIES + 4]
+    cdef uint32_t head = entry.head, count = 0, place = 0
+    cdef const uint32_t *value = write.value
+    while count < most and not (entry.head ^ head) & write.same:
+        memcpy(data + place, value, 4)      # whatever the size: what is too much is written over by the next one
+        place += write.size
+        count += 1
+        entry, value = entry - 1, value - 2
+    (<PortDevice> slot.device).io_write_block(slot.offset, write.size, count, data)
+    return count
+
+
+cdef inline bint understand(Exitless self, const Entry *entry, uint32_t number, Posted *write) noexcept nogil:
+    """What this entry asks for. False where no code of ours makes one like it, or its device does not let it be posted."""
+    cdef const Site *site
+    cdef uint32_t head = entry.head, size = head >> HEAD_SIZE_SHIFT & 0xFF, place
+    write.port, write.value, write.same = head & 0xFFFF, &entry.value, SAME_CALL
+    if head & HEAD_SITE:
+        place = head >> HEAD_NUMBER_SHIFT & HEAD_NUMBER_BITS
+        if place >= self.site_count():
+            return False
+        site = <const Site *> (self.at + AT_SITES) + place
+        size, write.same = size & SIZE_BITS, SAME_SITE_AND_PORT
+        write.caller = site.first + site.length
+        if not head & HEAD_PORT:
+            write.port = site.port
+            if size != 4:
+                write.same, write.value = SAME_SITE, &entry.head
+    else:
+        write.caller = (<const uint32_t *> (self.at + AT_CALLERS))[number]
+    write.size = size
+    return (size == 1 or size == 2 or size == 4) and self.bus.attributes.rows[write.port] & postable(size)
+
+
+cdef inline uint32_t carry_run(Exitless self, uint32_t number, uint32_t most) noexcept nogil:
+    """Carry out an entry, and those behind it (so downwards) that go the same way, most in all; returns how many."""
+    cdef const Entry *entry = <const Entry *> (self.at + AT_RING) + number
+    cdef Posted write
+    cdef Slot *slot
+    cdef Tally *tally
+    cdef uint32_t count = 1
+    if not understand(self, entry, number, &write):
+        self.refused += 1
+        return 1
+    slot = &self.bus.slots[write.port]
+    if slot.direct & write.size:
+        if most == 1 or ((entry - 1).head ^ entry.head) & write.same:
+            (<PortDevice> slot.device).io_write(slot.offset, write.size, write.value[0] & ones(write.size))
+        else:
+            count = carry_alike(slot, entry, &write, most)
+        tally = &self.bus.tallies[tally_index(write.port, DIRECTION_OUT, write.size, POSTED)]
+        tally.accesses += count
+    else:
+        self.carry_alone(&write)
+    self.posted += count
+    return count
 
 
 cdef class ExitlessPath(PortPath):
@@ -141,7 +206,7 @@ cdef class Exitless(Service):
     name = "exitless"
 
     def __init__(self, PortBus bus not None, GuestMemory memory not None, Clock clock not None, images=()):
-        self.bus, self.memory, self.clock = bus, memory, clock
+        self.bus, self.memory, self.clock, self.layout = bus, memory, clock, numbers.EXITLESS_VERSION
         self.at = <char *> hp_host_at(&memory.map.flat, BASE, LAYOUT.END, False)
         if self.at == NULL:
             raise ConfigError(f"path exitless needs memory from {numbers.EXITLESS_BASE:#x} to "
@@ -152,7 +217,7 @@ cdef class Exitless(Service):
         if len(sequences) > SEQUENCES:
             raise ConfigError(f"path exitless: the images have more than {SEQUENCES} sequences")
         for number, (base, sequence) in enumerate(sequences):
-            self.sequences[<int> number] = Site(base + sequence.first, base + sequence.restart, sequence.length, 0, 0)
+            self.sequences[<int> number] = Site(base + sequence.first, base + sequence.restart, sequence.length, 0)
         self.sequence_count = <uint32_t> len(sequences)
         for image in images:
             for at, number in image.doorbells.items():
@@ -185,7 +250,7 @@ cdef class Exitless(Service):
             if selector & SELECTOR_RPL <= HIGHEST_CPL:
                 (<uint16_t *> (self.at + AT_LEVELS))[selector] = PORTS_OF_A_GROUP
         memset(self.register_of, 0, sizeof(self.register_of))
-        memset(self.told, 0, sizeof(self.told))
+        memset(self.answering, 0, sizeof(self.answering))
         self.registers_used = 1         # 0 means none
         self.written = CLOSED
         self.found = 0
@@ -224,7 +289,7 @@ cdef class Exitless(Service):
                     self.registers_used += 1
                 place = self.register_of[index * CELLS + cell]
             (<uint16_t *> (self.at + AT_SHADOWED))[index * CELLS + cell] = <uint16_t> place
-        (<uint16_t *> (self.at + AT_ANSWERS))[cell] = 0
+        self.answer(port, 0, False)
         self.shown(port, attributes)
 
     cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil:
@@ -239,7 +304,7 @@ cdef class Exitless(Service):
                 value = self.bus.route_read(port, size)
                 (<Register *> (self.at + AT_REGISTERS))[place].value = value
                 if size == 1:
-                    (<uint16_t *> (self.at + AT_ANSWERS))[cell] = <uint16_t> (SHOWN | value)
+                    self.answer(port, value, True)
 
     cdef void watch(self, bint watched) noexcept nogil:
         """An I/O breakpoint is enabled now, or none is any more."""
@@ -249,22 +314,28 @@ cdef class Exitless(Service):
             if self.bus.attributes.rows[port]:
                 self.changed(port, self.bus.attributes.rows[port])
 
+    cdef void answer(self, uint32_t port, uint32_t value, bint shown) noexcept nogil:
+        """Show this answer of a port for INs of one byte, or none; what was there has been read so often."""
+        cdef uint32_t cell = self.first_cell[port >> 8] + (port & 0xFF)
+        cdef uint32_t *at = <uint32_t *> (self.at + AT_ANSWERS) + cell
+        cdef uint32_t reads = (at[0] & ~ANSWER_SHOWN) >> ANSWER_READS_SHIFT
+        if self.answering[cell]:
+            self.count_read(port, 1, reads if at[0] & ANSWER_SHOWN else reads + ANSWER_READS)
+        self.answering[cell] = shown
+        at[0] = ANSWER_SHOWN | value & 0xFF if shown else 0
+
     cdef void count_reads(self) noexcept nogil:
         """Put what the guest has read since the last time into the bus's tallies."""
         cdef uint32_t number, reads, cell
         cdef Owner *owner
-        cdef const Site *site
         for number in range(1, self.registers_used):
             owner = &self.owners[number]
             reads = (<Register *> (self.at + AT_REGISTERS))[number].reads
             self.count_read(owner.port, owner.size, reads - owner.told)
             owner.told = reads
-        for number in range(self.site_count()):
-            site = <const Site *> (self.at + AT_SITES) + number
-            cell = self.first_cell[site.port >> 8] + (<uint32_t> site.port & 0xFF)
-            if self.register_of[cell]:          # of one byte
-                self.count_read(site.port, 1, site.reads - self.told[number])
-            self.told[number] = site.reads
+            cell = self.first_cell[owner.port >> 8] + (<uint32_t> owner.port & 0xFF)
+            if owner.size == 1 and self.answering[cell]:
+                self.answer(owner.port, (<uint32_t *> (self.at + AT_ANSWERS))[cell], True)
 
     cdef void count_read(self, uint32_t port, uint32_t size, uint32_t reads) noexcept nogil:
         cdef Tally *tally
@@ -299,6 +370,8 @@ cdef class Exitless(Service):
     cdef void consider_opening(self, Vcpu vcpu, uint32_t port) noexcept nogil:
         """A call was made; if it is one that could have been posted, let the next ones be."""
         cdef uint32_t attributes = self.bus.attributes.rows[port & 0xFFFF]
+        if attributes & shadowed(1):
+            self.count_reads()      # perhaps a count has run over
         if self.watched or not attributes & postable(SIZE_BITS):
             return
         vcpu.place(vcpu.token, &self.caller.known)
@@ -309,6 +382,7 @@ cdef class Exitless(Service):
 
     cdef void on_timer(self, int number) noexcept nogil:
         """The ring was drained as guest code was left for this. Close it if it has been empty all the time."""
+        self.count_reads()
         if self.found:
             self.found = 0
             self.timer.arm(self.clock.now() + LATEST_NS)
@@ -325,54 +399,18 @@ cdef class Exitless(Service):
             self.refused += 1
             return
         while number != left:
-            number -= self.carry_run(number - 1, number - left)
+            number -= carry_run(self, number - 1, number - left)
         self.found += 1
         self.drained += 1
 
-    cdef uint32_t carry_run(self, uint32_t number, uint32_t most) noexcept nogil:
-        """Carry out an entry and those like it behind it, so downwards, but no more than most; returns how many."""
-        cdef const Entry *entry = <const Entry *> (self.at + AT_RING) + number
-        cdef const Site *site
-        cdef uint32_t head = entry.head, port = head & 0xFFFF, size = head >> HEAD_SIZE_SHIFT & 0xFF, same = SAME_CALL
-        cdef uint32_t caller, count = 1, place
-        cdef const uint32_t *value = &entry.value
+    cdef void carry_alone(self, const Posted *write) noexcept nogil:
+        """The long way to the device, where somebody watches, or the port has not been accessed before."""
         cdef Access access
-        cdef uint8_t data[4 * ENTRIES + 4]
-        if head & HEAD_SITE:
-            number = head >> HEAD_NUMBER_SHIFT & HEAD_NUMBER_BITS
-            if number >= self.site_count():
-                self.refused += 1
-                return 1
-            site = <const Site *> (self.at + AT_SITES) + number
-            caller, size, same = site.first + site.length, size & SIZE_BITS, SAME_SITE_AND_PORT
-            if not head & HEAD_PORT:
-                port = site.port
-                if size != 4:
-                    same, value = SAME_SITE, &entry.head
-        else:
-            caller = (<uint32_t *> (self.at + AT_CALLERS))[number]
-        if (size != 1 and size != 2 and size != 4) or not self.bus.attributes.rows[port] & postable(size):
-            self.refused += 1
-            return 1
-        describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller, token_for(caller, self.caller.known.cpl))
+        describe(&access, DIRECTION_OUT, write.port, write.size, POSTED, <void *> self.caller,
+                 token_for(write.caller, self.caller.known.cpl))
         access.crossings = 0
-        access.value = value[0] & ones(size)
-        if most > 1 and not self.bus.observer_count and not ((entry - 1).head ^ head) & same:
-            memcpy(data, value, 4)      # whatever the size: what is too much is written over by the next one
-            place = size
-            while count < most:
-                entry, value = entry - 1, value - 2
-                if (entry.head ^ head) & same:
-                    break
-                memcpy(data + place, value, 4)
-                place += size
-                count += 1
-            access.count, access.data = count, data
-            carry_string(self.bus, &access)
-        else:
-            carry_element(self.bus, &access)
-        self.posted += count
-        return count
+        access.value = write.value[0] & ones(write.size)
+        carry_element(self.bus, &access)
 
     # Sequences.
 
@@ -422,22 +460,27 @@ cdef class Exitless(Service):
     # Saved. A machine is held at a crossing, so the ring is empty, and no sequence is at work; tables are made anew, with the
     # cells that they had.
 
+    cdef declare(self, Fields fields):
+        fields.u32("layout", &self.layout)
+
+    cdef consistent(self, dict record):
+        if record["layout"] != self.layout:
+            raise StateError(f"exitless: the machine was saved with layout {record['layout']} of the tables, which its guest "
+                             f"knows; this hyperport has layout {self.layout}")
+
     cdef after_load(self, dict record):
-        cdef int number
         cdef const uint16_t *directory = <const uint16_t *> (self.at + AT_DIRECTORY) + PORTS_OF_A_GROUP
         sites = self.memory.read(BASE + LAYOUT.SITES, LAYOUT.RING - LAYOUT.SITES)
         count = (<uint32_t *> (self.at + AT_SITE_COUNT))[0]
         memset(self.first_cell, 0, sizeof(self.first_cell))
         self.cells_used = PORTS_OF_A_GROUP
-        found = {directory[number]: number for number in range(PORTS_OF_A_GROUP)}
+        found = {directory[group]: group for group in range(<int> PORTS_OF_A_GROUP)}
         while self.cells_used < CELLS and self.cells_used in found:
             self.first_cell[<int> found[self.cells_used]] = <uint16_t> self.cells_used
             self.cells_used += PORTS_OF_A_GROUP
         self.reset()
         (<uint32_t *> (self.at + AT_SITE_COUNT))[0] = count
         self.memory.write(BASE + LAYOUT.SITES, sites)
-        for number in range(SITES):     # all have been told before the save
-            self.told[number] = (<const Site *> (self.at + AT_SITES))[number].reads
 
     def reset(self):
         """The machine starts again, or its memory was written over: tables as the devices are, a closed ring, no sites."""

@@ -338,9 +338,10 @@ cdef class Exitless(Service):
         cdef uint32_t count = min((<volatile uint32_t *> (self.at + AT_SITE_COUNT))[0], <uint32_t> SITES)
         cdef const Span *span = NULL
         cdef Span copy
-        if not self.sequence_count and not count or vcpu.privilege() > HIGHEST_CPL or not vcpu.locate(&linear, &physical):
+        if not self.sequence_count and not count or not vcpu.locate(&linear, &physical) or vcpu.privilege() > HIGHEST_CPL:
             return
-        span = self.span_at(self.sequences, self.sequence_count, <uint32_t> physical, &copy)
+        if physical >> 32 == 0:         # else it is beyond any image, or not there: a guest's own code may go on at an absent page
+            span = self.span_at(self.sequences, self.sequence_count, <uint32_t> physical, &copy)
         if span != NULL:
             vcpu.jump(span.restart - <uint32_t> physical)
         elif count:

@@ -2,7 +2,6 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
-from hyperport.bus.access cimport Access
 from hyperport.bus.attributes cimport AttributeObserver, PortAttributes
 from hyperport.bus.port_bus cimport PortBus
 from hyperport.cpu.vcpu cimport Place, Vcpu
@@ -20,9 +19,7 @@ cdef enum:
     SEQUENCES = 16          # of the ROM
 
 cdef struct Entry:          # of the ring
-    uint16_t port
-    uint8_t size
-    uint8_t unused          # of EDX, whatever it is
+    uint32_t head           # port, size << 16; the upper byte is of EDX, whatever it is
     uint32_t value
 
 cdef struct Register:       # a shadow register
@@ -81,7 +78,7 @@ cdef class Exitless(Service):
     cdef void watch(self, bint watched) noexcept nogil
     cdef void crossed(self, Vcpu vcpu, uint32_t why) noexcept nogil
     cdef void drain(self) noexcept nogil
-    cdef void carry_run(self, Access *access, uint8_t *data) noexcept nogil
+    cdef uint32_t carry_run(self, const Entry *entry, uint32_t most, uint32_t caller) noexcept nogil
     cdef void consider_opening(self, Vcpu vcpu, uint32_t port) noexcept nogil
     cdef void leave_sequence(self, Vcpu vcpu) noexcept nogil
     cdef const Span *span_at(self, Span *spans, uint32_t count, uint32_t address, Span *found) noexcept nogil

@@ -23,7 +23,7 @@ Hostility.  The guest may write anything into ring and page. Of an entry only po
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from hyperport.bus.access cimport Access, describe
 from hyperport.bus.attributes cimport AttributeObserver, SHADOWED_SHIFT, SIZE_BITS, postable, shadowed
@@ -73,21 +73,13 @@ cdef enum:
     ALL_LEFT = ENTRIES          # LEFT of an empty ring
     MAY_POST = 0xFF
     CLOSED = 0
+    HEAD_BITS = 0xFFFFFF        # of an entry's first word: port and size
     HIGHEST_CPL = 1             # of code that may post, as of the ROM's calls
     SELECTOR_RPL = 3
 
 cdef uint64_t LATEST_NS = 1000000       # of a posted write
 cdef uint32_t BETWEEN = (               # crossings at which guest code stands between two instructions of its own
     1 << Crossing.FAULT | 1 << Crossing.EXIT | 1 << Crossing.DELIVERY | 1 << Crossing.STOP)
-
-
-cdef inline void put_element(uint8_t *data, uint32_t size, uint32_t place, uint32_t value) noexcept nogil:
-    if size == 1:
-        data[place] = <uint8_t> value
-    elif size == 2:
-        (<uint16_t *> data)[place] = <uint16_t> value
-    else:
-        (<uint32_t *> data)[place] = value
 
 
 cdef class ExitlessPath(PortPath):
@@ -288,46 +280,44 @@ cdef class Exitless(Service):
     cdef void drain(self) noexcept nogil:
         """Carry out what waits, oldest first; neighbours that go to one port as a string, unless somebody watches."""
         cdef uint32_t left = (<volatile uint32_t *> (self.at + AT_LEFT))[0]
-        cdef volatile Entry *entry
-        cdef Access access
-        cdef uint8_t data[4 * ENTRIES]      # of a run, from its second element on also the first
-        cdef uint32_t number, port, size, value
+        cdef const Entry *entries = <const Entry *> (self.at + AT_RING)
+        cdef uint32_t number = self.written     # one behind the entry at hand
         (<uint32_t *> (self.at + AT_LEFT))[0] = self.written
-        if left > self.written:
+        if left > number:
             self.refused += 1
             return
-        access.count = 0
-        for number in range(self.written - left):
-            entry = <volatile Entry *> (self.at + AT_RING) + (ENTRIES - 1 - number)
-            port, size, value = entry.port, entry.size, entry.value    # each once, for the guest wrote them
-            if (size != 1 and size != 2 and size != 4) or not self.bus.attributes.rows[port] & postable(size):
-                self.refused += 1
-                continue
-            self.posted += 1
-            if access.count and access.port == port and access.size == size and not self.bus.observer_count:
-                if access.count == 1:
-                    put_element(data, size, 0, access.value)
-                put_element(data, size, access.count, value)
-                access.count += 1
-                continue
-            if access.count:
-                self.carry_run(&access, data)
-            describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller,
-                     token_for((<uint32_t *> (self.at + AT_CALLERS))[ENTRIES - 1 - number], self.caller.known.cpl))
-            access.crossings = 0
-            access.value = value
-        if access.count:
-            self.carry_run(&access, data)
+        while number != left:
+            number -= self.carry_run(entries + number - 1, number - left, (<uint32_t *> (self.at + AT_CALLERS))[number - 1])
         self.found += 1
         self.drained += 1
 
-    cdef void carry_run(self, Access *access, uint8_t *data) noexcept nogil:
-        if access.count == 1:
-            access.value &= ones(access.size)
-            carry_element(self.bus, access)
+    cdef uint32_t carry_run(self, const Entry *entry, uint32_t most, uint32_t caller) noexcept nogil:
+        """Carry out an entry and those like it behind it, so downwards; returns how many. The guest wrote them."""
+        cdef uint32_t head = entry.head, port = head & 0xFFFF, size = head >> 16 & 0xFF, count = 1, place
+        cdef Access access
+        cdef uint8_t data[4 * ENTRIES + 4]
+        if (size != 1 and size != 2 and size != 4) or not self.bus.attributes.rows[port] & postable(size):
+            self.refused += 1
+            return 1
+        describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller, token_for(caller, self.caller.known.cpl))
+        access.crossings = 0
+        access.value = entry.value & ones(size)
+        if most > 1 and not self.bus.observer_count and not ((entry - 1).head ^ head) & HEAD_BITS:
+            memcpy(data, &entry.value, 4)       # whatever the size: what is too much is written over by the next one
+            place = size
+            while count < most:
+                entry -= 1
+                if (entry.head ^ head) & HEAD_BITS:
+                    break
+                memcpy(data + place, &entry.value, 4)
+                place += size
+                count += 1
+            access.count, access.data = count, data
+            carry_string(self.bus, &access)
         else:
-            access.data = data
-            carry_string(self.bus, access)
+            carry_element(self.bus, &access)
+        self.posted += count
+        return count
 
     # Sequences.
 

@@ -65,6 +65,8 @@ cdef class Exitless(Service):
     cdef Span sequences[SEQUENCES]
     cdef uint32_t sequence_count
     cdef bint watched               # by an I/O breakpoint: the tables say that nothing is declared
+    cdef bint draining              # posted writes are being carried out; the tables stay as they are until that is done
+    cdef bint late                  # meanwhile something has been declared anew
     cdef uint32_t written           # what LEFT was set to last
     cdef uint32_t found             # entries since the timer was armed
     cdef readonly uint64_t posted   # entries that were taken out of the ring
@@ -75,9 +77,11 @@ cdef class Exitless(Service):
     cdef uint32_t cell_of(self, uint32_t port) noexcept nogil
     cdef void changed(self, uint32_t port, uint32_t attributes) noexcept nogil
     cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil
+    cdef void catch_up(self) noexcept nogil
     cdef void watch(self, bint watched) noexcept nogil
     cdef void crossed(self, Vcpu vcpu, uint32_t why) noexcept nogil
     cdef void drain(self) noexcept nogil
+    cdef bint was_postable(self, uint32_t port, uint32_t size) noexcept nogil
     cdef uint32_t carry_run(self, const Entry *entry, uint32_t most, uint32_t caller) noexcept nogil
     cdef void consider_opening(self, Vcpu vcpu, uint32_t port) noexcept nogil
     cdef void leave_sequence(self, Vcpu vcpu) noexcept nogil

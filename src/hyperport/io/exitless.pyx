@@ -187,6 +187,9 @@ cdef class Exitless(Service):
         """From now on these hold for a port."""
         cdef uint32_t cell = self.cell_of(port)
         cdef uint32_t index, size, place
+        if self.draining:       # by a write that was posted: those behind it were posted while it was allowed
+            self.late = True
+            return
         if cell == 0:
             return
         if self.watched:
@@ -215,6 +218,15 @@ cdef class Exitless(Service):
             if attributes & shadowed(size) and self.register_of[index * CELLS + cell]:
                 (<Register *> (self.at + AT_REGISTERS))[self.register_of[index * CELLS + cell]].value = (
                     self.bus.route_read(port, size))
+
+    cdef void catch_up(self) noexcept nogil:
+        """Bring the tables up to date with all ports that have ever been declared."""
+        cdef uint32_t group, port
+        self.late = False
+        for group in range(256):
+            if self.first_cell[group]:
+                for port in range(group << 8, (group + 1) << 8):
+                    self.changed(port, self.bus.attributes.rows[port])
 
     cdef void watch(self, bint watched) noexcept nogil:
         """An I/O breakpoint is enabled now, or none is any more."""
@@ -286,17 +298,27 @@ cdef class Exitless(Service):
         if left > number:
             self.refused += 1
             return
+        self.draining = True
         while number != left:
             number -= self.carry_run(entries + number - 1, number - left, (<uint32_t *> (self.at + AT_CALLERS))[number - 1])
+        self.draining = False
+        if self.late:
+            self.catch_up()
         self.found += 1
         self.drained += 1
+
+    cdef bint was_postable(self, uint32_t port, uint32_t size) noexcept nogil:
+        """Do the guest's tables, which are behind, say so?"""
+        cdef uint32_t group = self.first_cell[port >> 8]
+        return group and (<uint8_t *> (self.at + AT_POSTED))[(size >> 1) * CELLS + group + (port & 0xFF)] == MAY_POST
 
     cdef uint32_t carry_run(self, const Entry *entry, uint32_t most, uint32_t caller) noexcept nogil:
         """Carry out an entry and those like it behind it, so downwards; returns how many. The guest wrote them."""
         cdef uint32_t head = entry.head, port = head & 0xFFFF, size = head >> 16 & 0xFF, count = 1, place
         cdef Access access
         cdef uint8_t data[4 * ENTRIES + 4]
-        if (size != 1 and size != 2 and size != 4) or not self.bus.attributes.rows[port] & postable(size):
+        if (size != 1 and size != 2 and size != 4) or not (
+                self.bus.attributes.rows[port] & postable(size) or self.late and self.was_postable(port, size)):
             self.refused += 1
             return 1
         describe(&access, DIRECTION_OUT, port, size, POSTED, <void *> self.caller, token_for(caller, self.caller.known.cpl))

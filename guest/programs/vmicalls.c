@@ -2,7 +2,8 @@
 /* Every call of a VMI ROM that is not port I/O, made as Linux makes it, and its effect checked by the instructions themselves.
  * Drives: the VMI ROM of --vmi-calls full: processor state, descriptors, page tables, interrupts, and the timer on IRQ 0, for which
  * the PIT is stopped as a kernel stops it. vmiguest does the port calls and calls 29 to 34.
- * Command line: alarms=N: how many periodic alarms are waited for, 20. Unit of work: one check.
+ * Command line: alarms=N: how many periodic alarms are waited for, 20; exact: time is the guest's alone, so that none may be
+ * late by a period; stolen: nothing but a second's work, and how much of it was stolen, in millionths. Unit of work: one check.
  * Ends: with "vmicalls: N checks, F failures", value 0 if F is 0, else 1; value 2 if the ROM does not offer all of this. */
 #include <hyperport/vmi.h>
 
@@ -236,7 +237,7 @@ static bool wait_ticks(uint32_t wanted, uint64_t hertz)
     return ticks >= wanted;
 }
 
-static void check_timer(uint32_t alarms)
+static void check_timer(uint32_t alarms, bool exact)
 {
     count_t counter = ENTRY(count_t, GetCycleCounter);
     alarm_t set = ENTRY(alarm_t, SetAlarm);
@@ -263,8 +264,12 @@ static void check_timer(uint32_t alarms)
         check("and not early", counter(which) >= expiry);
         check_equal("an alarm that has come is gone", call(HYPERPORT_VMI_CancelAlarm, which, 0), 0);
         ticks = 0;
-        set(which | ALARM_PERIODIC, counter(which) + step, step);
+        expiry = counter(which) + step;
+        set(which | ALARM_PERIODIC, expiry, step);
         check("periodic alarms come", wait_ticks(alarms, hertz));
+        uint64_t last = counter(which), due = expiry + (alarms - 1) * step;
+        check("in step, and none is early", last >= due);
+        check("nor late", !exact || last < due + step);
         check_equal("CancelAlarm", call(HYPERPORT_VMI_CancelAlarm, which, 0), 1);
         check_equal("a second CancelAlarm", call(HYPERPORT_VMI_CancelAlarm, which, 0), 0);
     }
@@ -296,10 +301,19 @@ int main(const char *command_line)
         print("vmicalls: no ROM: %s\n", rom ? "init failed" : reason);
         return 2;
     }
+    if (option_given(command_line, "stolen")) {
+        uint64_t hertz = ENTRY(count_t, GetCycleFrequency)(0), begin = tsc_read();
+        uint64_t stolen = ENTRY(count_t, GetCycleCounter)(COUNTER_STOLEN);
+        while (tsc_read() - begin < hertz)
+            ;
+        stolen = ENTRY(count_t, GetCycleCounter)(COUNTER_STOLEN) - stolen;
+        print("vmicalls: stolen %u of a million\n", (uint32_t)divide_64(stolen * 1000000, (uint32_t)(tsc_read() - begin)));
+        return 0;
+    }
     check_control();
     check_descriptors();
     check_paging();
-    check_timer(option_number(command_line, "alarms", 20));
+    check_timer(option_number(command_line, "alarms", 20), option_given(command_line, "exact"));
     print("vmicalls: %u checks, %u failures\n", checks, failures);
     return failures != 0;
 }

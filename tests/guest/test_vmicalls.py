@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -41,7 +45,7 @@ def test_every_call_does_what_its_instruction_does() -> None:
         outcome = machine.run(timeout=LIMIT_S)
         text = console.output().decode()
         assert outcome == GuestExit(0), text
-        assert re.search(r"vmicalls: 65 checks, 0 failures", text)
+        assert re.search(r"vmicalls: 69 checks, 0 failures", text)
         calls = machine.stats(outcome)["calls"]["vmi"]
         assert calls.keys() == {"66", "67", "68", "69", "70"}
         assert calls["68"] == 9
@@ -84,3 +88,37 @@ def test_alarms_are_state() -> None:
     with Machine(io="hypercall", vmi_calls=("full",)) as machine:
         records = machine.save_devices()
         assert records["vmi-timer"] == {"armed": [0, 0], "deadlines": [0, 0], "periods": [0, 0], "stolen": 0}
+
+
+def test_periodic_alarms_are_on_time() -> None:
+    """By a clock that the host does not disturb."""
+    console = MemoryBackend()
+    with built_in(
+        "vmicalls", "alarms=50 exact", io="hypercall", vmi_calls=(FULL,), clock="insns", serial=console
+    ) as machine:
+        assert machine.run(timeout=LIMIT_S) == GuestExit(0), console.output().decode()
+
+
+def waited_ns() -> int:
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1])
+
+
+def test_stolen_time_is_what_another_process_had() -> None:
+    """Two share one processor for a second."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        console = MemoryBackend()
+        with built_in("vmicalls", "stolen", io="hypercall", vmi_calls=(FULL,), serial=console) as machine:
+            before = waited_ns()
+            assert machine.run(timeout=LIMIT_S) == GuestExit(0)
+            if waited_ns() == before:
+                pytest.skip("this host's kernel does not say how long a thread waited (CONFIG_SCHED_INFO)")
+        found = re.search(rb"stolen (\d+) of a million", console.output())
+        assert found
+        assert 10_000 < int(found[1]) < 1_000_000
+    finally:
+        other.kill()
+        other.wait()
+        os.sched_setaffinity(0, allowed)

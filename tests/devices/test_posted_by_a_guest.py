@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest makes random histories of accesses, on `exit` by the instructions and on `exitless` by the ROM: all that it sees
-is the same, and so is all that devices see but shadowed reads.
+"""A guest makes random histories of accesses, on `exit` by the instructions and on `exitless` by the ROM.
 
-The clock is virtual and stands still while the guest does not sleep. So what comes by time comes at the same step on both
-paths, and an interrupt has to come at the same step, too.
+All that it sees is the same, and so is all that devices see but shadowed reads. The clock is virtual and stands still
+while the guest does not sleep. So what comes by time comes at the same step on both paths, and an interrupt has to come
+at the same step, too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import pytest
 
 from hyperport import HaltedForever, Machine, MemoryBackend
 from hyperport.bus.access import PortAccess
-from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.cpu.state import CODE_32, DATA_32, Segment, Table, protected_flat
 from hyperport.host.specs import DiskSpec, NetSpec
 from hyperport.time.clock import VirtualClock
@@ -35,7 +34,37 @@ VECTORS: Final = 0x20
 FEEDER: Final = 0x2B0
 CONTROLLERS: Final = (0x20, 0xA0)  # whose commands only the handlers write; masks are anybody's
 PIT: Final = ((0x43, 0x34), (0x40, 0xA9), (0x40, 0x04))  # channel 0, 1 kHz
-ICW: Final = ((0x20, 0x11), (0x21, VECTORS), (0x21, 4), (0x21, 1), (0xA0, 0x11), (0xA1, VECTORS + 8), (0xA1, 2), (0xA1, 1))
+ICW: Final = (
+    (0x20, 0x11),
+    (0x21, VECTORS),
+    (0x21, 4),
+    (0x21, 1),
+    (0xA0, 0x11),
+    (0xA1, VECTORS + 8),
+    (0xA1, 2),
+    (0xA1, 1),
+)
+PHRASES: Final = (  # (port, values to draw from): what brings a chip to where something may or may not be posted
+    *(((0x3FB, (3,)), (0x3FC, (0x0B, 0x1B)), (0x3F9, range(16)), *[(0x3F8, range(256))] * 4, (0x3FA, None)),) * 2,
+    (
+        (0x1F6, (0xA0, 0xE0, 0xF0)),
+        (0x1F2, (1, 2)),
+        (0x1F3, (0,)),
+        (0x1F4, (0,)),
+        (0x1F5, (0,)),
+        (0x1F7, (0x20, 0xEC, 0x30)),
+    ),
+    ((0x70, (0x0B,)), (0x71, (0x12, 0x42, 0x72)), (0x70, (0x0A,)), (0x71, (0x26, 0x29)), (0x70, (0x0C,)), (0x71, None)),
+    (
+        (0x300, (0x21, 0x22, 0x62)),
+        (0x30F, (0xFF, 0)),
+        (0x30D, (0, 2)),
+        (0x308, (64,)),
+        (0x309, (0,)),
+        (0x300, (0x22, 0x12)),
+    ),
+    ((0x3D4, range(32)), (0x3D5, None), (0x3CE, range(9)), (0x3CF, range(256))),
+)
 NAMES: Final = {1: "B", 2: "W", 4: "L"}
 RAW: Final = {("in", 1): b"\xec", ("in", 2): b"\x66\xed", ("in", 4): b"\xed"} | {
     ("out", 1): b"\xee",
@@ -60,6 +89,9 @@ def steps(seed: int) -> list[Step]:
             made.append(("out", FEEDER, 1, draw.randrange(256)))
         elif kind < 0.06:
             made.append(("sleep", 0, 0, 0))
+        elif kind < 0.12:
+            for port, values in draw.choice(PHRASES):
+                made.append(("in", port, 1, 0) if values is None else ("out", port, 1, draw.choice(values)))
         else:
             window = draw.choice(BUSY)
             port, size = draw.choice(window), draw.choice((1, 1, 1, 1, 1, 1, 2, 4))
@@ -175,7 +207,7 @@ def run(history: list[Step], io: str, folder: Path, *, watched: bool) -> Shown:
         counts = {} if machine.exitless is None else machine.exitless.counts()
         return Shown(
             [(step, value) for step, value in zip(history, values, strict=True) if step[0] == "in"],
-            list(struct.iter_unpack("<2I", memory.read(INTERRUPTS, 8 * taken))),  # type: ignore[arg-type]
+            list(struct.iter_unpack("<2I", memory.read(INTERRUPTS, 8 * taken))),
             serial.output(),
             machine.save_devices(),
             accesses,

@@ -215,6 +215,10 @@ def _join_exitless(
 
     if config.kvm_irqchip:
         raise ConfigError("path exitless needs to see each interrupt before the guest does: leave out --kvm-irqchip")
+    if config.kvm_coalesce:
+        raise ConfigError(
+            "path exitless has a ring of its own, whose order with the kernel's is lost: leave out --kvm-coalesce"
+        )
     part = Exitless(bus, memory, clock, images)
     part.join(engine)
     return part

@@ -304,7 +304,7 @@ def test_an_image_that_ends_within_a_sector(tmp_path: Path, how: str, size: int)
     image, sectors = tmp_path / "odd", -(-size // 512)
     image.write_bytes(b"x" * size)
     whole = (b"x" * size).ljust(sectors * 512, b"\0")
-    wanted = {"raw": spec(image), "overlay": spec(image, tmp_path / "over"), "snapshot": spec(image, snapshot=True)}[how]
+    wanted = spec(image, tmp_path / "over" if how == "overlay" else None, snapshot=how == "snapshot")
     disk = open_disk(wanted)
     assert disk.read_sectors(0, disk.sectors) == whole
     assert disk.read_sectors(sectors - 1, 1) == whole[-512:]

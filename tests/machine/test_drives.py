@@ -223,5 +223,5 @@ def test_a_drive_that_is_asked_for(images: list[Path]) -> None:
         assert machine.drives.floppy_kinds() == (DRIVE_3_ED, 0)
     with pytest.raises(ConfigError, match=r"is for a drive of 3\.5 inch \(1\.44 MB\), and this one is of 5\.25 inch"):
         Machine(memory=MIB, floppies=(FloppySpec(path=images[0], drive=DRIVE_5),), engine="scripted")
-    with pytest.raises(ConfigError, match="floppy drive 3: there are 2 for 5.25 inch"):
+    with pytest.raises(ConfigError, match=r"floppy drive 3: there are 2 for 5\.25 inch"):
         FloppySpec(path=None, drive=3)

@@ -31,7 +31,7 @@ cdef void look_up(void *cpu) noexcept nogil
 cdef void withhold(void *counter) noexcept nogil
 cdef void *between_blocks() noexcept nogil
 cdef void inside_block(void *inside) noexcept nogil
-cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small, bint probes) noexcept nogil
+cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small, bint probes, bint counts) noexcept nogil
 cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil
 cdef bint near_code_limit(void *env, void *tcg, uint64_t linear) noexcept nogil
 cdef void segments_changed(void *env) noexcept nogil

@@ -35,7 +35,7 @@ cdef extern from "translate.h":
     redirection *hp_redirections
     int REDIRECTIONS
     void *hp_register_temp(void *tcg, size_t field)
-    void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes) nogil
+    void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes, int counts) nogil
     ctypedef struct hp_stretch:
         uint32_t first
         uint32_t end
@@ -363,9 +363,9 @@ cdef void inside_block(void *inside) noexcept nogil:
     hp_inside_block(<char *> inside)
 
 
-cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small, bint probes) noexcept nogil:
+cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small, bint probes, bint counts) noexcept nogil:
     """The translator reads the first byte of an instruction."""
-    hp_begin_instruction(tcg, address, aligned, small, probes)
+    hp_begin_instruction(tcg, address, aligned, small, probes, counts)
 
 
 cdef inline bint code_limited(void *env) noexcept nogil:

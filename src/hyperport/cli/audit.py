@@ -13,8 +13,8 @@ from hyperport.observe.options import AUDIT
 
 def audit(*words: str, **given: Any) -> int:
     """The allow-list of saved runs, or of a run that is made now. given: the options that were given, by word."""
+    from hyperport.host.files import check_destination, write_whole
     from hyperport.observe.audit import allow_list, as_rows, known_grants, needs, outside
-    from hyperport.observe.stats import check_destination, write_whole
 
     own = {row.word: given.pop(row.word, row.default) for row in AUDIT}
     if own["output"] is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperport.errors import UsageError
-from hyperport.options import ISA_IRQS, PORTS, parse_number
+from hyperport.options import ISA_IRQS, PORTS, parse_number, require_fields
 
 SERIAL_KINDS: Final = ("stdio", "pty", "file", "unix", "tty", "null")
 SERIAL_FILES: Final = ("file", "unix", "tty")  # the kinds with :PATH
@@ -31,12 +31,12 @@ DISK_SETTINGS: Final = ("ro", "overlay", "snapshot")
 IFNAME_MOST: Final = 15  # IFNAMSIZ - 1
 
 
-def as_paths(record: Any, *names: str) -> None:
-    """Make a Path of each named field of a frozen record that was given as a str."""
+def settle(record: Any, *names: str) -> None:
+    """Make a Path of each named field of a frozen record that was given as a str. Raises UsageError for wrong types."""
     for name in names:
-        given = getattr(record, name)
-        if given is not None:
+        if isinstance(given := getattr(record, name), str):
             object.__setattr__(record, name, Path(given))
+    require_fields(record)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class DiskSpec:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        as_paths(self, "path", "overlay")
+        settle(self, "path", "overlay")
 
     def beside(self, directory: Path) -> DiskSpec:
         """The same with its file names taken from directory."""
@@ -83,7 +83,7 @@ class FloppySpec:
         def __init__(self, *, path: Path | str | None, read_only: bool = ...) -> None: ...
 
     def __post_init__(self) -> None:
-        as_paths(self, "path")
+        settle(self, "path")
 
     def beside(self, directory: Path) -> FloppySpec:
         """The same with its file name taken from directory."""
@@ -123,8 +123,9 @@ class NetSpec:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "target", str(self.target))
-        as_paths(self, "pcap")
+        given: Any = self.target
+        object.__setattr__(self, "target", str(given) if isinstance(given, Path) else given)
+        settle(self, "pcap")
 
     def beside(self, directory: Path) -> NetSpec:
         """The same with its file names taken from directory."""
@@ -144,7 +145,7 @@ class SerialSpec:
         def __init__(self, kind: str, path: Path | str | None = ...) -> None: ...
 
     def __post_init__(self) -> None:
-        as_paths(self, "path")
+        settle(self, "path")
 
     def beside(self, directory: Path) -> SerialSpec:
         """The same with its file name taken from directory."""
@@ -179,7 +180,7 @@ class PassthroughSpec:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        as_paths(self, "uio", "via", "path")
+        settle(self, "uio", "via", "path")
 
     @property
     def span(self) -> int:

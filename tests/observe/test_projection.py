@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,31 @@ def test_mistakes_are_one_line(words: list[str], said: str, status: int, capfd: 
     err = capfd.readouterr().err
     assert said in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'"\xff"',
+        b"[" * 100_000,
+        b'{"ports": [{"port": 65536, "direction": "out", "size": 1, "path": "exit", "device": null, "accesses": 1, '
+        b'"crossings": 1}], "engine": "e", "io": "exit", "cpu_s": 1}',
+        b'{"ports": [{"port": 1, "direction": "sideways", "size": 1, "path": "exit", "device": null, "accesses": 1, '
+        b'"crossings": 1}], "engine": "e", "io": "exit", "cpu_s": 1}',
+        b'{"ports": [{"port": 1, "direction": "in", "size": 1, "path": "exit", "device": null, "accesses": -1, '
+        b'"crossings": 1e300}], "engine": "e", "io": "exit", "cpu_s": 1}',
+        b'{"ports": [{"port": 1, "direction": "in", "size": 1, "path": "exit", "device": [1], "accesses": 1, '
+        b'"crossings": 1}], "engine": "e", "io": "exit", "cpu_s": 1}',
+    ],
+)
+def test_a_file_with_what_no_run_has_is_refused_in_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "run").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"this is no saved run|its rows have not the fields") as caught:
+        load_run(tmp_path / "run")
+    assert len(str(caught.value)) < 300
+
+
+def test_a_pipe_is_no_saved_run(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="a pipe; give a file"):
+        load_run(tmp_path / "pipe")

@@ -153,10 +153,10 @@ def saved_options(record: dict[str, Any]) -> dict[str, Any]:
         raise StateError("machine: the saved machine has options that this hyperport does not know")
     found = {word: value for word, plain in options.items() if (value := _value(plain)) is not None}
     try:
-        make_config(found)
+        config = make_config(found)
     except ConfigError as error:
         raise StateError(f"machine: {error}") from None
-    return found
+    return {word: getattr(config, word) for word in found}
 
 
 def require_files(options: dict[str, Any]) -> None:

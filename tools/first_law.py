@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.io.law.differences import Difference, differences, listing
 from tests.io.law.machines import QEMU, run_everywhere
 from tests.io.law.programs import OURS, SHARED, RandomSource, program
+from tools.script import script
 
 SHOWN = 10
 
@@ -73,4 +74,4 @@ def show(difference: Difference, start: int, seed: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script(main)

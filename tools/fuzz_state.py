@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hyperport.testing.fuzz_state import FuzzStateResult, fuzz_files, fuzz_records, fuzz_restores
 from hyperport.testing.saved_guest import attach, busy_machine
+from tools.script import script
 
 
 def told(what: str, result: FuzzStateResult) -> None:
@@ -48,4 +49,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script(main)

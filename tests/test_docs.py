@@ -106,7 +106,7 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in anchors(found), f"{found.name} has no heading for #{anchor}"
 
 
-@pytest.mark.parametrize("path", (ROOT / "docs").glob("*.md"), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
 def test_text_is_as_wide_as_code(path: Path) -> None:
     """Tables, pictures and what is quoted of a terminal may be wider."""
     text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)

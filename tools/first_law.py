@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.io.law.differences import Difference, differences, listing
 from tests.io.law.machines import QEMU, run_everywhere
 from tests.io.law.programs import DECLARED, OURS, SHARED, RandomSource, calling_program, program
+from tools.script import script
 
 SHOWN = 10
 
@@ -76,4 +77,4 @@ def show(difference: Difference, start: int, seed: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script(main)

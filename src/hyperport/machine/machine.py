@@ -34,6 +34,7 @@ from hyperport.memory.dma import DmaView
 from hyperport.outcome import Outcome, OutputLost
 from hyperport.time.clock import Clock, Timer
 from hyperport.time.kinds import make_clock
+from hyperport.time.options import ClockSpec
 
 if TYPE_CHECKING:
     from hyperport.abi.rom import RomImage
@@ -368,27 +369,33 @@ class Machine:
         debugcon: CharBackend | None = None,
         parallel: CharBackend | None = None,
         cables: Sequence[PacketBackend] = (),
-        clock: Clock | None = None,
+        clock: Clock | ClockSpec | str | None = None,
         rom: RomImage | None = None,
         attach: Callable[[Self], object] | None = None,
         **overrides: Any,
     ) -> Self:
         """A machine that goes on from a file that save() wrote: built with its options, those of overrides before them.
 
-        Other keywords: as for Machine; ends of lines are there as in the saved machine, and clock is of its kind.
-        attach: called with the machine to attach() devices that the saved one was given in that way. Network cables are
-        plugged in anew. Raises StateError for a file that does not fit, and what Machine() raises.
+        Other keywords: as for Machine; ends of lines are there as in the saved machine. clock: of the saved kind if it
+        is not given; one of another kind goes on from the saved time. attach: called with the machine to attach()
+        devices that the saved one was given in that way. Network cables are plugged in anew. Raises StateError for a
+        file that does not fit, and what Machine() raises.
         """
-        from hyperport.machine.state import clock_like, load_state, saved_ends, saved_options
+        from hyperport.machine.state import clock_like, load_state, require_files, saved_ends, saved_options
         from hyperport.machine.state_file import StateFile
 
         file = StateFile(Path(path))
         try:
-            options = saved_options(file.record)
+            options, ends = saved_options(file.record), saved_ends(file.record)
             if serial is None:
-                serial = [CharBackend() for _ in range(saved_ends(file.record)[1])]
-            if parallel is None and "parallel" in file.record["host"]:
+                serial = [CharBackend() for _ in range(ends.lines)]
+            if parallel is None and ends.printer:
                 parallel = CharBackend()
+            if clock is None:
+                clock = clock_like(file.record["clock"])
+            elif not isinstance(clock, Clock):
+                overrides["clock"], clock = clock, None
+            require_files({word: value for word, value in options.items() if word not in overrides})
             config = make_config(options | overrides)
             machine = cls(
                 config,
@@ -396,7 +403,7 @@ class Machine:
                 debugcon=debugcon,
                 parallel=parallel,
                 cables=cables,
-                clock=clock or clock_like(file.record["clock"]),
+                clock=clock,
                 rom=rom,
             )
             try:

@@ -107,7 +107,7 @@ def test_doctor_names_a_program_that_is_missing(cli: Cli, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", "")
     status, out, _ = cli("doctor")
     assert status == 0
-    assert "not found; hyperport fetch needs it" in out
+    assert "not found; for hyperport fetch" in out
 
 
 class Typed:

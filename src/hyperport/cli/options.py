@@ -365,11 +365,12 @@ VERBS: Final[dict[str, Verb]] = {
     "list": Verb(
         "hyperport.cli.list:list_",
         "guests, devices, engines or abis",
-        words="guests|devices|engines",
+        words="guests|devices|engines|abis",
         least=1,
         values=lambda: ("guests", "devices", "engines", "abis"),
         sections={"options": (JSON,)},
-        says="The known guests, the devices of a machine with their ports, or the engines and whether they work here.",
+        says="The known guests, the devices of a machine with their ports, the engines and whether they work "
+        "here, or the conventions for hypercalls.",
         examples=("hyperport list guests", "hyperport list engines --json"),
     ),
     "cc": Verb(

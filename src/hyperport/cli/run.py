@@ -73,6 +73,10 @@ STARTS: Final = {  # what becomes of an image, by its role
 }
 HELD: Final = (Timeout, Interrupted, Quit)  # ends from outside: the guest could go on
 ORDINARY: Final = (GuestExit, PowerOff, Quit, Reset)  # ends that the guest or the user chose
+USED_BY: Final = {  # an option that says what others mean -> those others
+    "filter": ("trace", "trace_ports"),
+    "symbols": ("filter", "guest_cov"),
+}
 ANY_OTHER: Final = 1  # the exit status of a guest whose value is a multiple of 256, and not 0
 
 
@@ -176,6 +180,8 @@ def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -
 
     of_run = {row.word: wanted.pop(row.word, row.default) for row in VERBS["run"].rows() if not row.of_machine}
     be_quiet(of_run["quiet"])
+    if watch is None:
+        _tell_unused(of_run)
     on_terminal, escape_key = of_run["display"] == "term", of_run["echr"]
     lines: dict[str, tuple[SerialSpec, ...]] = {
         "serial": of_run["serial"] or (SerialSpec("null" if on_terminal else "stdio"),),
@@ -404,6 +410,14 @@ def explain(outcome: Outcome, status: int) -> None:
     tell(f"{outcome} (status {status})" if status else str(outcome))
     if isinstance(outcome, TripleFault | HaltedForever | EngineAbort) and outcome.state is not None:
         tell(outcome.state.describe())
+
+
+def _tell_unused(of_run: dict[str, Any]) -> None:
+    """Name options that nothing looks at, so that nobody takes a mistake in them for right."""
+    for word, users in USED_BY.items():
+        if of_run[word] and all(of_run[user] is None for user in users):
+            names = " or ".join(f"--{user.replace('_', '-')}" for user in users)
+            note(f"--{word} is not looked at without {names}")
 
 
 def _require_screen(lines: Iterable[SerialSpec]) -> None:

@@ -30,8 +30,11 @@ CONTRIBUTING: Final = ROOT / "CONTRIBUTING.md"
 BLOCK: Final = re.compile(r"^(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 IN_TREE: Final = re.compile(r"\b((?:src|guest|bench|docs)/[\w./-]*[\w/]|tests/[\w/]+\.py)")
+CALL: Final = re.compile(r"`[^`\n]*?([A-Za-z_]\w*)\(\)")
+CORE_CALLS: Final = {"cpu_outb"}  # functions of Unicorn's core that documents name
 PLACEHOLDER: Final = re.compile(r"NAME")
 VERB: Final = re.compile(r"(?:`|^ {4}|&& |\$ )hyperport\s+([a-z]\w*\b)(?! guest:)", re.M)
+SOURCES: Final = {".py", ".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".S"}
 LIMIT_S: Final = 60  # hung, not slow
 
 
@@ -109,6 +112,20 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_named_files_exist(path: Path) -> None:
     missing = [name for name in IN_TREE.findall(path.read_text()) if not (ROOT / name).exists()]
     assert [name for name in missing if not PLACEHOLDER.search(name)] == []
+
+
+@pytest.fixture(scope="module")
+def words_of_the_tree() -> set[str]:
+    """Every word in the sources, the guest's and those of tests and tools too."""
+    folders = ("src", "guest", "tests", "tools", "bench", "docs/examples")
+    files = {path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in SOURCES}
+    return {word for path in files - {Path(__file__)} for word in re.findall(r"\w+", path.read_text())}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_named_functions_exist(path: Path, words_of_the_tree: set[str]) -> None:
+    if path.parent.name != "decisions":  # they name much of what was looked at elsewhere
+        assert set(CALL.findall(BLOCK.sub("", path.read_text()))) - words_of_the_tree <= CORE_CALLS
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)

@@ -20,7 +20,6 @@ from hyperport.errors import ConfigError, UsageError
 from hyperport.options import FILES, Option
 
 GOES_ON: Final = ("/", "=", ":", ",")  # a word that ends so is not whole yet
-SPECIAL: Final = re.compile(r"""[\s'"\\$&;()<>|*?`]""")  # what a shell would take for something else
 BASH_BREAKS: Final = re.compile(r".*[=:]")  # what bash takes for words of their own: only the rest is replaced
 
 SCRIPTS: Final = {

@@ -109,6 +109,13 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_contents_name_every_section(path: Path) -> None:
+    text = BLOCK.sub("", path.read_text())
+    contents = re.findall(r"^- \[([^\]]+)\]\(#", text, re.M)
+    assert contents in ([], re.findall(r"^## (.+)$", text, re.M))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_named_files_exist(path: Path) -> None:
     missing = [name for name in IN_TREE.findall(path.read_text()) if not (ROOT / name).exists()]
     assert [name for name in missing if not PLACEHOLDER.search(name)] == []

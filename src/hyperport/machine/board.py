@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The chips of a PC: which, at which ports, on which interrupt line. machine.py joins them to an engine.
+"""The chips of a PC: which, at which ports, on which interrupt line. build.py joins them to an engine.
 
 A chip with scattered ports has one contiguous space of offsets and is attached in several windows.
 """

@@ -17,6 +17,7 @@ from typing import Final
 
 from hyperport.cli.options import SHELLS, VERBS, Verb
 from hyperport.errors import ConfigError, UsageError
+from hyperport.host.cache import home
 from hyperport.options import FILES, Option
 
 GOES_ON: Final = ("/", "=", ":", ",")  # a word that ends so is not whole yet
@@ -66,7 +67,7 @@ def completion(shell: str, *, install: bool) -> int:
         print(SCRIPTS[shell], end="")
         return 0
     variable, usual, name = PLACES[shell]
-    place = Path(os.environ.get(variable) or Path.home() / usual) / name
+    place = Path(os.environ.get(variable) or home() / usual) / name
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(SCRIPTS[shell])

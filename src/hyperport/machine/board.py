@@ -122,9 +122,9 @@ class Board:
         attention: Attention,
         clock: Clock,
         a20_pin: Listener,
-        timing: bool = True,
-        firmware: Firmware | None = None,
-        resets_go_on: bool = False,
+        timing: bool,
+        firmware: Firmware | None,
+        resets_go_on: bool,
     ) -> None:
         self.lines = lines
         self.attention = attention

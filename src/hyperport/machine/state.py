@@ -186,7 +186,7 @@ class Contents(Protocol):
 
 
 def load_state(machine: Machine, record: Any, contents: Contents) -> None:
-    """Let the machine, the like of the saved one, go on from there. Raises StateError before any change."""
+    """Let a machine that is built as the saved one was go on from there. Raises StateError before any change."""
     check_state(machine, record)
     disks = {place: run_list(disk["own"], place, disk["sectors"]) for place, disk in record["disks"].items()}
     images = machine.drives.images

@@ -12,14 +12,14 @@ from typing import Final, NamedTuple
 
 LOADABLE: Final = "a bzImage, a zImage or a Multiboot 1 kernel for i386"
 KERNEL: Final = f"give {LOADABLE}"
-IMAGE: Final = "firmware starts it as an image: hyperport run FILE"
 UNPACK: Final = "unpack it and give what is in it"
 DISK: Final = "give it with --disk, and a kernel with --kernel"
+CONVERT: Final = "convert it with qemu-img convert -O qcow2, and give that"
 CDROM: Final = "give it with --cdrom, and a kernel with --kernel"
-CONVERT: Final = f"convert it with qemu-img convert -O qcow2; {IMAGE}"
 INITRD: Final = "give it with --initrd, and the kernel with --kernel"
 LINK: Final = "link it as elf32-i386 with a Multiboot header"
 RAW: Final = "for a raw image add --flat ADDR,MODE"
+IMAGE: Final = "firmware starts it as an image: hyperport run FILE"
 BOOT_SECTOR: Final = f"{IMAGE}; or enter it as it is with --flat 0x7c00,real"
 
 

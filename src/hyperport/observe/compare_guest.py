@@ -378,8 +378,7 @@ def guest_table(rows: Sequence[Row]) -> str:
     cells = [COLUMNS, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    runs, confidence = rows[0]["runs"], rows[0]["confidence"]
-    lines.append(f"Medians of {runs} runs; in brackets the interval that holds the median with {confidence:.0%}.")
+    lines.append(f"Medians of {rows[0]['runs']} runs, and between what they lie with {rows[0]['confidence']:.0%}.")
     outcomes = {row["outcome"]: row["path"] for row in reversed(rows) if not row["projected"]}
     if len(outcomes) > 1:
         lines.append(

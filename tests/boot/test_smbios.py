@@ -22,3 +22,5 @@ def test_the_tables_are_what_the_entry_point_says() -> None:
         at = end
     assert found == [(smbios.SYSTEM, [b"hyperport", b"ISA PC"]), (smbios.END, [b""])]
     assert len(found) == count
+    # 7.2: manufacturer and product by number, no version, serial or UUID, woken by the power switch, no SKU or family
+    assert tables[4:27] == bytes([1, 2, 0, 0]) + bytes(16) + bytes([6, 0, 0])

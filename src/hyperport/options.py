@@ -189,6 +189,13 @@ def parse_number(text: str, what: str) -> int:
     return number
 
 
+def parse_count(text: str) -> int:
+    """How many, or how often: a decimal number."""
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"{text!r} is no number: write it like 9")
+    return int(text)
+
+
 def parse_size(text: str) -> int:
     """Bytes. A plain number counts MiB, as in qemu's -m; K, M and G (and KiB, MiB, GiB) are binary units."""
     match = re.fullmatch(r"(\d+)\s*(?:([kmg])(?:i?b)?)?", text.strip(), re.IGNORECASE | re.ASCII)

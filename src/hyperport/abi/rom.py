@@ -44,7 +44,6 @@ from hyperport.abi.numbers import (
 from hyperport.errors import ConfigError, HostError
 
 ANSWERS_AT: Final = RomOffset.GET_RELOC + 8
-DOORBELLS_AT: Final = ANSWERS_AT + 2
 ANSWER: Final = struct.Struct("<HBx")  # offset of the code, Relocation
 STUB_ROW: Final = struct.Struct("<4HBxxx")  # offsets of code, sequence, its end, restart; number
 BLOCK: Final = 512  # unit of a ROM's length

@@ -17,7 +17,7 @@ from hyperport.bus.plain_device import check_place, device_name
 from hyperport.bus.python_device import PythonDevice
 from hyperport.engines.base import Engine, Stop
 from hyperport.errors import ConfigError, ThreadError
-from hyperport.host.char import CharBackend
+from hyperport.host.char import PANIC_TEXT, CharBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.lines.attention import Pulled, StopKind
 from hyperport.lines.irq import IrqLine
@@ -39,8 +39,6 @@ from hyperport.time.options import ClockSpec
 if TYPE_CHECKING:
     from hyperport.abi.rom import RomImage
     from hyperport.machine.passthrough import RealPorts
-
-PANIC = "Kernel panic - not syncing"
 
 
 class Machine:
@@ -306,7 +304,7 @@ class Machine:
         for backend in self.consoles:
             if backend.panicked:
                 return str(backend.panic_line)
-        return next((line.strip() for line in self.display.text() if PANIC in line), None)
+        return next((line.strip() for line in self.display.text() if PANIC_TEXT in line), None)
 
     def stats(self, outcome: Outcome) -> dict[str, Any]:
         """What --stats writes: outcome, times, counters of the engine and of every port."""

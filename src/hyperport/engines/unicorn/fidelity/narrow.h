@@ -44,7 +44,7 @@ typedef struct {
 
 static hp_kind hp_kinds[ALL_OPCODES];
 static int hp_op_cut, hp_op_move, hp_op_constant, hp_op_call, hp_op_shift;
-static size_t hp_first_register;    /* from the context to the temporary of EAX, which the other seven follow; 0: not looked for */
+static size_t hp_first_register;    /* from the context to the temporary of EAX; the other seven follow. 0: not looked for yet */
 
 /* What is known of a temporary was found out in this stretch of operations, or nothing is. The core's own passes write to the
    same field, numbers below 4. */

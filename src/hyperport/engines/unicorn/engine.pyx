@@ -415,11 +415,19 @@ cdef class UnicornEngine(MendedVcpu):
             return Stop(StopKind.HALT)
         return Stop(StopKind.TRIPLE_FAULT)
 
+    cdef bint deaf(self) noexcept nogil:
+        """Is there nothing but an interrupt that the guest does not take now? Then the request stays as it is: a fault of code
+        that has interrupts off need not ask the controller each time."""
+        return not (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_IF or self.runs.attention.flags or self.event_waits or self.beyond
+                    or self.counter != NULL)
+
     cdef bint service(self) noexcept nogil:
         """Look up from guest code. True where an interrupt was delivered, or EIP has moved: the block that comes next does not
         follow from the last one."""
         cdef uint32_t *request = u32(self.cpu, CPU_INTERRUPT_REQUEST)
         cdef uint64_t eip = u64(self.env, ENV_EIP)[0]
+        if self.deaf():
+            return False
         hp_clear_bits(request, INTERRUPT_HARD)      # first: a flag raised from here on sets it again
         enter(self, Crossing.DELIVERY, 0)
         if self.counter != NULL:

@@ -51,6 +51,7 @@ cdef extern from "translate.h":
     int hp_segment_vector(int segment) nogil
     void hp_mxcsr_loaded(void *env) nogil
     bint hp_opcodes_fit(void *tcg)
+    bint hp_learn_opcodes(void *tcg)
     bint hp_tlb_fits(void *cpu)
     void hp_mark_code_page(void *cpu, void *page) nogil
     ctypedef struct hp_rom_bell:
@@ -191,6 +192,7 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
         ("tcg->uc", tcg != NULL and at(tcg, TCG_UC) == uc),
         ("TLB", hp_tlb_fits(cpu)),
         ("opcodes", hp_opcodes_fit(tcg)),
+        ("opcodes and registers", hp_learn_opcodes(tcg)),
         ("tcg->cpu_env", is_global(tcg, TCG_CPU_ENV)),
         ("tcg->cpu_seg_base", all([is_global(tcg, TCG_CPU_SEG_BASE + 8 * i) for i in range(6)])),
         ("tcg->cpu_cc_op", tcg != NULL and hp_register_temp(tcg, ENV_CC_OP) != NULL),

@@ -197,7 +197,7 @@ class Site:
         call = Assembler(restart).add(b"\x59\xba", word(POST))
         call.add(b"\xe8", word(entry("OUTB") - (restart + len(call.code) + 5)), b"\xc3")
         memory.write(at, head + body + tail + call.code)
-        memory.write(base + Exitless.SITES, struct.pack("<3I", at + len(head), len(body), restart))
+        memory.write(base + Exitless.SITES, struct.pack("<2I2H", at + len(head), restart, len(body), 0))
         memory.write(base + Exitless.SITE_COUNT, word(1))
 
 

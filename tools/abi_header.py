@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes guest/include/hyperport/abi.h from src/hyperport/abi/numbers.py, or says with --check whether it is stale."""
 

@@ -38,6 +38,7 @@ from hyperport.bus.access import Direction, PortAccess
 from hyperport.bus.port_bus import Path as AccessPath
 from hyperport.cpu.state import CODE_32, DATA_32, Segment, Table, protected_flat
 from tests.io.test_exitless import CODE, GDT, HANDLER, HLT, IDT, ROM, STACK, VECTORS, Assembler
+from tools.script import script
 
 PORTS: Final = (0x80, 0x3F8, 0x70, 0x1F6, 0xCF8, 0x3C9, 0x340, 0xF4, 0x64, 0x92, 0xCF9, 0x604, 0x20, 0x1F7, 0xFFFF)
 DOORBELL: Final = ROM.base + next(at for at, n in ROM.doorbells.items() if n == VMI_BY_NAME["OUTB"].number)
@@ -185,4 +186,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script(main)

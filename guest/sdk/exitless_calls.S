@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Entries (io.h) that post, or read a shadow register, and where that cannot be done go on to the back end's entry: for the
- * conventions that have no ROM. They run only once hyperport_exitless_init() has put them into the table. */
+ * conventions that have no ROM. None is called before hyperport_exitless_init() has put it into the table. */
 #include <hyperport/abi.h>
 #include <hyperport/stubs.h>
 

@@ -181,6 +181,26 @@ def test_a_write_is_posted_and_comes_before_what_is_not(bench: Bench) -> None:
     assert bench.counts() == {"posted": 5, "drained": 2, "shadowed": 0, "refused": 0, "restarted": 0}
 
 
+def test_a_posted_write_is_told_with_its_caller() -> None:
+    """EIP behind each of 40 calls."""
+    places: list[tuple[int, int, int]] = []
+
+    def note(access: PortAccess) -> None:
+        if access.path == AccessPath.POSTED:
+            assert access.place is not None
+            places.append((access.place.cs, access.place.eip, access.value))
+
+    with Bench() as bench:
+        bench.open()
+        bench.machine.bus.observe(note, places=True)
+        code, behind = Assembler(CODE), []
+        for value in range(40):
+            code.call("OUTB", POST, value % 3)
+            behind.append((8, CODE + len(code.code), value % 3))
+        bench.run(code.code)
+    assert places == behind
+
+
 def test_a_shadowed_register_reads_what_its_device_would_say(bench: Bench) -> None:
     code = Assembler(CODE).call("INB", SCR, 0xAABBCC00).store(RESULTS)
     code.call("OUTB", SCR, 0x5A).call("INB", SCR, 0xAABBCC00).store(RESULTS + 4)

@@ -80,6 +80,8 @@ cdef class Exitless(Service):
     cdef Site sequences[SEQUENCES]
     cdef uint32_t sequence_count
     cdef bint watched               # by an I/O breakpoint: the tables say that nothing is declared
+    cdef bint draining              # posted writes are being carried out; the tables stay as they are until that is done
+    cdef bint late                  # meanwhile something has been declared anew
     cdef uint32_t written           # what LEFT was set to last
     cdef uint32_t found             # entries since the timer was armed
     cdef readonly uint64_t posted   # entries that were taken out of the ring
@@ -90,6 +92,7 @@ cdef class Exitless(Service):
     cdef uint32_t cell_of(self, uint32_t port) noexcept nogil
     cdef void changed(self, uint32_t port, uint32_t attributes) noexcept nogil
     cdef void shown(self, uint32_t port, uint32_t attributes) noexcept nogil
+    cdef void catch_up(self) noexcept nogil
     cdef void watch(self, bint watched) noexcept nogil
     cdef void count_read(self, uint32_t port, uint32_t size, uint32_t reads) noexcept nogil
     cdef void answer(self, uint32_t port, uint32_t value, bint shown) noexcept nogil
@@ -97,6 +100,7 @@ cdef class Exitless(Service):
     cdef void crossed(self, Vcpu vcpu, uint32_t why) noexcept nogil
     cdef void drain(self) noexcept nogil
     cdef void carry_alone(self, const Posted *write) noexcept nogil
+    cdef bint was_postable(self, uint32_t port, uint32_t size) noexcept nogil
     cdef void consider_opening(self, Vcpu vcpu, uint32_t port) noexcept nogil
     cdef void leave_sequence(self, Vcpu vcpu) noexcept nogil
     cdef const Site *site_at(self, const Site *sites, uint32_t count, uint32_t address, Site *found) noexcept nogil

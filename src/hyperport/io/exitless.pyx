@@ -135,7 +135,8 @@ cdef inline bint understand(Exitless self, const Entry *entry, uint32_t number, 
     else:
         write.caller = (<const uint32_t *> (self.at + AT_CALLERS))[number]
     write.size = size
-    return (size == 1 or size == 2 or size == 4) and self.bus.attributes.rows[write.port] & postable(size)
+    return (size == 1 or size == 2 or size == 4) and (
+        self.bus.attributes.rows[write.port] & postable(size) or self.late and self.was_postable(write.port, size))
 
 
 cdef inline uint32_t carry_run(Exitless self, uint32_t number, uint32_t most) noexcept nogil:
@@ -213,7 +214,7 @@ cdef class Exitless(Service):
                               f"{numbers.EXITLESS_BASE + LAYOUT.END - 1:#x}: give the machine 1 MiB at least")
         self.timer = Timer(clock, self, 0)
         self.caller = Caller()
-        sequences = [(image.base, sequence) for image in images for sequence in image.sequences]
+        sequences = [(image.base, stub.sequence) for image in images for stub in image.stubs]
         if len(sequences) > SEQUENCES:
             raise ConfigError(f"path exitless: the images have more than {SEQUENCES} sequences")
         for number, (base, sequence) in enumerate(sequences):
@@ -273,6 +274,9 @@ cdef class Exitless(Service):
         """From now on these hold for a port."""
         cdef uint32_t cell = self.cell_of(port)
         cdef uint32_t index, size, place
+        if self.draining:       # by a write that was posted: those behind it were posted while it was allowed
+            self.late = True
+            return
         if cell == 0:
             return
         if self.watched:
@@ -305,6 +309,15 @@ cdef class Exitless(Service):
                 (<Register *> (self.at + AT_REGISTERS))[place].value = value
                 if size == 1:
                     self.answer(port, value, True)
+
+    cdef void catch_up(self) noexcept nogil:
+        """Bring the tables up to date with all ports that have ever been declared."""
+        cdef uint32_t group, port
+        self.late = False
+        for group in range(256):
+            if self.first_cell[group]:
+                for port in range(group << 8, (group + 1) << 8):
+                    self.changed(port, self.bus.attributes.rows[port])
 
     cdef void watch(self, bint watched) noexcept nogil:
         """An I/O breakpoint is enabled now, or none is any more."""
@@ -398,10 +411,19 @@ cdef class Exitless(Service):
         if left > number:
             self.refused += 1
             return
+        self.draining = True
         while number != left:
             number -= carry_run(self, number - 1, number - left)
+        self.draining = False
+        if self.late:
+            self.catch_up()
         self.found += 1
         self.drained += 1
+
+    cdef bint was_postable(self, uint32_t port, uint32_t size) noexcept nogil:
+        """Do the guest's tables, which are behind, say so?"""
+        cdef uint32_t group = self.first_cell[port >> 8]
+        return group and (<uint8_t *> (self.at + AT_POSTED))[(size >> 1) * CELLS + group + (port & 0xFF)] == MAY_POST
 
     cdef void carry_alone(self, const Posted *write) noexcept nogil:
         """The long way to the device, where somebody watches, or the port has not been accessed before."""
@@ -421,9 +443,10 @@ cdef class Exitless(Service):
         cdef uint32_t count = self.site_count()
         cdef const Site *site = NULL
         cdef Site copy
-        if not self.sequence_count and not count or vcpu.privilege() > HIGHEST_CPL or not vcpu.locate(&linear, &physical):
+        if not self.sequence_count and not count or not vcpu.locate(&linear, &physical) or vcpu.privilege() > HIGHEST_CPL:
             return
-        site = self.site_at(self.sequences, self.sequence_count, <uint32_t> physical, &copy)
+        if physical >> 32 == 0:         # else it is beyond any image, or not there: a guest's own code may go on at an absent page
+            site = self.site_at(self.sequences, self.sequence_count, <uint32_t> physical, &copy)
         if site != NULL:
             vcpu.jump(site.restart - <uint32_t> physical)
         elif count:

@@ -150,7 +150,7 @@ class Option:
         """The value of a Python argument. Raises UsageError for one that makes no sense, or of another type."""
         if given is None or given is self.default:
             return self.default
-        alone = not self.many or isinstance(given, str | Path) or not isinstance(given, Iterable)
+        alone = not self.many or isinstance(given, str | bytes | Path | dict) or not isinstance(given, Iterable)
         items = (given,) if alone else tuple(given)
         try:
             values = tuple(map(self.kind.from_python, items))
@@ -187,6 +187,13 @@ def parse_number(text: str, what: str) -> int:
     if number < 0:
         raise UsageError(f"{what} {text!r} is no number: write it like 768 or 0x300")
     return number
+
+
+def parse_count(text: str) -> int:
+    """How many, or how often: a decimal number."""
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"{text!r} is no number: write it like 9")
+    return int(text)
 
 
 def parse_size(text: str) -> int:

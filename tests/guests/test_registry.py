@@ -13,7 +13,7 @@ from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import apt, registry
 from hyperport.guests.apt import Packages, Progress
 from hyperport.guests.recipes import Plan
-from hyperport.host.cache import cache_directory
+from hyperport.host.cache import NO_HOME, cache_directory
 
 from ..conftest import run_command
 
@@ -99,6 +99,17 @@ def test_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for unset in ("", "relative/path"):  # "consider the path invalid and ignore it"
         monkeypatch.setenv("XDG_CACHE_HOME", unset)
         assert cache_directory() == tmp_path / ".cache" / "hyperport"
+
+
+def test_a_user_without_a_home_directory_can_set_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_directory() == NO_HOME / ".cache" / "hyperport"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/tmp")
+    assert cache_directory() == Path("/tmp/hyperport")
 
 
 def test_unknown_name() -> None:

@@ -82,6 +82,18 @@ def test_lines_are_those_of_dwarf(tmp_path: Path) -> None:
         assert symbols.line(last + 1000) == ""
 
 
+def test_of_names_at_one_address_a_global_function_is_the_first_and_a_label_the_last(tmp_path: Path) -> None:
+    names = {"zeta": ".globl zeta; .type zeta, @function", "alpha": ".type alpha, @function", "beta": ""}
+    for kept in (["zeta", "alpha", "beta"], ["alpha", "beta"], ["beta"]):
+        lines = [*(names[name] for name in kept), *(f"{name}:" for name in reversed(kept)), "nop"]
+        (tmp_path / "names.S").write_text("\n".join(lines) + "\n")
+        flags = ["-m32", "-nostdlib", "-static", "-no-pie", "-Wl,-Ttext=0x100000,-e,0x100000"]
+        subprocess.run(["gcc", *flags, "-o", "names.elf", "names.S"], cwd=tmp_path, check=True)
+        symbols = load_symbols([tmp_path / "names.elf"])
+        assert symbols is not None
+        assert symbols.name(0x100000) == kept[0]
+
+
 def test_guest_programs_are_linked_with_lines(tmp_path: Path) -> None:
     source = tmp_path / "program.c"
     source.write_text("int main(const char *w)\n{\n\t(void)w;\n\treturn 7;\n}\n")

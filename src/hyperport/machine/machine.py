@@ -6,6 +6,7 @@ from __future__ import annotations
 import resource
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from hyperport.bus.plain_device import check_place, device_name
 from hyperport.bus.python_device import PythonDevice
 from hyperport.engines.base import Engine, Stop
 from hyperport.errors import ConfigError, ThreadError
-from hyperport.host.char import CharBackend
+from hyperport.host.char import PANIC_TEXT, CharBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.lines.attention import Pulled, StopKind
 from hyperport.lines.irq import IrqLine
@@ -38,8 +39,6 @@ from hyperport.time.options import ClockSpec
 if TYPE_CHECKING:
     from hyperport.abi.rom import RomImage
     from hyperport.machine.passthrough import RealPorts
-
-PANIC = "Kernel panic - not syncing"
 
 
 class Machine:
@@ -130,7 +129,8 @@ class Machine:
         """Put a device, plain Python or compiled, at port base, its memory at address memory; returns it.
 
         irq, dma: its line and DMA channel. Without base it has no ports. A plain Python device is given irq, clock,
-        timer, memory, dma and, if it has device memory, window as attributes and is then reset.
+        timer, memory, dma and, if it has device memory, window as attributes, publish_at if it says what may be posted
+        and shadowed, and is then reset.
         """
         self.guard.check("attach")
         name = device_name(device)
@@ -159,6 +159,8 @@ class Machine:
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
             device.memory = DmaView(self.memory)
+            if hasattr(device, "attributes"):
+                device.publish_at = partial(_publish, self.guard, weakref.ref(attached))
             if dma is not None:
                 device.dma = self.board.dma.channel(dma, IrqLine(attached, 0))
         attached.reset()
@@ -302,7 +304,7 @@ class Machine:
         for backend in self.consoles:
             if backend.panicked:
                 return str(backend.panic_line)
-        return next((line.strip() for line in self.display.text() if PANIC in line), None)
+        return next((line.strip() for line in self.display.text() if PANIC_TEXT in line), None)
 
     def stats(self, outcome: Outcome) -> dict[str, Any]:
         """What --stats writes: outcome, times, counters of the engine and of every port."""
@@ -442,6 +444,14 @@ class Machine:
 
 
 OWN_CODE = loop.OWN_CODE | {function.__code__ for function in (Machine.run, Machine._loop)}
+
+
+def _publish(guard: Guard, attached: weakref.ref[PortDevice], offset: int) -> None:
+    """publish_at() of a device in plain Python, which is not to keep what keeps it."""
+    guard.check("publish_at")
+    device = attached()
+    if device is not None:
+        device.publish_at(offset)
 
 
 def _cpu_seconds() -> float:

@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from hyperport.boot.options import OPTIONS as BOOT
 from hyperport.bus.python_device import PythonDevice
 from hyperport.cpu.record import cpu_record, cpu_state
-from hyperport.errors import ConfigError, EngineError, StateError, UsageError
+from hyperport.errors import ConfigError, EngineError, StateError
 from hyperport.host.disk import SECTOR_BYTES
 from hyperport.host.nbd import is_nbd
 from hyperport.host.specs import DiskSpec, FloppySpec, NetSpec
@@ -110,7 +110,7 @@ def _options(machine: Machine) -> dict[str, Any]:
     options = {
         word: _plain(getattr(machine.config, word)) for word in MachineConfig.__dataclass_fields__ if word not in LOADED
     }
-    laid_in = {"cdroms": [*machine.drives.cdroms.values()], "floppies": [*machine.drives.floppy_specs.values()]}
+    laid_in = {"cdroms": [*machine.drives.cdroms.values()], "floppies": machine.drives.floppies_now()}
     return options | {word: _plain(media) for word, media in laid_in.items()} | {"engine": machine.engine.name}
 
 
@@ -140,7 +140,7 @@ def _value(plain: Any) -> Any:
         return given
     try:
         return Path(given["name"]) if kind == "Path" else SPECS[kind](**given)
-    except (KeyError, TypeError, ValueError, UsageError) as error:
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise StateError(f"machine: an option is no {kind!r:.30} ({type(error).__name__})") from None
 
 
@@ -213,7 +213,7 @@ class Contents(Protocol):
 
 
 def load_state(machine: Machine, record: Any, contents: Contents) -> None:
-    """Let the machine, the like of the saved one, go on from there. Raises StateError before any change."""
+    """Let a machine that is built as the saved one was go on from there. Raises StateError before any change."""
     check_state(machine, record)
     disks = {place: run_list(disk["own"], place, disk["sectors"]) for place, disk in record["disks"].items()}
     images = machine.drives.images

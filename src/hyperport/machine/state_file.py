@@ -119,18 +119,19 @@ class StateFile:
             self.file.close()
             raise
 
-    def _read(self, count: int) -> bytes:
+    def _read(self, count: int, short: str = "it was cut short; restore it from a copy") -> bytes:
         try:
             data = self.file.read(count)
         except OSError as error:
             raise StateError(f"{self.path}: {error.strerror}; restore it from a copy") from None
         if len(data) != count:
-            raise StateError(f"{self.path}: it was cut short; restore it from a copy")
+            raise StateError(f"{self.path}: {short}")
         return data
 
     def _head(self) -> tuple[dict[str, Any], int]:
-        if self._read(len(MAGIC)) != MAGIC:
-            raise StateError(f"{self.path}: this is no saved machine")
+        no_state = "this is no saved machine"
+        if self._read(len(MAGIC), no_state) != MAGIC:
+            raise StateError(f"{self.path}: {no_state}")
         version, size, checksum, chunks = HEAD.unpack(self._read(HEAD.size))
         if version != VERSION:
             raise StateError(f"{self.path}: format {version} is not known here; this hyperport reads {VERSION}")

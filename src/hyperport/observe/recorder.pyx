@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""--trace: every port access, with time and place, into a file or a ring, without the GIL. Read by trace_reader.pyx.
+"""--trace: every port access, with time and place, into a file or a ring, without the GIL. Read by trace_decode.pyx.
 
 An access whose site (port, direction, size, path, CS:EIP, CPL) was named in this block before takes two words of 32 bits:
 which site, with its value, and the ticks since the record before. A block stands for itself: it names its sites, and has

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from hyperport import ConfigError, Machine
+from hyperport.host.floppy_image import DRIVE_3, DRIVE_3_ED, DRIVE_5, DRIVE_NAMES, MEDIA
 from hyperport.host.specs import DiskSpec, FloppySpec
-from hyperport.machine.drives import Drives
+from hyperport.machine.drives import Drives, fits
 
 from ..conftest import MIB, flat_guest, run_command
 
@@ -198,3 +199,8 @@ def test_a_saved_machine_has_the_media_of_its_time(images: list[Path], tmp_path:
         images[2].unlink()
     with Machine.restore(tmp_path / "saved") as machine:
         assert machine.drives.paths == ({"hdc": images[1], "fda": images[3]} if laid_in else {})
+
+
+def test_a_medium_fits_its_own_drive_and_1_44_mb_also_that_of_2_88() -> None:
+    fitting = {(medium.drive, drive) for medium in MEDIA for drive in DRIVE_NAMES if fits(medium, drive)}
+    assert fitting == {(DRIVE_5, DRIVE_5), (DRIVE_3, DRIVE_3), (DRIVE_3, DRIVE_3_ED), (DRIVE_3_ED, DRIVE_3_ED)}

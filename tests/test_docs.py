@@ -35,6 +35,7 @@ CORE_CALLS: Final = {"cpu_outb"}  # functions of Unicorn's core that documents n
 SOURCES: Final = {".py", ".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".S"}
 PLACEHOLDER: Final = re.compile(r"NAME")
 VERB: Final = re.compile(r"(?:`|^ {4}|&& |\$ )hyperport\s+([a-z]\w*\b)(?! guest:)", re.M)
+WIDTH: Final = 120
 LIMIT_S: Final = 60  # hung, not slow
 
 
@@ -106,6 +107,14 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert found.exists(), f"{target} is not there"
         if anchor:
             assert anchor in anchors(found), f"{found.name} has no heading for #{anchor}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_text_is_as_wide_as_code(path: Path) -> None:
+    """Tables, pictures and what is quoted of a terminal may be wider."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)
+    wide = [line for line in text.splitlines() if len(line) > WIDTH and not line.startswith(("|", "    ", "!["))]
+    assert wide == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)

@@ -174,7 +174,17 @@ def test_a_guest_that_is_not_whole_is_fetched_again(recipe: Recipe, damage: str)
     assert recipe.made == 2
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "other", "versions": {}}', "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"name": "other", "versions": {}}', "\xff", '"\xff"', "[" * 100_000),
+        *(
+            '{"name": "debian", "versions": []}',
+            '{"name": "debian", "versions": {"a": 1}}',
+            '{"name": 1, "versions": {}}',
+        ),
+    ],
+)
 def test_a_manifest_that_makes_no_sense(recipe: Recipe, text: str) -> None:
     folder = registry.fetch("debian").kernel.parent
     (folder / "manifest.json").write_bytes(text.encode("latin-1"))

@@ -100,7 +100,7 @@ def run(guest: str | None = None, *, watch: Watch | None = None, **given: Any) -
             wanted = settings({"guest": guest, **given}, load_machine_file(config_file))
         for what, called in DESTINATIONS.items():
             if what in wanted:
-                from hyperport.observe.stats import check_destination
+                from hyperport.host.files import check_destination
 
                 check_destination(wanted[what], called)
         return execute(wanted, dog, watch)
@@ -346,7 +346,7 @@ class SavedMachine:
 
         file = StateFile(path)
         try:
-            self.net, self.lines = saved_ends(file.record)
+            self.net, self.lines, _ = saved_ends(file.record)
         finally:
             file.close()
 
@@ -375,7 +375,8 @@ def _reports(
     machine: Machine, outcome: Outcome, of_run: dict[str, Any], coverage: Coverage | None
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is written after a run: the name of each, and what writes it."""
-    from hyperport.observe.stats import write_statistics, write_whole
+    from hyperport.host.files import write_whole
+    from hyperport.observe.stats import write_statistics
 
     if of_run["stats"] is not None:
         yield f"statistics: {of_run['stats']}", lambda: write_statistics(of_run["stats"], machine.stats(outcome))

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from hyperport.errors import HostError, HyperportError
+from hyperport.host.files import write_whole
 from hyperport.host.specs import parse_floppy
 from hyperport.machine.run import QUIT
 from hyperport.observe.report import port_table
-from hyperport.observe.stats import write_whole
 
 CONTINUE: Final = "cont"
 PROMPT: Final = "(hyperport) "

@@ -225,7 +225,8 @@ cdef void free_jumps(void *jumps) noexcept:
     hp_free_jumps(<hp_jump_table *> jumps)
 
 
-cdef int do_calls(void *jumps, char *tables, bint (*ring)(void *context, const void *call) noexcept nogil, void *context) except -1:
+cdef int do_calls(void *jumps, char *tables, bint (*ring)(void *context, const void *call) noexcept nogil,
+                  void *context) except -1:
     """Before the guest runs: look-ups do the calls that are added (see rom_calls.h).
 
     tables: of the port calls without a crossing, on the host. ring(context, call) makes a call by a doorbell.

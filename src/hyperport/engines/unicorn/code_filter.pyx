@@ -51,6 +51,7 @@ cdef enum:
     UD2_FIRST = 0x0F
     UD2_SECOND = 0x0B
     INS_BYTE = 0x6C             # 6C to 6F are INS and OUTS
+    LOOPNE = 0xE0               # and LOOPE, E1
     DATA_SIZE = 0x66
     REP = 0xF3
     REPNE = 0xF2
@@ -133,7 +134,8 @@ cdef uint32_t first_byte(CodeFilter *filter, Library *library, char *env, uint64
         if code[i] == DATA_SIZE:
             small = code32
     begin_instruction(filter.tcg, <uint32_t> address, aligned, small,
-                      prefixes < available and code[prefixes] & 0xFE == INS_BYTE)
+                      prefixes < available and code[prefixes] & 0xFE == INS_BYTE,
+                      prefixes < available and code[prefixes] & 0xFE == LOOPNE)
     filter.repeat = REP if verdict == BY_REP else REPNE if verdict == BY_REPNE else 0
     if prefixes < available and code[prefixes] & 0xFC == INS_BYTE and verdict == DEFINED:
         if ports_need_map(env):

@@ -56,7 +56,9 @@ def test_large_pages_are_asked_for_where_small_guests_are_not() -> None:
         maps = Path("/proc/self/smaps").read_text().split("VmFlags:")
         spans = [re.findall(r"^([0-9a-f]+)-([0-9a-f]+) ", text, re.MULTILINE)[-1] for text in maps[:-1]]
         flags = [text.split("\n", 1)[0].split() for text in maps[1:]]
-        return sum(int(end, 16) - int(first, 16) for (first, end), held in zip(spans, flags, strict=True) if "hg" in held)
+        return sum(
+            int(end, 16) - int(first, 16) for (first, end), held in zip(spans, flags, strict=True) if "hg" in held
+        )
 
     before = asked()
     small = GuestMemory(LARGE_PAGES_FROM)

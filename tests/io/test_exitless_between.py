@@ -65,6 +65,7 @@ class PagedBench(Bench):
 
     def __init__(self, clock: str = "insns=1") -> None:
         super().__init__(clock=clock)
+        self.exact = clock != "real"  # else the ring may be closed when a program begins
         self.map()
 
     def map(self, page: int | None = None, bits: int = 0) -> None:
@@ -186,7 +187,7 @@ def test_a_page_that_goes_away_while_the_ring_is_open(place: str, bits: int, clo
         assert bench.in_order(list(range(1, 24)))
         assert bench.word(RESULTS + 0x110) == 0xAABBCC5A
         assert bench.counts()["refused"] == 0
-        if bits == WRITABLE or (clock != "real" and place in ("left", "ring")):  # else nobody may have written there
+        if bits == WRITABLE or (bench.exact and place in ("left", "ring")):  # else nobody may have written there
             assert bench.word(TRAPS) == 1
             assert bench.word(TAKEN_FOR) & -PAGE == page
 
@@ -283,7 +284,7 @@ def test_breakpoints_inside_a_stub_whose_handler_posts(
         stepped.run(code.add(b"\xb8", word(0), b"\x0f\x23\xf8").code, flags=False)
         assert stepped.in_order([1, 2, 3]), hex(place)
         taken += stepped.word(TRAPS)
-    assert taken >= hits
+    assert taken >= hits or not stepped.exact
 
 
 class Buffer:

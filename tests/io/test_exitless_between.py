@@ -17,7 +17,7 @@ from typing import Any, Final
 import pytest
 
 from hyperport import HaltedForever, Machine, MemoryBackend, Timeout
-from hyperport.abi.numbers import EXITLESS_BASE, Exitless
+from hyperport.abi.numbers import EXITLESS_BASE, Exitless, SiteField
 from hyperport.bus.access import PortAccess
 from hyperport.cpu.state import CpuState, protected_flat
 from hyperport.errors import ThreadError
@@ -63,8 +63,9 @@ BEGIN: Final = CODE + len(PAGING)
 class PagedBench(Bench):
     """With paging: 4 MiB are mapped to themselves. Code begins at BEGIN."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, clock: str = "insns=1") -> None:
+        super().__init__(clock=clock)
+        self.exact = clock != "real"  # else the ring may be closed when a program begins
         self.map()
 
     def map(self, page: int | None = None, bits: int = 0) -> None:
@@ -119,6 +120,14 @@ def mending(page: int) -> bytes:
     )
 
 
+@pytest.fixture(params=["insns=1", "real"])
+def stepped(request: pytest.FixtureRequest) -> Any:
+    """By a real clock, too: then Unicorn does the ROM's calls without their code where it can."""
+    with PagedBench(request.param) as made:
+        made.open()
+        yield made
+
+
 @pytest.fixture
 def paged() -> Any:
     with PagedBench() as made:
@@ -158,6 +167,31 @@ def test_a_page_fault_inside_a_stub(paged: PagedBench, place: str, bits: int) ->
             assert first == [(BY_TRAPS + 1, "POSTED"), (1, "HYPERCALL")]
 
 
+@pytest.mark.parametrize("clock", ["insns=1", "real"])  # a real one lets Unicorn do the ROM's calls without their code
+@pytest.mark.parametrize("bits", [WRITABLE, PRESENT], ids=["absent", "read-only"])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_page_that_goes_away_while_the_ring_is_open(place: str, bits: int, clock: str) -> None:
+    """The guest takes it away between two posts; its handler of page faults brings it back, and posts."""
+    page = EXITLESS_BASE + PLACES[place] & -PAGE
+    with PagedBench(clock) as bench:
+        bench.machine.bus.outp(SCR, 1, 0x5A)
+        bench.gate(VECTOR_PF, trap_handler(mending(page), pops=1))
+        code = Assembler(BEGIN)
+        for value in range(1, 12):
+            code.call("OUTB", POST, value)
+        away = word(TABLE + page // PAGE * 4), word(page | bits | USER)
+        code.add(b"\xc7\x05", *away, b"\x0f\x01\x3d", word(page))  # movl; invlpg
+        for value in range(12, 24):
+            code.call("OUTB", POST, value).call("INB", SCR, 0xAABBCC00).store(RESULTS + 0x110)
+        bench.run(code.add(EMPTIES).code)
+        assert bench.in_order(list(range(1, 24)))
+        assert bench.word(RESULTS + 0x110) == 0xAABBCC5A
+        assert bench.counts()["refused"] == 0
+        if bits == WRITABLE or (bench.exact and place in ("left", "ring")):  # else nobody may have written there
+            assert bench.word(TRAPS) == 1
+            assert bench.word(TAKEN_FOR) & -PAGE == page
+
+
 def test_a_guests_own_sequence_that_goes_on_in_an_absent_page(paged: PagedBench) -> None:
     """It is cut at each of its bytes: the fetch that faults is inside it, and where it stands no memory is."""
     for cut in range(1, 45):
@@ -172,6 +206,10 @@ def test_a_guests_own_sequence_that_goes_on_in_an_absent_page(paged: PagedBench)
         paged.run(code.code, flags=False)
         assert paged.word(TRAPS) == 1, cut
         assert paged.in_order([1, 2, 3]), (cut, paged.log)
+
+
+ROW: Final = struct.Struct("<2I2H")  # as SiteField has it
+assert ROW.size == SiteField.ROW
 
 
 class Site:
@@ -197,21 +235,21 @@ class Site:
         call = Assembler(restart).add(b"\x59\xba", word(POST))
         call.add(b"\xe8", word(entry("OUTB") - (restart + len(call.code) + 5)), b"\xc3")
         memory.write(at, head + body + tail + call.code)
-        memory.write(base + Exitless.SITES, struct.pack("<2I2H", at + len(head), restart, len(body), 0))
+        memory.write(base + Exitless.SITES, ROW.pack(at + len(head), restart, len(body), 0))
         memory.write(base + Exitless.SITE_COUNT, word(1))
 
 
 STEP, NO_STEP = b"\x9c\x80\x4c\x24\x01\x01\x9d", b"\x9c\x80\x64\x24\x01\xfe\x9d"  # pushf; orb or andb, 1(%esp); popf
 
 
-def test_single_steps_whose_handler_posts(paged: PagedBench) -> None:
-    paged.gate(VECTOR_DB, trap_handler())
+def test_single_steps_whose_handler_posts(stepped: PagedBench) -> None:
+    stepped.gate(VECTOR_DB, trap_handler())
     code = Assembler(BEGIN).add(STEP)
     for value in (1, 2, 3):
         code.call("OUTB", POST, value)
-    paged.run(code.add(NO_STEP).code, flags=False)
-    assert paged.word(TRAPS) > 30
-    assert paged.in_order([1, 2, 3])
+    stepped.run(code.add(NO_STEP).code, flags=False)
+    assert stepped.word(TRAPS) > 30
+    assert stepped.in_order([1, 2, 3])
 
 
 EXECUTION, STORE, EITHER = 0, 1, 3  # DR7.R/W0
@@ -232,19 +270,21 @@ RESUME = b"\x80\x4c\x24\x12\x01"  # orb $1, 18(%esp): RF
     ],
     ids=["execution", "left", "ring", "left-read", "stack"],
 )
-def test_breakpoints_inside_a_stub_whose_handler_posts(paged: PagedBench, kind: int, places: range, hits: int) -> None:
+def test_breakpoints_inside_a_stub_whose_handler_posts(
+    stepped: PagedBench, kind: int, places: range, hits: int
+) -> None:
     """At each instruction, and for what it stores and reads."""
     taken = 0
     for place in places:
-        paged.gate(VECTOR_DB, trap_handler((RESUME if kind == EXECUTION else b"") + MASKED, UNMASKED))
+        stepped.gate(VECTOR_DB, trap_handler((RESUME if kind == EXECUTION else b"") + MASKED, UNMASKED))
         control = G0 | kind << 16 | (LENGTH_4 if kind else 0)
         code = Assembler(BEGIN).add(b"\xb8", word(place), b"\x0f\x23\xc0\xb8", word(control), b"\x0f\x23\xf8")
         for value in (1, 2, 3):
             code.call("OUTB", POST, value)
-        paged.run(code.add(b"\xb8", word(0), b"\x0f\x23\xf8").code, flags=False)
-        assert paged.in_order([1, 2, 3]), hex(place)
-        taken += paged.word(TRAPS)
-    assert taken >= hits
+        stepped.run(code.add(b"\xb8", word(0), b"\x0f\x23\xf8").code, flags=False)
+        assert stepped.in_order([1, 2, 3]), hex(place)
+        taken += stepped.word(TRAPS)
+    assert taken >= hits or not stepped.exact
 
 
 class Buffer:

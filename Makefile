@@ -19,6 +19,7 @@ $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("hyperport needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --no-compile $(BUILD_NEEDS)
+	@echo "Compiling the core and the guest programs, and fetching what they need: this takes a few minutes, once."
 	$(PIP) install --no-compile --no-build-isolation --editable .
 	touch $@
 
@@ -67,6 +68,7 @@ bench: build ## hyperport beside qemu TCG, alternating, in one run
 	$(BIN)/python bench/strings.py
 	$(BIN)/python bench/workloads.py
 	$(BIN)/python bench/kvm.py || true # says why where the host has no KVM
+	$(BIN)/hyperport fetch debian # for boot and disk
 	$(BIN)/python bench/boot.py
 	$(BIN)/python bench/idle.py
 	$(BIN)/python bench/disk.py

@@ -142,9 +142,8 @@ def make_for_guest(jobs: dict[Path, tuple[list[str], Path, Iterable[Path]]]) -> 
         arguments, source, _ = jobs[target]
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.part")
-        run_guest_compiler(
-            [str(source), *arguments, "-o", str(part)]
-        )  # so its code is where the library does not move it
+        # The source comes first, so that a program's own code lies before the library's and does not move with it.
+        run_guest_compiler([str(source), *arguments, "-o", str(part)])
         part.chmod(0o644)
         part.replace(target)
         notes[target].write_text(keys[target])
@@ -371,7 +370,10 @@ class BuildExt(build_ext):  # type: ignore[misc]
         return []
 
 
-SHARED_HEADERS = tuple(Path("src/hyperport") / folder for folder in ("engines/shared", "memory", "time"))
+SHARED_HEADERS = (
+    *(Path("src/hyperport") / folder for folder in ("engines/shared", "memory", "time")),
+    Path("guest/include"),  # numbers that a guest also knows
+)
 
 
 def extension(name: str) -> Extension:

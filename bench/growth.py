@@ -171,7 +171,7 @@ def table(shown: list[Panel]) -> list[str]:
     out = ["| | |", "|---|---|"]
     for panel in shown:
         for name, series in panel.series.items():
-            said = ", ".join(f"{x:g}: {y:.3g}" for x, y in series)
+            said = "; ".join(f"{x:,.10g}: {y:.3g}" for x, y in series)
             out.append(f"| {panel.title}: {name} ({panel.y}), {panel.x} | {said} |")
     return out
 

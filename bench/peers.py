@@ -166,7 +166,7 @@ def ratios(results: Results, peers: list[str]) -> list[str]:
         for name in peers:
             theirs = results.ns[kind].get(name)
             if theirs and len(theirs) == len(base):
-                cells.append(f"{median(peer / mine for mine, peer in zip(base, theirs, strict=True)):.3g}")
+                cells.append(amount(median(peer / mine for mine, peer in zip(base, theirs, strict=True))))
             else:
                 cells.append("")
         if any(cells):

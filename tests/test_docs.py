@@ -30,8 +30,12 @@ CONTRIBUTING: Final = ROOT / "CONTRIBUTING.md"
 BLOCK: Final = re.compile(r"^(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 IN_TREE: Final = re.compile(r"\b((?:src|guest|bench|docs)/[\w./-]*[\w/]|tests/[\w/]+\.py)")
+CALL: Final = re.compile(r"`[^`\n]*?([A-Za-z_]\w*)\(\)")
+CORE_CALLS: Final = {"cpu_outb"}  # functions of Unicorn's core that documents name
+SOURCES: Final = {".py", ".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".S"}
 PLACEHOLDER: Final = re.compile(r"NAME")
 VERB: Final = re.compile(r"(?:`|^ {4}|&& |\$ )hyperport\s+([a-z]\w*\b)(?! guest:)", re.M)
+WIDTH: Final = 120
 LIMIT_S: Final = 60  # hung, not slow
 
 
@@ -105,10 +109,32 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in anchors(found), f"{found.name} has no heading for #{anchor}"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_text_is_as_wide_as_code(path: Path) -> None:
+    """Tables, pictures and what is quoted of a terminal may be wider."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)
+    wide = [line for line in text.splitlines() if len(line) > WIDTH and not line.startswith(("|", "    ", "!["))]
+    assert wide == []
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_named_files_exist(path: Path) -> None:
     missing = [name for name in IN_TREE.findall(path.read_text()) if not (ROOT / name).exists()]
     assert [name for name in missing if not PLACEHOLDER.search(name)] == []
+
+
+@pytest.fixture(scope="module")
+def words_of_the_tree() -> set[str]:
+    """Every word in the sources, the guest's and those of tests and tools too."""
+    folders = ("src", "guest", "tests", "tools", "bench", "docs/examples")
+    files = {path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in SOURCES}
+    return {word for path in files - {Path(__file__)} for word in re.findall(r"\w+", path.read_text())}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_named_functions_exist(path: Path, words_of_the_tree: set[str]) -> None:
+    if path.parent.name != "decisions":  # they name much of what was looked at elsewhere
+        assert set(CALL.findall(BLOCK.sub("", path.read_text()))) - words_of_the_tree <= CORE_CALLS
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
@@ -189,3 +215,10 @@ def test_every_set_of_modules_is_told() -> None:
     for word, modules in MODULE_SETS.items():
         names = {module.split()[0] for module in modules}
         assert names == set(rows[word].partition(", and what")[0].split(", ")), word
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_contents_name_every_section(path: Path) -> None:
+    text = BLOCK.sub("", path.read_text())
+    contents = re.findall(r"^- \[([^\]]+)\]\(#", text, re.M)
+    assert contents in ([], re.findall(r"^## (.+)$", text, re.M))

@@ -9,8 +9,9 @@ import os
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -26,7 +27,7 @@ from hyperport.devices.host_parport import HostParport
 from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import toolchain
 from hyperport.guests.registry import fetch, locate, read_manifest
-from hyperport.host import channel, disk_image, nbd, pcap, unix_channel, unix_socket
+from hyperport.host import channel, disk_image, files, nbd, pcap, unix_channel, unix_socket
 from hyperport.host.fat12 import image_of
 from hyperport.host.floppy_image import open_floppy
 from hyperport.host.specs import FloppySpec, PassthroughSpec, SerialSpec
@@ -60,6 +61,11 @@ def closed(thing: Any) -> bool:
 def written(write: Callable[[], None]) -> bytes:
     write()
     return Path("out").read_bytes()
+
+
+def put(whole: AbstractContextManager[BinaryIO]) -> None:
+    with whole as file:
+        file.write(b"x")
 
 
 def opened(give: Name) -> bytes:
@@ -180,9 +186,11 @@ CALLS: dict[str, Callable[[Name], Any]] = {
     "listen": listening,
     "identity": lambda give: unix_socket.identity(give("flat")) is not None,
     "PcapWriter": lambda give: (pcap.PcapWriter(give("pcap")).close(), Path("pcap").read_bytes()[:4]),
-    "write_whole": lambda give: written(lambda: stats.write_whole(give("out"), b"x")),
+    "write_whole": lambda give: written(lambda: files.write_whole(give("out"), b"x")),
+    "whole_file": lambda give: written(lambda: put(files.whole_file(give("out")))),
+    "open_to_read": lambda give: closed(files.open_to_read(give("flat"))),
     "write_statistics": lambda give: written(lambda: stats.write_statistics(give("out"), {"a": 1})),
-    "check_destination": lambda give: stats.check_destination(give("out")),
+    "check_destination": lambda give: files.check_destination(give("out")),
     "fetch": lambda give: refused(lambda: fetch("memtest", debs=give("guest"))),
     "read_manifest": lambda give: read_manifest(give("guest")),
     "link_program": lambda give: toolchain.link_program([give("main.c")], give("out.elf"), include=[give(".")]).name,
@@ -191,7 +199,15 @@ CALLS: dict[str, Callable[[Name], Any]] = {
 INTERNAL = {"grub_multiboot", "write_iso"}  # recipes of the gallery
 INTERNAL |= {"first_bytes", "write_folder"}  # of what open_disk(), open_floppy() and open_cdrom() were given
 INTERNAL |= {"beside", "class_names", "FetchedGuest", "Option", "remove"}
-INTERNAL |= {"SavedMachine", "StateFile", "write_state", "Request", "busy_machine", "fuzz_files"}  # of Machine.save()
+INTERNAL |= {
+    "SavedMachine",
+    "StateFile",
+    "write_state",
+    "Request",
+    "busy_machine",
+    "fuzz_files",
+    "fuzz_restores",
+}  # of Machine.save()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes guest/include/hyperport/abi.h from src/hyperport/abi/numbers.py, or says with --check whether it is stale."""
 
@@ -107,6 +106,9 @@ def sections() -> Iterator[tuple[str, Iterable[Macro]]]:
             ("EXITLESS_MAGIC_NUMBER", n.EXITLESS_MAGIC, True),
             ("EXITLESS_VERSION_NUMBER", n.EXITLESS_VERSION, False),
             *((f"EXITLESS_{name}", place.value, True) for name, place in n.Exitless.__members__.items()),
+            *((f"EXITLESS_SITE_{name}", field.value, False) for name, field in n.SiteField.__members__.items()),
+            *((f"EXITLESS_ANSWER_{bit.name}", bit.value, True) for bit in n.Answer),
+            *((f"EXITLESS_ENTRY_{bit.name}", bit.value, True) for bit in n.EntryHead),
             ("EXITLESS_CELLS", n.EXITLESS_CELLS, False),
             ("EXITLESS_ENTRIES", n.EXITLESS_ENTRIES, False),
             ("EXITLESS_REGISTER_COUNT", n.EXITLESS_REGISTER_COUNT, False),

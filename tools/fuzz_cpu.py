@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import hyperport.engines.unicorn  # noqa: F401  once, here, and not in each child
 from tests.engines.hostile.machines import run_all
 from tests.engines.hostile.programs import GROUP, program
+from tools.script import script
 from tools.watched import STEP_BYTES, Child
 
 BATCH = 16 * GROUP  # programs that one child runs
@@ -118,4 +119,4 @@ def kind_of(what: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script(main)

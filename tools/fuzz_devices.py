@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hyperport.devices import CHIPS
 from hyperport.testing.fuzz import BOARD, fuzz, subject
+from tools.script import script
 from tools.watched import Child
 
 LOOK_S = 0.05
@@ -61,4 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script(main)

@@ -35,6 +35,7 @@ from hyperport.guests.registry import locate
 from hyperport.lines.attention import StopKind
 from hyperport.time.clock import VirtualClock
 from tests.io.law.saved import memory_of
+from tools.script import script
 
 LIMIT_S = 600
 UNUSED_PORT = 0x2A0
@@ -207,4 +208,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script(main)

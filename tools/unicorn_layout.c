@@ -129,6 +129,7 @@ int main(void)
     ROW("TCG_TEMPS", offsetof(TCGContext, temps));
     ROW("TCG_TEMP_SIZE", sizeof(TCGTemp));
     ROW("TEMP_AT", offsetof(TCGTemp, mem_offset));
+    ROW("TEMP_STATE", offsetof(TCGTemp, state));
     ROW("TCG_OPS", offsetof(TCGContext, ops));
     ROW("TCG_CODE_PROLOGUE", offsetof(TCGContext, code_gen_prologue));
     ROW("TCG_ICOUNT_START", offsetof(TCGContext, icount_start_insn));
@@ -143,6 +144,8 @@ int main(void)
     ROW("BLOCK_CODE", offsetof(TranslationBlock, tc.ptr));
     ROW("BLOCK_CODE_SIZE", offsetof(TranslationBlock, tc.size));
     ROW("OP_DEF_SIZE", sizeof(TCGOpDef));
+    ROW("OP_DEF_OUTPUTS", offsetof(TCGOpDef, nb_oargs));
+    ROW("OP_DEF_FLAGS", offsetof(TCGOpDef, flags));
     ROW("OP_SET_LABEL", INDEX_op_set_label);
     ROW("OP_MOVI_I32", INDEX_op_movi_i32);
     ROW("OP_LD_I32", INDEX_op_ld_i32);

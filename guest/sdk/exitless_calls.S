@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Entries (io.h) that post, or read a shadow register, and where that cannot be done go on to the back end's entry: for the
- * conventions that have no ROM. They run only once hyperport_exitless_init() has put them into the table. */
+ * conventions that have no ROM. None is called before hyperport_exitless_init() has put it into the table. */
 #include <hyperport/abi.h>
 #include <hyperport/stubs.h>
 
 #define ENTER mov hyperport_exitless, %ebp
 #define THERE(place) HYPERPORT_EXITLESS_##place
 #define WAY(label) label(, %esi, STUB_WAY)
-#define ELSE(name) jmp *%ss:hyperport_exitless_crossing + 4 * (HYPERPORT_VMI_##name - HYPERPORT_VMI_INL)
+#define ELSE(name) jmp *%ss:hyperport_io_crossing + 4 * (HYPERPORT_VMI_##name - HYPERPORT_VMI_INL)
 
         .text
         STUBS
 
         .macro sequence name
-        .long first_\name, end_\name - first_\name, restart_\name
+        .long first_\name, restart_\name
+        .short end_\name - first_\name, 0
         .endm
         .section hyperport_sequences, "a"
         .balign 4

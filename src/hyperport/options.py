@@ -8,10 +8,12 @@ Each parse function takes the text a user wrote and raises UsageError, one line 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from hyperport.errors import UsageError
 
@@ -20,13 +22,38 @@ UNITS: Final = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 ISA_IRQS: Final = 16
 PORTS: Final = 0x10000
 FILES: Final = "files"  # what Option.values is where the shell completes file names
+type_hints: Final = functools.cache(get_type_hints)
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is what an annotation says: a class, a union, a tuple or a dict of such. True is no number."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(fits(value, one) for one in inner)
+    if origin is tuple:
+        each = inner[:1] * len(value) if inner[-1] is ... and isinstance(value, tuple) else inner
+        return isinstance(value, tuple) and len(value) == len(each) and all(map(fits, value, each))
+    if origin is dict:
+        return isinstance(value, dict) and all(fits(k, inner[0]) and fits(v, inner[1]) for k, v in value.items())
+    if hint is Any:
+        return True
+    return isinstance(value, (int, float) if hint is float else hint) and (hint is bool or not isinstance(value, bool))
+
+
+def require_fields(record: Any) -> None:
+    """Raise UsageError where a field of a dataclass is not of its type."""
+    kind: Any = type(record)
+    for name, hint in type_hints(kind).items():
+        if not fits(value := getattr(record, name), hint):
+            raise UsageError(f"{kind.__name__}: {name} cannot be {value!r:.40}")
 
 
 class Kind:
     """How the values of an option are written.
 
-    text: the words of the command line -> value. take: another value of Python -> value; as it is by default.
-    number: a TOML number or truth -> value, of the types that native names; wants: what an error says is missing.
+    text: the words of the command line -> value; all values are what it is annotated to return. take: another value of
+    Python -> value; as it is by default. number: a TOML number or truth -> value, of the types that native names;
+    wants: what an error says is missing.
     """
 
     def __init__(
@@ -41,8 +68,13 @@ class Kind:
         self.text, self.take, self.native, self.number, self.wants = text, take, native, number, wants
 
     def from_python(self, given: Any) -> Any:
-        """The value of what Python code gave: a str is read as on the command line."""
-        return self.text(given) if isinstance(given, str) else self.take(given)
+        """The value of what Python code gave: a str is read as on the command line. Raises UsageError or TypeError."""
+        if isinstance(given, str):
+            return self.text(given)
+        value = self.take(given)
+        if not fits(value, self.text if isinstance(self.text, type) else type_hints(self.text)["return"]):
+            raise TypeError(f"{given!r:.40} is no value of it")
+        return value
 
     def from_file(self, given: Any) -> Any:
         """The value of what a machine file says. Raises UsageError for one of another type."""
@@ -115,13 +147,16 @@ class Option:
         return tuple(self.kind.text(text) for text in given) if self.many else self.kind.text(given)
 
     def from_python(self, given: Any) -> Any:
-        """The value of a Python argument."""
+        """The value of a Python argument. Raises UsageError for one that makes no sense, or of another type."""
         if given is None or given is self.default:
             return self.default
-        if not self.many:
-            return self.kind.from_python(given)
-        alone = isinstance(given, str | Path) or not isinstance(given, Iterable)
-        return tuple(self.kind.from_python(item) for item in ((given,) if alone else given))
+        alone = not self.many or isinstance(given, str | Path) or not isinstance(given, Iterable)
+        items = (given,) if alone else tuple(given)
+        try:
+            values = tuple(map(self.kind.from_python, items))
+        except (TypeError, IndexError, KeyError):
+            raise UsageError(f"{self.word} cannot be {given!r:.60}") from None
+        return values if self.many else values[0]
 
     def from_file(self, given: Any) -> Any:
         """The value of a machine file's key."""
@@ -152,6 +187,13 @@ def parse_number(text: str, what: str) -> int:
     if number < 0:
         raise UsageError(f"{what} {text!r} is no number: write it like 768 or 0x300")
     return number
+
+
+def parse_count(text: str) -> int:
+    """How many, or how often: a decimal number."""
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"{text!r} is no number: write it like 9")
+    return int(text)
 
 
 def parse_size(text: str) -> int:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hyperport.boot import loader
 from hyperport.boot.layout import HEAD
 from hyperport.boot.multiboot import MAGIC
-from hyperport.boot.naming import CDROM, CONVERT, DISK, INITRD, KERNEL, LINK, MARKS, RAW, UNPACK, describe
+from hyperport.boot.naming import CONVERT, DISK, IMAGE, INITRD, KERNEL, LINK, MARKS, RAW, UNPACK, describe
 from hyperport.errors import ImageError
 from hyperport.memory.ram import GuestMemory
 
@@ -109,9 +109,9 @@ KINDS = {
     "Multiboot without ELF": (multiboot_header() + bytes(99), "neither an ELF file nor with load addresses", "link it"),
     "ELF64 without addresses": (elf_for(62, bits=2) + multiboot_header(), "an ELF file for x86-64", KERNEL),
     # Disks and file systems.
-    "ISO 9660": (at(0x8001, b"CD001"), "an ISO 9660 image", CDROM),
-    "ISO 9660 with a boot sector": (MBR + at(0x8001 - 512, b"CD001"), "an ISO 9660 image", CDROM),
-    "MBR": (MBR + bytes(4096), "a disk image with an MBR", DISK),
+    "ISO 9660": (at(0x8001, b"CD001"), "an ISO 9660 image", IMAGE),
+    "ISO 9660 with a boot sector": (MBR + at(0x8001 - 512, b"CD001"), "an ISO 9660 image", IMAGE),
+    "MBR": (MBR + bytes(4096), "a disk image with an MBR", IMAGE),
     "GPT": (MBR + b"EFI PART" + bytes(4096), "a disk image with a GPT", DISK),
     "floppy": (at(0x36, b"FAT12   ", 1474560), "a disk or floppy image with a FAT file system", DISK),
     "FAT32": (at(0x52, b"FAT32   "), "a disk image with a FAT file system", DISK),
@@ -119,7 +119,7 @@ KINDS = {
     "ext4": (at(0x438, b"\x53\xef"), "an ext2, ext3 or ext4 file system", DISK),
     "squashfs": (at(0, b"hsqs"), "a squashfs file system", DISK),
     "boot sector": (NOISE[:510] + b"\x55\xaa", "a boot sector", "--flat 0x7c00,real"),
-    "qcow2": (at(0, b"QFI\xfb"), "a qcow2 disk image", CONVERT),
+    "qcow2": (at(0, b"QFI\xfb"), "a qcow2 disk image", IMAGE),
     "VMDK": (at(0, b"KDMV"), "a VMDK disk image", CONVERT),
     "VDI": (at(0x40, b"\x7f\x10\xda\xbe"), "a VDI disk image", CONVERT),
     "VHD": (at(0, b"conectix"), "a VHD disk image", CONVERT),

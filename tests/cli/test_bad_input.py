@@ -105,7 +105,7 @@ VERBS: Final = [
     (("jump",), 2, "Unknown verb: jump"),
     (("--jump",), 2, "Unknown option: --jump"),
     (("list", "colours"), 2, "colours"),
-    (("list",), 2, "guests|devices|engines is missing"),
+    (("list",), 2, "guests|devices|engines|abis is missing"),
     (("fetch", "nobody"), 78, "nobody"),
     (("compare", "nobody"), 2, "workload 'nobody' is unknown; choose from"),
     (("compare", "--repeat", "x"), 2, "x"),
@@ -127,6 +127,13 @@ VERBS: Final = [
     (("profile", "demo", "--speedscope", "/absent/x"), 78, "profile: /absent/x cannot be written"),
     (("run", "--restore", "folder"), 76, "folder: Is a directory"),
     (("run", "--restore", "short"), 76, "short: this is no saved machine"),
+    (("run", "--restore", "empty"), 76, "empty: this is no saved machine"),
+    (("run", "demo", "--boot", "a"), 78, "--boot is for firmware, and there is none: add --bios seabios"),
+    (
+        ("run", "demo", "--boot", "a", "--bios", "none"),
+        78,
+        "--boot is for firmware, and there is none: leave out --bios",
+    ),
 ]
 
 

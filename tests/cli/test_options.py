@@ -195,7 +195,7 @@ def test_the_guest_may_stand_anywhere() -> None:
         (["run", "a", "b", "c"], "Unused words: b c"),
         (["run", "--kvm-irqchip", "yes"], "--kvm-irqchip: 'yes' is no switch: write on or off"),
         (["run", "--exit-status", "mine"], "exit status 'mine': write vmm or guest"),
-        (["list"], "guests|devices|engines is missing"),
+        (["list"], "guests|devices|engines|abis is missing"),
         (["fetch"], "NAME... is missing"),
         (["completion", "tcsh"], "shell 'tcsh'"),
         (["--what"], "Unknown option: --what"),

@@ -150,6 +150,22 @@ def test_errors_are_one_line(words: list[str], said: str, status: int, capfd: py
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--filter", "port 80"], "--filter is not looked at without --trace or --trace-ports"),
+        (["--symbols", "absent", "--trace", "/dev/null"], "--symbols is not looked at without --filter or --guest-cov"),
+        (["--filter", "port 80", "--trace", "/dev/null"], ""),
+    ],
+)
+def test_an_option_that_nothing_looks_at_is_told(
+    words: list[str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*DEMO, *words]) == 1
+    told = [line for line in capfd.readouterr().err.splitlines() if "looked at" in line]
+    assert told == ([f"hyperport: {said}"] if said else [])
+
+
 def test_a_full_disk_is_status_74_and_the_guest_runs_on(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "demo", "--engine", "unicorn", "--trace", "/dev/full"]) == 74
     out, err = capfd.readouterr()

@@ -13,7 +13,7 @@ from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import apt, registry
 from hyperport.guests.apt import Packages, Progress
 from hyperport.guests.recipes import Plan
-from hyperport.host.cache import cache_directory
+from hyperport.host.cache import NO_HOME, cache_directory
 
 from ..conftest import run_command
 
@@ -101,6 +101,17 @@ def test_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert cache_directory() == tmp_path / ".cache" / "hyperport"
 
 
+def test_a_user_without_a_home_directory_can_set_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_directory() == NO_HOME / ".cache" / "hyperport"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/tmp")
+    assert cache_directory() == Path("/tmp/hyperport")
+
+
 def test_unknown_name() -> None:
     with pytest.raises(ConfigError, match=r"guest 'debain': neither a file nor known; known are debian, "):
         registry.locate("debain")
@@ -163,7 +174,17 @@ def test_a_guest_that_is_not_whole_is_fetched_again(recipe: Recipe, damage: str)
     assert recipe.made == 2
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "other", "versions": {}}', "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"name": "other", "versions": {}}', "\xff", '"\xff"', "[" * 100_000),
+        *(
+            '{"name": "debian", "versions": []}',
+            '{"name": "debian", "versions": {"a": 1}}',
+            '{"name": 1, "versions": {}}',
+        ),
+    ],
+)
 def test_a_manifest_that_makes_no_sense(recipe: Recipe, text: str) -> None:
     folder = registry.fetch("debian").kernel.parent
     (folder / "manifest.json").write_bytes(text.encode("latin-1"))

@@ -36,13 +36,13 @@ def exactly(line: socket.socket, size: int) -> bytes:
     return data
 
 
-def good(answer: Callable[[socket.socket, int, bytes, int, int], None], flags: int = 5) -> Serve:
+def good(answer: Callable[[socket.socket, int, bytes, int, int], None], flags: int = 5, size: int = SIZE) -> Serve:
     """A server that shakes hands, and then answers each request with answer(line, type, cookie, offset, length)."""
 
     def serve(line: socket.socket) -> None:
         line.sendall(HELLO)
         exactly(line, 4 + 16)
-        line.sendall(struct.pack(">QH", SIZE, flags))
+        line.sendall(struct.pack(">QH", size, flags))
         while True:
             magic, _, kind, cookie, offset, length = struct.unpack(">IHH8sQI", exactly(line, 28))
             assert magic == 0x25609513
@@ -161,6 +161,7 @@ def test_a_server_that_breaks_down_is_lost(
         (lambda line: line.sendall(HELLO[:10]), "closed the connection"),
         (lambda _: time.sleep(2), "does not answer within"),
         (good(lambda *_: None, flags=7), "lets nobody write; add ,ro"),
+        *((good(lambda *_: None, size=n), f"{n} bytes are no whole number") for n in (0, 513, (1 << 56) + 512)),
     ],
 )
 def test_what_is_no_server(tmp_path: Path, serve: Serve, text: str, monkeypatch: pytest.MonkeyPatch) -> None:

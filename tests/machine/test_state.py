@@ -3,33 +3,33 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
 
-from hyperport import Device, GuestExit, HaltedForever, Machine, MemoryBackend, Timeout
+from hyperport import CharBackend, Device, GuestExit, HaltedForever, Machine, MemoryBackend, Timeout
 from hyperport.errors import HostError, StateError, ThreadError
 from hyperport.host.specs import DiskSpec
 from hyperport.lines.attention import StopKind
 from hyperport.machine.state import load_state, save_state
-from hyperport.testing.fuzz_state import Held, fuzz_files, fuzz_records
-from hyperport.testing.saved_guest import PYTHON_BASE, Latch, attach_memory, busy_machine
-from hyperport.time.clock import VirtualClock
+from hyperport.machine.state_file import write_state
+from hyperport.testing.fuzz_state import Held, fuzz_files, fuzz_records, fuzz_restores
+from hyperport.testing.saved_guest import attach, busy_machine
+from hyperport.time.clock import Clock, RealClock, VirtualClock
+from hyperport.time.insn_clock import InsnClock
+from hyperport.time.options import ClockSpec
 
 from ..guest.board import BIN
 
 LIMIT_S = 60
 PAGE = 4096
 LOOP = bytes.fromhex("e680ebfc")  # 1: out 0x80, al; jmp 1b
-
-
-def attach(machine: Machine) -> None:
-    machine.attach(Latch(), PYTHON_BASE, irq=5)
-    attach_memory(machine)
 
 
 def steady(machine: Machine) -> dict[str, Any]:
@@ -49,6 +49,83 @@ def test_everything_comes_back(tmp_path: Path) -> None:
         assert restored.memory.read(0, 1 << 20) == ram
         assert restored.drives.images["hda"].read_sectors(9, 2) == overlay == b"\x5a" * 1024
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.state", "disk.img"]
+
+
+def ends_of(machine: Machine) -> list[CharBackend]:
+    """All that a chip may have input from, in the order in which they are found from the machine on."""
+    found: list[CharBackend] = []
+    seen, next_ones = {id(machine)}, [machine]
+    while next_ones:
+        one: Any = next_ones.pop(0)
+        if isinstance(one, CharBackend):
+            found.append(one)
+        for part in gc.get_referents(one):
+            if id(part) not in seen and not isinstance(part, type | ModuleType | FunctionType):
+                seen.add(id(part))
+                next_ones.append(part)
+    return found
+
+
+def test_what_waits_at_each_end_comes_back(tmp_path: Path) -> None:
+    file, empty = tmp_path / "a.state", CharBackend().room()
+    with busy_machine(tmp_path) as machine:
+        for number, end in enumerate(ends_of(machine), 1):
+            end.drop_input()
+            end.feed(bytes(range(4 * number)))
+        before = [empty - end.room() for end in ends_of(machine)]
+        machine.save(file)
+    assert len(before) >= 6
+    with Machine.restore(file, attach=attach) as restored:
+        assert sorted(empty - end.room() for end in ends_of(restored)) == sorted(before)
+
+
+@pytest.mark.parametrize("engine", ["unicorn", "scripted", "kvm"])
+def test_each_engine_takes_what_it_gave(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if engine == "kvm":
+        request.getfixturevalue("kvm")
+    with Machine(memory=1 << 20, engine=engine) as machine:
+        machine.save(tmp_path / "a.state")
+        before = steady(machine)
+    with Machine.restore(tmp_path / "a.state") as restored:
+        after = steady(restored)
+    for record in (before, after):
+        del record["clock"]
+    assert after == before
+
+
+def test_a_file_that_is_restored_and_saved_is_the_same_to_the_byte(tmp_path: Path) -> None:
+    with busy_machine(tmp_path, clock=InsnClock()) as machine:
+        machine.save(tmp_path / "a.state")
+    with Machine.restore(tmp_path / "a.state", attach=attach) as restored:
+        restored.save(tmp_path / "b.state")
+    assert (tmp_path / "a.state").read_bytes() == (tmp_path / "b.state").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("clock", "kind"),
+    [
+        (None, InsnClock),
+        ("insns", InsnClock),
+        ("real", RealClock),
+        (ClockSpec(4), InsnClock),
+        (RealClock(), RealClock),
+        (VirtualClock(), VirtualClock),
+    ],
+)
+def test_time_goes_on_by_the_clock_that_is_asked_for(clock: Any, kind: type[Clock], tmp_path: Path) -> None:
+    with Machine(memory=1 << 20, engine="unicorn", clock="insns") as machine:
+        machine.clock.advance(1 << 50)  # type: ignore[attr-defined]
+        machine.save(tmp_path / "a.state")
+    with Machine.restore(tmp_path / "a.state", clock=clock) as restored:
+        assert type(restored.clock) is kind
+        assert (1 << 50) <= restored.clock.now_ns() < (1 << 50) + 60_000_000_000
+
+
+def test_instructions_of_another_length_are_refused(tmp_path: Path) -> None:
+    with Machine(memory=1 << 20, engine="unicorn", clock="insns") as machine:
+        machine.save(tmp_path / "a.state")
+    with pytest.raises(StateError, match="instructions take 4 ns, and this clock's 9"):
+        Machine.restore(tmp_path / "a.state", clock="insns=9")
 
 
 def test_regions_come_back(tmp_path: Path) -> None:
@@ -185,6 +262,37 @@ def test_mutants_are_refused_or_go_round(tmp_path: Path) -> None:
         assert fuzz_files(machine, tmp_path / "b.state", 60, 7).refused == 60
 
 
+def test_what_a_file_says_of_the_machine_to_be_made_is_checked(tmp_path: Path) -> None:
+    with busy_machine(tmp_path) as machine:
+        result = fuzz_restores(machine, tmp_path / "a.state", 150, 7, attach)
+    assert min(result.refused, result.taken) > 1
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "told"),
+    [
+        ("testdev", 1 << 40, "testdev cannot be 1099511627776"),
+        ("disks", [5], r"disks cannot be \(5,\)"),
+        ("disks", [{"is a": "DiskSpec", "path": 5}], "an option is no 'DiskSpec'"),
+        ("net", [{"is a": "NetSpec", "base": "x"}], "an option is no 'NetSpec'"),
+        ("devices", [{"is a": "DeviceSpec", "path": {"is a": "Path", "name": "x"}, "class_name": 7}], "'DeviceSpec'"),
+        ("clock", {"is a": "ClockSpec", "ns": -1}, "clock cannot be"),
+        ("bios", 5, "bios cannot be 5"),
+        ("abi", [1], r"abi cannot be \(1,\)"),
+        ("unheard", 1, "options that this hyperport does not know"),
+    ],
+)
+def test_an_option_of_another_type_is_told(word: str, value: Any, told: str, tmp_path: Path) -> None:
+    with Machine(memory=1 << 20, engine="scripted") as machine:
+        record, streams = save_state(machine)
+        record["machine"][word] = value
+        write_state(tmp_path / "a.state", record, streams)
+        with pytest.raises(StateError, match=told):
+            Machine.restore(tmp_path / "a.state")
+        with pytest.raises(StateError, match=told):
+            machine.reload(tmp_path / "a.state")
+
+
 def test_a_refusal_in_a_python_device_is_undone(tmp_path: Path) -> None:
     with busy_machine(tmp_path) as machine:
         record, streams = save_state(machine)
@@ -220,6 +328,24 @@ def test_a_disk_that_was_written_since_is_refused(tmp_path: Path) -> None:
         Machine.restore(file)
 
 
+@pytest.mark.parametrize("gone", ["disk.img", "over.img", "floppy.img", "cd.iso"])
+def test_an_image_that_is_gone_is_told_and_not_made_anew(gone: str, tmp_path: Path) -> None:
+    for name, size in (("disk.img", 1 << 16), ("floppy.img", 1440 << 10), ("cd.iso", 1 << 16)):
+        (tmp_path / name).write_bytes(bytes(size))
+    with Machine(
+        memory=1 << 20,
+        engine="scripted",
+        disks=DiskSpec(path=tmp_path / "disk.img", overlay=tmp_path / "over.img"),
+        floppies=tmp_path / "floppy.img",
+        cdroms=tmp_path / "cd.iso",
+    ) as machine:
+        machine.save(tmp_path / "a.state")
+    (tmp_path / gone).unlink()
+    with pytest.raises(StateError, match=f"{gone}: the saved machine's disk was there, and nothing is now"):
+        Machine.restore(tmp_path / "a.state")
+    assert not (tmp_path / gone).exists()
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -244,6 +370,13 @@ def test_a_file_that_is_none(content: bytes, tmp_path: Path) -> None:
         Machine.restore(tmp_path / "f")
     with pytest.raises(StateError, match="No such file"):
         Machine.restore(tmp_path / "nowhere")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, told in ((tmp_path / "pipe", "a pipe"), (Path("/dev/zero"), "a character device"), ("a\0b", "null byte")):
+        with pytest.raises(StateError, match=told):
+            Machine.restore(path)
 
 
 def test_a_host_that_does_not_take_the_file(tmp_path: Path) -> None:

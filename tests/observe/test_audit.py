@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,12 @@ def test_directions_of_a_port_share_a_line_if_their_sizes_are_the_same() -> None
         Grant(0x71, 0x71, ("in",), (2,)),
         Grant(0x71, 0x71, ("out",), (1,)),
     ]
+
+
+def test_one_access_is_one_access() -> None:
+    one = run(replace(use(0x20), accesses=1))
+    assert "1 access: f" in allow_list([one], needs([one]))
+    assert ": 1 access\n" in allow_list([one], needs([one]))
 
 
 def test_functions_are_counted_where_they_are() -> None:

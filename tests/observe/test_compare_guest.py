@@ -141,6 +141,27 @@ def test_a_guest_without_calls_is_projected_by_what_a_crossing_costs() -> None:
     assert "The guest makes no calls" in guest_table(list(found.values()))
 
 
+def test_the_table_has_room_on_a_terminal_of_80_columns() -> None:
+    spans = {name: replace(SPAN, cpu_s=12.3, wall_s=98.7, accesses=1_234_567, crossings=987_654) for name in THREE}
+    found = list(rows(plan(ways=THREE), spans).values())
+    for row in found:
+        row["wall_s"] |= {"low": 97.12, "high": 99.34}
+        row["cpu_s"] |= {"low": 11.2, "high": 13.45}
+    table = guest_table(found).splitlines()
+    assert max(map(len, table)) <= 80
+    assert [line.split()[:3] for line in table[:4:3]] == [["unicorn", "time", "s"], ["exit", "98.7", "12.3"]]
+    assert table[2].split() == ["97.12-99.34", "11.2-13.45"]
+    assert {"trap*", "exit*"} <= {line.split()[0] for line in table}
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(2.0, "time s"), (0.002, "time ms"), (0.000002, "time us")])
+def test_times_of_the_table_have_the_unit_that_suits_them(seconds: float, told: str) -> None:
+    found = rows(plan(ways=("trap",)), {"trap": replace(SPAN, wall_s=seconds)})
+    head, row, *_ = guest_table(list(found.values())).splitlines()
+    assert told in head
+    assert row.split()[:2] == ["trap", "2"]
+
+
 def test_a_guest_that_calls_is_not_projected() -> None:
     found = rows(plan(ways=THREE), {way: replace(SPAN, called=1 if way == "hypercall" else 0) for way in THREE})
     assert list(found) == [*THREE]

@@ -14,6 +14,8 @@ from hyperport.io.exit import ExitPath
 from hyperport.memory.ram import GuestMemory
 from hyperport.observe.port_log import PortLog
 
+from .accesses import Drawn, make
+
 ENTRIES = 65536
 DATA_SIZE = 1 << 20
 PORTS = st.sampled_from([0x80, 0x81, 0x300, 0xFFFF])
@@ -30,16 +32,9 @@ def observed(ports: list[int] | None = None) -> tuple[PortBus, PortLog, list[Por
 
 
 @given(st.lists(ACCESS, max_size=40))
-def test_what_is_kept_is_the_end_of_what_was_seen(accesses: list[tuple[int, int, bool, int, int]]) -> None:
+def test_what_is_kept_is_the_end_of_what_was_seen(accesses: list[Drawn]) -> None:
     bus, log, seen = observed()
-    for port, size, out, value, count in accesses:
-        if count > 1:
-            data = value.to_bytes(4, "little") * count
-            bus.outp_block(port, size, data) if out else bus.inp_block(port, size, count)
-        elif out:
-            bus.outp(port, size, value & (1 << 8 * size) - 1)
-        else:
-            bus.inp(port, size)
+    make(bus, accesses)
     kept = log.accesses()
     assert kept == seen[len(seen) - len(kept) :]
     lost = seen[: len(seen) - len(kept)]

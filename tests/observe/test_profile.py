@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import gzip
 import io
+import itertools
 import json
 import os
 import re
@@ -222,6 +223,21 @@ def test_sums_are_those_of_the_rows(run: tuple[dict[str, Any], str]) -> None:
     assert {row["cpl"] for row in report["rows"]} == {0}
     strings = next(row for row in report["rows"] if row["function"] == "string")
     assert strings["accesses"] > strings["crossings"] == 100
+
+
+def test_stacks_tell_the_line_of_each_call(run: tuple[dict[str, Any], str], program: Path) -> None:
+    """By the text of the line itself: the caller's has the callee's name, the last one a port call."""
+    report, _ = run
+    checked = 0
+    for row in report["stacks"]:
+        assert row["places"][-1] == ""
+        for (_, callee), place in zip(itertools.pairwise(row["frames"]), row["places"], strict=False):
+            path, _, line = place.rpartition(":")
+            if Path(path).name == "counts.c":
+                text = (program.parent / "counts.c").read_text().splitlines()[int(line) - 1]
+                assert (callee in text) or re.search(r"\b(in|out)s?[bwl]", text), (row, text)
+                checked += 1
+    assert checked > 5
 
 
 def test_stacks_lead_to_their_callers(run: tuple[dict[str, Any], str]) -> None:
@@ -490,12 +506,20 @@ def test_live_lines_are_written_over_and_taken_away(program: Path) -> None:
     assert re.search(r"\x1b\[\d+A\x1b\[J$", text)
 
 
+def at(path: str, line: int) -> str:
+    return f"{path}:{line}" if line else ""
+
+
 def test_speedscope_has_the_stacks(run: tuple[dict[str, Any], str]) -> None:
     made = json.loads(speedscope(run[0]))
-    names = [frame["name"] for frame in made["shared"]["frames"]]
+    frames = made["shared"]["frames"]
     profile = made["profiles"][0]
     stacks = [
-        {"frames": [names[at] for at in sample], "accesses": weight}
+        {
+            "frames": [frames[number]["name"] for number in sample],
+            "places": [at(frames[number].get("file", ""), frames[number].get("line", 0)) for number in sample],
+            "accesses": weight,
+        }
         for sample, weight in zip(profile["samples"], profile["weights"], strict=True)
     ]
     assert stacks == run[0]["stacks"]
@@ -508,10 +532,14 @@ def test_pprof_has_the_stacks(run: tuple[dict[str, Any], str]) -> None:
 
     made = _profile_class().FromString(gzip.decompress(pprof(run[0])))
     strings = list(made.string_table)
-    functions = {each.id: strings[each.name] for each in made.function}
-    places = {each.id: functions[each.line[0].function_id] for each in made.location}
+    functions = {each.id: (strings[each.name], strings[each.filename]) for each in made.function}
+    places = {each.id: (*functions[each.line[0].function_id], each.line[0].line) for each in made.location}
     stacks = [
-        {"frames": [places[at] for at in reversed(sample.location_id)], "accesses": sample.value[0]}
+        {
+            "frames": [places[number][0] for number in reversed(sample.location_id)],
+            "places": [at(*places[number][1:]) for number in reversed(sample.location_id)],
+            "accesses": sample.value[0],
+        }
         for sample in made.sample
     ]
     assert stacks == run[0]["stacks"]

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,46 +141,35 @@ def test_the_same_run_by_each_kind_of_file(tmp_path: Path, capfd: pytest.Capture
     assert {use.function for use in runs[2].uses} >= {"serial_put", "main"}
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[1]", b'{"ports": 1}', b'{"ports": [{}]}', b'{"sampling": {}}', b"\xff\x00"]
-)
-def test_other_files_are_refused_in_one_line(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(content)
-    with pytest.raises(ConfigError) as caught:
-        load_run(tmp_path / "f")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_guest_is_run_for_it(capfd: pytest.CaptureFixture[str]) -> None:
-    words = ["project", "demo", "--engine", "unicorn", "--quiet", "--host", "2007", "--host", "snp", "--json"]
-    assert main([*words, "--guest-time", "1"]) == 1
-    told = json.loads(capfd.readouterr().out)
-    assert [found["host"] for found in told["hosts"]] == ["2007", "snp"]
-    assert told["hosts"][0]["gain"]["guest_s"] == 1.0
-    assert told["accesses"] > 500
-
-
-def test_the_text(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "demo", "--quiet", "--stats", f"{tmp_path}/s.json", "--serial", "null"]) == 1
-    assert main(["project", f"{tmp_path}/s.json"]) == 0
-    out = capfd.readouterr().out
-    assert [line.partition(":")[0] for line in out.splitlines() if line[:3] in ("vmx", "svm", "snp", "200")] == [
-        "vmx", "svm", "snp", "2007",
-    ]  # fmt: skip
-    assert "Sources: exit: Linux commit b7ffc44d5b2e" in out
+def saved(**changed: Any) -> bytes:
+    row = {"port": 1, "direction": "in", "size": 1, "path": "exit", "device": None, "accesses": 1, "crossings": 1}
+    return json.dumps({"ports": [row | changed], "engine": "unicorn", "io": "exit", "cpu_s": 1}).encode()
 
 
 @pytest.mark.parametrize(
-    ("words", "said", "status"),
+    "content",
     [
-        (["/no/where.json"], "run /no/where.json: No such file or directory", 78),
-        ([__file__], "this is no saved run", 78),
-        ([__file__, "--mem", "64"], "is a saved run: --memory is for a guest that is run", 2),
-        ([], "nothing to run", 2),
+        b'"\xff"',
+        b"[" * 100_000,
+        saved(port=65536),
+        saved(direction="sideways"),
+        saved(accesses=-1),
+        saved(crossings=1e300),
+        saved(size=True),
+        saved(device=[1]),
+        saved(path=7),
     ],
 )
-def test_mistakes_are_one_line(words: list[str], said: str, status: int, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["project", *words]) == status
-    err = capfd.readouterr().err
-    assert said in err
-    assert err.count("\n") == 1
+def test_a_file_with_what_no_run_has_is_refused_in_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "run").write_bytes(saved())
+    assert load_run(tmp_path / "run").accesses == 1
+    (tmp_path / "run").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"this is no saved run|its rows have not the fields") as caught:
+        load_run(tmp_path / "run")
+    assert len(str(caught.value)) < 300
+
+
+def test_a_pipe_is_no_saved_run(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="a pipe; give a file"):
+        load_run(tmp_path / "pipe")

@@ -31,6 +31,8 @@ from hyperport.observe.trace_file import TraceFile
 from hyperport.outcome import GuestExit
 from hyperport.time.clock import Clock, RealClock, VirtualClock
 
+from .accesses import Drawn, make
+
 ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 CODE = 0x10_0000
 ACCESS = st.tuples(
@@ -46,32 +48,19 @@ def created(file: Path) -> int:
     return os.open(file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
 
 
-def accessed(bus: PortBus, accesses: list[tuple[int, int, bool, int, int]]) -> None:
-    for port, size, out, value, count in accesses:
-        if count > 1:
-            data = value.to_bytes(4, "little") * count
-            bus.outp_block(port, size, data) if out else bus.inp_block(port, size, count)
-        elif out:
-            bus.outp(port, size, value & (1 << 8 * size) - 1)
-        else:
-            bus.inp(port, size)
-
-
 def as_seen(access: TracedAccess) -> PortAccess:
     return PortAccess(access.direction, access.port, access.size, access.count, access.data, access.path, access.place)
 
 
 @ONE_FOLDER
 @given(st.lists(ACCESS, max_size=40), st.sampled_from([RealClock, VirtualClock]), st.sampled_from([1, 4]))
-def test_what_is_read_is_what_was_seen(
-    tmp_path: Path, accesses: list[tuple[int, int, bool, int, int]], clock: type[Clock], every: int
-) -> None:
+def test_what_is_read_is_what_was_seen(tmp_path: Path, accesses: list[Drawn], clock: type[Clock], every: int) -> None:
     bus, seen = PortBus(), list[PortAccess]()
     fd = created(tmp_path / "t")
     recorder = Recorder(clock(), fd, every=every)
     bus.observe(recorder)
     bus.observe(seen.append)
-    accessed(bus, accesses)
+    make(bus, accesses)
     recorder.close(b'{"accesses": %d}' % len(accesses))
     os.close(fd)
     with TraceFile(tmp_path / "t") as trace:
@@ -85,12 +74,12 @@ def test_what_is_read_is_what_was_seen(
 
 @ONE_FOLDER
 @given(st.lists(ACCESS, max_size=60))
-def test_a_ring_holds_the_last(tmp_path: Path, accesses: list[tuple[int, int, bool, int, int]]) -> None:
+def test_a_ring_holds_the_last(tmp_path: Path, accesses: list[Drawn]) -> None:
     bus, seen = PortBus(), list[PortAccess]()
     recorder = Recorder(RealClock(), ring=4 * SMALLEST_RING)
     bus.observe(recorder)
     bus.observe(seen.append)
-    accessed(bus, accesses)
+    make(bus, accesses)
     fd = created(tmp_path / "t")
     recorder.save(fd)
     os.close(fd)
@@ -139,7 +128,7 @@ def test_only_what_the_filter_means_is_recorded(tmp_path: Path) -> None:
     fd = created(tmp_path / "t")
     recorder = Recorder(RealClock(), fd, filter=compile_filter("port 80 write"))
     bus.observe(recorder)
-    accessed(bus, [(0x80, 1, True, 1, 1), (0x80, 1, False, 1, 1), (0x81, 1, True, 1, 1), (0x80, 2, True, 2, 3)])
+    make(bus, [(0x80, 1, True, 1, 1), (0x80, 1, False, 1, 1), (0x81, 1, True, 1, 1), (0x80, 2, True, 2, 3)])
     recorder.close()
     os.close(fd)
     assert recorder.accesses == 2
@@ -248,7 +237,7 @@ def written(file: Path) -> list[PortAccess]:
     bus.observe(recorder)
     bus.observe(seen.append)
     for _ in range(3):
-        accessed(bus, [(0x80, 1, True, 7, 1), (0x300, 2, False, 1, 300), (0xCF8, 4, True, 9, 1)])
+        make(bus, [(0x80, 1, True, 7, 1), (0x300, 2, False, 1, 300), (0xCF8, 4, True, 9, 1)])
         recorder.flush()
     recorder.close()
     os.close(fd)

@@ -14,10 +14,11 @@ from hyperport.bus.plain_device import Device
 from hyperport.bus.port_bus import PortBus
 from hyperport.engines.shared.scripted_vcpu import ScriptedVcpu
 from hyperport.errors import ConfigError
+from hyperport.host.files import check_destination
 from hyperport.io.exit import ExitPath
 from hyperport.machine.statistics import run_statistics
 from hyperport.memory.ram import GuestMemory
-from hyperport.observe.stats import check_destination, write_statistics
+from hyperport.observe.stats import write_statistics
 from hyperport.outcome import GuestExit
 
 

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import os
+import random
+import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from hyperport.errors import ConfigError
 from hyperport.guests.registry import locate
-from hyperport.guests.toolchain import link_program
+from hyperport.guests.toolchain import compiler, link_program
 from hyperport.observe.symbols import Symbols, load_symbols
 
 MAP = """\
@@ -78,6 +82,18 @@ def test_lines_are_those_of_dwarf(tmp_path: Path) -> None:
         assert symbols.line(last + 1000) == ""
 
 
+def test_of_names_at_one_address_a_global_function_is_the_first_and_a_label_the_last(tmp_path: Path) -> None:
+    names = {"zeta": ".globl zeta; .type zeta, @function", "alpha": ".type alpha, @function", "beta": ""}
+    for kept in (["zeta", "alpha", "beta"], ["alpha", "beta"], ["beta"]):
+        lines = [*(names[name] for name in kept), *(f"{name}:" for name in reversed(kept)), "nop"]
+        (tmp_path / "names.S").write_text("\n".join(lines) + "\n")
+        flags = ["-m32", "-nostdlib", "-static", "-no-pie", "-Wl,-Ttext=0x100000,-e,0x100000"]
+        subprocess.run(["gcc", *flags, "-o", "names.elf", "names.S"], cwd=tmp_path, check=True)
+        symbols = load_symbols([tmp_path / "names.elf"])
+        assert symbols is not None
+        assert symbols.name(0x100000) == kept[0]
+
+
 def test_guest_programs_are_linked_with_lines(tmp_path: Path) -> None:
     source = tmp_path / "program.c"
     source.write_text("int main(const char *w)\n{\n\t(void)w;\n\treturn 7;\n}\n")
@@ -88,3 +104,40 @@ def test_guest_programs_are_linked_with_lines(tmp_path: Path) -> None:
 
 def test_of_two_at_one_place_the_first_is_taken() -> None:
     assert Symbols([(0, 9, "b"), (0, 5, "a")]).name(7) == "b"
+
+
+def refusal(file: Path) -> str:
+    """The line; "" if the file is read."""
+    try:
+        load_symbols([file])
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    """Whatever elftools makes of it."""
+    if shutil.which(compiler()) is None:
+        pytest.skip(f"no {compiler()}")
+    (tmp_path / "program.c").write_text("int main(const char *line) { (void)line; return 0; }\n")
+    whole = link_program([tmp_path / "program.c"], tmp_path / "program.elf").read_bytes()
+    damaged, ends = tmp_path / "damaged.elf", Counter[str]()
+    for number in range(120):
+        rng, content = random.Random(f"elf/{number}"), bytearray(whole)
+        if number % 3 == 0:
+            del content[rng.randrange(len(content)) :]
+        else:
+            for _ in range(rng.randint(1, 8)):
+                content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        damaged.write_bytes(content)
+        told = refusal(damaged)
+        ends["refused" if told else "read"] += 1
+        assert "\n" not in told
+        assert len(told) < 500
+    assert min(ends.values()) > 10
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe: a pipe"):
+        load_symbols([tmp_path / "pipe"])

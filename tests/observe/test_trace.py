@@ -8,11 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hyperport import Machine
 from hyperport.bus.access import PortAccess
 from hyperport.bus.port_bus import Path, PortBus
 from hyperport.errors import ConfigError, UsageError
 from hyperport.observe.filter import compile_filter
-from hyperport.observe.trace import PortTrace, TraceSpec, parse_trace, trace_lines
+from hyperport.observe.trace import PortTrace, Trace, TraceSpec, parse_trace, trace_lines
 
 ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -108,7 +109,30 @@ def test_what_trace_asks_for(text: str, spec: TraceSpec) -> None:
     assert parse_trace(text) == spec
 
 
-@pytest.mark.parametrize("text", ["", ",ring=1M", "a,ring=x", "a,time=0", "a,time=1001", "a,what=1", "a,ring"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ",ring=1M",
+        "a,ring=x",
+        "a,time=0",
+        "a,time=1001",
+        "a,what=1",
+        "a,ring",
+        "a,ring=1M,ring=2M",
+        "a,time=1,time=2",
+    ],
+)
 def test_what_trace_cannot_ask_for(text: str) -> None:
     with pytest.raises(UsageError):
         parse_trace(text)
+
+
+@pytest.mark.parametrize("ring", [0, 1, (16 << 10) - 1, (1 << 40) + 1, -1])
+def test_a_ring_that_cannot_be_is_refused_before_an_older_trace_is_emptied(ring: int, tmp_path: FilePath) -> None:
+    (tmp_path / "a.hpt").write_bytes(b"older")
+    with Machine(memory=1 << 20, engine="scripted") as machine:
+        with pytest.raises(ConfigError, match=f"a ring of {ring} bytes: give 16K to 1024G"):
+            Trace(machine, TraceSpec(tmp_path / "a.hpt", ring))
+        Trace(machine, TraceSpec(tmp_path / "b.hpt", 16 << 10)).close()
+    assert (tmp_path / "a.hpt").read_bytes() == b"older"

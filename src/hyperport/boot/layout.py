@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +12,13 @@ from typing import BinaryIO, Final
 from hyperport.boot import e820
 from hyperport.cpu.state import CODE_32, DATA_32, Table
 from hyperport.errors import ImageError
+from hyperport.host.files import UnfitFile, open_to_read
 from hyperport.memory.ram import GuestMemory
 
 PAGE: Final = 4096
 HEAD: Final = 36 << 10  # bytes that tell what a file is: the mark of an ISO 9660 file system lies at 32 KiB
 CODE_SELECTOR: Final = 0x10  # __BOOT_CS of the Linux boot protocol, boot.rst "32-bit boot protocol"
 DATA_SELECTOR: Final = 0x18  # __BOOT_DS
-UNFIT: Final = (  # what is no image, by its mode; a block device may be one
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISCHR, "a character device"),
-    (stat.S_ISSOCK, "a socket"),
-)
 FREE_LOW: Final = 0x500  # below lie the real-mode interrupt vectors and the BIOS data area
 
 
@@ -32,11 +26,10 @@ FREE_LOW: Final = 0x500  # below lie the real-mode interrupt vectors and the BIO
 def open_regular(path: Path | str, what: str) -> Iterator[BinaryIO]:
     """The file, open for reading; opening does not wait, as a FIFO's would. Raises ImageError, also in the block."""
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if kind := next((name for test, name in UNFIT if test(mode)), None):
-                raise ImageError(f"{what} {path}: {kind}; give a file")
+        with open_to_read(path) as file:
             yield file
+    except UnfitFile as error:
+        raise ImageError(f"{what} {path}: {error.strerror}; give a file") from None
     except OSError as error:
         raise ImageError(f"{what} {path}: {error.strerror}; check the path") from None
     except ValueError:

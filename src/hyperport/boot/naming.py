@@ -21,7 +21,8 @@ ISO: Final = "convert it to an ISO image, the 2,048 bytes of each sector alone"
 INITRD: Final = "give it with --initrd, and the kernel with --kernel"
 LINK: Final = "link it as elf32-i386 with a Multiboot header"
 RAW: Final = "for a raw image add --flat ADDR,MODE"
-BOOT_SECTOR: Final = "no firmware starts it here: give a kernel, or enter it as it is with --flat 0x7c00,real"
+IMAGE: Final = "firmware starts it as an image: hyperport run FILE"
+BOOT_SECTOR: Final = f"{IMAGE}; or enter it as it is with --flat 0x7c00,real"
 
 
 class Row(NamedTuple):
@@ -42,11 +43,11 @@ MARKS: Final = (
     Row(0, b"\x27\x05\x19\x56", "a U-Boot image", KERNEL),
     Row(0, b"\xd0\x0d\xfe\xed", "a device tree or a U-Boot FIT image", KERNEL),
     # Disks, before the boot sectors that may stand in front of them.
-    Row(0x8001, b"CD001", "an ISO 9660 image", CDROM),
+    Row(0x8001, b"CD001", "an ISO 9660 image", IMAGE),
     Row(0x8001, b"BEA01", "a UDF image", CDROM),
     Row(0x200, b"EFI PART", "a disk image with a GPT", DISK),
     Row(0, b"QFI\xfb\0\0\0\1", "a disk image of qcow's first version", CONVERT),
-    Row(0, b"QFI\xfb", "a qcow2 disk image", CONVERT),
+    Row(0, b"QFI\xfb", "a qcow2 disk image", IMAGE),
     Row(0, b"KDMV", "a VMDK disk image", CONVERT),
     Row(0, b"# Disk DescriptorFile", "a VMDK disk descriptor", CONVERT),
     Row(0, b"conectix", "a VHD disk image", CONVERT),
@@ -224,7 +225,7 @@ def _unmarked(head: bytes, size: int) -> str:
     """Files without a mark of their own."""
     if len(head) >= SECTOR and head[510:512] == b"\x55\xaa":
         if any(head[entry] in (0x00, 0x80) and head[entry + 4] for entry in range(446, 510, 16)) and size > SECTOR:
-            return f"a disk image with an MBR; {DISK}"
+            return f"a disk image with an MBR; {IMAGE}"
         return f"a boot sector; {BOOT_SECTOR}"
     if not any(head):
         return f"{size} bytes that begin with zeros; {KERNEL}, or {RAW}"

@@ -47,7 +47,7 @@ cdef class CallbackAttributeObserver(AttributeObserver):
 
 
 cdef class PortAttributes:
-    """The attributes of 65,536 ports. One who sets them is bounded by the number of observers, and allocates nothing."""
+    """The attributes of 65,536 ports. To set some takes time by the number of observers only, and allocates nothing."""
 
     def __cinit__(self):
         self.rows = <uint8_t *> calloc(PORTS, 1)

@@ -155,6 +155,7 @@ def _require_plain(name: str, value: Any, depth: int) -> None:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise StateError(f"{name}: its record has the key {key!r}, which is no str")
+            _require_text(name, key)
             _require_plain(name, item, depth + 1)
     elif isinstance(value, list):
         for item in value:
@@ -162,8 +163,18 @@ def _require_plain(name: str, value: Any, depth: int) -> None:
     elif isinstance(value, int):
         if not -(1 << 63) <= value < 1 << 64:
             raise StateError(f"{name}: its record holds a number of more than 64 bits")
-    elif not isinstance(value, float | str | bytes | None):
+    elif isinstance(value, str):
+        _require_text(name, value)
+    elif not isinstance(value, float | bytes | None):
         raise StateError(f"{name}: its record holds a {type(value).__name__}: give numbers, texts, bytes, lists, dicts")
+
+
+def _require_text(name: str, text: str) -> None:
+    """Raise StateError for what is no Unicode: half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise StateError(f"{name}: its record holds {text!r:.80}, which is no text") from None
 
 
 def device_name(device: Any) -> str:

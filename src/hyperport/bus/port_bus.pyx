@@ -142,14 +142,14 @@ cdef class PortBus:
         free(self.observers)
 
     cdef void touch(self, uint32_t port) noexcept nogil:
-        """Note the first access of a port, so that counts() need not look at all."""
+        """Note the first access of a port, so that counts() need not look at all 65,536."""
         self.slots[port].touched = 1
         self.touched[self.touched_count] = <uint16_t> port
         self.touched_count += 1
         self.settle(&self.slots[port])
 
     cdef void settle(self, Slot *slot) noexcept nogil:
-        """Say what may go the short way, carry_element(): to be called when what that hangs on has changed."""
+        """Recompute what may go the short way, carry_element(). Called when something that decides it has changed."""
         slot.direct = slot.whole if slot.touched and not self.observer_count else 0
         slot.counted = slot.whole if slot.touched and self.counting != NULL else 0
 

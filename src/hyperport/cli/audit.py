@@ -13,8 +13,9 @@ from hyperport.observe.options import AUDIT
 
 def audit(*words: str, **given: Any) -> int:
     """The allow-list of saved runs, or of a run that is made now. given: the options that were given, by word."""
+    from hyperport.host.files import check_destination, write_whole
     from hyperport.observe.audit import allow_list, as_rows, known_grants, needs, outside
-    from hyperport.observe.stats import check_destination, write_whole
+    from hyperport.observe.figures import counted
 
     own = {row.word: given.pop(row.word, row.default) for row in AUDIT}
     if own["output"] is not None:
@@ -42,5 +43,5 @@ def audit(*words: str, **given: Any) -> int:
     ports = sum(need.grant.last - need.grant.first + 1 for need in found)
     made = sum(run.accesses for run in runs)
     beyond = "" if grants is None else f" outside {own['against']}"
-    hint(f"{len(found)} lines, {ports} ports, {made:,} of {total:,} accesses{beyond}")
+    hint(f"{counted(len(found), 'line')}, {counted(ports, 'port')}, {made:,} of {counted(total, 'access')}{beyond}")
     return status

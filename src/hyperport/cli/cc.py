@@ -7,8 +7,8 @@ from pathlib import Path
 
 from hyperport.errors import ImageError, UsageError
 from hyperport.guests.toolchain import link_program
+from hyperport.host.files import check_destination
 from hyperport.host.notes import tell
-from hyperport.observe.stats import check_destination
 
 SOURCES = (".c", ".S")
 

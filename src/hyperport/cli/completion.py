@@ -17,10 +17,10 @@ from typing import Final
 
 from hyperport.cli.options import SHELLS, VERBS, Verb
 from hyperport.errors import ConfigError, UsageError
+from hyperport.host.cache import home
 from hyperport.options import FILES, Option
 
 GOES_ON: Final = ("/", "=", ":", ",")  # a word that ends so is not whole yet
-SPECIAL: Final = re.compile(r"""[\s'"\\$&;()<>|*?`]""")  # what a shell would take for something else
 BASH_BREAKS: Final = re.compile(r".*[=:]")  # what bash takes for words of their own: only the rest is replaced
 
 SCRIPTS: Final = {
@@ -67,7 +67,7 @@ def completion(shell: str, *, install: bool) -> int:
         print(SCRIPTS[shell], end="")
         return 0
     variable, usual, name = PLACES[shell]
-    place = Path(os.environ.get(variable) or Path.home() / usual) / name
+    place = Path(os.environ.get(variable) or home() / usual) / name
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(SCRIPTS[shell])

@@ -19,9 +19,11 @@ from hyperport.outcome import STATUS_INTERNAL, STATUS_OK
 
 EMBEDDED_ENGINE: Final = "unicorn"
 PROGRAMS: Final = (
-    ("apt-get", "hyperport fetch needs it"),
-    ("gcc", "to build hyperport from source needs it"),
-    ("qemu-system-i386", "the benchmarks compare with it"),
+    ("apt-get", "for hyperport fetch"),
+    ("gcc", "for hyperport cc, for guest programs in tests, and to build hyperport from source"),
+    ("passt", "for --net user"),
+    ("qemu-nbd", "for qcow2 images"),
+    ("qemu-system-i386", "for the tests and benchmarks that compare with it"),
 )
 
 
@@ -87,7 +89,9 @@ def cache() -> Iterator[Finding]:
 def terminal() -> Iterator[Finding]:
     """Whether the console gets its keys."""
     on_terminal = os.isatty(0)
-    yield Finding("terminal", on_terminal, "raw input, escape key" if on_terminal else "stdin is none: no escape key")
+    yield Finding(
+        "terminal", on_terminal, "raw input, escape key" if on_terminal else "stdin is not a terminal: no escape key"
+    )
 
 
 CHECKS: Final[tuple[Callable[[], Iterator[Finding]], ...]] = (python, embedded_engine, kvm, programs, cache, terminal)

@@ -10,7 +10,7 @@ from hyperport.errors import UsageError
 from hyperport.machine.config import SECTIONS as MACHINE_SECTIONS
 from hyperport.observe.options import AUDIT, FILTER, PROFILE, PROJECT, SYMBOLS
 from hyperport.observe.options import OPTIONS as OBSERVE
-from hyperport.options import FILE, FILES, NAMES, Option, one_of
+from hyperport.options import FILE, FILES, NAMES, Option, one_of, parse_count
 from hyperport.ui.options import OPTIONS as UI
 
 STATUS_OF_GUEST: Final = "guest"
@@ -18,12 +18,6 @@ STATUSES: Final = ("vmm", STATUS_OF_GUEST)
 SHELLS: Final = ("bash", "zsh", "fish")
 COMPLETE: Final = "--complete"  # what a shell calls, see completion.py
 INSTALL: Final = "--install-completion"
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise UsageError(f"{text!r} is no number of times: write it like 9")
-    return int(text)
 
 
 def _factor(text: str) -> float:
@@ -96,7 +90,7 @@ COMPARE: Final = (
     Option(
         "repeat",
         "runs of each row, 9 by default, of a guest 5; each round begins with another path",
-        _count,
+        parse_count,
         metavar="N",
     ),
     Option("scale", "make every run X times as long; 1 by default", _factor, metavar="X", default=1.0),
@@ -365,11 +359,12 @@ VERBS: Final[dict[str, Verb]] = {
     "list": Verb(
         "hyperport.cli.list:list_",
         "guests, devices, engines or abis",
-        words="guests|devices|engines",
+        words="guests|devices|engines|abis",
         least=1,
         values=lambda: ("guests", "devices", "engines", "abis"),
         sections={"options": (JSON,)},
-        says="The known guests, the devices of a machine with their ports, or the engines and whether they work here.",
+        says="The known guests, the devices of a machine with their ports, the engines and whether they work "
+        "here, or the conventions for hypercalls.",
         examples=("hyperport list guests", "hyperport list engines --json"),
     ),
     "cc": Verb(

@@ -29,7 +29,7 @@ def profile(guest: str | None = None, **given: Any) -> int:
     own = {row.word: given.pop(row.word, row.default) for row in PROFILE}
     files = _files(own)
     if files:
-        from hyperport.observe.stats import check_destination
+        from hyperport.host.files import check_destination
 
         for file in files:
             check_destination(file, "profile")
@@ -90,7 +90,7 @@ def _files(own: dict[str, Any]) -> dict[Path, Callable[[dict[str, Any]], bytes]]
 
 def _write(result: dict[str, Any], own: dict[str, Any], files: dict[Path, Callable[[dict[str, Any]], bytes]]) -> bool:
     """The files, and the table or the JSON object on stdout. False where one of the files could not be written."""
-    from hyperport.observe.stats import write_whole
+    from hyperport.host.files import write_whole
 
     complete = True
     for file, make in files.items():

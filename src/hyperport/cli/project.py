@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def project(word: str | None = None, **given: Any) -> int:
     """Project a saved run, or one that is made now. given: the options that were given, by word."""
+    from hyperport.observe.figures import counted
     from hyperport.observe.hosts import HOSTS
     from hyperport.observe.projection import project as projected
     from hyperport.observe.projection import projection_text
@@ -38,11 +39,12 @@ def project(word: str | None = None, **given: Any) -> int:
                 "crossings": run.crossings, "notes": run.notes, "hosts": found}  # fmt: skip
         sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
         return status
-    made = f"{run.accesses:,} accesses, {sum(use.transfers for use in run.uses):,} instructions"
-    sys.stdout.write(f"{run.what}: {made}, {run.crossings:,} crossings by {run.io} on {run.engine}\n\n")
+    transfers = counted(sum(use.transfers for use in run.uses), "instruction")
+    made = f"{counted(run.accesses, 'access')}, {transfers}, {counted(run.crossings, 'crossing')}"
+    sys.stdout.write(f"{run.what}: {made} by {run.io} on {run.engine}\n\n")
     sys.stdout.write("\n".join(projection_text(run, each) for each in found))
     for line in run.notes:
-        note(f"{run.what}: {line}")
+        note(f"{word or run.what}: {line}")
     return status
 
 

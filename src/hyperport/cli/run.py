@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hyperport.host.char import CharBackend
     from hyperport.host.net import Link
     from hyperport.host.watchdog import Watchdog
+    from hyperport.lines.attention import StopKind
     from hyperport.machine.machine import Machine
     from hyperport.observe.coverage import Coverage
     from hyperport.observe.filter_program import FilterProgram
@@ -73,6 +74,10 @@ STARTS: Final = {  # what becomes of an image, by its role
 }
 HELD: Final = (Timeout, Interrupted, Quit)  # ends from outside: the guest could go on
 ORDINARY: Final = (GuestExit, PowerOff, Quit, Reset)  # ends that the guest or the user chose
+USED_BY: Final = {  # an option that says what others mean -> those others
+    "filter": ("trace", "trace_ports"),
+    "symbols": ("filter", "guest_cov"),
+}
 ANY_OTHER: Final = 1  # the exit status of a guest whose value is a multiple of 256, and not 0
 
 
@@ -95,7 +100,7 @@ def run(guest: str | None = None, *, watch: Watch | None = None, **given: Any) -
             wanted = settings({"guest": guest, **given}, load_machine_file(config_file))
         for what, called in DESTINATIONS.items():
             if what in wanted:
-                from hyperport.observe.stats import check_destination
+                from hyperport.host.files import check_destination
 
                 check_destination(wanted[what], called)
         return execute(wanted, dog, watch)
@@ -170,100 +175,147 @@ def prepare_firmware(wanted: dict[str, Any], of_run: dict[str, Any], lines: dict
 
 def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -> int:
     """Build the machine, run it, report; returns the exit status of the outcome."""
-    from hyperport.host.signals import HostSignals
-    from hyperport.lines.attention import StopKind
-    from hyperport.machine.machine import Machine
-
     of_run = {row.word: wanted.pop(row.word, row.default) for row in VERBS["run"].rows() if not row.of_machine}
     be_quiet(of_run["quiet"])
-    on_terminal, escape_key = of_run["display"] == "term", of_run["echr"]
-    lines: dict[str, tuple[SerialSpec, ...]] = {
-        "serial": of_run["serial"] or (SerialSpec("null" if on_terminal else "stdio"),),
-        "debugcon": (of_run["debugcon"] or SerialSpec("null"),),
-        "parallel": () if of_run["parallel"] is None else (of_run["parallel"],),
-    }
-    if on_terminal:
+    if watch is None:
+        _tell_unused(of_run)
+    lines = _lines(of_run)
+    if of_run["display"] == "term":
         _require_screen([spec for specs in lines.values() for spec in specs])
     if of_run["restore"] is None:
         prepare_firmware(wanted, of_run, lines)
-    timeout: float | None = of_run["timeout"]
-    lost: list[str] = []
-    if STDOUT in closed and SerialSpec("stdio") in (spec for specs in lines.values() for spec in specs):
+    if STDOUT in closed and any(SerialSpec("stdio") in specs for specs in lines.values()):
         note("stdout is closed: what the guest sends there is lost")
     with ExitStack() as stack:
-        if timeout is not None:
-            dog.expect_end(STATUS_TIMEOUT, timeout, may_work=True)
-        channels: list[Channel] = []
+        if of_run["timeout"] is not None:
+            dog.expect_end(STATUS_TIMEOUT, of_run["timeout"], may_work=True)
+        session = Session(of_run, dog, stack)
+        session.build(wanted, lines)
+        session.observe(watch)
+        session.start()
+        return session.report(session.run())
+
+
+def _lines(of_run: dict[str, Any]) -> dict[str, tuple[SerialSpec, ...]]:
+    """Where the serial lines, the debug console and the printer lead. With the screen in the terminal, COM1 is null."""
+    return {
+        "serial": of_run["serial"] or (SerialSpec("null" if of_run["display"] == "term" else "stdio"),),
+        "debugcon": (of_run["debugcon"] or SerialSpec("null"),),
+        "parallel": () if of_run["parallel"] is None else (of_run["parallel"],),
+    }
+
+
+class Session:
+    """One run by the command: a machine with its ends at the host, and what watches it.
+
+    Its methods are called once each, in their order. What they open is closed by the stack, the last one first.
+    """
+
+    def __init__(self, of_run: dict[str, Any], dog: Watchdog, stack: ExitStack) -> None:
+        self.of_run, self.dog, self.stack = of_run, dog, stack
+        self.channels: list[Channel] = []
+
+    def build(self, wanted: dict[str, Any], lines: dict[str, tuple[SerialSpec, ...]]) -> None:
+        """Open the ends at the host, and make the machine, or restore it, with them."""
+        from hyperport.machine.machine import Machine
+
         backends: dict[str, list[CharBackend]] = {}
         for line, specs in lines.items():
             for spec in specs:
-                alone = not any(isinstance(channel, StdioChannel) for channel in channels)
-                channels.append(stack.enter_context(open_channel(spec, escape_key=escape_key, takes_input=alone)))
-                backends.setdefault(line, []).append(channels[-1].backend)
+                alone = not any(isinstance(channel, StdioChannel) for channel in self.channels)
+                channel = open_channel(spec, escape_key=self.of_run["echr"], takes_input=alone)
+                self.channels.append(self.stack.enter_context(channel))
+                backends.setdefault(line, []).append(channel.backend)
         (debugcon,) = backends["debugcon"]
         printer = next(iter(backends.get("parallel", ())), None)
-        saved = SavedMachine(of_run["restore"])
-        links = [stack.enter_context(_open_link(spec)) for spec in wanted.get("net", saved.net)]
-        cables = [link.backend for link in links]
-        ends: dict[str, Any] = {"debugcon": debugcon, "parallel": printer, "cables": cables}
-        if of_run["restore"] is None:
-            machine = Machine(MachineConfig(**wanted), serial=backends["serial"], **ends)
+        file = self.of_run["restore"]
+        saved = SavedMachine(file)
+        self.links = [self.stack.enter_context(_open_link(spec)) for spec in wanted.get("net", saved.net)]
+        ends: dict[str, Any] = {
+            "debugcon": debugcon,
+            "parallel": printer,
+            "cables": [link.backend for link in self.links],
+        }
+        if file is None:
+            self.machine = Machine(MachineConfig(**wanted), serial=backends["serial"], **ends)
         else:
             ends["serial"] = _as_many(backends["serial"], saved.lines)
-            machine = Machine.restore(of_run["restore"], **ends, **wanted)
-        stack.enter_context(machine)
-        traces = list(_traces(machine, of_run))
-        for trace in traces:
-            stack.callback(trace.close)
-        coverage = _coverage(machine, of_run)
-        watcher = None if watch is None else stack.enter_context(watch(machine, *_meant(machine, of_run)))
-        if on_terminal:
+            self.machine = Machine.restore(file, **ends, **wanted)
+        self.stack.enter_context(self.machine)
+
+    def observe(self, watch: Watch | None) -> None:
+        """Begin what watches the machine: traces, coverage, and what watch makes."""
+        self.traces = list(_traces(self.machine, self.of_run))
+        for trace in self.traces:
+            self.stack.callback(trace.close)
+        self.coverage = _coverage(self.machine, self.of_run)
+        self.watcher: Watcher | None = None
+        if watch is not None:
+            self.watcher = self.stack.enter_context(watch(self.machine, *_meant(self.machine, self.of_run)))
+
+    def stop(self, kind: StopKind, value: int = 0) -> None:
+        """On any thread: ask for the end, and see that it comes."""
+        from hyperport.lines.attention import StopKind
+
+        if kind is not StopKind.PAUSE:
+            self.dog.expect_end(STATUS_SIGNAL + value if kind is StopKind.SIGNAL else STATUS_OK)
+        self.machine.request_stop(kind, value)
+
+    def start(self) -> None:
+        """Let the ends at the host take and give, and signals be heard."""
+        from hyperport.host.signals import HostSignals
+        from hyperport.lines.attention import StopKind
+
+        machine, stack = self.machine, self.stack
+        if self.of_run["display"] == "term":
             from hyperport.ui.screen import ScreenChannel
 
-            channels.append(stack.enter_context(ScreenChannel(machine.display, machine.keys, escape_key)))
-
-        def stop(kind: StopKind, value: int = 0) -> None:
-            """On any thread: ask for the end, and see that it comes."""
-            if kind is not StopKind.PAUSE:
-                dog.expect_end(STATUS_SIGNAL + value if kind is StopKind.SIGNAL else STATUS_OK)
-            machine.request_stop(kind, value)
-
-        for channel in reversed(channels):
+            screen = ScreenChannel(machine.display, machine.keys, self.of_run["echr"])
+            self.channels.append(stack.enter_context(screen))
+        for channel in reversed(self.channels):
             stack.callback(channel.stop)
-            channel.start(machine.events, stop)
-        for link in links:
+            channel.start(machine.events, self.stop)
+        for link in self.links:
             stack.callback(link.stop)
             link.start(machine.events)
-        console = next((each for each in channels if isinstance(each, StdioChannel) and each.takes_input), None)
-        signals = stack.enter_context(
-            HostSignals(lambda signum: stop(StopKind.SIGNAL, signum), console.terminal if console else None)
-        )
-        dog.last_words = [
-            *([console.terminal.leave] if console and console.terminal else []),
-            *(channel.backend.drain for channel in channels),
-            *(trace.flush for trace in traces),
-            *(link.recorder.flush for link in links if link.recorder),
+        self.console = next((one for one in self.channels if isinstance(one, StdioChannel) and one.takes_input), None)
+        terminal = self.console.terminal if self.console else None
+        self.signals = stack.enter_context(HostSignals(lambda signum: self.stop(StopKind.SIGNAL, signum), terminal))
+        self.dog.last_words = [
+            *([terminal.leave] if terminal else []),
+            *(channel.backend.drain for channel in self.channels),
+            *(trace.flush for trace in self.traces),
+            *(link.recorder.flush for link in self.links if link.recorder),
         ]
-        _tell_engine(machine, always=of_run["verbose"])
-        _tell_subarch(machine)
-        dog.forget()
+
+    def run(self) -> Outcome:
+        """Run the guest to its end, and give the terminal back before anything is said of it."""
+        timeout: float | None = self.of_run["timeout"]
+        _tell_engine(self.machine, always=self.of_run["verbose"])
+        _tell_subarch(self.machine)
+        self.dog.forget()
         collect_from_here()
         if timeout is not None:
-            dog.expect_end(STATUS_TIMEOUT, timeout)
-        outcome = machine.run(timeout=timeout, monitor=_monitor(console, lambda: bool(signals.received)))
-        dog.forget()
-        if watcher is not None:
-            watcher.ended(outcome)
+            self.dog.expect_end(STATUS_TIMEOUT, timeout)
+        monitor = _monitor(self.console, lambda: bool(self.signals.received))
+        outcome = self.machine.run(timeout=timeout, monitor=monitor)
+        self.dog.forget()
+        if self.watcher is not None:
+            self.watcher.ended(outcome)
         if isinstance(outcome, HELD):
-            dog.expect_end(outcome.status, may_work=True)
-        for channel in channels:  # the terminal is ordinary again before anything is said
+            self.dog.expect_end(outcome.status, may_work=True)
+        for channel in self.channels:
             channel.stop()
-        status = exit_status(outcome, of_run["exit_status"])
+        return outcome
+
+    def report(self, outcome: Outcome) -> int:
+        """Say how the run ended and what was lost, and write what is written after a run; returns the exit status."""
+        status = exit_status(outcome, self.of_run["exit_status"])
         explain(outcome, status)
-        for line in machine.drives.trouble():
+        for line in self.machine.drives.trouble():
             note(line)
-        lost += [line for channel in channels if (line := _loss(channel, outcome))]
-        for name, write in _reports(machine, outcome, of_run, coverage):
+        lost = [line for channel in self.channels if (line := _loss(channel, outcome))]
+        for name, write in _reports(self.machine, outcome, self.of_run, self.coverage):
             try:
                 write()
             except HostError as error:
@@ -272,13 +324,13 @@ def execute(wanted: dict[str, Any], dog: Watchdog, watch: Watch | None = None) -
                 lost.append(f"{name}: {error.strerror or error}; it is not written")
         for line in lost:
             note(line)
-        for trace in traces:
+        for trace in self.traces:
             trace.close()
             lost += [trace.failure] if trace.failure else []
-        for link in links:
+        for link in self.links:
             link.stop()
             lost += [link.spec.kind] if link.incomplete else []
-    return STATUS_IO if lost else status
+        return STATUS_IO if lost else status
 
 
 class SavedMachine:
@@ -294,7 +346,7 @@ class SavedMachine:
 
         file = StateFile(path)
         try:
-            self.net, self.lines = saved_ends(file.record)
+            self.net, self.lines, _ = saved_ends(file.record)
         finally:
             file.close()
 
@@ -323,7 +375,8 @@ def _reports(
     machine: Machine, outcome: Outcome, of_run: dict[str, Any], coverage: Coverage | None
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is written after a run: the name of each, and what writes it."""
-    from hyperport.observe.stats import write_statistics, write_whole
+    from hyperport.host.files import write_whole
+    from hyperport.observe.stats import write_statistics
 
     if of_run["stats"] is not None:
         yield f"statistics: {of_run['stats']}", lambda: write_statistics(of_run["stats"], machine.stats(outcome))
@@ -404,6 +457,14 @@ def explain(outcome: Outcome, status: int) -> None:
     tell(f"{outcome} (status {status})" if status else str(outcome))
     if isinstance(outcome, TripleFault | HaltedForever | EngineAbort) and outcome.state is not None:
         tell(outcome.state.describe())
+
+
+def _tell_unused(of_run: dict[str, Any]) -> None:
+    """Name options that nothing looks at, so that nobody takes a mistake in them for right."""
+    for word, users in USED_BY.items():
+        if of_run[word] and all(of_run[user] is None for user in users):
+            names = " or ".join(f"--{user.replace('_', '-')}" for user in users)
+            note(f"--{word} is not looked at without {names}")
 
 
 def _require_screen(lines: Iterable[SerialSpec]) -> None:

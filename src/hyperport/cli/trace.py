@@ -139,6 +139,7 @@ def diff(left: str, right: str, **options: Any) -> int:
 
 def play(file: str, **options: Any) -> int:
     """Give the trace to the machine's chips, or to a device of the user's, and compare what they read."""
+    from hyperport.observe.figures import counted
     from hyperport.observe.trace_decode import TracedAccess
     from hyperport.observe.trace_file import TraceFile
     from hyperport.observe.trace_play import Played, play_device
@@ -165,7 +166,7 @@ def play(file: str, **options: Any) -> int:
         _tell(trace)
     for mismatch in result.mismatches[:SHOWN]:
         print(mismatch)
-    told = f"{result.accesses} accesses played; {result.different} of {result.reads} reads differ"
+    told = f"{counted(result.accesses, 'access')} played; {result.different} of {counted(result.reads, 'read')} differ"
     if result.different > SHOWN:
         told += f", {SHOWN} are shown"
     print(told)

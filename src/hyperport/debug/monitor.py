@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from hyperport.errors import HostError, HyperportError
+from hyperport.host.files import write_whole
 from hyperport.host.specs import parse_floppy
+from hyperport.machine.run import QUIT
 from hyperport.observe.report import port_table
-from hyperport.observe.stats import write_whole
 
 CONTINUE: Final = "cont"
-QUIT: Final = "quit"
 PROMPT: Final = "(hyperport) "
 
 

@@ -109,7 +109,7 @@ cdef class AtapiCdrom(IdeDrive):
         return self.open_tray
 
     def press_button(self):
-        """Open the tray. False if the guest has locked it: then it is told of the wish."""
+        """Open the tray. False if the guest has locked it: then the guest is told that somebody wants it open."""
         if self.locked and not self.open_tray:
             self.media_event = EJECT_REQUEST
             return False
@@ -273,7 +273,7 @@ cdef class AtapiCdrom(IdeDrive):
                       allocated)
 
     cdef void request_sense(self) noexcept nogil:
-        """What the last packet failed of; if that has been told or was nothing, UNIT ATTENTION that waits."""
+        """Why the last packet failed; if it did not, or that has been reported, a UNIT ATTENTION that waits."""
         if self.key == 0 and self.attention:
             self.key = UNIT_ATTENTION
             self.asc = WAS_RESET if self.attention & AFTER_RESET else NEW_MEDIUM

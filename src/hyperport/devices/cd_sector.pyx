@@ -74,9 +74,9 @@ cdef uint32_t msf_of(unsigned long long frames) noexcept nogil:
 
 cdef void put_parity(uint8_t *sector, uint32_t codes, uint32_t length, uint32_t step, uint32_t next_code,
                      uint32_t size, uint8_t *parity) noexcept nogil:
-    """codes words of length bytes each, step apart and back at the start after size; the next one starts further on.
+    """Parity of `codes` code words of `length` bytes. Bytes of a word are `step` apart, modulo `size`.
 
-    Words come in pairs, of even and odd bytes: next_code is from pair to pair.
+    Words come in pairs, of even and odd bytes; next_code is the distance from one pair's start to the next.
     """
     cdef uint32_t code, at
     cdef uint8_t weighted, total, byte

@@ -190,7 +190,7 @@ cdef class Dma8237(PortDevice):
             self.grant_all()
 
     cdef void write_word(self, int channel, bint is_count, int half, uint32_t byte) noexcept nogil:
-        """A byte of a base register; the current one gets all of it."""
+        """Write one byte of a base register; the current register is then loaded with all of it."""
         cdef uint32_t *base = &self.base_count[channel] if is_count else &self.base_address[channel]
         base[0] = base[0] & 0x00FF | byte << 8 if self.high_byte[half] else base[0] & 0xFF00 | byte
         self.high_byte[half] ^= 1

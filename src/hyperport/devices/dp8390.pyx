@@ -195,7 +195,7 @@ cdef class Dp8390(PortDevice):
             self.write_reception(offset, value)
 
     cdef void write_reception(self, uint32_t offset, uint8_t value) noexcept nogil:
-        """The registers of page 0 on which hangs whether a frame that waits can come."""
+        """The registers of page 0 that decide whether a waiting frame can be received."""
         if offset == PSTART:
             self.ring.pstart = value
         elif offset == PSTOP:
@@ -369,7 +369,7 @@ cdef class Dp8390(PortDevice):
             self.retry.arm(self.clock.now() + RETRY_NS)
 
     cdef uint32_t checked(self, uint32_t length) noexcept nogil:
-        """The length without the FCS that the guest has made; 0, which nobody takes, where it is wrong."""
+        """Bytes of the frame without the FCS that the guest has appended; 0, which no card accepts, if that is wrong."""
         cdef uint32_t value, i
         if length < FCS:
             return 0

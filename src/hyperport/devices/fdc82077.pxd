@@ -83,7 +83,7 @@ cdef enum:
     OVERWRITE = 0x80
     CHIP = 0x90             # what VERSION says: with a FIFO
     SIZE_512 = 2            # N
-    NAME = 4                # bytes of a name that FORMAT takes for each sector
+    SECTOR_ID = 4           # bytes of an ID (C, H, R, N), which FORMAT takes for each sector
 
     UNITS = 4
     BYTES = 16              # of a command or result

@@ -88,7 +88,7 @@ cdef class Fdc82077(PortDevice):
     cdef uint32_t position, filled
     cdef uint8_t cylinder, head, sector     # of the sector in the buffer, or of the next one
     cdef uint8_t st1, st2
-    cdef uint32_t left              # sectors or names that VERIFY and FORMAT still have to do
+    cdef uint32_t left              # sectors that VERIFY, and IDs that FORMAT, still have to do
     cdef bint terminal              # TC has come
 
     def __init__(self, Clock clock not None, IrqLine irq=None, drives=(None, None)):
@@ -421,13 +421,13 @@ cdef class Fdc82077(PortDevice):
         self.drive_lines()
 
     cdef void next_block(self) noexcept nogil:
-        """Have the next sector in the buffer, or room for one, or for its name."""
+        """Have the next sector in the buffer, or room for one, or (FORMAT) room for its ID."""
         cdef void *drive = self.unit(self.command[1])
         cdef uint8_t code = self.command[0] & CODE
         cdef int64_t number
         self.position = 0
         if code == FORMAT:
-            self.filled = NAME
+            self.filled = SECTOR_ID
             return
         self.filled = SECTOR
         number = (<FloppyDrive> drive).find(self.cylinder, self.head, self.sector)
@@ -465,9 +465,9 @@ cdef class Fdc82077(PortDevice):
             self.next_block()
 
     cdef void format_sector(self, void *drive) noexcept nogil:
-        """A name has come: fill its sector."""
+        """A sector's ID has come: fill that sector."""
         cdef int64_t number
-        if self.position == NAME:
+        if self.position == SECTOR_ID:
             self.cylinder, self.head, self.sector = self.buffer[0], self.buffer[1], self.buffer[2]
             number = (<FloppyDrive> drive).find(self.cylinder, self.head, self.sector)
             if number < 0 or self.buffer[3] != SIZE_512:
@@ -484,7 +484,7 @@ cdef class Fdc82077(PortDevice):
             self.next_block()
 
     cdef bint advance(self) noexcept nogil:
-        """To the name of the next sector; False if that is not for this command."""
+        """Go on to the ID of the next sector; False at the end of what this command covers."""
         cdef uint32_t last = (<FloppyDrive> self.unit(self.command[1])).sectors
         cdef bint over = self.command[6] > last and self.command[0] & MULTI_TRACK and self.sector == last
         if self.sector != self.command[6] and not over:
@@ -575,7 +575,7 @@ cdef class Fdc82077(PortDevice):
         phase, written, at, size = (record[name] for name in ("phase", "written", "result_at", "result_size"))
         position, filled = record["position"], record["filled"]
         medium = follow == 8 or code == FORMAT or code == READ_ID
-        block = NAME if code == FORMAT else SECTOR
+        block = SECTOR_ID if code == FORMAT else SECTOR
         if not (
             (written == 0 or phase == COMMAND and written <= follow)
             and (at < size if phase == RESULT else at == size == 0)

@@ -73,13 +73,13 @@ cdef class FloppyDrive(Saved):
         return target == cylinder
 
     cdef int64_t find(self, uint32_t cylinder, uint32_t head, uint32_t sector) noexcept nogil:
-        """The number of a sector on the image, whose names on the medium are these; -1 if there is none."""
+        """The number in the image of the sector with this ID (C, H, R); -1 if there is none."""
         if cylinder >= self.cylinders or head >= self.heads or not 1 <= sector <= self.sectors:
             return -1
         return (<int64_t> cylinder * self.heads + head) * self.sectors + sector - 1
 
     cdef uint32_t passing(self) noexcept nogil:
-        """The sector whose name comes next under the heads; 0 if none does."""
+        """R of the sector ID that passes under the heads next; 0 if none does."""
         if not self.loaded() or self.cylinder // self.stretch() >= self.cylinders:
             return 0
         self.rotation = <uint8_t> (self.rotation % self.sectors + 1)

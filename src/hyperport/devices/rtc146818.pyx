@@ -235,7 +235,7 @@ cdef class Rtc146818(PortDevice):
         return self.cmos[register]
 
     cdef void io_read_block(self, uint32_t offset, uint32_t size, uint32_t count, uint8_t *data) noexcept nogil:
-        """A string takes no time: what the first element reads, the others do, but for flags that it has cleared."""
+        """A string takes no time: all elements read the same, except for flags that the first one has cleared."""
         cdef uint8_t value
         if count:
             value = <uint8_t> self.io_read(offset, 1)
@@ -243,7 +243,7 @@ cdef class Rtc146818(PortDevice):
             data[0] = value
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
-        """A string takes no time, and in none the same byte once more changes nothing but B, see write_b()."""
+        """A string takes no time, and within none a byte written again changes nothing, except in B: see write_b()."""
         cdef uint32_t i
         for i in range(count):
             if i == 0 or data[i] != data[i - 1] or self.index & 0x7F == B:
@@ -393,7 +393,7 @@ cdef class Rtc146818(PortDevice):
         return carry // limit
 
     cdef Date date(self) noexcept nogil:
-        """The date that the time bytes give; the nearest one, if they give none."""
+        """The date in the time bytes; the nearest one if they hold no valid date."""
         cdef Date date
         cdef int days_in_month
         date.year = clamp(self.decode(self.cmos[CENTURY]), 0, 99) * 100 + clamp(self.decode(self.cmos[YEAR]), 0, 99)
@@ -430,7 +430,7 @@ cdef class Rtc146818(PortDevice):
         return byte if self.cmos[B] & B_BINARY else (byte >> 4) * 10 + (byte & 15)
 
     cdef int hour_of(self, uint8_t byte) noexcept nogil:
-        """An hours byte as 0 to 23; 24 and more for what is none."""
+        """The hour in an hours byte, 0 to 23; 24 or more if the byte is no valid hour."""
         cdef int hour
         if self.cmos[B] & B_24H:
             return self.decode(byte)

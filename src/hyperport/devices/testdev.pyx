@@ -97,7 +97,7 @@ cdef class TestDevice(PortDevice):
         self.checksum = checksum
 
     cdef uint32_t attributes(self, uint32_t offset) noexcept nogil:
-        """There are no lines, and a read of the checksum is an access that comes behind them."""
+        """Data may be posted: no line moves, and only a read of the checksum shows them, which is never posted."""
         return postable(1 | 2 | 4) if offset == DATA else 0
 
     cdef declare(self, Fields fields):

@@ -37,7 +37,7 @@ class ScriptedEngine:
         self.interrupts_enabled = False
         self.a20_pin = Listener()
         self.guard: Any = None
-        self._state = CpuState()
+        self._state = CpuState(tsc=0)
 
     def play(self, steps: Iterable[Step]) -> None:
         """Add steps to what run() does."""
@@ -77,13 +77,16 @@ class ScriptedEngine:
     def offer(self, calls: Any, cpuid_leaves: Any = None) -> None:
         """A script makes no calls."""
 
+    def take_images(self, images: Any) -> None:
+        """Nor these."""
+
     def state(self) -> CpuState:
         """The registers as they were set."""
         return replace(self._state, halted=self.halted)
 
     def set_state(self, state: CpuState) -> None:
-        """Keep the registers; no code runs."""
-        self._state = state
+        """Keep the registers; no code runs. A time-stamp counter of None stays as it is."""
+        self._state = state if state.tsc is not None else replace(state, tsc=self._state.tsc)
         self.halted = state.halted
 
     def counters(self) -> EngineCounters:

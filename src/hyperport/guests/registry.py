@@ -19,6 +19,7 @@ from hyperport.errors import ConfigError, FetchError
 from hyperport.guests import firmware
 from hyperport.guests.names import BIOS, CD, DISK, FLOPPY, IMAGE_FORMAT, INITRAMFS, KERNEL, MEMTEST, STAMP
 from hyperport.host.cache import cache_directory
+from hyperport.host.files import parse_json
 from hyperport.host.specs import FloppySpec
 from hyperport.options import MIB
 
@@ -331,12 +332,17 @@ def fetch(name: str, progress: Progress = lambda _: None, debs: Path | str | Non
 
 def read_manifest(folder: Path | str) -> Manifest | None:
     """The manifest of a guest's directory; None if there is none that can be read."""
-    import msgspec
-
     try:
-        return msgspec.json.decode((Path(folder) / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError):
+        found = parse_json((Path(folder) / MANIFEST).read_bytes())
+    except (OSError, ValueError):
         return None
+    words = {"name", "versions"}
+    if not isinstance(found, dict) or not words <= set(found) or not isinstance(found["name"], str):
+        return None
+    versions = found["versions"]
+    if not isinstance(versions, dict) or not all(isinstance(version, str) for version in versions.values()):
+        return None
+    return Manifest(found["name"], versions)
 
 
 def _place(name: str) -> Path:

@@ -6,6 +6,8 @@ from hyperport.lines.attention import Attention
 from hyperport.lines.saved import Saved
 from hyperport.time.clock import Clock
 
+PANIC_TEXT: str
+
 class CharBackend(Saved):
     name: str
     panicked: bool

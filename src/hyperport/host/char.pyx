@@ -12,7 +12,6 @@ Each backend also watches the lines for a Linux panic, the one console text that
 from cpython.bytes cimport PyBytes_AsString
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
 from hyperport.time.clock cimport Clock, Timer
 from hyperport.lines.attention cimport ATTENTION_INPUT, ATTENTION_STOP, PANIC, Attention
@@ -60,8 +59,12 @@ cdef enum:
     PANIC_BYTES = 3 * LINE_SIZE     # of a line in UTF-8, where a byte that is none became a mark of three
 
 cdef uint64_t FLUSH_AFTER_NS = 2_000_000
-cdef const char *PANIC_BEGIN = b"Kernel panic - not syncing"
-cdef const char *PANIC_END = b"end Kernel panic"
+
+PANIC_TEXT = "Kernel panic - not syncing"   # begins the first line of a panic, on a screen too
+cdef bytes _panic_begin = PANIC_TEXT.encode(), _panic_end = b"end Kernel panic"
+cdef const char *PANIC_BEGIN = _panic_begin
+cdef const char *PANIC_END = _panic_end
+cdef size_t PANIC_BEGIN_SIZE = len(_panic_begin), PANIC_END_SIZE = len(_panic_end)
 
 
 cdef class CharBackend(Saved):
@@ -135,12 +138,12 @@ cdef class CharBackend(Saved):
 
     cdef void watch(self) noexcept nogil:
         """Look for a panic in the line that just ended."""
-        if self.line_used > 16:
-            if memmem(self.line, self.line_used, PANIC_BEGIN, 26) != NULL and not self.panicked:
+        if self.line_used > PANIC_END_SIZE:
+            if memmem(self.line, self.line_used, PANIC_BEGIN, PANIC_BEGIN_SIZE) != NULL and not self.panicked:
                 self.panicked = True
                 with gil:
                     self.panic_line = self.line[:self.line_used].decode("utf-8", "replace").strip()
-            if self.panicked and memmem(self.line, self.line_used, PANIC_END, 16) != NULL:
+            if self.panicked and memmem(self.line, self.line_used, PANIC_END, PANIC_END_SIZE) != NULL:
                 self.attention.request_stop(PANIC, 0)
         self.line_used = 0
 

@@ -270,7 +270,7 @@ cdef class RawDisk(Disk):
         return self.durably()
 
     cdef int durably(self) noexcept nogil:
-        """fdatasync, which never goes well again once it has failed."""
+        """fdatasync; once it has failed, it fails until the disk is opened anew (docs/decisions/0024)."""
         if self.lost == 0:
             self.lost = sync_data(self.fd)
         return self.lost

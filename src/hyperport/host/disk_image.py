@@ -167,7 +167,9 @@ def _lock(fd: int, path: Path, what: str, *, write: bool) -> None:
         fcntl.flock(fd, (fcntl.LOCK_EX if write else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         wish = "it is to be written by one only" if write else "it must not be written while it is read here"
-        raise ConfigError(f"{what} {path}: in use by a machine, and {wish}; end that one first") from None
+        raise ConfigError(
+            f"{what} {path}: in use by a machine, perhaps this one, and {wish}; end that one first"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{what} {path}: cannot be locked ({error.strerror}); put it on a local disk") from None
 

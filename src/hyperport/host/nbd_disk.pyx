@@ -48,7 +48,7 @@ cdef uint32_t REPLY_MAGIC = 0x67446698
 
 
 cdef class NbdDisk(Disk):
-    """Owns fd, a connected socket past the handshake, whose moves of bytes end within limit_ns, as requests do.
+    """Owns fd, a connected socket past the handshake. Each read and write on it, and each request, ends within limit_ns.
 
     flushes: the server takes FLUSH.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperport.errors import UsageError
-from hyperport.options import ISA_IRQS, PORTS, parse_number
+from hyperport.options import ISA_IRQS, PORTS, parse_number, require_fields
 
 SERIAL_KINDS: Final = ("stdio", "pty", "file", "unix", "tty", "null")
 SERIAL_FILES: Final = ("file", "unix", "tty")  # the kinds with :PATH
@@ -35,12 +35,12 @@ FLOPPY_DRIVES: Final = {DRIVE_5: "5.25 inch (1.2 MB)", DRIVE_3: "3.5 inch (1.44 
 IFNAME_MOST: Final = 15  # IFNAMSIZ - 1
 
 
-def as_paths(record: Any, *names: str) -> None:
-    """Make a Path of each named field of a frozen record that was given as a str."""
+def settle(record: Any, *names: str) -> None:
+    """Make a Path of each named field of a frozen record that was given as a str. Raises UsageError for wrong types."""
     for name in names:
-        given = getattr(record, name)
-        if given is not None:
+        if isinstance(given := getattr(record, name), str):
             object.__setattr__(record, name, Path(given))
+    require_fields(record)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class DiskSpec:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        as_paths(self, "path", "overlay")
+        settle(self, "path", "overlay")
 
     def beside(self, directory: Path) -> DiskSpec:
         """The same with its file names taken from directory."""
@@ -91,7 +91,7 @@ class FloppySpec:
         def __init__(self, *, path: Path | str | None, read_only: bool = ..., drive: int | None = ...) -> None: ...
 
     def __post_init__(self) -> None:
-        as_paths(self, "path")
+        settle(self, "path")
         if self.drive is not None and self.drive not in FLOPPY_DRIVES:
             known = ", ".join(f"{kind} for {name}" for kind, name in FLOPPY_DRIVES.items())
             raise UsageError(f"floppy drive {self.drive!r}: there are {known}")
@@ -134,8 +134,9 @@ class NetSpec:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "target", str(self.target))
-        as_paths(self, "pcap")
+        given: Any = self.target
+        object.__setattr__(self, "target", str(given) if isinstance(given, Path) else given)
+        settle(self, "pcap")
 
     def beside(self, directory: Path) -> NetSpec:
         """The same with its file names taken from directory."""
@@ -155,7 +156,7 @@ class SerialSpec:
         def __init__(self, kind: str, path: Path | str | None = ...) -> None: ...
 
     def __post_init__(self) -> None:
-        as_paths(self, "path")
+        settle(self, "path")
 
     def beside(self, directory: Path) -> SerialSpec:
         """The same with its file name taken from directory."""
@@ -190,7 +191,7 @@ class PassthroughSpec:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        as_paths(self, "uio", "via", "path")
+        settle(self, "uio", "via", "path")
 
     @property
     def span(self) -> int:

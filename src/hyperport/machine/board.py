@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The chips of a PC: which, at which ports, on which interrupt line. machine.py joins them to an engine.
+"""The chips of a PC: which, at which ports, on which interrupt line. build.py joins them to an engine.
 
 A chip with scattered ports has one contiguous space of offsets and is attached in several windows.
 """
@@ -122,9 +122,9 @@ class Board:
         attention: Attention,
         clock: Clock,
         a20_pin: Listener,
-        timing: bool = True,
-        firmware: Firmware | None = None,
-        resets_go_on: bool = False,
+        timing: bool,
+        firmware: Firmware | None,
+        resets_go_on: bool,
     ) -> None:
         self.lines = lines
         self.attention = attention

@@ -6,6 +6,7 @@ from __future__ import annotations
 import resource
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from hyperport.bus.plain_device import check_place, device_name
 from hyperport.bus.python_device import PythonDevice
 from hyperport.engines.base import Engine, Stop
 from hyperport.errors import ConfigError, ThreadError
-from hyperport.host.char import CharBackend
+from hyperport.host.char import PANIC_TEXT, CharBackend
 from hyperport.host.packet import PacketBackend
 from hyperport.lines.attention import Pulled, StopKind
 from hyperport.lines.irq import IrqLine
@@ -33,12 +34,11 @@ from hyperport.memory.dma import DmaView
 from hyperport.outcome import Outcome, OutputLost
 from hyperport.time.clock import Clock, Timer
 from hyperport.time.kinds import make_clock
+from hyperport.time.options import ClockSpec
 
 if TYPE_CHECKING:
     from hyperport.abi.rom import RomImage
     from hyperport.machine.passthrough import RealPorts
-
-PANIC = "Kernel panic - not syncing"
 
 
 class Machine:
@@ -129,7 +129,8 @@ class Machine:
         """Put a device, plain Python or compiled, at port base, its memory at address memory; returns it.
 
         irq, dma: its line and DMA channel. Without base it has no ports. A plain Python device is given irq, clock,
-        timer, memory, dma and, if it has device memory, window as attributes and is then reset.
+        timer, memory, dma and, if it has device memory, window as attributes, publish_at if it says what may be posted
+        and shadowed, and is then reset.
         """
         self.guard.check("attach")
         name = device_name(device)
@@ -158,6 +159,8 @@ class Machine:
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
             device.memory = DmaView(self.memory)
+            if hasattr(device, "attributes"):
+                device.publish_at = partial(_publish, self.guard, weakref.ref(attached))
             if dma is not None:
                 device.dma = self.board.dma.channel(dma, IrqLine(attached, 0))
         attached.reset()
@@ -301,7 +304,7 @@ class Machine:
         for backend in self.consoles:
             if backend.panicked:
                 return str(backend.panic_line)
-        return next((line.strip() for line in self.display.text() if PANIC in line), None)
+        return next((line.strip() for line in self.display.text() if PANIC_TEXT in line), None)
 
     def stats(self, outcome: Outcome) -> dict[str, Any]:
         """What --stats writes: outcome, times, counters of the engine and of every port."""
@@ -364,27 +367,33 @@ class Machine:
         debugcon: CharBackend | None = None,
         parallel: CharBackend | None = None,
         cables: Sequence[PacketBackend] = (),
-        clock: Clock | None = None,
+        clock: Clock | ClockSpec | str | None = None,
         rom: RomImage | None = None,
         attach: Callable[[Self], object] | None = None,
         **overrides: Any,
     ) -> Self:
         """A machine that goes on from a file that save() wrote: built with its options, those of overrides before them.
 
-        Other keywords: as for Machine; ends of lines are there as in the saved machine, and clock is of its kind.
-        attach: called with the machine to attach() devices that the saved one was given in that way. Network cables are
-        plugged in anew. Raises StateError for a file that does not fit, and what Machine() raises.
+        Other keywords: as for Machine; ends of lines are there as in the saved machine. clock: of the saved kind if it
+        is not given; one of another kind goes on from the saved time. attach: called with the machine to attach()
+        devices that the saved one was given in that way. Network cables are plugged in anew. Raises StateError for a
+        file that does not fit, and what Machine() raises.
         """
-        from hyperport.machine.state import clock_like, load_state, saved_ends, saved_options
+        from hyperport.machine.state import clock_like, load_state, require_files, saved_ends, saved_options
         from hyperport.machine.state_file import StateFile
 
         file = StateFile(Path(path))
         try:
-            options = saved_options(file.record)
+            options, ends = saved_options(file.record), saved_ends(file.record)
             if serial is None:
-                serial = [CharBackend() for _ in range(saved_ends(file.record)[1])]
-            if parallel is None and "parallel" in file.record["host"]:
+                serial = [CharBackend() for _ in range(ends.lines)]
+            if parallel is None and ends.printer:
                 parallel = CharBackend()
+            if clock is None:
+                clock = clock_like(file.record["clock"])
+            elif not isinstance(clock, Clock):
+                overrides["clock"], clock = clock, None
+            require_files({word: value for word, value in options.items() if word not in overrides})
             config = make_config(options | overrides)
             machine = cls(
                 config,
@@ -392,7 +401,7 @@ class Machine:
                 debugcon=debugcon,
                 parallel=parallel,
                 cables=cables,
-                clock=clock or clock_like(file.record["clock"]),
+                clock=clock,
                 rom=rom,
             )
             try:
@@ -435,6 +444,14 @@ class Machine:
 
 
 OWN_CODE = loop.OWN_CODE | {function.__code__ for function in (Machine.run, Machine._loop)}
+
+
+def _publish(guard: Guard, attached: weakref.ref[PortDevice], offset: int) -> None:
+    """publish_at() of a device in plain Python, which is not to keep what keeps it."""
+    guard.check("publish_at")
+    device = attached()
+    if device is not None:
+        device.publish_at(offset)
 
 
 def _cpu_seconds() -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperport.errors import ConfigError, UsageError
+from hyperport.host.specs import settle
 from hyperport.options import ISA_IRQS, PORTS, parse_number
 
 
@@ -42,7 +43,7 @@ class DeviceSpec:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
+        settle(self, "path")
 
     def beside(self, directory: Path) -> DeviceSpec:
         """The same with its file name taken from directory."""

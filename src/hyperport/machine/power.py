@@ -62,7 +62,8 @@ def firmware_of(config: MachineConfig) -> Firmware | None:
     if config.bios in (None, NO_BIOS):
         for word, given in (("boot", config.boot), ("screen-on-serial", config.screen_on_serial)):
             if given:
-                raise ConfigError(f"--{word} is for firmware, and there is none: add --bios seabios or an image")
+                advice = "leave out --bios none" if config.bios == NO_BIOS else "add --bios seabios or an image"
+                raise ConfigError(f"--{word} is for firmware, and there is none: {advice}")
         return None
     if config.kernel is not None:
         raise ConfigError(f"kernel {config.kernel}: it is started without firmware: leave out --bios, or give an image")

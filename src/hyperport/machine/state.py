@@ -10,7 +10,7 @@ no file of the host's keeps, are streams beside it (state_file.py). docs/tour.md
     memory              size, and which pages are not all zeros
     map                 the regions over it: saved_map.py
     devices, parts      each device on the bus by name; what is state and has no ports
-    host                the ends of serial lines, printer and keyboard: input that waits, and what was said of a panic
+    host                the ends of serial lines, printer, keyboard, mouse: input that waits, what was said of a panic
     disks               of each drive: the files, whether they are as they were, and what only this machine had
 """
 
@@ -20,15 +20,16 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from hyperport.boot.options import OPTIONS as BOOT
 from hyperport.bus.python_device import PythonDevice
 from hyperport.cpu.record import cpu_record, cpu_state
 from hyperport.errors import ConfigError, EngineError, StateError
 from hyperport.host.disk import SECTOR_BYTES
+from hyperport.host.nbd import is_nbd
 from hyperport.host.specs import DiskSpec, FloppySpec, NetSpec
-from hyperport.machine.config import MachineConfig
+from hyperport.machine.config import MachineConfig, make_config
 from hyperport.machine.plugins import DeviceSpec
 from hyperport.machine.saved_map import check_map, clear_own, places_now, save_map, saved_contents, saved_places
 from hyperport.machine.sections import check_each, fields, placed, run_list
@@ -40,7 +41,7 @@ from hyperport.time.options import ClockSpec
 Machine = Any  # of machine.py, which needs this file
 
 FORMAT: Final = "hyperport machine"
-VERSION: Final = 2
+VERSION: Final = 3
 SECTIONS: Final = (
     "format", "version", "machine", "cpu", "clock", "memory", "map", "devices", "parts", "host", "disks",
 )  # fmt: skip
@@ -101,6 +102,7 @@ def _ends(machine: Machine) -> dict[str, Any]:
         "debugcon": machine.host.debugcon,
         **({} if machine.host.parallel is None else {"parallel": machine.host.parallel}),
         "keyboard": machine.keys.ring,
+        "mouse": machine.mouse.ring,
     }
 
 
@@ -139,7 +141,7 @@ def _value(plain: Any) -> Any:
     try:
         return Path(given["name"]) if kind == "Path" else SPECS[kind](**given)
     except (KeyError, TypeError, ValueError, ConfigError) as error:
-        raise StateError(f"machine: an option is no {kind!r} ({type(error).__name__})") from None
+        raise StateError(f"machine: an option is no {kind!r:.30} ({type(error).__name__})") from None
 
 
 def saved_options(record: dict[str, Any]) -> dict[str, Any]:
@@ -149,17 +151,42 @@ def saved_options(record: dict[str, Any]) -> dict[str, Any]:
     known = set(MachineConfig.__dataclass_fields__) - LOADED
     if not isinstance(options, dict) or not set(options) <= known:
         raise StateError("machine: the saved machine has options that this hyperport does not know")
-    found = {word: _value(plain) for word, plain in options.items()}
-    return {word: value for word, value in found.items() if value is not None}
+    found = {word: value for word, plain in options.items() if (value := _value(plain)) is not None}
+    try:
+        config = make_config(found)
+    except ConfigError as error:
+        raise StateError(f"machine: {error}") from None
+    return {word: getattr(config, word) for word in found}
 
 
-def saved_ends(record: dict[str, Any]) -> tuple[tuple[NetSpec, ...], int]:
-    """The network cards of a saved machine, and how many serial lines it has. Raises StateError."""
+def require_files(options: dict[str, Any]) -> None:
+    """Raise StateError where an image that these options of a saved machine name is gone: none is to be made anew."""
+    for word in ("disks", "cdroms", "floppies"):
+        for spec in options.get(word, ()):
+            named = [spec] if isinstance(spec, Path) else [spec.path, getattr(spec, "overlay", None)]
+            for path in named:
+                if path is not None and not is_nbd(path) and not path.exists():
+                    raise StateError(
+                        f"{path}: the saved machine's disk was there, and nothing is now; bring it back, or name "
+                        "another place"
+                    )
+
+
+class SavedEnds(NamedTuple):
+    """What a saved machine has ends for: its network cards, how many serial lines, whether a printer."""
+
+    cards: tuple[NetSpec, ...]
+    lines: int
+    printer: bool
+
+
+def saved_ends(record: dict[str, Any]) -> SavedEnds:
+    """What is at the host's ends of a saved machine. Raises StateError."""
     net = saved_options(record).get("net", ())
     if not isinstance(net, tuple) or not all(isinstance(spec, NetSpec) for spec in net):
         raise StateError("machine: its network cards are none")
     ends = record["host"] if isinstance(record["host"], dict) else {}
-    return net, sum(f"serial{number}" in ends for number in range(1, 5))
+    return SavedEnds(net, sum(f"serial{number}" in ends for number in range(1, 5)), "parallel" in ends)
 
 
 def clock_like(record: Any) -> Clock:
@@ -186,7 +213,7 @@ class Contents(Protocol):
 
 
 def load_state(machine: Machine, record: Any, contents: Contents) -> None:
-    """Let the machine, the like of the saved one, go on from there. Raises StateError before any change."""
+    """Let a machine that is built as the saved one was go on from there. Raises StateError before any change."""
     check_state(machine, record)
     disks = {place: run_list(disk["own"], place, disk["sectors"]) for place, disk in record["disks"].items()}
     images = machine.drives.images

@@ -13,8 +13,6 @@ has the reasons.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from hyperport.errors import HostError, StateError
+from hyperport.host.files import open_to_read, whole_file
 
 MAGIC: Final = b"HPSTATE\n"
 VERSION: Final = 1
@@ -71,52 +70,37 @@ def pieces(runs: list[Run], unit: int) -> Iterator[list[Run]]:
 
 
 def write_state(path: Path, record: dict[str, Any], streams: list[Stream]) -> int:
-    """Write a file, whole or not at all; returns its bytes. Raises HostError with one line."""
+    """Write a file, whole or not at all; returns its bytes. Raises HostError, with one line."""
     try:
         packed = msgspec.msgpack.encode(record)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise StateError(f"the machine's record cannot be written: {error}") from None
     if len(packed) > MOST_RECORD:
         raise StateError(f"the machine's record has {len(packed)} bytes, and {MOST_RECORD} is the most")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        try:
-            with unfinished.open("wb") as file:
-                size = _write(file, zlib.compress(packed, LEVEL), streams)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                unfinished.unlink()
+        with whole_file(path, durable=True) as file:
+            return _write(file, zlib.compress(packed, LEVEL), streams)
     except OSError as error:
         raise HostError(f"{path}: the machine is not saved: {error.strerror or error}; name another file") from None
-    return size
 
 
 def _write(file: BinaryIO, record: bytes, streams: list[Stream]) -> int:
     parts = [(stream, piece) for stream in streams for piece in pieces(stream.runs, stream.unit)]
-    file.write(MAGIC + HEAD.pack(VERSION, len(record), zlib.crc32(record), len(parts)) + record)
+    size = file.write(MAGIC + HEAD.pack(VERSION, len(record), zlib.crc32(record), len(parts)) + record)
     with ThreadPoolExecutor(WORKERS) as pool:
         waiting = []
         for stream, piece in parts:
             content = b"".join(stream.read(first, count) for first, count in piece)
             waiting.append(pool.submit(zlib.compress, content, LEVEL))
             if len(waiting) > 2 * WORKERS:
-                _write_chunk(file, waiting.pop(0).result())
+                size += _write_chunk(file, waiting.pop(0).result())
         for done in waiting:
-            _write_chunk(file, done.result())
-    return file.tell()
+            size += _write_chunk(file, done.result())
+    return size
 
 
-def _write_chunk(file: BinaryIO, packed: bytes) -> None:
-    file.write(CHUNK_HEAD.pack(len(packed), zlib.crc32(packed)))
-    file.write(packed)
+def _write_chunk(file: BinaryIO, packed: bytes) -> int:
+    return file.write(CHUNK_HEAD.pack(len(packed), zlib.crc32(packed))) + file.write(packed)
 
 
 class StateFile:
@@ -125,29 +109,29 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.file = path.open("rb")
-        except OSError as error:
-            raise StateError(
-                f"{path}: {error.strerror}; name a file that --save or machine.save() has written"
-            ) from None
+            self.file = open_to_read(path)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", error)
+            raise StateError(f"{path}: {why}; name a file that --save or machine.save() has written") from None
         try:
             self.record, self.chunks = self._head()
         except BaseException:
             self.file.close()
             raise
 
-    def _read(self, count: int) -> bytes:
+    def _read(self, count: int, short: str = "it was cut short; restore it from a copy") -> bytes:
         try:
             data = self.file.read(count)
         except OSError as error:
             raise StateError(f"{self.path}: {error.strerror}; restore it from a copy") from None
         if len(data) != count:
-            raise StateError(f"{self.path}: it was cut short; restore it from a copy")
+            raise StateError(f"{self.path}: {short}")
         return data
 
     def _head(self) -> tuple[dict[str, Any], int]:
-        if self._read(len(MAGIC)) != MAGIC:
-            raise StateError(f"{self.path}: this is no saved machine")
+        no_state = "this is no saved machine"
+        if self._read(len(MAGIC), no_state) != MAGIC:
+            raise StateError(f"{self.path}: {no_state}")
         version, size, checksum, chunks = HEAD.unpack(self._read(HEAD.size))
         if version != VERSION:
             raise StateError(f"{self.path}: format {version} is not known here; this hyperport reads {VERSION}")

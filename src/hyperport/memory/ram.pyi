@@ -6,6 +6,7 @@ from hyperport.memory.map import MemoryMap
 PAGE: int
 SMALLEST: int
 LARGEST: int
+LARGE_PAGES_FROM: int
 TEXT_ADDRESS: int
 TEXT_SIZE: int
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hyperport.errors import ConfigError, UsageError
+from hyperport.observe.figures import counted
 from hyperport.observe.saved_run import SavedRun
 from hyperport.options import PORTS
 
@@ -115,7 +116,7 @@ def _joined(found: Iterable[Need]) -> list[Need]:
 def allow_list(runs: Sequence[SavedRun], found: Sequence[Need]) -> str:
     """The allow-list as text."""
     lines = [HEAD]
-    lines += [f"# {_plain(run.what)}, {run.engine}, {run.io}: {run.accesses:,} accesses" for run in runs]
+    lines += [f"# {_plain(run.what)}, {run.engine}, {run.io}: {counted(run.accesses, 'access')}" for run in runs]
     lines += [f"# {_plain(note)}" for run in runs for note in run.notes]
     cells = [_cells(need) for need in found]
     widths = [max((len(row[column]) for row in cells), default=0) for column in range(3)]
@@ -132,7 +133,7 @@ def _cells(need: Need) -> tuple[str, str, str, str]:
     names = [_plain(name) for name, _ in need.functions[:CALLERS]]
     more = [f"and {len(need.functions) - CALLERS} more"] if len(need.functions) > CALLERS else []
     who = f": {', '.join([*names, *more])}" if names else ""
-    told = f"{_plain(need.device)}, {need.accesses:,} accesses{who}"
+    told = f"{_plain(need.device)}, {counted(need.accesses, 'access')}{who}"
     return ports, ",".join(grant.directions), ",".join(map(str, grant.sizes)), told
 
 

@@ -370,15 +370,16 @@ def _projected(plan: GuestPlan, engine: str, name: str, taken: list[Span], costs
     }
 
 
-COLUMNS: Final = ("engine", "path", "time s", "CPU s", "accesses", "crossings", "by calls", "CPU to trap")
+COLUMNS: Final = ("accesses", "crossings", "by calls", "CPU to trap")  # behind the times
+UNITS: Final = (("s", 1.0), ("ms", 1e3), ("us", 1e6))
 
 
 def guest_table(rows: Sequence[Row]) -> str:
-    """The rows as aligned text: medians with their intervals, and what the projection assumes."""
-    cells = [COLUMNS, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    lines.append(f"Medians of {rows[0]['runs']} runs, and between what they lie with {rows[0]['confidence']:.0%}.")
+    """The rows as aligned text of 80 columns: medians, below them their intervals; and what the projection assumes."""
+    lines = []
+    for engine in dict.fromkeys(row["engine"] for row in rows):
+        lines += _engine_table(engine, [row for row in rows if row["engine"] == engine])
+    lines.append(f"Medians of {rows[0]['runs']} runs; below, between what they lie with {rows[0]['confidence']:.0%}.")
     outcomes = {row["outcome"]: row["path"] for row in reversed(rows) if not row["projected"]}
     if len(outcomes) > 1:
         lines.append(
@@ -386,28 +387,37 @@ def guest_table(rows: Sequence[Row]) -> str:
         )
     if any(row["projected"] for row in rows):
         lines += [
-            "The guest makes no calls. Projected: each crossing of it would be a call, and would save what the",
-            f"workload {YARDSTICK} saves by it in the same rounds; a string is one call; user space and firmware,",
-            "which cannot call, are counted in.",
+            "* The guest makes no calls. Projected: each crossing of this path would be a",
+            f"call, and would save what the workload {YARDSTICK} saves by it in the same rounds; a",
+            "string is one call; user space and firmware, which cannot call, are counted in.",
         ]
     return "\n".join(lines) + "\n"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    ratio = row["cpu_to_trap"]
-    return (
-        row["engine"],
-        row["path"],
-        _shown(row["wall_s"], ".4g"),
-        _shown(row["cpu_s"], ".4g"),
-        _shown(row["accesses"], ",.0f"),
-        _shown(row["crossings"], ",.0f"),
-        _shown(row["called"], ",.0f"),
-        "" if ratio is None else _shown(ratio, ".2f"),
-    )
+def _engine_table(engine: str, rows: Sequence[Row]) -> list[str]:
+    units = [_unit([row[key]["median"] for row in rows]) for key in ("wall_s", "cpu_s")]
+    cells = [(engine, *(f"{what} {unit}" for what, (unit, _) in zip(("time", "CPU"), units, strict=True)), *COLUMNS)]
+    for row in rows:
+        scales = [scale for _, scale in units]
+        shown = [
+            *(_shown(row[key], ".4g", scale) for key, scale in zip(("wall_s", "cpu_s"), scales, strict=True)),
+            *(_shown(row[key], ",.0f") for key in ("accesses", "crossings", "called")),
+            ("", "") if row["cpu_to_trap"] is None else _shown(row["cpu_to_trap"], ".2f"),
+        ]
+        path = row["path"].removeprefix(PROJECTED.format("")) + "*" * row["projected"]
+        cells.append((path, *(middle for middle, _ in shown)))
+        if any(between for _, between in shown):
+            cells.append(("", *(between for _, between in shown)))
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
-def _shown(found: Row, form: str) -> str:
-    """Median [low, high], or one number where all are the same."""
-    middle, low, high = (f"{found[key]:{form}}" for key in ("median", "low", "high"))
-    return middle if low == high == middle else f"{middle} [{low}, {high}]"
+def _unit(seconds: Sequence[float]) -> tuple[str, float]:
+    """The largest unit in which all of them are 1 or more, and how many make a second."""
+    return next((unit for unit in UNITS if min(seconds) * unit[1] >= 1), UNITS[-1])
+
+
+def _shown(found: Row, form: str, scale: float = 1.0) -> tuple[str, str]:
+    """Median, and low-high; the latter is empty where all are the same."""
+    middle, low, high = (f"{found[key] * scale:{form}}" for key in ("median", "low", "high"))
+    return middle, "" if low == high == middle else f"{low}-{high}"

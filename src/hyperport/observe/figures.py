@@ -48,3 +48,8 @@ def duration(seconds: float) -> str:
         if abs(seconds) * scale >= 1:
             return f"{seconds * scale:,.3g} {unit}" if abs(seconds) * scale < 1000 else f"{seconds * scale:,.0f} {unit}"
     return f"{seconds * 1e9:.3g} ns"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 look`, `1,200 looks`, `2 accesses`."""
+    return f"{number:,} {thing}{'' if number == 1 else 'es' if thing.endswith('s') else 's'}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from hyperport.options import FILE, FILES, SECONDS, Kind, Option
+from hyperport.options import FILE, FILES, SECONDS, Kind, Option, parse_count
 
 
 def _trace(text: str) -> Any:
@@ -32,12 +32,6 @@ def _hosts() -> Iterable[str]:
     from hyperport.observe.hosts import HOSTS
 
     return HOSTS
-
-
-def _count(text: str) -> int:
-    from hyperport.options import parse_number
-
-    return parse_number(text, "top")
 
 
 FILTER: Final = Option(
@@ -108,7 +102,7 @@ PROFILE: Final = (
         see="profile.md#other-tools",
     ),
     Option("pprof", "write the stacks for pprof", FILE, metavar="FILE", values=FILES, see="profile.md#other-tools"),
-    Option("top", "rows of each table, 20 by default", _count, metavar="N", default=20),
+    Option("top", "rows of each table, 20 by default", parse_count, metavar="N", default=20),
 )
 
 PROJECT: Final = (

@@ -328,11 +328,14 @@ class Profile:
         return self._function(site["eip"])
 
     def _stacks(self, sites: Iterable[Row]) -> list[Row]:
-        """Accesses by stack: those of a site are exact, and are shared out by its samples. frames: outermost first."""
+        """Accesses by stack: those of a site are exact, and are shared out by its samples.
+
+        frames: names, outermost first, then the access; places: "path:line" of the code of each, "" if not known.
+        """
         seen: dict[int, list[tuple[list[int], int]]] = defaultdict(list)
         for site, frames, samples in self.profiler.stack_rows():
             seen[site].append((frames, samples))
-        found: Counter[tuple[str, ...]] = Counter()
+        found: Counter[tuple[tuple[str, str], ...]] = Counter()
         for row in sites:
             stacks = seen.get(row["site"]) or [([], 1)]
             total = sum(samples for _, samples in stacks)
@@ -341,10 +344,22 @@ class Profile:
             for index, (frames, samples) in enumerate(stacks):
                 share = left if index == len(stacks) - 1 else row["accesses"] * samples // total
                 left -= share
-                names = [self._function(address - 1) for address in reversed(frames)]
+                callers = [(self._function(address - 1), self._place(address - 1)) for address in reversed(frames)]
                 if share:
-                    found[(*names, self._made_by(row), leaf)] += share
-        return [{"frames": list(frames), "accesses": accesses} for frames, accesses in found.most_common()]
+                    found[(*callers, (self._made_by(row), self._place(row["eip"])), (leaf, ""))] += share
+        return [
+            {
+                "frames": [name for name, _ in frames],
+                "places": [place for _, place in frames],
+                "accesses": accesses,
+            }
+            for frames, accesses in found.most_common()
+        ]
+
+    def _place(self, address: int | None) -> str:
+        """path:line of code."""
+        path, line = ("", 0) if address is None or self.symbols is None else self.symbols.place(address)
+        return f"{path}:{line}" if line else ""
 
     def _states(self) -> list[Row]:
         """What the vCPU was at: the share of all looks, and its standard error.

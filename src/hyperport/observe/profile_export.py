@@ -26,7 +26,12 @@ MESSAGES: Final[dict[str, tuple[tuple[str, int, str, bool], ...]]] = {  # name -
     "Sample": (("location_id", 1, "uint64", True), ("value", 2, "int64", True)),
     "Line": (("function_id", 1, "uint64", False), ("line", 2, "int64", False)),
     "Location": (("id", 1, "uint64", False), ("line", 4, "Line", True)),
-    "Function": (("id", 1, "uint64", False), ("name", 2, "int64", False), ("system_name", 3, "int64", False)),
+    "Function": (
+        ("id", 1, "uint64", False),
+        ("name", 2, "int64", False),
+        ("system_name", 3, "int64", False),
+        ("filename", 4, "int64", False),
+    ),
     "Profile": (
         ("sample_type", 1, "ValueType", True),
         ("sample", 2, "Sample", True),
@@ -37,18 +42,39 @@ MESSAGES: Final[dict[str, tuple[tuple[str, int, str, bool], ...]]] = {  # name -
 }
 
 
+Frame = tuple[str, str, int]  # name, path, line; "" and 0 where that is not known
+
+
+def stacks_of(report: Row) -> list[tuple[list[Frame], int]]:
+    """The stacks of a report, outermost frame first, with their accesses."""
+    return [
+        ([(name, *_split(place)) for name, place in zip(row["frames"], row["places"], strict=True)], row["accesses"])
+        for row in report["stacks"]
+    ]
+
+
+def _split(place: str) -> tuple[str, int]:
+    path, _, line = place.rpartition(":")
+    return path, int(line) if path else 0
+
+
 def speedscope(report: Row) -> bytes:
     """The stacks with their accesses, as speedscope opens them."""
-    names: dict[str, int] = {}
-    samples = [[names.setdefault(frame, len(names)) for frame in row["frames"]] for row in report["stacks"]]
-    weights = [row["accesses"] for row in report["stacks"]]
+    numbers: dict[Frame, int] = {}
+    stacks = stacks_of(report)
+    samples = [[numbers.setdefault(frame, len(numbers)) for frame in frames] for frames, _ in stacks]
+    weights = [accesses for _, accesses in stacks]
     title = f"port accesses of {report['kernel'] or 'the guest'}"
     return msgspec.json.encode(
         {
             "$schema": SCHEMA,
             "exporter": "hyperport",
             "name": title,
-            "shared": {"frames": [{"name": name} for name in names]},
+            "shared": {
+                "frames": [
+                    {"name": name} | ({"file": path, "line": line} if line else {}) for name, path, line in numbers
+                ]
+            },
             "profiles": [
                 {
                     "type": "sampled",
@@ -76,21 +102,26 @@ def pprof(report: Row) -> bytes:
     """The stacks with their accesses, as `go tool pprof` opens them: compressed protobuf."""
     profile = _profile_class()()
     strings: dict[str, int] = {"": 0}
-    names: dict[str, int] = {}
+    locations: dict[Frame, int] = {}
+    functions: dict[tuple[str, str], int] = {}  # by name and path
     kind = profile.sample_type.add()
     kind.type = strings.setdefault("accesses", len(strings))
     kind.unit = strings.setdefault("count", len(strings))
-    for row in report["stacks"]:
+    for frames, accesses in stacks_of(report):
         sample = profile.sample.add()
-        sample.value.append(row["accesses"])
-        sample.location_id.extend(names.setdefault(frame, len(names) + 1) for frame in reversed(row["frames"]))
-    for name, number in names.items():
+        sample.value.append(accesses)
+        sample.location_id.extend(locations.setdefault(frame, len(locations) + 1) for frame in reversed(frames))
+    for (name, path, line), number in locations.items():
+        location = profile.location.add()
+        location.id = number
+        made = location.line.add()
+        made.function_id = functions.setdefault((name, path), len(functions) + 1)
+        made.line = line
+    for (name, path), number in functions.items():
         function = profile.function.add()
         function.id = number
         function.name = function.system_name = strings.setdefault(name, len(strings))
-        location = profile.location.add()
-        location.id = number
-        location.line.add().function_id = number
+        function.filename = strings.setdefault(path, len(strings))
     profile.string_table.extend(strings)
     data: bytes = profile.SerializeToString()
     return gzip.compress(data, mtime=0)

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from hyperport.observe.figures import duration
+from hyperport.observe.figures import counted, duration
 from hyperport.observe.trace import WORDS
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def _summary(report: Row) -> str:
     states = ", ".join(
         f"{row['state']} {row['share']:.0%} ±{row['error']:.1%}" for row in report["states"] if row["share"]
     )
-    made = f"{report['accesses']:,} accesses, {report['crossings']:,} crossings in {report['wall_s']:.2f} s"
-    lines = [f"{made} ({report['cpu_s']:.2f} s of CPU), {report['engine']}, {report['io']}"]
+    made = f"{counted(report['accesses'], 'access')}, {counted(report['crossings'], 'crossing')}"
+    lines = [f"{made} in {report['wall_s']:.2f} s ({report['cpu_s']:.2f} s of CPU), {report['engine']}, {report['io']}"]
     if states:
         lines.append(f"the vCPU was at: {states} ({counted(report['sampling']['looks'], 'look')})")
     if report["sampling"]["samples"]:
@@ -92,11 +92,6 @@ def _summary(report: Row) -> str:
     if report["sampling"]["uncounted"]:
         lines.append(f"{report['sampling']['uncounted']:,} of them are of too many ports, too, and in no table")
     return "\n".join(lines) + "\n"
-
-
-def counted(number: int, thing: str) -> str:
-    """`1 look`, `1,200 looks`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def told(site: Row) -> str:

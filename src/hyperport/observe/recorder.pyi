@@ -6,7 +6,10 @@ from hyperport.lines.listener import Listener
 from hyperport.observe.filter_program import FilterProgram
 from hyperport.time.clock import Clock
 
+LARGEST_RING: int
 SMALLEST_RING: int
+
+def require_ring(size: int | None) -> None: ...
 
 class Recorder(PortObserver):
     error: int

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-"""--trace: every port access, with time and place, into a file or a ring, without the GIL. Read by trace_reader.pyx.
+"""--trace: every port access, with time and place, into a file or a ring, without the GIL. Read by trace_decode.pyx.
 
 An access whose site (port, direction, size, path, CS:EIP, CPL) was named in this block before takes two words of 32 bits:
 which site, with its value, and the ticks since the record before. A block stands for itself: it names its sites, and has
@@ -77,10 +77,18 @@ cdef enum:
     MOST_TICKS = 0xFFFFFFFF
 
 SMALLEST_RING = SMALLEST_BLOCK * 2
+LARGEST_RING = 1 << 40
 
 
 cdef inline uint32_t log2_of(uint32_t size) noexcept nogil:
     return size >> 1 if size < 8 else 3     # 1, 2, 4, 8 -> 0, 1, 2, 3
+
+
+def require_ring(size):
+    """Raise ConfigError for a ring of so many bytes that there cannot be; None: there is to be none."""
+    if size is not None and not SMALLEST_RING <= size <= LARGEST_RING:
+        raise ConfigError(f"trace: a ring of {size} bytes: give {SMALLEST_RING >> 10}K to {LARGEST_RING >> 30}G; a plain "
+                          "number counts MiB")
 
 
 cdef class Recorder(PortObserver):
@@ -96,8 +104,7 @@ cdef class Recorder(PortObserver):
                  uint32_t every=4, tell=None):
         if (fd is None) == (ring is None):
             raise ConfigError("a recorder has a file or a ring")
-        if ring is not None and not SMALLEST_RING <= ring < 1 << 40:
-            raise ConfigError(f"a ring of {ring} bytes: give {SMALLEST_RING} or more")
+        require_ring(ring)
         self.clock = clock
         self.filter, self.filtered = filter, filter is not None
         self.by_tsc = isinstance(clock, RealClock) and is_trusted()
@@ -107,7 +114,7 @@ cdef class Recorder(PortObserver):
         self.count = 1 if ring is None else ring // self.size
         self.buffers = <uint8_t *> malloc(<size_t> self.size * self.count)
         if self.buffers == NULL:
-            raise MemoryError(f"no memory for a ring of {ring} bytes")
+            raise ConfigError(f"trace: there is no memory for a ring of {self.size * self.count} bytes: give less")
         self.age = AGE_NS
         if self.by_tsc:
             self.age = self.ticks_in(AGE_NS)

@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from hyperport.bus.access import Space
 from hyperport.errors import ConfigError
+from hyperport.host.files import UnfitFile, open_to_read, parse_json
 from hyperport.observe.report import UNCLAIMED
 from hyperport.observe.symbols import Symbols
 from hyperport.observe.trace_file import TraceFile
+from hyperport.options import PORTS
 
 TRACE_MAGIC: Final = b"hpTB"
+DIRECTIONS: Final = ("in", "out")
+MOST: Final = (1 << 63) - 1
+LEAST_MOST: Final = {"port": (0, PORTS - 1), "size": (1, 4), "accesses": (0, MOST), "crossings": (0, MOST)}
 FOLDED_PATHS: Final = ("posted", "shadow")  # accesses that were charged with no crossing of their own
 
 
@@ -76,14 +79,16 @@ def load_run(path: Path | str, symbols: Symbols | None = None) -> SavedRun:
     """The run that a file tells of. symbols: names for the places of a trace. Raises ConfigError for any other file."""
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            head = file.read(len(TRACE_MAGIC))
-        if head == TRACE_MAGIC:
-            return _from_trace(path, symbols)
-        told = msgspec.json.decode(path.read_bytes())
+        with open_to_read(path) as file:
+            if file.read(len(TRACE_MAGIC)) == TRACE_MAGIC:
+                return _from_trace(path, symbols)
+            file.seek(0)
+            told = parse_json(file.read())
+    except UnfitFile as error:
+        raise ConfigError(f"run {path}: {error.strerror}; give a file") from None
     except OSError as error:
         raise ConfigError(f"run {path}: {error.strerror or error}") from error
-    except msgspec.DecodeError:
+    except ValueError:
         told = None
     if isinstance(told, dict) and "sampling" in told:
         return from_profile(told, path.name)
@@ -138,16 +143,15 @@ def _from_stats(told: Mapping[str, Any], what: str) -> SavedRun:
 
 
 def _use(row: Mapping[str, Any], function: str) -> Use:
-    return Use(
-        int(row["port"]),
-        str(row["direction"]),
-        int(row["size"]),
-        str(row["path"]),
-        row["device"] or UNCLAIMED,
-        function,
-        int(row["accesses"]),
-        int(row["crossings"]),
-    )
+    """Raises KeyError, TypeError or ValueError for a row that no run can have."""
+    numbers = {name: row[name] for name in LEAST_MOST}
+    for name, (least, most) in LEAST_MOST.items():
+        if type(numbers[name]) is not int or not least <= numbers[name] <= most:
+            raise ValueError(f"{name} {numbers[name]!r:.30}")
+    direction, device = row["direction"], row["device"] or UNCLAIMED
+    if direction not in DIRECTIONS or not all(isinstance(text, str) for text in (row["path"], device, function)):
+        raise ValueError(f"direction, path, device or function of port {numbers['port']:04x}")
+    return Use(direction=direction, path=row["path"], device=device, function=function, **numbers)
 
 
 def _added(uses: Iterable[Use]) -> tuple[Use, ...]:
@@ -182,7 +186,7 @@ def _from_trace(path: Path, symbols: Symbols | None) -> SavedRun:
     if described.get("filter"):
         trouble.append(f"only what the filter {described['filter']!r} took")
     return SavedRun(
-        str(described.get("kernel") or path.name),
+        Path(str(described.get("kernel") or path)).name,
         str(described.get("engine", "?")),
         str(described.get("io", "?")),
         _added(uses),

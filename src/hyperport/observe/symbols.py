@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hyperport.errors import ConfigError
+from hyperport.host.files import open_to_read
 
 ELF_MAGIC: Final = b"\x7fELF"
 MAP_LINE: Final = re.compile(rb"([0-9a-fA-F]{8,16}) ([a-zA-Z]) (\S+)")
@@ -97,7 +98,7 @@ def load_symbols(files: Sequence[Path | str], kernel: Path | str | None = None) 
 
 def _is_elf(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             return file.read(4) == ELF_MAGIC
     except OSError as error:
         raise ConfigError(f"symbols: {path}: {error.strerror or error}") from error
@@ -122,7 +123,6 @@ def _map(path: Path) -> list[Symbol]:
 
 def _elf(path: Path) -> tuple[list[Symbol], list[tuple[int, str, int]]]:
     """The functions of an ELF file, and its lines."""
-    from elftools.common.exceptions import DWARFError, ELFError
     from elftools.elf.elffile import ELFFile
 
     try:
@@ -130,8 +130,9 @@ def _elf(path: Path) -> tuple[list[Symbol], list[tuple[int, str, int]]]:
             elf = ELFFile(file)
             rows = [row for section in elf.iter_sections("SHT_SYMTAB") for row in _functions(elf, section)]
             return rows, _lines(elf) if elf.has_dwarf_info() else []
-    except (ELFError, DWARFError, ValueError, KeyError, IndexError, AttributeError, OSError) as error:
-        raise ConfigError(f"symbols: {path}: its symbols cannot be read: {error or type(error).__name__}") from error
+    except Exception as error:  # in a damaged file elftools trips over anything: TypeError, AssertionError, ...
+        why = f"{error}".partition("\n")[0][:200] or type(error).__name__
+        raise ConfigError(f"symbols: {path}: its symbols cannot be read: {why}") from error
 
 
 def _functions(elf: Any, table: Any) -> list[Symbol]:

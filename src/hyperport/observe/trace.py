@@ -61,9 +61,12 @@ def parse_trace(text: str) -> TraceSpec:
     path, *settings = text.split(",")
     if not path:
         raise UsageError(f"trace {text!r}: it needs a file: write FILE, or FILE,ring=1M for the last accesses")
-    ring, every = None, EVERY
+    ring, every, given = None, EVERY, set[str]()
     for setting in settings:
         key, _, value = setting.partition("=")
+        if key in given:
+            raise UsageError(f"trace {text!r}: {key} is given twice")
+        given.add(key)
         if key == "ring":
             ring = parse_size(value)
         elif key == "time":
@@ -135,9 +138,10 @@ class Trace(_Output):
     """
 
     def __init__(self, machine: Machine, spec: TraceSpec | Path | str, program: FilterProgram | None = None) -> None:
-        from hyperport.observe.recorder import LineRecorder, Recorder
+        from hyperport.observe.recorder import LineRecorder, Recorder, require_ring
 
         self.spec = spec if isinstance(spec, TraceSpec) else TraceSpec(Path(spec))
+        require_ring(self.spec.ring)  # before an older file is emptied
         self.machine = machine
         fd = _create(Path(self.spec.path), self.what)  # a ring's too: so that it is known now whether it can be written
         super().__init__(str(self.spec.path), fd)

@@ -9,10 +9,9 @@ from pathlib import Path as FilePath
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
-import msgspec
-
 from hyperport.bus.access import Space
 from hyperport.errors import ConfigError, StateError
+from hyperport.host.files import parse_json
 from hyperport.observe.trace_decode import (
     HEADER_SIZE,
     VERSION,
@@ -130,9 +129,9 @@ class TraceFile:
 
     def _json(self, body: bytes) -> dict[str, Any]:
         try:
-            found = msgspec.json.decode(body)  # msgspec 0.22 crashes where Ctrl-C comes as it looks at a type=
-        except msgspec.DecodeError as error:
-            raise ConfigError(f"trace {self.name}: its description cannot be read: {error}") from error
+            found = parse_json(body)
+        except ValueError as error:
+            raise ConfigError(f"trace {self.name}: its description cannot be read: {error}") from None
         if not isinstance(found, dict):
             raise ConfigError(f"trace {self.name}: its description cannot be read: it is no object")
         return found

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # cython: language_level=3
-# The trace file as recorder.pyx writes and trace_reader.pyx reads it; docs/trace.md describes it for others. Little-endian.
+# The trace file as recorder.pyx writes and trace_decode.pyx reads it; docs/trace.md describes it for others. Little-endian.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:

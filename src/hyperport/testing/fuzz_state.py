@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mutants of a saved machine's record, and of its file: each is a StateError, or a machine that goes round.
 
+What a file says of the machine that is to be made is met by Machine.restore() alone; there any HostError will do.
 Refused: nothing has changed. Taken: what the machine saves now, it takes again and saves once more the same. A mutant
 is a record with one to three values replaced, taken away or added anywhere in it. All follows from seed and number.
 """
@@ -9,11 +10,12 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hyperport.errors import StateError
+from hyperport.errors import HostError, StateError
 from hyperport.machine.machine import Machine
 from hyperport.machine.state import load_state, save_state
 from hyperport.machine.state_file import CHUNK_BYTES, StateFile, Stream, pieces, write_state
@@ -110,10 +112,16 @@ def _changed(value: Any, holder: Any, rng: random.Random) -> Any:
     return rng.choice(VALUES)
 
 
-def fuzz_records(machine: Machine, mutants: int, seed: int) -> FuzzStateResult:
-    """Let the machine meet so many mutants of its own record. Raises AssertionError with the number of a bad one."""
+def fuzz_records(machine: Machine, mutants: int, seed: int, within: tuple[Any, ...] = ()) -> FuzzStateResult:
+    """Let the machine meet so many mutants of its own record. Raises AssertionError with the number of a bad one.
+
+    within: the keys of the part of the record that is changed, as ("devices", "pit8254").
+    """
     record, streams = save_state(machine)
-    held, everywhere = Held(streams), places(record)
+    part = record
+    for key in within:
+        part = part[key]
+    held, everywhere = Held(streams), places(part, within)
     before, result = _shown(machine), FuzzStateResult()
     for number in range(mutants):
         made = mutant(record, everywhere, random.Random(f"{seed}/{number}"))
@@ -136,6 +144,34 @@ def fuzz_records(machine: Machine, mutants: int, seed: int) -> FuzzStateResult:
         assert _shown(machine) == _steady(again), f"mutant {number} of seed {seed}: what it saves is not what it takes"
         load_state(machine, record, held)
         assert _shown(machine) == before, f"mutant {number} of seed {seed}: the first record does not come back"
+    return result
+
+
+def fuzz_restores(
+    machine: Machine, path: Path, mutants: int, seed: int, attach: Callable[[Machine], object] | None = None
+) -> FuzzStateResult:
+    """Let so many mutants of its record, in a good file, become machines; path: a file to write; attach: as restore().
+
+    The changes are in what is read before the machine is there. Raises AssertionError with the number of a bad one.
+    """
+    record, streams = save_state(machine)
+    everywhere = [place for place in places(record) if place[0] not in ("cpu", "devices", "map")]
+    everywhere += [place for place in places(record["machine"], ("machine",)) for _ in range(3)]
+    result = FuzzStateResult()
+    for number in range(mutants):
+        made = mutant(record, everywhere, random.Random(f"{seed}/restore/{number}"))
+        result.mutants += 1
+        try:
+            write_state(path, made, streams)
+            Machine.restore(path, attach=attach).close()
+        except HostError as error:
+            result.refused += 1
+            if "\n" in str(error):
+                raise AssertionError(f"restore {number} of seed {seed}: more than a line: {error}") from error
+        except Exception as error:
+            raise AssertionError(f"restore {number} of seed {seed}: {type(error).__name__}: {error}") from error
+        else:
+            result.taken += 1
     return result
 
 

@@ -55,8 +55,15 @@ class Window(Device):
     stateless = True
 
 
-def attach_memory(machine: Machine) -> None:
-    """Regions of each kind, as they are at power-on."""
+def attach(machine: Machine) -> Latch:
+    """What a machine like busy_machine() is given beside its options, as at power-on; returns the device with ports."""
+    latch: Latch = machine.attach(Latch(), PYTHON_BASE, irq=5)
+    _attach_memory(machine)
+    return latch
+
+
+def _attach_memory(machine: Machine) -> None:
+    """Regions of each kind."""
     regions = machine.memory.map
     machine.attach(Window(), memory=WINDOW)
     rom = regions.rom("rom", 0xFFFF0000, 16 * PAGE)
@@ -77,7 +84,7 @@ def switch_memory(machine: Machine) -> None:
 
 
 def busy_machine(folder: Path, **config: Any) -> Machine:
-    """The machine, with a disk's image in folder; config: as for Machine."""
+    """The machine, with a disk's image in folder; config: as for Machine. clock: one that can be advanced."""
     image = folder / "disk.img"
     if not image.exists():
         image.write_bytes(bytes(range(256)) * 2 * DISK_SECTORS)
@@ -88,12 +95,11 @@ def busy_machine(folder: Path, **config: Any) -> Machine:
         "net": (NetSpec(mac=bytes.fromhex("020000000001"), base=0x320, irq=10),),
         "disks": (DiskSpec(path=image, snapshot=True),),
     }
-    clock = VirtualClock()
+    clock = config.pop("clock", None) or VirtualClock()
     machine = Machine(
         serial=[MemoryBackend(), MemoryBackend()], parallel=MemoryBackend(), clock=clock, **settings | config
     )
-    latch = machine.attach(Latch(), PYTHON_BASE, irq=5)
-    attach_memory(machine)
+    latch = attach(machine)
     switch_memory(machine)
     out = machine.bus.outp
     for port, value in (
@@ -120,6 +126,8 @@ def busy_machine(folder: Path, **config: Any) -> Machine:
     machine.host.serials[0].emit(b"login: ")
     machine.host.serials[0].feed(b"root\nand more than the FIFO has room for")
     machine.type("hello")
+    machine.mouse.press("left")
+    machine.mouse.move(3, -4)
     machine.memory.write(0x7C00, bytes(range(1, 256)) * 40)
     clock.advance(3_000_000)
     assert latch.value == 3

@@ -31,11 +31,19 @@ def parse_clock(text: str) -> ClockSpec:
     return ClockSpec(int(match[1] or 4))
 
 
+def _possible(given: object) -> object:
+    """A ClockSpec that Python code made. Raises TypeError for a time that no instruction takes."""
+    ns = given.ns if isinstance(given, ClockSpec) else None
+    if ns is not None and (type(ns) is not int or not 1 <= ns <= NS_LIMIT):
+        raise TypeError(f"an instruction takes 1 to {NS_LIMIT} ns, not {ns!r:.30}")
+    return given
+
+
 OPTIONS: Final = (
     Option(
         "clock",
         "what time is: `real`, the host's, by default; `insns`, the guest's instructions, at 4 ns or NS each",
-        Kind(parse_clock),
+        Kind(parse_clock, take=_possible),
         metavar="real|insns[=NS]",
         default=REAL,
         values=("real", "insns"),

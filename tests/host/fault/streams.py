@@ -14,10 +14,10 @@ from typing import Any
 
 from hyperport import FdBackend, HyperportError, NetSpec, PortBus
 from hyperport.host.channel import Channel, Events
+from hyperport.host.files import write_whole
 from hyperport.host.net import Link, open_link
 from hyperport.host.pcap import FILE_HEADER, RECORD_HEADER, PcapWriter
 from hyperport.lines.attention import Attention
-from hyperport.observe.stats import write_whole
 from hyperport.observe.trace import PortTrace
 from hyperport.time.clock import VirtualClock
 from hyperport.ui.console import open_channel

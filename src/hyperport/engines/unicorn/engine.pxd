@@ -37,6 +37,7 @@ cdef class UnicornEngine(MendedVcpu):
     cdef _hook(self)
     cdef _count(self)
     cdef void release(self) noexcept
+    cdef bint deaf(self) noexcept nogil
     cdef bint service(self) noexcept nogil
     cdef bint sleep(self) noexcept nogil
     cdef uint64_t guest_loads(self, uint64_t address, uint32_t size) noexcept nogil

@@ -26,6 +26,7 @@ cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 
+from hyperport.bus.port_bus cimport DIRECTION_IN
 from hyperport.cpu.vcpu cimport EFLAGS_IF, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.shared.counters cimport count_exception, count_software
 from hyperport.engines.shared.run cimport Runs
@@ -33,7 +34,10 @@ from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_positio
 from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, CodePages
 from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
+    add_bell,
+    add_stub,
     count_instructions,
+    do_calls,
     enter_guest,
     exception_begins,
     free_jumps,
@@ -64,11 +68,11 @@ from hyperport.engines.unicorn.library cimport (
     load_library,
     redirect_call,
 )
-from hyperport.engines.unicorn.ports cimport Ports, flush_code, redirect_ports
+from hyperport.engines.unicorn.ports cimport Ports, flush_code, redirect_ports, ring_alone
 from hyperport.engines.unicorn.translator_check cimport check_translator
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 from hyperport.io.crossing cimport Crossing, enter, leave
-from hyperport.io.hypercall cimport CallTable
+from hyperport.io.hypercall cimport Call, CallTable
 from hyperport.io.memory cimport memory_in, memory_out
 from hyperport.io.path cimport PortPath
 from hyperport.lines.attention cimport Attention
@@ -97,6 +101,7 @@ cdef extern from "vcpu_thread.h":
     uintptr_t hp_return_address "(uintptr_t) __builtin_return_address"(int level) nogil
 
 cdef enum:
+    OUT_BYTES = 2                   # of OUT imm8, which a doorbell is
     CODE_BUFFER = 64 << 20          # bytes of translated code before the core starts afresh
 
 
@@ -114,6 +119,8 @@ cdef void kick(void *context) noexcept nogil:
     if hp_current() != NULL and (<UnicornEngine> hp_current()).counter != NULL:
         withhold((<UnicornEngine> hp_current()).counter)
 
+
+RET = b"\xc3"
 
 cdef Library *library = NULL
 
@@ -300,6 +307,22 @@ cdef class UnicornEngine(MendedVcpu):
         self.ports.offer(self.calls)
         self.identify(cpuid_leaves or {}, self.khz)
 
+    def take_images(self, images):
+        """Make the port calls of these images, for one element, without running their code (fidelity/rom_calls.h)."""
+        from hyperport.abi.numbers import EXITLESS_BASE
+
+        cdef const char *code
+        cdef const Call *call
+        do_calls(self.jumps, <char *> self.memory.base + <size_t> EXITLESS_BASE, ring_alone, <void *> self.ports)
+        for image in images:
+            code = <const char *> self.memory.base + <size_t> image.base
+            for offset in image.doorbells:
+                call = &self.calls.table.calls[self.calls.table.doorbell_at(image.base + offset).call]
+                if call.alone and image.data[offset + OUT_BYTES:][:1] == RET:
+                    add_bell(self.jumps, call.direction == DIRECTION_IN, call.size, code + <size_t> offset, call)
+            for stub in image.stubs:
+                add_stub(self.jumps, stub, code)
+
     cdef void release(self) noexcept:
         """Let go of whoever could still call us, then of the CPU."""
         if self.uc == NULL:
@@ -392,11 +415,19 @@ cdef class UnicornEngine(MendedVcpu):
             return Stop(StopKind.HALT)
         return Stop(StopKind.TRIPLE_FAULT)
 
+    cdef bint deaf(self) noexcept nogil:
+        """Is there nothing but an interrupt that the guest does not take now? Then the request stays as it is: a fault of code
+        that has interrupts off need not ask the controller each time."""
+        return not (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_IF or self.runs.attention.flags or self.event_waits or self.beyond
+                    or self.counter != NULL)
+
     cdef bint service(self) noexcept nogil:
         """Look up from guest code. True where an interrupt was delivered, or EIP has moved: the block that comes next does not
         follow from the last one."""
         cdef uint32_t *request = u32(self.cpu, CPU_INTERRUPT_REQUEST)
         cdef uint64_t eip = u64(self.env, ENV_EIP)[0]
+        if self.deaf():
+            return False
         hp_clear_bits(request, INTERRUPT_HARD)      # first: a flag raised from here on sets it again
         enter(self, Crossing.DELIVERY, 0)
         if self.counter != NULL:

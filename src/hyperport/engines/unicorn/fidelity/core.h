@@ -96,6 +96,7 @@ enum {
     TCG_TEMPS = 904,                    /* where the temporaries are; a handle is the distance from the context */
     TCG_TEMP_SIZE = 56,
     TEMP_AT = 24,                       /* intptr_t: of a register, its place in CPUX86State */
+    TEMP_STATE = 40,                    /* uintptr_t, for the passes over the operations */
     TCG_NB_OPS = 56,
     TCG_CODE_PROLOGUE = 144,            /* uintptr_t (*)(env, code) */
     TCG_OPS = 29576,                    /* head of the list of TCGOp */
@@ -106,6 +107,8 @@ enum {
     TCG_CPU_SEG_BASE = 39768,           /* handles of six temporaries */
     /* TCGOpDef */
     OP_DEF_SIZE = 32,                   /* begins with the name */
+    OP_DEF_OUTPUTS = 8,                 /* uint8_t */
+    OP_DEF_FLAGS = 12,                  /* uint8_t */
     /* TCGOp */
     OP_LINK = 8,
     OP_ARGS = 24,
@@ -128,6 +131,8 @@ enum {
     OP_ADD_I64 = 78,
     OP_INSN_START = 129,
     OPCODE = 0xFF,                      /* in the first word of a TCGOp */
+    CALL_OUTPUTS = 12,                  /* there: where the outputs of a call are counted, 4 bits */
+    OP_ENDS = 2,                        /* TCG_OPF_BB_END */
     FLAGS_AS_STORED = 0,                /* CC_OP_DYNAMIC: as ENV_CC_OP says */
     FLAGS_COMPUTED = 1,                 /* CC_OP_EFLAGS: they are in cc_src */
     CONDITION_LT = 2,                   /* TCG_COND_LT */
@@ -143,6 +148,9 @@ enum {
     TYPE_I32 = 0,                       /* TCG_TYPE_I32 */
     TYPE_I64 = 1,
     MEMOP_SIZE = 3,                     /* log2 of the bytes */
+    MEMOP_32 = 2,
+    MEMOP_SIGN = 4,
+    MEMOP_SHIFT = 4,                    /* above the number of the TLB */
     MEMOP_ALIGN_16 = 64,
     MEMOP_ALIGN = 112,                  /* all bits of alignment */
     WATCH_READ = 1,                     /* BP_MEM_READ */

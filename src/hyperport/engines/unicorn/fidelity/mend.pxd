@@ -12,6 +12,9 @@ cdef int mend_core(void *flush_code, void *sleeps) except -1
 cdef int mend_cpu(Library *library, void *uc) except -1
 cdef void *new_jumps(void *uc) except NULL
 cdef void free_jumps(void *jumps) noexcept
+cdef int do_calls(void *jumps, char *tables, bint (*ring)(void *context, const void *call) noexcept nogil, void *context) except -1
+cdef void add_bell(void *jumps, bint input, uint32_t size, const char *code, const void *call) noexcept
+cdef add_stub(void *jumps, stub, const char *image)
 cdef void *new_coverage() except NULL
 cdef void free_coverage(void *table) noexcept
 cdef void set_coverage(void *table) noexcept nogil

@@ -7,6 +7,7 @@ blocks.h        how each block of translated code begins and ends
 counting.h      the guest's instructions, counted
 coverage.h      what code is executed, counted
 jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with code: what the core does slowly
+rom_calls.h     port calls of the ROM, done without its code
 links.h         jumps from block to block that are there before they are needed
 segments.h      segment protection
 system.h        control, debug and model-specific registers, EFLAGS
@@ -50,10 +51,25 @@ cdef extern from "translate.h":
     int hp_segment_vector(int segment) nogil
     void hp_mxcsr_loaded(void *env) nogil
     bint hp_opcodes_fit(void *tcg)
+    bint hp_learn_opcodes(void *tcg)
     bint hp_tlb_fits(void *cpu)
     void hp_mark_code_page(void *cpu, void *page) nogil
+    ctypedef struct hp_rom_bell:
+        const char *code
+        const void *call
+    ctypedef struct hp_rom_stub:
+        const char *code
+        uint32_t to_bell
+        uint32_t entered
+    ctypedef struct hp_rom:
+        hp_rom_bell *bells
+        hp_rom_stub *stubs
+        char *tables
+        bint (*ring)(void *context, const void *call) noexcept nogil
+        void *context
     ctypedef struct hp_jump_table:
-        pass
+        hp_rom *rom
+    hp_rom *hp_new_rom()
     hp_jump_table *hp_new_jumps(void *tcg)
     void hp_free_jumps(hp_jump_table *table)
     void hp_set_jumps(hp_jump_table *table) nogil
@@ -176,6 +192,7 @@ cdef int mend_cpu(Library *library, void *uc) except -1:
         ("tcg->uc", tcg != NULL and at(tcg, TCG_UC) == uc),
         ("TLB", hp_tlb_fits(cpu)),
         ("opcodes", hp_opcodes_fit(tcg)),
+        ("opcodes and registers", hp_learn_opcodes(tcg)),
         ("tcg->cpu_env", is_global(tcg, TCG_CPU_ENV)),
         ("tcg->cpu_seg_base", all([is_global(tcg, TCG_CPU_SEG_BASE + 8 * i) for i in range(6)])),
         ("tcg->cpu_cc_op", tcg != NULL and hp_register_temp(tcg, ENV_CC_OP) != NULL),
@@ -206,6 +223,41 @@ cdef void *new_jumps(void *uc) except NULL:
 
 cdef void free_jumps(void *jumps) noexcept:
     hp_free_jumps(<hp_jump_table *> jumps)
+
+
+cdef int do_calls(void *jumps, char *tables, bint (*ring)(void *context, const void *call) noexcept nogil, void *context) except -1:
+    """Before the guest runs: look-ups do the calls that are added (see rom_calls.h).
+
+    tables: of the port calls without a crossing, on the host. ring(context, call) makes a call by a doorbell.
+    """
+    cdef hp_rom *rom = hp_new_rom()
+    if rom == NULL:
+        raise MemoryError("no memory for a table of calls")
+    rom.tables, rom.ring, rom.context = tables, ring, context
+    (<hp_jump_table *> jumps).rom = rom
+    return 0
+
+
+cdef inline int row_of(bint input, uint32_t size) noexcept:
+    """Of a port call, in ROM_CALLS of rom_calls.h."""
+    return <int> (size >> 1) + (0 if input else 3)
+
+
+cdef void add_bell(void *jumps, bint input, uint32_t size, const char *code, const void *call) noexcept:
+    """code: of the host, an OUT of two bytes and RET, for a call of one element."""
+    (<hp_jump_table *> jumps).rom.bells[row_of(input, size)] = hp_rom_bell(code, call)
+
+
+cdef add_stub(void *jumps, stub, const char *image):
+    """A Stub of this image on the host, whose doorbell was added before."""
+    from hyperport.bus.access import Direction
+
+    cdef hp_rom *rom = (<hp_jump_table *> jumps).rom
+    cdef int row = row_of(stub.call.port.direction == Direction.IN, stub.call.port.size)
+    if rom.bells[row].code == image + <size_t> stub.doorbell:
+        rom.stubs[row].to_bell = <uint32_t> (stub.doorbell - stub.code & 0xFFFFFFFF)
+        rom.stubs[row].entered = stub.sequence.first - 1 - stub.code        # a POP of one byte comes between
+        rom.stubs[row].code = image + <size_t> stub.code
 
 
 cdef void *new_coverage() except NULL:

@@ -27,6 +27,7 @@
 #include "coverage.h"
 #include "jumps.h"
 #include "links.h"
+#include "narrow.h"
 #include "segments.h"
 #include "sse.h"
 #include "system.h"
@@ -324,6 +325,7 @@ static const struct { const char *name; void **plain; void *ours; } hp_redirecti
     {"tcg_gen_qemu_st_i64_x86_64", (void **)&plain_st64, (void *)hp_st64},
     {"tcg_gen_exit_tb_x86_64", (void **)&plain_exit_tb, (void *)hp_way_out},
     {"tb_gen_code_x86_64", (void **)&plain_make_block, (void *)hp_make_block},
+    {"tcg_optimize_x86_64", (void **)&plain_optimize, (void *)hp_optimize},
     {"gen_intermediate_code_x86_64", (void **)&plain_gen_code, (void *)hp_gen_covered_code},
     {"cpu_restore_state_x86_64", NULL, (void *)hp_restore_state},
     {"memory_region_dispatch_read_x86_64", (void **)&plain_io_read, (void *)hp_io_read},
@@ -388,6 +390,7 @@ static const char *hp_prepare(void *library)
     hp_find_blocks();
     hp_find_coverage();
     hp_find_links();
+    hp_find_optimizer();
     for (i = 0; i < REDIRECTIONS; i++) {
         void *found = dlsym(library, hp_redirections[i].name);
         if (!found)

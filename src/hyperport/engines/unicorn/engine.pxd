@@ -29,7 +29,6 @@ cdef class UnicornEngine(MendedVcpu):
     cdef void *counter          # the core's part of that
     cdef bint unmappable        # the core had no room for a block of the map
     cdef bint may_sleep         # in HLT, in this run
-    cdef bint delivering        # an event other than INT n
 
     cdef _ok(self, int error, str doing)
     cdef _open(self)

@@ -43,6 +43,7 @@ enum {
     ENV_CC_OP = 168,                    /* uint32_t: how flags are kept */
     ENV_HFLAGS = 176,
     ENV_SEGS = 184,
+    ENV_TR = 352,
     ENV_CR = 424,
     ENV_FPSTT = 604,                    /* unsigned */
     ENV_FPUS = 608,                     /* uint16_t */

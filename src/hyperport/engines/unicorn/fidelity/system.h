@@ -8,6 +8,7 @@
 
 #include "core.h"
 #include "counting.h"
+#include "frames.h"
 #include "segments.h"
 
 enum {
@@ -157,12 +158,29 @@ static uint64_t (*core_read_eflags)(void *env);
 
 static uint64_t hp_read_eflags(void *env) { return core_read_eflags(env) & ~(uint64_t)(EFLAGS_RF | EFLAGS_VM); }
 
+/* INT n, INT3 and INTO: how many bytes they have, prefixes included, which the core has forgotten when it delivers. */
+
+static __thread uint32_t hp_int_length;
+
+static void hp_before_int(void *env, int vector, int length)
+{
+    (void)vector;
+    hp_int_length = (uint32_t)length;
+    hp_completed(env);
+}
+
+static void hp_before_into(void *env, int length)
+{
+    (void)env;
+    hp_int_length = (uint32_t)length;
+}
+
 /* After IRET: RF stops nothing where nothing is watched, and would make blocks of one instruction. */
 static void hp_after_iret(void *env)
 {
     if (!(HP_AT(env, ENV_DR + 7 * 8, uint64_t) & DR7_ENABLES))
         HP_AT(env, ENV_EFLAGS, uint64_t) &= ~(uint64_t)EFLAGS_RF;
-    hp_segments_changed(env);
+    hp_after_jump(env);
 }
 
 /* Debug registers. */

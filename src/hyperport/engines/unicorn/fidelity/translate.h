@@ -23,6 +23,7 @@
 #include "core.h"
 #include "counting.h"
 #include "coverage.h"
+#include "frames.h"
 #include "jumps.h"
 #include "links.h"
 #include "segments.h"
@@ -284,6 +285,18 @@ static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int s
         hp_cover(tcg, address);
 }
 
+/* The instruction that has begun is one of x87 or MMX that waits for errors. number: of the register that FCMOVcc names. */
+static void (*hp_wait)(void *env);
+
+static void hp_begin_x87(void *tcg, int number)
+{
+    hp_temp *env = hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t));
+
+    hp_emit_call(tcg, hp_takes_env, (void *)hp_wait, NULL, 1, &env);
+    if (number >= 0)
+        hp_emit_call(tcg, hp_takes_env, (void *)hp_before_moves[number], NULL, 1, &env);
+}
+
 /* Operands of 16 and 32 bits in the code; bytes pass code_filter.pyx. Close to the limit of CS, the instruction is alone in
    its block, so EIP is its address. */
 
@@ -410,7 +423,8 @@ static const char *hp_prepare(void *library)
     hp_swap_for("rdmsr")->last = hp_swap_for("wrmsr")->last = 1;
     hp_swap_instead("hlt", (void **)&core_hlt, (void *)hp_hlt);
     hp_swap_for("pause")->before = (void *)hp_completed;
-    hp_swap_for("raise_interrupt")->before = (void *)hp_completed;
+    hp_swap_for("raise_interrupt")->before = (void *)hp_before_int;
+    hp_swap_for("into")->before = (void *)hp_before_into;
     hp_swap_for("cmpxchg8b")->flags = hp_swap_for("cmpxchg8b_unlocked")->flags = 1;
     hp_swap_for("fxrstor")->before = (void *)hp_check_fxrstor;
     hp_swap_for("fxrstor")->after = (void *)hp_mxcsr_loaded;
@@ -418,6 +432,11 @@ static const char *hp_prepare(void *library)
         hp_swap_for(loads_segments[i])->after = (void *)hp_segments_changed;
         hp_swap_for(loads_segments[i])->segments = 1;
     }
+    hp_swap_for("lcall_protected")->before = (void *)hp_before_call;
+    hp_swap_for("lcall_protected")->after = (void *)hp_after_call;
+    hp_swap_for("ljmp_protected")->before = (void *)hp_before_jump;
+    hp_swap_for("ljmp_protected")->after = (void *)hp_after_jump;
+    hp_swap_for("iret_protected")->before = (void *)hp_before_iret;
     hp_swap_for("iret_real")->after = hp_swap_for("iret_protected")->after = (void *)hp_after_iret;
     hp_swap_for("iret_real")->segments = hp_swap_for("iret_protected")->segments = 1;
     hp_memory_operand("fldt_ST0", 1, 0, 10, 10);

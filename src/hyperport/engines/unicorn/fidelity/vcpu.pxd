@@ -9,10 +9,12 @@ cdef class MendedVcpu(UnicornVcpu):
     cdef void *jumps            # of new_jumps()
     cdef void *coverage         # counts of code; NULL: nobody asks
     cdef uint32_t code_limits[4]    # of enter_guest()
+    cdef bint delivering        # an event other than INT n
     cdef bint decided           # the exception that comes next is none of a port access
 
     cdef bint did_undefined(self) noexcept nogil
     cdef bint watches_ports(self) noexcept nogil
     cdef void note_hits(self, const PortInstruction *instruction) noexcept nogil
     cdef void deliver(self, uint32_t vector, uint32_t error_code) noexcept nogil
+    cdef void through_gate(self, int interrupt) noexcept nogil
     cdef void guest_sysenter(self) noexcept nogil

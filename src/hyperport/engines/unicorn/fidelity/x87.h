@@ -29,6 +29,7 @@ static const uint64_t MOST_DECIMAL = 999999999999999999;     /* that FBSTP can s
 
 static __thread int hp_overflowed;      /* a masked overflow of the stack: what is to be loaded is the indefinite */
 static __thread int hp_pushed;          /* FLD ST(i) has pushed, its source is to come */
+static __thread int hp_moves_empty;     /* FCMOVcc has found an empty register: ST(0) is the indefinite, moved or not */
 
 static inline unsigned *hp_top(void *env) { return &HP_AT(env, ENV_FPSTT, unsigned); }
 static inline uint8_t *hp_tag(void *env, int i) { return &HP_AT(env, ENV_FPTAGS + ((*hp_top(env) + i) & 7), uint8_t); }
@@ -226,6 +227,8 @@ static void hp_fmov_ST0_STN(void *env, int i)
     int pushed = hp_pushed, overflowed = hp_overflowed;
 
     hp_pushed = hp_overflowed = 0;
+    if (HP_RARELY(hp_moves_empty && !pushed))
+        return;
     if (HP_RARELY(*hp_tag(env, i) && !overflowed)) {
         if (pushed && ~HP_AT(env, ENV_FPUC, uint16_t) & FPUS_IE) {
             *hp_tag(env, 0) = 1;
@@ -552,6 +555,24 @@ static void hp_before_store(void *env, uint64_t address)
     INTEGER(fistll_ST0, int64_t, INT64_MIN) INTEGER(fisttl_ST0, int32_t, INT32_MIN) INTEGER(fisttll_ST0, int64_t, INT64_MIN) STORE_SHORT(fist_ST0) STORE_SHORT(fistt_ST0)
 
 X87_ALL(X87_LOAD, X87_CONSTANT, X87_IN_PLACE, X87_WITH_FT0, X87_COMPARE, X87_INTO_STN, X87_STORE, X87_STORE_INTEGER, X87_STORE_SHORT)
+
+/* FCMOVcc looks at ST(0) and the register that it names, whatever the condition. */
+
+static void hp_before_move(void *env, int i, uintptr_t caller)
+{
+    hp_moves_empty = *hp_tag(env, 0) | *hp_tag(env, i);
+    if (HP_RARELY(hp_moves_empty)) {
+        hp_stack_fault(env, 0, caller);
+        hp_load_indefinite(hp_st(env, 0));
+        *hp_tag(env, 0) = 0;
+    }
+}
+
+#define X87_BEFORE_MOVE(i) static void hp_before_move_##i(void *env) { hp_before_move(env, i, HP_CALLER); }
+X87_BEFORE_MOVE(0) X87_BEFORE_MOVE(1) X87_BEFORE_MOVE(2) X87_BEFORE_MOVE(3) X87_BEFORE_MOVE(4) X87_BEFORE_MOVE(5)
+X87_BEFORE_MOVE(6) X87_BEFORE_MOVE(7)
+static void (*const hp_before_moves[])(void *env) = {hp_before_move_0, hp_before_move_1, hp_before_move_2, hp_before_move_3,
+                                                     hp_before_move_4, hp_before_move_5, hp_before_move_6, hp_before_move_7};
 
 /* FBSTP: 18 decimal digits and a sign. The core stores something for what does not fit, and does not tell what was rounded. */
 static void hp_fbst_ST0(void *env, uint64_t address)

@@ -11,7 +11,7 @@ links.h         jumps from block to block that are there before they are needed
 segments.h      segment protection
 frames.h        stack frames of interrupts and far calls, switches to tasks
 system.h        control, debug and model-specific registers, EFLAGS
-sse.h, x87.h, float80.h  exceptions of floating point
+sse.h, x87.h, x87_begin.h, float80.h  exceptions of floating point
 core.h          the core's private layout as C needs it
 
 Undefined opcodes are not here: cpu/undefined.pyx knows them, code_filter.pyx makes them #UD. docs/cpu.md has what is

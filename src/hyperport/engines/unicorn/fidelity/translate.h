@@ -31,6 +31,7 @@
 #include "system.h"
 #include "tlb.h"
 #include "x87.h"
+#include "x87_begin.h"
 
 /* What is known of the instruction that is being translated. */
 static __thread struct {
@@ -88,7 +89,7 @@ static void (*plain_ld32)(hp_context *tcg, uintptr_t value, uintptr_t address, u
 static void (*plain_ld64)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void (*plain_st32)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void (*plain_st64)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
-static void *hp_takes_address, *hp_takes_env;       /* helpers with the signatures of checks and of what comes after */
+static void *hp_takes_address;              /* a helper with the signature of checks */
 static void *hp_computes_flags;                     /* the helper */
 
 /* Make the call that was emitted last one of another function. */
@@ -283,18 +284,6 @@ static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int s
         HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
     if (HP_RARELY(hp_coverage != NULL))
         hp_cover(tcg, address);
-}
-
-/* The instruction that has begun is one of x87 or MMX that waits for errors. number: of the register that FCMOVcc names. */
-static void (*hp_wait)(void *env);
-
-static void hp_begin_x87(void *tcg, int number)
-{
-    hp_temp *env = hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t));
-
-    hp_emit_call(tcg, hp_takes_env, (void *)hp_wait, NULL, 1, &env);
-    if (number >= 0)
-        hp_emit_call(tcg, hp_takes_env, (void *)hp_before_moves[number], NULL, 1, &env);
 }
 
 /* Operands of 16 and 32 bits in the code; bytes pass code_filter.pyx. Close to the limit of CS, the instruction is alone in

@@ -556,24 +556,6 @@ static void hp_before_store(void *env, uint64_t address)
 
 X87_ALL(X87_LOAD, X87_CONSTANT, X87_IN_PLACE, X87_WITH_FT0, X87_COMPARE, X87_INTO_STN, X87_STORE, X87_STORE_INTEGER, X87_STORE_SHORT)
 
-/* FCMOVcc looks at ST(0) and the register that it names, whatever the condition. */
-
-static void hp_before_move(void *env, int i, uintptr_t caller)
-{
-    hp_moves_empty = *hp_tag(env, 0) | *hp_tag(env, i);
-    if (HP_RARELY(hp_moves_empty)) {
-        hp_stack_fault(env, 0, caller);
-        hp_load_indefinite(hp_st(env, 0));
-        *hp_tag(env, 0) = 0;
-    }
-}
-
-#define X87_BEFORE_MOVE(i) static void hp_before_move_##i(void *env) { hp_before_move(env, i, HP_CALLER); }
-X87_BEFORE_MOVE(0) X87_BEFORE_MOVE(1) X87_BEFORE_MOVE(2) X87_BEFORE_MOVE(3) X87_BEFORE_MOVE(4) X87_BEFORE_MOVE(5)
-X87_BEFORE_MOVE(6) X87_BEFORE_MOVE(7)
-static void (*const hp_before_moves[])(void *env) = {hp_before_move_0, hp_before_move_1, hp_before_move_2, hp_before_move_3,
-                                                     hp_before_move_4, hp_before_move_5, hp_before_move_6, hp_before_move_7};
-
 /* FBSTP: 18 decimal digits and a sign. The core stores something for what does not fit, and does not tell what was rounded. */
 static void hp_fbst_ST0(void *env, uint64_t address)
 {

@@ -9,7 +9,7 @@ cpdef enum Verdict:
     SMSW_LONG = 3           # SMSW with a 32-bit register
     BY_REP = 4              # F3 chooses the instruction, not 66
     BY_REPNE = 5            # F2 does
-    RESERVED_NOP = 6        # 0F 0D with a register: does nothing
+    RESERVED_NOP = 6        # 0F 0D and 0F 18 with a register: do nothing
     NEED_MORE = -1          # the bytes end before that is decided
 
 cdef enum Needs:                # what an instruction asks for, besides its operands

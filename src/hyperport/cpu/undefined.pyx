@@ -270,7 +270,7 @@ cdef inline int judge_group(const Group *group, uint8_t opcode, uint8_t modrm, u
     if group.prefixes == ANY_PREFIX:
         if group == &TWO[0x01] and in_register and modrm >> 3 & 7 == 4 and code32 != small:
             return SMSW_LONG
-        return RESERVED_NOP if group == &TWO[0x0D] and in_register else DEFINED
+        return RESERVED_NOP if in_register and (group == &TWO[0x0D] or group == &TWO[0x18]) else DEFINED
     mandatory = PF3 if repeat == 0xF3 else PF2 if repeat else P66 if small else NP
     allowed = group.prefixes | (group.register_prefixes if in_register else group.memory_prefixes)
     if not allowed & mandatory:

@@ -50,6 +50,7 @@ cdef void doorbell_accessed(void *env, uint32_t hits) noexcept nogil
 cdef uint32_t int_length() noexcept nogil
 cdef void frame_begins(void *env) noexcept nogil
 cdef int frame_beyond_stack(void *env) noexcept nogil
+cdef bint code_beyond_segment(void *env) noexcept nogil
 cdef void trap_task(void *env) noexcept nogil
 cdef void raise_trap(void *env, uint32_t hits) noexcept nogil
 cdef void exception_begins(void *env, uint32_t vector) noexcept nogil

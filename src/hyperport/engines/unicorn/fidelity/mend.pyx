@@ -9,6 +9,7 @@ coverage.h      what code is executed, counted
 jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with code: what the core does slowly
 links.h         jumps from block to block that are there before they are needed
 segments.h      segment protection
+alignment.h     operands that must be aligned
 frames.h        stack frames of interrupts and far calls, switches to tasks
 system.h        control, debug and model-specific registers, EFLAGS
 sse.h, x87.h, x87_begin.h, float80.h  exceptions of floating point
@@ -66,6 +67,7 @@ cdef extern from "translate.h":
     uint32_t hp_data_hits(void *cpu) nogil
     void hp_before_frame(void *env) nogil
     int hp_frame_beyond_stack(void *env) nogil
+    int hp_code_beyond_segment(void *env) nogil
     bint hp_task_traps(void *env) nogil
     void hp_raise_task_trap(void *env) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
@@ -81,6 +83,7 @@ cdef extern from "translate.h":
     char *hp_between_blocks() nogil
     void hp_inside_block(char *inside) nogil
     int HP_COUNTER_SIZE "sizeof(hp_counter)"
+    void hp_note_alignment(void *env) nogil
     void hp_unaligned(void *cpu, uint64_t address, int kind, int mmu, size_t caller) nogil
     enum:
         CLASS_DEBUG
@@ -412,6 +415,7 @@ cdef void debug_registers_loaded(void *env, uint32_t dr7) noexcept nogil:
 cdef void registers_loaded(void *env) noexcept nogil:
     """All registers were loaded from outside."""
     hp_mxcsr_loaded(env)
+    hp_note_alignment(env)
 
 
 cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil:
@@ -464,6 +468,11 @@ cdef void frame_begins(void *env) noexcept nogil:
 cdef int frame_beyond_stack(void *env) noexcept nogil:
     """It has. If the frame does not fit the stack, takes everything back and gives the error code of the #SS; else -1."""
     return hp_frame_beyond_stack(env)
+
+
+cdef bint code_beyond_segment(void *env) noexcept nogil:
+    """Or if its handler lies beyond its segment: takes everything back, for #GP."""
+    return hp_code_beyond_segment(env) != 0
 
 
 cdef void trap_task(void *env) noexcept nogil:

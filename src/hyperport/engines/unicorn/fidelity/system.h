@@ -6,6 +6,7 @@
 #ifndef HYPERPORT_FIDELITY_SYSTEM_H
 #define HYPERPORT_FIDELITY_SYSTEM_H
 
+#include "alignment.h"
 #include "core.h"
 #include "counting.h"
 #include "frames.h"
@@ -85,8 +86,10 @@ static void hp_write_crN(void *env, int reg, uint64_t value)
     if (bad)
         hp_core.raise(env, VECTOR_GP, 0, HP_CALLER);
     core_write_crN(env, reg, new);
-    if (reg == 0)
+    if (reg == 0) {
+        hp_note_alignment(env);
         hp_segments_changed(env);
+    }
     if (reg == 4 && (cr4 ^ new) & CR4_DE && HP_AT(env, ENV_DR + 7 * 8, uint64_t) & DR7_ENABLES)
         hp_look_up(hp_cpu(env), INTERRUPT_HARD);    /* as for DR7 */
 }
@@ -180,7 +183,15 @@ static void hp_after_iret(void *env)
 {
     if (!(HP_AT(env, ENV_DR + 7 * 8, uint64_t) & DR7_ENABLES))
         HP_AT(env, ENV_EFLAGS, uint64_t) &= ~(uint64_t)EFLAGS_RF;
-    hp_after_jump(env);
+    hp_segments_changed(env);
+}
+
+static void hp_after_iret_protected(void *env)
+{
+    hp_check_return(env, HP_CALLER);
+    hp_after_iret(env);
+    if (HP_RARELY(hp_task_traps(env)))
+        hp_raise_task_trap(env);
 }
 
 /* Debug registers. */
@@ -388,13 +399,6 @@ static void hp_single_step(void *env)
     hp_completed(env);
     hp_dr6_hit(env, DR6_BS | hp_data_hits(hp_cpu(env)));
     hp_core.raise_now(env, VECTOR_DB, 0);
-}
-
-/* The core asked for an aligned operand of 16 bytes and the guest's is not: #GP(0) (SDM vol. 2, MOVAPS). */
-static void hp_unaligned(void *cpu, uint64_t address, int kind, int mmu, uintptr_t caller)
-{
-    (void)address, (void)kind, (void)mmu;
-    hp_core.raise((char *)cpu + X86CPU_ENV, VECTOR_GP, 0, caller);
 }
 
 /*

@@ -14,11 +14,12 @@
  *     then, before they access memory. The core's note of how they are kept, for a fault of that access, says how it was at
  *     the start of the instruction; it is corrected. The helper of CMPXCHG8B keeps all flags but ZF, and so must find them.
  * Alignment.  The first load or store of 8 bytes of an instruction whose operand must be aligned asks the core to check
- *     for 16.
+ *     for 16; where #AC is looked for, each asks for its own size. See alignment.h.
  */
 #ifndef HYPERPORT_FIDELITY_TRANSLATE_H
 #define HYPERPORT_FIDELITY_TRANSLATE_H
 
+#include "alignment.h"
 #include "blocks.h"
 #include "core.h"
 #include "counting.h"
@@ -125,6 +126,15 @@ static void hp_emit_check(hp_context *tcg, hp_temp *address, uint32_t size, int 
             hp_emit_call(tcg, hp_takes_address, hp_check_of(hp_instruction.segment[i], size, write), NULL, 2, arguments);
 }
 
+static void hp_emit_alignment_check(hp_context *tcg, hp_temp *address, uint32_t size)
+{
+    hp_temp *arguments[2] = {hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t)), address};
+    void *check = hp_alignment_check(size);
+
+    if (check)
+        hp_emit_call(tcg, hp_takes_address, check, NULL, 2, arguments);
+}
+
 static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count, hp_temp **arguments)
 {
     const hp_swap *swap;
@@ -146,6 +156,8 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
     env = arguments[0];
     if (swap->address && hp_instruction.address[0])
         hp_emit_check(tcg, arguments[swap->address], hp_instruction.small ? swap->small_size : swap->size, swap->write);
+    if (swap->address && hp_checks_alignment(hp_instruction.env))
+        hp_emit_alignment_check(tcg, arguments[swap->address], hp_instruction.small ? swap->small_size : swap->size);
     if (swap->flags && hp_instruction.note && (keeps = HP_AT(hp_instruction.note, OP_ARGS + 8, uint64_t)) != FLAGS_AS_STORED)
         hp_emit_op2(tcg, OP_MOVI_I32, (uintptr_t)hp_register_temp(tcg, ENV_CC_OP), keeps);
     if (swap->before)
@@ -223,30 +235,36 @@ static inline void hp_access(hp_context *tcg, uintptr_t address, int memop, int 
         hp_emit_check(tcg, hp_temp_of(tcg, address), 1u << (memop & MEMOP_SIZE), write);
 }
 
-static inline int hp_aligned(int memop)
+/* What to ask the TLB for. */
+static inline int hp_aligned(hp_context *tcg, uintptr_t address, int memop)
 {
-    if (!hp_instruction.aligned || (memop & MEMOP_SIZE) != MEMOP_SIZE)
-        return memop;
-    hp_instruction.aligned = 0;
-    return (memop & ~MEMOP_ALIGN) | MEMOP_ALIGN_16;
+    int large = hp_instruction.aligned && (memop & MEMOP_SIZE) == MEMOP_SIZE;
+
+    if (large)
+        hp_instruction.aligned = 0;
+    if (!hp_instruction.env || !hp_checks_alignment(hp_instruction.env))
+        return large ? (memop & ~MEMOP_ALIGN) | MEMOP_ALIGN_16 : memop;
+    if (large)
+        hp_emit_alignment_check(tcg, hp_temp_of(tcg, address), 16);
+    return memop | MEMOP_ALIGN;
 }
 
 static void hp_ld32(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
 {
     hp_access(tcg, address, memop, 0);
-    plain_ld32(tcg, value, address, mmu, memop);
+    plain_ld32(tcg, value, address, mmu, hp_aligned(tcg, address, memop));
 }
 
 static void hp_ld64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
 {
     hp_access(tcg, address, memop, 0);
-    plain_ld64(tcg, value, address, mmu, hp_aligned(memop));
+    plain_ld64(tcg, value, address, mmu, hp_aligned(tcg, address, memop));
 }
 
 static void hp_st32(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
 {
     hp_access(tcg, address, memop, 1);
-    plain_st32(tcg, value, address, mmu, memop);
+    plain_st32(tcg, value, address, mmu, hp_aligned(tcg, address, memop));
 }
 
 static void hp_st64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
@@ -262,7 +280,7 @@ static void hp_st64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr
         hp_emit_call(tcg, hp_takes_address, probes[memop & MEMOP_SIZE], NULL, 2, arguments);
         return;
     }
-    plain_st64(tcg, value, address, mmu, hp_aligned(memop));
+    plain_st64(tcg, value, address, mmu, hp_aligned(tcg, address, memop));
 }
 
 /* The translator begins with an instruction. */
@@ -426,7 +444,10 @@ static const char *hp_prepare(void *library)
     hp_swap_for("ljmp_protected")->before = (void *)hp_before_jump;
     hp_swap_for("ljmp_protected")->after = (void *)hp_after_jump;
     hp_swap_for("iret_protected")->before = (void *)hp_before_iret;
-    hp_swap_for("iret_real")->after = hp_swap_for("iret_protected")->after = (void *)hp_after_iret;
+    hp_swap_for("iret_protected")->after = (void *)hp_after_iret_protected;
+    hp_swap_for("iret_real")->after = (void *)hp_after_iret;
+    hp_swap_for("lret_protected")->before = (void *)hp_before_ret;
+    hp_swap_for("lret_protected")->after = (void *)hp_after_ret;
     hp_swap_for("iret_real")->segments = hp_swap_for("iret_protected")->segments = 1;
     hp_memory_operand("fldt_ST0", 1, 0, 10, 10);
     hp_memory_operand("fstt_ST0", 1, 1, 10, 10);

@@ -9,6 +9,7 @@ from hyperport.cpu.decode cimport PortInstruction
 from hyperport.cpu.undefined cimport ICEBP, NEED_MORE, RESERVED_NOP, SMSW_LONG, judge_instruction
 from hyperport.cpu.vcpu cimport ECX, EDX, EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_DB, VECTOR_GP
 from hyperport.engines.unicorn.fidelity.mend cimport (
+    code_beyond_segment,
     covered_code,
     exception_begins,
     frame_begins,
@@ -120,6 +121,9 @@ cdef class MendedVcpu(UnicornVcpu):
         if error >= 0:
             first[0] = delivered
             self.lib.raise_exception(self.env, VECTOR_SS, error)
+        if code_beyond_segment(self.env):
+            first[0] = delivered
+            self.lib.raise_exception(self.env, VECTOR_GP, 0)
         self.delivering = False
         segments_changed(self.env)
         trap_task(self.env)

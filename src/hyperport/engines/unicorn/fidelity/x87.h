@@ -68,6 +68,8 @@ static unsigned hp_x87_length(void *env)
 static __attribute__((noreturn)) void hp_x87_skip(void *env, uintptr_t caller)
 {
     hp_core.restore_state(hp_cpu(env), caller, 1);
+    HP_AT(env, ENV_FPCS, uint16_t) = (uint16_t)HP_SEGMENT(env, CS, 0, uint32_t);
+    HP_AT(env, ENV_FPIP, uint64_t) = HP_AT(env, ENV_EIP, uint64_t);
     HP_AT(env, ENV_EIP, uint64_t) = (uint32_t)(HP_AT(env, ENV_EIP, uint64_t) + hp_x87_length(env));
     if (HP_AT(env, ENV_EFLAGS, uint64_t) & EFLAGS_TF) {
         HP_AT(env, ENV_DR + 6 * 8, uint64_t) |= 1 << 14;

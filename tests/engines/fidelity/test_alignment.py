@@ -46,7 +46,9 @@ def test_the_sizes_of_operands(cpu: CpuGuest, access: str, size: int) -> None:
 
 def test_who_is_never_aligned_is_gp_as_ever(cpu: CpuGuest) -> None:
     for offset, vector in ((0, GP), (4, GP), (8, GP)):  # HLT at CPL 3; MOVAPS itself
-        end = cpu.run("0f 28 03 ; movaps xmm0, [ebx]", eflags=AC, ring=3, registers={"ebx": AT + offset, "cr0": PE | AM})
+        end = cpu.run(
+            "0f 28 03 ; movaps xmm0, [ebx]", eflags=AC, ring=3, registers={"ebx": AT + offset, "cr0": PE | AM}
+        )
         assert (end.vector, end.offset) == (vector, 0 if offset else 3)
 
 

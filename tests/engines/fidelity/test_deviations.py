@@ -7,13 +7,12 @@ import struct
 
 import pytest
 
-from .guest import DB, MF, SPARE, SS, XM, CpuGuest, descriptor
+from .guest import DB, XM, CpuGuest
 from .test_debug import ACCESS, ARMED, arm
-from .test_segments import load
 from .test_sse import AT, DEFAULT, MULSS, UE, singles
 from .test_sse import run as run_sse
 from .test_system import PAE, PE, PG, TABLES, set_cr
-from .test_x87 import C1, FLD1, FLDZ, SF, ZE_UNMASKED
+from .test_x87 import C1
 from .test_x87 import run as run_x87
 
 AC, AM = 1 << 18, 1 << 18

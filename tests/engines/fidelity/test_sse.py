@@ -140,7 +140,9 @@ def test_others_need_not_be(cpu: CpuGuest, code: str) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "66", "f3", "f2"])
-@pytest.mark.parametrize("operand", ["c2 c0", "c2 03", "c2 43 00", "c2 04 23", "c2 83 00 00 00 00", "c2 05 00 60 00 00"])
+@pytest.mark.parametrize(
+    "operand", ["c2 c0", "c2 03", "c2 43 00", "c2 04 23", "c2 83 00 00 00 00", "c2 05 00 60 00 00"]
+)
 def test_five_bits_of_a_predicate_do_not_count(cpu: CpuGuest, prefix: str, operand: str) -> None:
     for predicate in (0x18, 0x1C, 0xFB):  # equal, unequal, unordered
         end = run(cpu, f"{prefix} 0f {operand} {predicate:02x}", singles(1.0, 1.0, 1.0, 1.0), singles(2.0))

@@ -8,8 +8,9 @@ import struct
 import pytest
 
 from ...conftest import machine_code
-from .guest import CODE, MF, NM, CpuGuest, End
+from .guest import MF, NM, CpuGuest, End
 from .guest import START as CODE_AT
+from .test_frames import FLAT_CODE
 
 AT = 0x6000
 IE, DE, ZE, OE, UE, PE, SF, ES = 1, 2, 4, 8, 16, 32, 64, 128
@@ -249,7 +250,8 @@ def test_who_waits_for_an_error(cpu: CpuGuest, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["db e2 ; fnclex", "db e3 ; fninit", "dd 33 ; fnsave", "d9 7b 08 ; fnstcw", "dd 7b 08 ; fnstsw", "df e0", "db e4"]
+    "code",
+    ["db e2 ; fnclex", "db e3 ; fninit", "dd 33 ; fnsave", "d9 7b 08 ; fnstcw", "dd 7b 08 ; fnstsw", "df e0", "db e4"],
 )
 def test_who_does_not(cpu: CpuGuest, code: str) -> None:
     assert run(cpu, DIVIDE + code, ZE_UNMASKED)[0].vector is None
@@ -273,4 +275,4 @@ def test_fcmov_of_an_empty_register(cpu: CpuGuest, carry: str, code: str) -> Non
 def test_the_instruction_pointer_is_that_of_the_error(cpu: CpuGuest) -> None:
     run(cpu, DIVIDE + "d9 73 10 ; fnstenv [ebx+16]\n db e2", ZE_UNMASKED)
     assert cpu.word(AT + 16 + 12) == CODE_AT + len(machine_code(START + FLDZ + FLD1))
-    assert cpu.word(AT + 16 + 16, 2) == CODE
+    assert cpu.word(AT + 16 + 16, 2) == FLAT_CODE

@@ -118,6 +118,7 @@ cdef extern from *:
     #define hp_set_limits(l) (hp_code_limit = (l))
     #define hp_set_sleeps(f) (hp_sleeps = (_Bool (*)(void))(f))
     #define hp_last_int() hp_int_length
+    #define hp_translating() (hp_instruction.note != NULL)
     #define hp_set_wait(f) (hp_wait = (f))
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
     #define hp_tsc_offset(e) HP_AT(e, ENV_TSC_OFFSET, uint64_t)
@@ -132,6 +133,7 @@ cdef extern from *:
     void hp_set_coverage(void *table) nogil
     void hp_set_limits(uint32_t *limits) nogil
     uint32_t hp_last_int() nogil
+    bint hp_translating() nogil
     void hp_set_wait(void (*wait)(void *env) noexcept nogil)
     void hp_set_flush(void *flush_code) nogil
     void hp_set_sleeps(void *sleeps) nogil
@@ -342,7 +344,8 @@ cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint smal
 
 cdef void begin_x87(void *tcg, int number) noexcept nogil:
     """It is one that waits for x87 errors. number: of the register that FCMOVcc names, -1 for another instruction."""
-    hp_begin_x87(tcg, number)
+    if hp_translating():        # and not just read
+        hp_begin_x87(tcg, number)
 
 
 cdef bint next_page_absent(void *env, void *tcg, uint64_t linear) noexcept nogil:

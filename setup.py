@@ -371,7 +371,10 @@ class BuildExt(build_ext):  # type: ignore[misc]
         return []
 
 
-SHARED_HEADERS = tuple(Path("src/hyperport") / folder for folder in ("engines/shared", "memory", "time"))
+SHARED_HEADERS = (
+    *(Path("src/hyperport") / folder for folder in ("engines/shared", "memory", "time")),
+    Path("guest/include"),  # numbers that a guest also knows
+)
 
 
 def extension(name: str) -> Extension:

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.io.law.differences import Difference, differences, listing
 from tests.io.law.machines import QEMU, run_everywhere
-from tests.io.law.programs import OURS, SHARED, RandomSource, program
+from tests.io.law.programs import DECLARED, OURS, SHARED, RandomSource, calling_program, program
 
 SHOWN = 10
 
@@ -35,18 +35,21 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, metavar="N", help="begin with program N")
     parser.add_argument("--only", type=int, metavar="N", help="run program N alone and list it")
     parser.add_argument("--batch", type=int, default=4000, metavar="N", help="programs in one run of a guest")
+    parser.add_argument("--calls", action="store_true", help="only programs that only call; implies --no-qemu")
     parser.add_argument("--no-qemu", action="store_true", help="the paths with each other only")
     parser.add_argument("--clock", default="real", metavar="CLOCK", help="of our machines, as hyperport run has it")
     arguments = parser.parse_args()
+    arguments.no_qemu |= arguments.calls
     if QEMU is None and not arguments.no_qemu:
         print("first_law: qemu-system-i386 is not installed: apt-get install qemu-system-x86, or --no-qemu")
         return 2
-    ports = OURS if arguments.no_qemu else SHARED
+    ports = DECLARED if arguments.calls else OURS if arguments.no_qemu else SHARED
+    draw = calling_program if arguments.calls else program
     first, count = (arguments.first, arguments.programs) if arguments.only is None else (arguments.only, 1)
     began, found, accesses = time.monotonic(), 0, 0
     for start in range(first, first + count, arguments.batch):
         numbers = range(start, min(start + arguments.batch, first + count))
-        programs = [program(RandomSource(f"{arguments.seed}/{number}"), ports) for number in numbers]
+        programs = [draw(RandomSource(f"{arguments.seed}/{number}"), ports) for number in numbers]
         with tempfile.TemporaryDirectory() as directory:
             seen = run_everywhere(programs, Path(directory), qemu=not arguments.no_qemu, clock=arguments.clock)
         accesses += sum(len(data) // size for log in seen["trap"].accesses for _, _, size, data in log)

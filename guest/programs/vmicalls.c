@@ -2,7 +2,8 @@
 /* Every call of a VMI ROM that is not port I/O, made as Linux makes it, and its effect checked by the instructions themselves.
  * Drives: the VMI ROM of --vmi-calls full: processor state, descriptors, page tables, interrupts, and the timer on IRQ 0, for which
  * the PIT is stopped as a kernel stops it. vmiguest does the port calls and calls 29 to 34.
- * Command line: alarms=N: how many periodic alarms are waited for, 20. Unit of work: one check.
+ * Command line: alarms=N: how many periodic alarms are waited for, 20; exact: time is the guest's alone, so that none may be
+ * late by a period; stolen: nothing but a second's work, and how much of it was stolen, in millionths. Unit of work: one check.
  * Ends: with "vmicalls: N checks, F failures", value 0 if F is 0, else 1; value 2 if the ROM does not offer all of this. */
 #include <hyperport/vmi.h>
 
@@ -35,7 +36,7 @@ struct pseudo_descriptor {
 static uint32_t page_directory[1024] __attribute__((aligned(4096)));
 static uint32_t page_table[1024] __attribute__((aligned(4096)));
 static uint8_t pages[2][PAGE_SIZE] __attribute__((aligned(4096)));
-static uint64_t table[8];
+static uint64_t table[8], gdt_copy[64], idt_copy[256];
 static const struct hyperport_vmi_rom *rom;
 static unsigned checks, failures;
 static volatile uint32_t ticks, hits;
@@ -84,7 +85,6 @@ static void check_control(void)
     call(HYPERPORT_VMI_SetCR2, 0x12345678, 0);
     check_equal("SetCR2", cr2_read(), 0x12345678);
     check_equal("GetCR2", call(HYPERPORT_VMI_GetCR2, 0, 0), 0x12345678);
-    check_equal("GetCR3", call(HYPERPORT_VMI_GetCR3, 0, 0), cr3_read());
     call(HYPERPORT_VMI_SetCR4, cr4_read() | CR4_DE, 0);
     check("SetCR4", cr4_read() & CR4_DE);
     check_equal("GetCR4", call(HYPERPORT_VMI_GetCR4, 0, 0), cr4_read());
@@ -113,6 +113,32 @@ static uint32_t selector_of_tr(void)
     return selector & 0xFFFF;
 }
 
+static uint32_t selector_of_ldt(void)
+{
+    uint32_t selector;
+    __asm__ volatile("sldt %0" : "=r"(selector));
+    return selector & 0xFFFF;
+}
+
+/* The table elsewhere, with room for `spare` more descriptors, by the call; its own place again by the same call. */
+static void check_set_table(const char *what, uint32_t number, struct pseudo_descriptor *own, uint64_t *copy, uint32_t spare)
+{
+    struct pseudo_descriptor moved = {(uint16_t)(own->limit + 8 * spare), (uint32_t)copy}, got;
+    uint32_t reader = number == HYPERPORT_VMI_SetGDT ? HYPERPORT_VMI_GetGDT : HYPERPORT_VMI_GetIDT;
+    memcpy(copy, (const void *)own->base, own->limit + 1u);
+    call(number, (uint32_t)&moved, 0);
+    call(reader, (uint32_t)&got, 0);
+    check_equal(what, (uint32_t)memcmp(&moved, &got, sizeof got), 0);
+    if (spare) { /* an LDT, whose descriptor is the one behind the kernel's own */
+        uint32_t selector = own->limit + 1u;
+        copy[selector / 8] = (uint64_t)((uint32_t)table >> 24 << 24 | 0x8200 | ((uint32_t)table >> 16 & 0xFF)) << 32 |
+                             ((uint32_t)table << 16 | (sizeof table - 1));
+        call(HYPERPORT_VMI_SetLDT, selector, 0);
+        check_equal("SetLDT", selector_of_ldt(), selector);
+    }
+    call(number, (uint32_t)own, 0);
+}
+
 static void on_hit(struct frame *frame)
 {
     hits += frame->vector;
@@ -126,8 +152,9 @@ static void check_descriptors(void)
     check_equal("GetGDT", (uint32_t)memcmp(&gdt, &got, sizeof got), 0);
     call(HYPERPORT_VMI_GetIDT, (uint32_t)&got, 0);
     check_equal("GetIDT", (uint32_t)memcmp(&idt, &got, sizeof got), 0);
-    call(HYPERPORT_VMI_SetGDT, (uint32_t)&gdt, 0);
-    call(HYPERPORT_VMI_SetIDT, (uint32_t)&idt, 0);
+    check("the tables have room", gdt.limit < sizeof gdt_copy - 8 && idt.limit < sizeof idt_copy);
+    check_set_table("SetGDT", HYPERPORT_VMI_SetGDT, &gdt, gdt_copy, 1);
+    check_set_table("SetIDT", HYPERPORT_VMI_SetIDT, &idt, idt_copy, 0);
     static const uint32_t writers[] = {HYPERPORT_VMI_WriteGDTEntry, HYPERPORT_VMI_WriteLDTEntry, HYPERPORT_VMI_WriteIDTEntry};
     for (unsigned i = 0; i < 3; i++) {
         ((call4_t)entry(writers[i]))((uint32_t)table, 2 * i + 1, 0x11223344 + i, 0x55667788 + i);
@@ -135,6 +162,7 @@ static void check_descriptors(void)
         check("Write...Entry and its neighbours", !table[2 * i] && !table[2 * i + 2]);
     }
     call(HYPERPORT_VMI_SetLDT, 0, 0);
+    check_equal("SetLDT 0", selector_of_ldt(), 0);
     uint32_t tr = selector_of_tr();
     check_equal("GetTR", call(HYPERPORT_VMI_GetTR, 0, 0) & 0xFFFF, tr);
     const uint8_t *descriptor = (const uint8_t *)gdt.base + (tr & ~7u);
@@ -146,6 +174,7 @@ static void check_descriptors(void)
     ((uint8_t *)gdt.base)[(tr & ~7u) + 5] &= (uint8_t)~2u; /* no longer busy, so that it can be loaded again */
     call(HYPERPORT_VMI_SetTR, tr, 0);
     check_equal("SetTR", selector_of_tr(), tr);
+    check("SetTR makes it busy", descriptor[5] & 2);
     /* a gate written by the call is taken */
     const uint32_t *gate = (const uint32_t *)(idt.base + 8 * FREE_VECTOR);
     ((call4_t)entry(HYPERPORT_VMI_WriteIDTEntry))(idt.base, FREE_VECTOR, gate[0], gate[1]);
@@ -164,6 +193,7 @@ static void check_paging(void)
     page_directory[0] = (uint32_t)page_table | PAGE_PRESENT | PAGE_WRITABLE;
     call(HYPERPORT_VMI_SetCR3, (uint32_t)page_directory, 0);
     check_equal("SetCR3", cr3_read(), (uint32_t)page_directory);
+    check_equal("GetCR3", call(HYPERPORT_VMI_GetCR3, 0, 0), (uint32_t)page_directory);
     call(HYPERPORT_VMI_SetCR0, cr0_read() | CR0_PG, 0);
     uint32_t *pte = &page_table[(uint32_t)pages[0] / PAGE_SIZE];
     uint32_t other = (uint32_t)pages[1] | PAGE_PRESENT | PAGE_WRITABLE, own = *pte;
@@ -207,7 +237,7 @@ static bool wait_ticks(uint32_t wanted, uint64_t hertz)
     return ticks >= wanted;
 }
 
-static void check_timer(uint32_t alarms)
+static void check_timer(uint32_t alarms, bool exact)
 {
     count_t counter = ENTRY(count_t, GetCycleCounter);
     alarm_t set = ENTRY(alarm_t, SetAlarm);
@@ -234,8 +264,12 @@ static void check_timer(uint32_t alarms)
         check("and not early", counter(which) >= expiry);
         check_equal("an alarm that has come is gone", call(HYPERPORT_VMI_CancelAlarm, which, 0), 0);
         ticks = 0;
-        set(which | ALARM_PERIODIC, counter(which) + step, step);
+        expiry = counter(which) + step;
+        set(which | ALARM_PERIODIC, expiry, step);
         check("periodic alarms come", wait_ticks(alarms, hertz));
+        uint64_t last = counter(which), due = expiry + (alarms - 1) * step;
+        check("in step, and none is early", last >= due);
+        check("nor late", !exact || last < due + step);
         check_equal("CancelAlarm", call(HYPERPORT_VMI_CancelAlarm, which, 0), 1);
         check_equal("a second CancelAlarm", call(HYPERPORT_VMI_CancelAlarm, which, 0), 0);
     }
@@ -252,7 +286,7 @@ static void check_timer(uint32_t alarms)
 
     uint64_t first = ENTRY(count_t, GetWallclockTime)(0), second = ENTRY(count_t, GetWallclockTime)(0);
     check("GetWallclockTime", first <= second && divide_64(first, 1000000000) > 1187740800); /* 2007-08-22 */
-    check_equal("WallclockUpdated", call(HYPERPORT_VMI_WallclockUpdated, 0, 0), 0);
+    check_equal("WallclockUpdated", call(HYPERPORT_VMI_WallclockUpdated, 1, 0), 0);
 }
 
 int main(const char *command_line)
@@ -267,10 +301,19 @@ int main(const char *command_line)
         print("vmicalls: no ROM: %s\n", rom ? "init failed" : reason);
         return 2;
     }
+    if (option_given(command_line, "stolen")) {
+        uint64_t hertz = ENTRY(count_t, GetCycleFrequency)(0), begin = tsc_read();
+        uint64_t stolen = ENTRY(count_t, GetCycleCounter)(COUNTER_STOLEN);
+        while (tsc_read() - begin < hertz)
+            ;
+        stolen = ENTRY(count_t, GetCycleCounter)(COUNTER_STOLEN) - stolen;
+        print("vmicalls: stolen %u of a million\n", (uint32_t)divide_64(stolen * 1000000, (uint32_t)(tsc_read() - begin)));
+        return 0;
+    }
     check_control();
     check_descriptors();
     check_paging();
-    check_timer(option_number(command_line, "alarms", 20));
+    check_timer(option_number(command_line, "alarms", 20), option_given(command_line, "exact"));
     print("vmicalls: %u checks, %u failures\n", checks, failures);
     return failures != 0;
 }

@@ -7,19 +7,18 @@
 
 volatile uint8_t *hyperport_exitless;
 
-/* Tables in which nothing is declared, as far as accesses in place look into them. */
-extern uint8_t hyperport_exitless_nothing[];
-uint8_t hyperport_exitless_nothing[HYPERPORT_EXITLESS_LEFT + 4] __attribute__((aligned(4)));
+/* What accesses in place read before they are pointed to the tables: nothing is declared. A byte of the port is an index. */
+extern uint16_t hyperport_exitless_nothing[];
+uint16_t hyperport_exitless_nothing[256];
 
 /* The linker's, around the section; null if no sequence is linked in. */
 extern const struct hyperport_sequence __start_hyperport_sequences[] __attribute__((weak));
 extern const struct hyperport_sequence __stop_hyperport_sequences[] __attribute__((weak));
-extern const uint32_t __start_hyperport_bases[] __attribute__((weak));
-extern const uint32_t __stop_hyperport_bases[] __attribute__((weak));
+extern const struct hyperport_place __start_hyperport_places[] __attribute__((weak));
+extern const struct hyperport_place __stop_hyperport_places[] __attribute__((weak));
 
 /* exitless_calls.S: entries that look first, and where they go on if a crossing is needed; in the order of enum hyperport_op. */
 extern const hyperport_io_entry hyperport_exitless_entries[HYPERPORT_PORT_OPS];
-hyperport_io_entry hyperport_exitless_crossing[HYPERPORT_PORT_OPS];
 
 static volatile uint32_t *word_at(volatile uint8_t *tables, uint32_t offset)
 {
@@ -35,34 +34,87 @@ volatile uint8_t *hyperport_exitless_find(uintptr_t direct_map)
     return tables;
 }
 
+/* What the guest registers is laid down as it is. */
+#define FIELD_IS(member, field) \
+    _Static_assert(offsetof(struct hyperport_sequence, member) == HYPERPORT_EXITLESS_SITE_##field, #member)
+FIELD_IS(first, FIRST);
+FIELD_IS(restart, RESTART);
+FIELD_IS(length, LENGTH);
+FIELD_IS(port, PORT);
+_Static_assert(sizeof(struct hyperport_sequence) == HYPERPORT_EXITLESS_SITE_ROW, "a row");
+
+static struct hyperport_sequence *sites_of(volatile uint8_t *tables)
+{
+    return (struct hyperport_sequence *)(uintptr_t)(tables + HYPERPORT_EXITLESS_SITES);
+}
+
 bool hyperport_exitless_register(volatile uint8_t *tables, const struct hyperport_sequence *first,
                                  const struct hyperport_sequence *end)
 {
     volatile uint32_t *count = word_at(tables, HYPERPORT_EXITLESS_SITE_COUNT);
-    volatile uint32_t *record = word_at(tables, HYPERPORT_EXITLESS_SITES) + 3 * *count;
+    struct hyperport_sequence *row = sites_of(tables) + *count;
 
     if (*count > HYPERPORT_EXITLESS_SITE_LIMIT || (size_t)(end - first) > HYPERPORT_EXITLESS_SITE_LIMIT - *count)
         return false;
-    for (const struct hyperport_sequence *one = first; one < end; one++, record += 3) {
+    for (const struct hyperport_sequence *one = first; one < end; one++) {
         if (one->length > HYPERPORT_EXITLESS_SITE_LONGEST)
             return false;
-        record[0] = one->first;
-        record[1] = one->length;
-        record[2] = one->restart;
+        *row++ = *one;
     }
+    __asm__ volatile("" : : : "memory");
     *count += (uint32_t)(end - first); /* from here on they count */
     return true;
 }
 
-void hyperport_exitless_point(const uint32_t *first, const uint32_t *end)
+/* The number of the registered sequence that this place is in; HYPERPORT_EXITLESS_SITE_LIMIT: of none. */
+static uint32_t site_of(uint32_t at)
 {
-    for (const uint32_t *place = first; place < end; place++)
-        __builtin_memcpy((void *)(uintptr_t)*place, &hyperport_exitless, sizeof(uint32_t)); /* in one store */
+    const struct hyperport_sequence *row = sites_of(hyperport_exitless);
+    uint32_t count = *word_at(hyperport_exitless, HYPERPORT_EXITLESS_SITE_COUNT);
+
+    for (uint32_t number = 0; number < count; number++)
+        if (at - row[number].first < row[number].length)
+            return number;
+    return HYPERPORT_EXITLESS_SITE_LIMIT;
+}
+
+/* The cell of a port; one of the undeclared if its group has none, so that it always crosses. */
+static uint32_t cell_of(uint16_t port)
+{
+    const volatile uint16_t *directory = (volatile uint16_t *)(uintptr_t)(hyperport_exitless + HYPERPORT_EXITLESS_DIRECTORY);
+    return directory[256 + (port >> 8)] + (port & 0xFFu);
+}
+
+static uint32_t value_for(const struct hyperport_place *place)
+{
+    uint32_t value = (uint32_t)(uintptr_t)hyperport_exitless + place->add;
+
+    switch (place->kind) {
+    case HYPERPORT_PLACE_POSTED:
+        return value + cell_of(place->port);
+    case HYPERPORT_PLACE_ANSWER:
+        return value + 4 * cell_of(place->port);
+    case HYPERPORT_PLACE_HEAD:
+        return place->add + HYPERPORT_EXITLESS_ENTRY_NUMBER * site_of(place->at);
+    }
+    return value;
+}
+
+bool hyperport_exitless_point(const struct hyperport_place *first, const struct hyperport_place *end)
+{
+    for (const struct hyperport_place *place = first; place < end; place++)
+        if (site_of(place->at) == HYPERPORT_EXITLESS_SITE_LIMIT)
+            return false;
+    while (end-- > first) { /* backwards: what an access looks at first comes last, and lets it go on to the others */
+        uint32_t value = value_for(end);
+        __builtin_memcpy((void *)(uintptr_t)end->at, &value, sizeof value); /* in one store */
+    }
+    return true;
 }
 
 void hyperport_exitless_point_all(void)
 {
-    hyperport_exitless_point(__start_hyperport_bases, __stop_hyperport_bases);
+    hyperport_exitless_point(__start_hyperport_places, __stop_hyperport_places);
 }
 
 bool hyperport_exitless_init(uintptr_t direct_map, struct hyperport_io_ops *ops)
@@ -71,9 +123,11 @@ bool hyperport_exitless_init(uintptr_t direct_map, struct hyperport_io_ops *ops)
 
     if (!tables || !hyperport_exitless_register(tables, __start_hyperport_sequences, __stop_hyperport_sequences))
         return false;
-    for (unsigned op = 0; ops && op < HYPERPORT_PORT_OPS; op++) {
-        hyperport_exitless_crossing[op] = ops->entry[op];
-        if (hyperport_exitless_entries[op])
+    for (unsigned op = 0; op < HYPERPORT_PORT_OPS; op++) {
+        uint32_t call = word_at(tables, HYPERPORT_EXITLESS_CALLS)[op];
+        if (!ops && call)
+            hyperport_io_crossing.entry[op] = (hyperport_io_entry)(direct_map + call);
+        else if (ops && hyperport_exitless_entries[op])
             ops->entry[op] = hyperport_exitless_entries[op];
     }
     hyperport_exitless = tables;

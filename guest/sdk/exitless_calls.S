@@ -7,13 +7,14 @@
 #define ENTER mov hyperport_exitless, %ebp
 #define THERE(place) HYPERPORT_EXITLESS_##place
 #define WAY(label) label(, %esi, STUB_WAY)
-#define ELSE(name) jmp *%ss:hyperport_exitless_crossing + 4 * (HYPERPORT_VMI_##name - HYPERPORT_VMI_INL)
+#define ELSE(name) jmp *%ss:hyperport_io_crossing + 4 * (HYPERPORT_VMI_##name - HYPERPORT_VMI_INL)
 
         .text
         STUBS
 
         .macro sequence name
-        .long first_\name, end_\name - first_\name, restart_\name
+        .long first_\name, restart_\name
+        .short end_\name - first_\name, 0
         .endm
         .section hyperport_sequences, "a"
         .balign 4

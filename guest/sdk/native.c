@@ -39,4 +39,5 @@ __attribute__((naked)) void hyperport_io_nop(void)
     }}}
 
 struct hyperport_io_ops hyperport_io = NATIVE_TABLE;
+struct hyperport_io_ops hyperport_io_crossing = NATIVE_TABLE;
 const struct hyperport_io_ops hyperport_io_native = NATIVE_TABLE;

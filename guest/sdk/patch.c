@@ -44,10 +44,8 @@ void hyperport_patch_branch(uint8_t *site, unsigned length, uint8_t opcode, uint
     fill_nop(site, HYPERPORT_SITE_SMALLEST, length);
 }
 
-static void patch_site(uint8_t *code, unsigned length, unsigned op)
+static void patch_site(uint8_t *code, unsigned length, hyperport_io_entry entry, unsigned op)
 {
-    hyperport_io_entry entry = hyperport_io.entry[op];
-
     if (entry == hyperport_io_native.entry[op]) {
         for (unsigned i = 0; i < instructions[op].length; i++)
             code[i] = instructions[op].code[i];
@@ -67,9 +65,11 @@ struct hyperport_patch_result hyperport_patch(const struct hyperport_site *first
     __asm__ volatile("pushf\n\tpop %0\n\tcli" : "=r"(flags) : : "memory");
     for (const struct hyperport_site *site = first; site < end; site++) {
         result.sites++;
-        if (site->op >= HYPERPORT_OPS || site->length < HYPERPORT_SITE_SMALLEST)
+        unsigned op = site->op % HYPERPORT_OPS;
+        if (site->op >= 2 * HYPERPORT_OPS || site->length < HYPERPORT_SITE_SMALLEST)
             continue;
-        patch_site((uint8_t *)site->address, site->length, site->op);
+        patch_site((uint8_t *)site->address, site->length,
+                   site->op == op ? hyperport_io.entry[op] : hyperport_io_crossing.entry[op], op);
         result.patched++;
     }
     __asm__ volatile("push %0\n\tpopf" : : "r"(flags) : "memory", "cc");

@@ -145,6 +145,7 @@ struct hyperport_io_result hyperport_io_init(const struct hyperport_io_config *c
     }
     if (result.reason)
         result.backend = HYPERPORT_NATIVE;
+    hyperport_io_crossing = ops;
     if (result.backend != HYPERPORT_NATIVE && result.taken) /* the ROM's code looks by itself */
         result.exitless = hyperport_exitless_init(config->direct_map, result.rom ? NULL : &ops);
     hyperport_io = ops;

@@ -53,7 +53,7 @@ def linux(boot: bytes) -> bytes:
         (MBR, 1 << 20, Found("disk", "a disk image with an MBR")),
         (MBR + MULTIBOOT, 8 << 20, Found("disk", "a disk image with an MBR")),
         (SIGNED, 8 << 20, Found("disk", "a disk image with a boot sector")),
-        (b"QFI\xfb", 1 << 20, Found("disk", "a qcow2 disk image")),
+        (b"QFI\xfb\0\0\0\3", 1 << 20, Found("disk", "a qcow2 disk image")),
         (ISO, 1 << 20, Found("cdrom", "an ISO 9660 image")),
         (MBR + ISO[512:], 1 << 20, Found("cdrom", "an ISO 9660 image")),
         (MBR + ISO[512:0x8800], 1 << 20, Found("disk", "a disk image with an ISO 9660 file system")),

@@ -591,3 +591,5 @@ def test_posted_writes_and_shadow_registers(kind: str) -> None:
     assert said["kvm"] == said["unicorn"]
     with pytest.raises(ConfigError, match="leave out --kvm-irqchip"):
         Machine(engine="kvm", io="exitless", kvm_irqchip=True)
+    with pytest.raises(ConfigError, match="leave out --kvm-coalesce"):
+        Machine(engine="kvm", io="exitless", kvm_coalesce=True)

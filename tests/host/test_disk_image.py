@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -275,8 +276,7 @@ def test_refusals_are_one_clear_line(base: Path, tmp_path: Path) -> None:
     odd.write_bytes(b"x" * 513)
     empty.touch()
     qcow.write_bytes(b"QFI\xfb".ljust(512, b"\0"))
-    assert "no whole number of sectors" in told(spec(odd))
-    assert "no whole number of sectors" in told(spec(empty))
+    assert "0 bytes; a disk has at least one" in told(spec(empty))
     assert "is no overlay" in told(spec(base, odd))
     assert "is no overlay" in told(spec(base, empty))
     assert "cannot be made" in told(spec(base, tmp_path / "no" / "folder"))
@@ -293,8 +293,43 @@ def test_refusals_are_one_clear_line(base: Path, tmp_path: Path) -> None:
     ):
         over.write_bytes(damaged)
         assert message in told(spec(base, over))
-    with pytest.raises(ConfigError, match=r"cdrom .*: 512 bytes are no whole number"):
+    with pytest.raises(ConfigError, match=r"cdrom .*: this is qcow2"):
         open_cdrom(qcow)
+
+
+@pytest.mark.parametrize("how", ["raw", "overlay", "snapshot"])
+@pytest.mark.parametrize("size", [1, 511, 513, 2047])
+def test_an_image_that_ends_within_a_sector(tmp_path: Path, how: str, size: int) -> None:
+    """Zeros are behind it; a write there makes the file whole."""
+    image, sectors = tmp_path / "odd", -(-size // 512)
+    image.write_bytes(b"x" * size)
+    whole = (b"x" * size).ljust(sectors * 512, b"\0")
+    wanted = spec(image, tmp_path / "over" if how == "overlay" else None, snapshot=how == "snapshot")
+    disk = open_disk(wanted)
+    assert disk.read_sectors(0, disk.sectors) == whole
+    assert disk.read_sectors(sectors - 1, 1) == whole[-512:]
+    disk.write_sectors(sectors - 1, b"y" * 512)
+    assert disk.read_sectors(0, disk.sectors) == whole[:-512] + b"y" * 512
+    disk.close()
+    assert image.read_bytes() == (whole[:-512] + b"y" * 512 if how == "raw" else b"x" * size)
+    with contextlib.closing(open_disk(wanted)) as disk:
+        assert disk.read_sectors(0, disk.sectors) == (whole if how == "snapshot" else whole[:-512] + b"y" * 512)
+
+
+def test_an_image_that_became_shorter_has_lost_sectors(tmp_path: Path) -> None:
+    image = tmp_path / "odd"
+    image.write_bytes(b"x" * 1500)
+    with contextlib.closing(open_disk(spec(image))) as disk:
+        os.truncate(image, 600)
+        with pytest.raises(HostError):
+            disk.read_sectors(0, 3)
+
+
+def test_a_disc_that_ends_within_a_sector(tmp_path: Path) -> None:
+    image = tmp_path / "disc"
+    image.write_bytes(b"x" * 2100)
+    with contextlib.closing(open_cdrom(image)) as disc:
+        assert disc.read_sectors(0, 8) == (b"x" * 2100).ljust(4096, b"\0")
 
 
 def test_memory_disk_fails_where_it_is_told_to() -> None:
@@ -398,7 +433,7 @@ def test_mutated_images_are_refused_or_read_as_they_are(tmp_path: Path) -> None:
             refused += 1
         else:
             used += 1
-            assert disk.read_sectors(0, disk.sectors) == content
+            assert disk.read_sectors(0, disk.sectors) == content.ljust(disk.sectors * 512, b"\0")
             disk.close()
         assert image.read_bytes() == content
     assert min(refused, used) > MUTATIONS // 10

@@ -9,7 +9,7 @@ executed instructions.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +30,7 @@ from hyperport.lines.attention import StopKind
 from ..guest.board import BIN
 
 MIB = 1 << 20
+WIDE = 0x2B0
 CODE, HANDLER, STACK, IDT, GDT, RESULTS = 0x10_0000, 0x10_2000, 0x20_0000, 0x30_0000, 0x30_1000, 0x31_0000
 IRQ, VECTORS = 5, 0x20
 POST, THR, IER, SCR = 0x80, 0x3F8, 0x3F9, 0x3FF
@@ -92,10 +93,11 @@ class Interrupter:
 class Bench:
     """A machine whose guest makes calls, and the log of what the devices saw."""
 
-    def __init__(self, engine: str = "unicorn", clock: str = "insns=1", **config: Any) -> None:
+    def __init__(self, engine: str = "unicorn", clock: str = "insns=1", *, watched: bool = True, **config: Any) -> None:
         self.machine = Machine(memory=4 * MIB, engine=engine, io="exitless", clock=clock, **config)
         self.log: list[tuple[int, int, str]] = []
-        self.machine.bus.observe(self.note)
+        if watched:
+            self.machine.bus.observe(self.note)
         self.interrupter = Interrupter()
         self.machine.attach(self.interrupter, 0x2A0, irq=IRQ)
         self.set_up_controller()
@@ -177,6 +179,26 @@ def test_a_write_is_posted_and_comes_before_what_is_not(bench: Bench) -> None:
         (POST, 9, "POSTED"),
     ]
     assert bench.counts() == {"posted": 5, "drained": 2, "shadowed": 0, "refused": 0, "restarted": 0}
+
+
+def test_a_posted_write_is_told_with_its_caller() -> None:
+    """EIP behind each of 40 calls."""
+    places: list[tuple[int, int, int]] = []
+
+    def note(access: PortAccess) -> None:
+        if access.path == AccessPath.POSTED:
+            assert access.place is not None
+            places.append((access.place.cs, access.place.eip, access.value))
+
+    with Bench() as bench:
+        bench.open()
+        bench.machine.bus.observe(note, places=True)
+        code, behind = Assembler(CODE), []
+        for value in range(40):
+            code.call("OUTB", POST, value % 3)
+            behind.append((8, CODE + len(code.code), value % 3))
+        bench.run(code.code)
+    assert places == behind
 
 
 def test_a_shadowed_register_reads_what_its_device_would_say(bench: Bench) -> None:
@@ -315,24 +337,46 @@ class Times:
             self.timer.arm_at(self.waits.pop(0))
 
 
+class Wide:
+    """All widths, posted at offset 0 and shadowed at offset 4. on_write: is told of offset, size, value."""
+
+    name, span, widths, stateless = "wide", 8, (1, 2, 4), True
+    declares = True
+
+    def __init__(self, on_write: Callable[[int, int, int], object] = lambda *_: None) -> None:
+        self.write = on_write
+
+    def read(self, offset: int, size: int) -> int:
+        return 0x5A5A5A5A >> 32 - 8 * size
+
+    def attributes(self, offset: int) -> int:
+        return {0: 0o7, 4: 0o70}.get(offset, 0) if self.declares else 0
+
+
 @pytest.mark.parametrize(
-    ("append", "length"), [("ops=vmi", 90), ("ops=kvm", 90), ("ops=kvm calls", 150), ("ops=lguest calls", 150)]
+    ("append", "length"),
+    [
+        *(("ops=vmi", 90), ("ops=kvm", 90), ("ops=kvm calls", 150), ("ops=lguest calls", 150)),
+        *((f"ops=vmi {way}", 100) for way in ("dx", "words", "longs", "longs_dx")),
+    ],
 )
 def test_the_sdk_interrupted_at_every_instruction(append: str, length: int) -> None:
     """In place, and by the SDK's entries: with one interrupt, then with another one at each instruction behind it."""
     pairs = [(first, 0) for first in range(1, length)]
     pairs += [(first, second) for first in range(1, length, 2) for second in range(first + 1, first + 70)]
     posts: list[int] = []
+    wide: set[int] = set()
 
     def note(access: PortAccess) -> None:
-        if access.direction and access.port == POST:
-            posts.extend(access.data)
+        if access.direction and access.port in (POST, WIDE):
+            posts.extend(access.data[:: access.size])
 
     kernel = BIN / "interrupted.elf"
     config: dict[str, Any] = {"io": "exitless", "clock": "insns=1", "abi": ("vmi", "kvm", "lguest")}
     with Machine(kernel=kernel, append=append, memory=8 * MIB, engine="unicorn", **config) as machine:
         times = Times(pairs, posts)
         machine.attach(times, 0x2A0, irq=IRQ)
+        machine.attach(Wide(lambda offset, size, value: wide.add(value >> 8)), WIDE)
         machine.bus.observe(note)
         assert machine.run(timeout=120) == GuestExit(0)
         assert machine.exitless is not None
@@ -344,6 +388,7 @@ def test_the_sdk_interrupted_at_every_instruction(append: str, length: int) -> N
             assert values.count(0x42) == 1, (pair, values)
             values.remove(0x42)
         assert within(values, [1, 2], [0x41]), (pair, values)
+    assert wide <= {0xA5, 0xA5A5A5}
     assert counts["restarted"] > 50
     assert counts["refused"] == 0
     assert counts["shadowed"] > len(pairs) // 2
@@ -491,22 +536,6 @@ def test_a_machine_that_is_saved_between_two_posts_goes_on(kind: str, tmp_path: 
         assert machine.exitless.counts()["posted"] > 500
     text = (said + rest.output()).decode().replace("\r\n", "").partition("workload")[0]
     assert text == "".join(chr(ord("!") + column % 94) for column in range(units))
-
-
-def test_the_layout_is_one() -> None:
-    places = sorted((place.value, name) for name, place in Exitless.__members__.items())
-    assert places[-1] == (Exitless.END, "END")
-    cells, entries = numbers.EXITLESS_CELLS, numbers.EXITLESS_ENTRIES
-    assert Exitless.LEVELS + 512 <= Exitless.DIRECTORY
-    assert Exitless.DIRECTORY + 1024 <= Exitless.POSTED
-    assert Exitless.POSTED + 3 * cells <= Exitless.SHADOWED
-    assert Exitless.SHADOWED + 6 * cells <= Exitless.PAGE
-    assert Exitless.REGISTERS + 8 * numbers.EXITLESS_REGISTER_COUNT <= Exitless.SITES
-    assert Exitless.SITES + 12 * numbers.EXITLESS_SITE_LIMIT <= Exitless.RING
-    assert Exitless.RING + 8 * entries <= Exitless.CALLERS
-    assert Exitless.CALLERS + 4 * entries <= Exitless.END
-    assert entries < 256  # LEFT & POSTED
-    assert EXITLESS_BASE + Exitless.END <= numbers.VMI_SCAN_END
 
 
 def test_the_rest_of_the_machine_is_as_on_hypercall() -> None:

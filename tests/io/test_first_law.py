@@ -38,6 +38,7 @@ from .law.programs import (
     Program,
     RandomSource,
     Source,
+    calling_program,
     program,
 )
 
@@ -102,6 +103,19 @@ def test_calls_without_a_crossing_leave_what_the_instruction_leaves(ports: Ports
     ]
     steps = [reports for made, reports in zip(programs, seen.reports, strict=True) if made.eflags & TF]
     assert min(len(programs) / 300, len(traps) / 100, len(steps) / 100) > 1, (len(programs), len(traps), len(steps))
+
+
+@pytest.mark.parametrize("clock", ["insns", "real"])
+def test_programs_whose_calls_follow_each_other_without_a_crossing(clock: str, tmp_path: Path) -> None:
+    drawn = [calling_program(RandomSource(f"{SEED}, posts/{number}")) for number in range(600)]
+    programs = [watched(made, number) if number % 4 == 0 else made for number, made in enumerate(drawn)]
+    reference = run_on_path(programs, "trap", tmp_path, clock=clock)
+    seen = run_on_path(programs, "exitless", tmp_path, clock=clock)
+    assert told(programs, {"trap": reference, "exitless": seen}) == ""
+    assert seen.counts["refused"] == 0
+    if clock == "insns":  # by the host's clock it depends on its speed how often the ring is open
+        assert seen.counts["posted"] > 500
+        assert seen.counts["shadowed"] > 100
 
 
 def watched(made: Program, number: int) -> Program:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hyperport import ConfigError, Machine
-from hyperport.host.specs import DiskSpec, FloppySpec
+from hyperport.host.specs import DRIVE_3_ED, DRIVE_5, DiskSpec, FloppySpec
 from hyperport.machine.drives import Drives
 
 from ..conftest import MIB, flat_guest, run_command
@@ -198,3 +198,30 @@ def test_a_saved_machine_has_the_media_of_its_time(images: list[Path], tmp_path:
         images[2].unlink()
     with Machine.restore(tmp_path / "saved") as machine:
         assert machine.drives.paths == ({"hdc": images[1], "fda": images[3]} if laid_in else {})
+
+
+def test_a_saved_machine_has_the_drives_of_its_time(images: list[Path], tmp_path: Path) -> None:
+    """A drive of 2.88 MB stays one, with a floppy of 1.44 MB in it or none."""
+    images[0].write_bytes(bytes(2880 << 10))
+    images[1].write_bytes(bytes(1440 << 10))
+    floppies = (FloppySpec(path=images[0]), FloppySpec(path=None, drive=DRIVE_5))
+    with Machine(memory=MIB, floppies=floppies, engine="unicorn") as machine:
+        machine.drives.change_floppy("fda", images[1])
+        machine.save(tmp_path / "saved")
+    with Machine.restore(tmp_path / "saved") as machine:
+        assert machine.drives.floppy_kinds() == (DRIVE_3_ED, DRIVE_5)
+        machine.drives.change_floppy("fda", images[0])
+        machine.drives.change_floppy("fda", None)
+        machine.save(tmp_path / "empty")
+    with Machine.restore(tmp_path / "empty") as machine:
+        assert machine.drives.floppy_kinds() == (DRIVE_3_ED, DRIVE_5)
+
+
+def test_a_drive_that_is_asked_for(images: list[Path]) -> None:
+    images[0].write_bytes(bytes(1440 << 10))
+    with Machine(memory=MIB, floppies=(FloppySpec(path=images[0], drive=DRIVE_3_ED),), engine="scripted") as machine:
+        assert machine.drives.floppy_kinds() == (DRIVE_3_ED, 0)
+    with pytest.raises(ConfigError, match=r"is for a drive of 3\.5 inch \(1\.44 MB\), and this one is of 5\.25 inch"):
+        Machine(memory=MIB, floppies=(FloppySpec(path=images[0], drive=DRIVE_5),), engine="scripted")
+    with pytest.raises(ConfigError, match=r"floppy drive 3: there are 2 for 5\.25 inch"):
+        FloppySpec(path=None, drive=3)

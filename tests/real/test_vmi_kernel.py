@@ -30,7 +30,7 @@ PATHS: Final = ("hypercall", "exitless")
 # What may differ: the lines about VMI, the command line, what was measured, and what comes in another order.
 VOLATILE: Final = re.compile(
     r"vmi|TSC|BogoMIPS|Kernel command line|Reserving virtual address|Booting paravirtualized|'hlt' instruction"
-    r"|MHz processor|clocksource|Freeing unused|Linux version",
+    r"|MHz processor|lpj=|loops_per_jiffy|clocksource|Freeing unused|Linux version",
     re.IGNORECASE,
 )
 

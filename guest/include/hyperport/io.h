@@ -59,6 +59,7 @@ struct hyperport_io_ops {
 };
 
 extern struct hyperport_io_ops hyperport_io;              /* in use now */
+extern struct hyperport_io_ops hyperport_io_crossing;     /* for accesses in place that need a crossing; its delay is unused */
 extern const struct hyperport_io_ops hyperport_io_native; /* the instructions; the delay is a write to port 0x80 */
 extern const struct hyperport_io_ops hyperport_io_kvm;    /* the same by VMCALL; the delay is native (kvm.h) */
 extern const struct hyperport_io_ops hyperport_io_lguest; /* the same by INT 1Fh; the delay is native (lguest.h) */
@@ -87,38 +88,47 @@ static inline void slow_down_io(void)
     __asm__ volatile(HYPERPORT_SITE : : HYPERPORT_SITE_OPERANDS(io_delay, IO_DELAY) : "eax", "ecx", "edx", "memory");
 }
 
-/* One access of the accessors: by the site, or in place (exitless.h). */
+/* One access of the accessors, in their variables: by the site, or in place (exitless.h), with a site of hyperport_io_crossing. */
 #ifdef HYPERPORT_IO_INLINE
-#define HYPERPORT_ACCESS_TEXT(cell, sequence) HYPERPORT_INLINE(HYPERPORT_INLINE_CELL_##cell, sequence, HYPERPORT_SITE)
-#define HYPERPORT_IS_CONSTANT(port) __builtin_constant_p(port)
-#define HYPERPORT_ACCESS_REGISTERS uint32_t hyperport_base, hyperport_cell
-#define HYPERPORT_ACCESS_CLOBBERS [base] "=&r"(hyperport_base), [cell] "=&q"(hyperport_cell)
-#define HYPERPORT_ACCESS_AND_CLOBBERS , HYPERPORT_ACCESS_CLOBBERS
-#define HYPERPORT_ACCESS_OPERANDS(bytes, port) , HYPERPORT_INLINE_OPERANDS(bytes, port)
-#define HYPERPORT_ACCESS_FLAGS , "cc"
+#define HYPERPORT_CROSSING_OPERANDS(member, op) \
+    [entry] "m"(hyperport_io_crossing.member), [number] "i"(HYPERPORT_OPS + HYPERPORT_OP_##op)
+#define HYPERPORT_CONSTANT(sequence) HYPERPORT_INLINE(sequence, "%c[port]", "mov %[port], %%edx\n\t" HYPERPORT_SITE)
+#define HYPERPORT_OUT(suffix, SUFFIX, bytes)                                                                 \
+    uint32_t hyperport_cell, hyperport_head;                                                                 \
+    if (__builtin_constant_p(port))                                                                          \
+        __asm__ volatile(HYPERPORT_CONSTANT(HYPERPORT_POST_CONSTANT(bytes))                                  \
+                         : [cell] "=&r"(hyperport_cell), [head] "=&d"(hyperport_head)                        \
+                         : HYPERPORT_CROSSING_OPERANDS(out##suffix, OUT##SUFFIX), "a"(value), [port] "i"(port) \
+                         : "memory", "cc");                                                                  \
+    else                                                                                                     \
+        __asm__ volatile(HYPERPORT_INLINE(HYPERPORT_POST_DX(bytes), "0", HYPERPORT_SITE)                     \
+                         : [cell] "=&q"(hyperport_cell), [head] "=&r"(hyperport_head)                        \
+                         : HYPERPORT_CROSSING_OPERANDS(out##suffix, OUT##SUFFIX), "a"(value), "d"((uint32_t)port) \
+                         : "memory", "cc")
+#define HYPERPORT_IN(suffix, SUFFIX, bytes)                                                                  \
+    uint32_t hyperport_cell;                                                                                 \
+    if (bytes == 1 && __builtin_constant_p(port))                                                            \
+        __asm__ volatile(HYPERPORT_CONSTANT(HYPERPORT_READ_BYTE)                                             \
+                         : "=a"(value)                                                                       \
+                         : HYPERPORT_CROSSING_OPERANDS(in##suffix, IN##SUFFIX), [port] "i"(port)             \
+                         : "edx", "memory", "cc");                                                           \
+    else                                                                                                     \
+        __asm__ volatile(HYPERPORT_INLINE(HYPERPORT_READ_DX(bytes), "0", HYPERPORT_SITE)                     \
+                         : "=a"(value), [cell] "=&q"(hyperport_cell)                                         \
+                         : HYPERPORT_CROSSING_OPERANDS(in##suffix, IN##SUFFIX), "d"((uint32_t)port)          \
+                         : "memory", "cc")
 #else
-#define HYPERPORT_ACCESS_TEXT(cell, sequence) HYPERPORT_SITE
-#define HYPERPORT_IS_CONSTANT(port) 0
-#define HYPERPORT_ACCESS_REGISTERS
-#define HYPERPORT_ACCESS_CLOBBERS
-#define HYPERPORT_ACCESS_AND_CLOBBERS
-#define HYPERPORT_ACCESS_OPERANDS(bytes, port)
-#define HYPERPORT_ACCESS_FLAGS
-#endif
-
-/* One of them, in their variables. cell: how to get at the port's, and constant, its number, for exitless.h. */
-#define HYPERPORT_OUT(cell, suffix, SUFFIX, bytes, constant)                                                 \
-    __asm__ volatile(HYPERPORT_ACCESS_TEXT(cell, HYPERPORT_INLINE_POST(cell, bytes))                               \
-                     : HYPERPORT_ACCESS_CLOBBERS                                                             \
+#define HYPERPORT_OUT(suffix, SUFFIX, bytes)                                                                 \
+    __asm__ volatile(HYPERPORT_SITE                                                                          \
+                     :                                                                                       \
                      : HYPERPORT_SITE_OPERANDS(out##suffix, OUT##SUFFIX), "a"(value), "d"((uint32_t)port)    \
-                           HYPERPORT_ACCESS_OPERANDS(bytes, constant)                                        \
-                     : "memory" HYPERPORT_ACCESS_FLAGS)
-#define HYPERPORT_IN(cell, suffix, SUFFIX, bytes, answer, constant)                                          \
-    __asm__ volatile(HYPERPORT_ACCESS_TEXT(cell, HYPERPORT_INLINE_READ(answer))                              \
-                     : "=a"(value) HYPERPORT_ACCESS_AND_CLOBBERS                                             \
+                     : "memory")
+#define HYPERPORT_IN(suffix, SUFFIX, bytes)                                                                  \
+    __asm__ volatile(HYPERPORT_SITE                                                                          \
+                     : "=a"(value)                                                                           \
                      : HYPERPORT_SITE_OPERANDS(in##suffix, IN##SUFFIX), "d"((uint32_t)port)                  \
-                           HYPERPORT_ACCESS_OPERANDS(bytes, constant)                                        \
-                     : "memory" HYPERPORT_ACCESS_FLAGS)
+                     : "memory")
+#endif
 
 /* For each width:
  *   native_*        always the instruction, whatever the table says
@@ -126,7 +136,7 @@ static inline void slow_down_io(void)
  *   *               the same: _local is only different on machines whose ports lie on several nodes
  *   *_p, *_local_p  followed by slow_down_io
  * The memory clobber keeps memory that a device looks at in order with the access. */
-#define HYPERPORT_ACCESSORS(suffix, SUFFIX, type, bytes, answer)                                             \
+#define HYPERPORT_ACCESSORS(suffix, SUFFIX, type, bytes)                                                     \
     static inline void native_out##suffix(type value, uint16_t port)                                         \
     {                                                                                                        \
         __asm__ volatile("out" #suffix " %0, %1" : : "a"(value), "Nd"(port) : "memory");                     \
@@ -147,21 +157,13 @@ static inline void slow_down_io(void)
     }                                                                                                        \
     static inline void out##suffix##_local(type value, uint16_t port)                                    \
     {                                                                                                    \
-        HYPERPORT_ACCESS_REGISTERS;                                                                      \
-        if (HYPERPORT_IS_CONSTANT(port))                                                                 \
-            HYPERPORT_OUT(CONSTANT, suffix, SUFFIX, bytes, port);                                        \
-        else                                                                                             \
-            HYPERPORT_OUT(DX, suffix, SUFFIX, bytes, 0);                                                 \
+        HYPERPORT_OUT(suffix, SUFFIX, bytes);                                                            \
     }                                                                                                    \
     static inline type in##suffix##_local(uint16_t port)                                                 \
     {                                                                                                    \
-        type value;                                                                                      \
-        HYPERPORT_ACCESS_REGISTERS;                                                                      \
-        if (HYPERPORT_IS_CONSTANT(port))                                                                 \
-            HYPERPORT_IN(CONSTANT, suffix, SUFFIX, bytes, answer, port);                                 \
-        else                                                                                             \
-            HYPERPORT_IN(DX, suffix, SUFFIX, bytes, answer, 0);                                          \
-        return value;                                                                                    \
+        uint32_t value;                                                                                  \
+        HYPERPORT_IN(suffix, SUFFIX, bytes);                                                             \
+        return (type)value;                                                                              \
     }                                                                                                    \
     static inline void out##suffix(type value, uint16_t port)                                                \
     {                                                                                                        \
@@ -205,9 +207,9 @@ static inline void slow_down_io(void)
                          : "memory");                                                                        \
     }
 
-HYPERPORT_ACCESSORS(b, B, uint8_t, 1, "%%al")
-HYPERPORT_ACCESSORS(w, W, uint16_t, 2, "%%ax")
-HYPERPORT_ACCESSORS(l, L, uint32_t, 4, "%%eax")
+HYPERPORT_ACCESSORS(b, B, uint8_t, 1)
+HYPERPORT_ACCESSORS(w, W, uint16_t, 2)
+HYPERPORT_ACCESSORS(l, L, uint32_t, 4)
 
 #undef HYPERPORT_ACCESSORS
 

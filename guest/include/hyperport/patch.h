@@ -17,7 +17,7 @@
 
 struct hyperport_site {
     uint32_t address;
-    uint8_t op; /* enum hyperport_op */
+    uint8_t op; /* enum hyperport_op; HYPERPORT_OPS more for an entry of hyperport_io_crossing */
     uint8_t length;
     uint16_t reserved;
 };
@@ -26,7 +26,7 @@ struct hyperport_patch_result {
     unsigned sites, patched;
 };
 
-/* Rewrites the sites first to end (exclusive) by the table hyperport_io, for instance those of a module just loaded.
+/* Rewrites the sites first to end (exclusive) by the tables hyperport_io and hyperport_io_crossing, for instance those of a module just loaded.
  * The code must be writable, and no other CPU may run it. Interrupts are kept off meanwhile. */
 struct hyperport_patch_result hyperport_patch(const struct hyperport_site *first, const struct hyperport_site *end);
 

@@ -76,17 +76,31 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True)
+class Stub:
+    """Code of a port call for one element that needs no crossing while its device allows it (docs/exitless.md).
+
+    call: which. code: where it begins. sequence: that part of it. doorbell: what it goes on with otherwise. Offsets in
+    an image.
+    """
+
+    call: VmiCall
+    code: int
+    sequence: Sequence
+    doorbell: int
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """Code that the machine lays into memory at physical address base.
 
-    doorbells: offset in data of each doorbell instruction that is offered -> number of its call. sequences: of code
-    that makes port calls without a crossing.
+    doorbells: offset in data of each doorbell instruction that is offered -> number of its call. stubs: of port calls
+    that need no crossing.
     """
 
     base: int
     data: bytes
     doorbells: Mapping[int, int]
-    sequences: tuple[Sequence, ...] = ()
+    stubs: tuple[Stub, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

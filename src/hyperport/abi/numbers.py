@@ -263,19 +263,21 @@ class LguestShutdown(IntEnum):
 # the ring, which it writes (docs/exitless.md). Everything is found from EXITLESS_BASE, by these offsets.
 EXITLESS_BASE: Final = ROM_BASE + 0x2000  # physical; the ROM's stubs reach it from where they are
 EXITLESS_MAGIC: Final = int.from_bytes(b"HpXl", "little")
-EXITLESS_VERSION: Final = 2
+EXITLESS_VERSION: Final = 3
 
 
 class Exitless(IntEnum):
-    """Layout version 2, in bytes from EXITLESS_BASE.
+    """Layout version 3, in bytes from EXITLESS_BASE.
 
     A port's cell is its number in tables of CELLS elements: directory[port >> 8], whose low byte is 0, plus the port's
-    low byte. What is not declared has the first 256 cells, which are all 0.
+    low byte. What is not declared has the first 256 cells, which are all 0. Once a group of 256 ports has cells, they
+    are its for as long as the machine lives, saves and resets included: code may hold their addresses.
     """
 
     MAGIC = 0x0000  # u32
     VERSION = 0x0004  # u32
     SIZE = 0x0008  # u32: bytes from EXITLESS_BASE to the end
+    CALLS = 0x0010  # u32[12], by the order of the calls: where the ROM's with a crossing is, physical; 0: not there
     LEVELS = 0x0200  # u16[256], by the low byte of CS: 256 where its RPL is 0 or 1, else 0: which directory
     DIRECTORY = 0x0400  # u16[512], by that plus port >> 8: the first cell of 256 ports
     POSTED = 0x0800  # u8[3][CELLS], by size >> 1 and cell: 255 where an OUT may be put into the ring now, else 0
@@ -284,10 +286,39 @@ class Exitless(IntEnum):
     LEFT = 0x5000  # the same place. u32: number of free entries, at most 255; 0: the ring is full, or closed
     SITE_COUNT = 0x5004  # u32: how many sequences the guest has in SITES
     REGISTERS = 0x5040  # {u32 value, u32 count of reads}[REGISTER_COUNT]; there is no number 0
-    SITES = 0x6000  # {u32 first, u32 length, u32 restart}[SITE_LIMIT]: linear addresses of the guest's own sequences
-    RING = 0x7000  # {u16 port, u8 size, u8, u32 value}[ENTRIES], filled from its end
-    CALLERS = 0x7800  # u32[ENTRIES]: of each entry, EIP behind the call
-    END = 0x8000
+    SITES = 0x6000  # SiteField[SITE_LIMIT]: the guest's own sequences
+    RING = 0x7000  # {u32 head, u32 value}[ENTRIES], filled from its end: class EntryHead
+    CALLERS = 0x7800  # u32[ENTRIES]: of each entry whose head has no site, EIP behind the call
+    ANSWERS = 0x8000  # u32[CELLS], by cell: class Answer, for INs of one byte where the code knows the port
+    END = 0xA000
+
+
+class SiteField(IntEnum):
+    """Of a sequence of the guest's own, in bytes from its row in SITES. Addresses are linear."""
+
+    FIRST = 0  # u32: where it begins
+    RESTART = 4  # u32: where it goes on if something came between
+    LENGTH = 8  # u16: bytes; behind it is the caller of what it posts
+    PORT = 10  # u16: where the code knows the port
+    ROW = 12  # bytes of a row
+
+
+class Answer(IntEnum):
+    """Bits of one in ANSWERS; bits 0 to 7 are the answer. Who reads it adds READ: so it is counted by the store of what
+    was loaded. As the count runs over, SHOWN goes: then the next read is a call, and the VMM takes the count.
+    """
+
+    READ = 1 << 8  # times the reads since the VMM has looked
+    SHOWN = 1 << 31  # it is shadowed now
+
+
+class EntryHead(IntEnum):
+    """Bits of an entry's head: without SITE the port, its size at SIZE, and bits 24 to 31 as they come."""
+
+    SIZE = 1 << 16  # times 1, 2 or 4
+    SITE = 1 << 19  # a sequence made it, which is its caller
+    NUMBER = 1 << 20  # times that sequence's
+    PORT = 1 << 31  # with SITE: bits 0 to 15 are the port; else its row has it, and they are a value of 1 or 2 bytes
 
 
 EXITLESS_CELLS: Final = 8 * 256  # the undeclared, and seven groups of 256 ports

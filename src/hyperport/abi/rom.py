@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from hyperport.abi.convention import Image, Sequence
+from hyperport.abi.convention import Image, Sequence, Stub
 from hyperport.abi.numbers import (
     EXITLESS_BASE,
     PORT_CALLS,
@@ -46,7 +46,7 @@ from hyperport.errors import ConfigError, HostError
 ANSWERS_AT: Final = RomOffset.GET_RELOC + 8
 DOORBELLS_AT: Final = ANSWERS_AT + 2
 ANSWER: Final = struct.Struct("<HBx")  # offset of the code, Relocation
-STUB: Final = struct.Struct("<4HBxxx")  # offsets of code, sequence, its end, restart; number
+STUB_ROW: Final = struct.Struct("<4HBxxx")  # offsets of code, sequence, its end, restart; number
 BLOCK: Final = 512  # unit of a ROM's length
 LONGEST: Final = EXITLESS_BASE - ROM_BASE  # what lies behind it on machines with --io exitless
 ALWAYS: Final = ("IRET", "SYSEXIT")  # Linux cannot run on without them: its own operations are gone by then
@@ -71,13 +71,13 @@ RomImage = Image  # doorbells: number of the VMI call
 class Code:
     """The assembled guest/rom/vmi.S. answers: what it offers, number -> (offset, type). doorbells: number -> offset.
 
-    exitless: number of a port call -> offset of its code that needs no crossing, and its Sequence.
+    stubs: number of a port call -> its code that needs no crossing.
     """
 
     data: bytes
     answers: dict[int, tuple[int, Relocation]]
     doorbells: dict[int, int]
-    exitless: dict[int, tuple[int, Sequence]]
+    stubs: dict[int, Stub]
 
     @property
     def minimal(self) -> set[int]:
@@ -92,18 +92,18 @@ def _code() -> Code:
     except FileNotFoundError:
         raise HostError("the VMI ROM's code (hyperport/abi/vmi.bin) is not built: run `make build`") from None
     table, bells, stubs = struct.unpack_from("<HHH", data, ANSWERS_AT)
-    rows = (ANSWER.unpack_from(data, table + ANSWER.size * call.number) for call in VMI_CALLS)
-    answers = {number: (at, Relocation(kind)) for number, (at, kind) in enumerate(rows) if kind != Relocation.NONE}
+    given = (ANSWER.unpack_from(data, table + ANSWER.size * call.number) for call in VMI_CALLS)
+    answers = {number: (at, Relocation(kind)) for number, (at, kind) in enumerate(given) if kind != Relocation.NONE}
     doorbells = {call.number: answers[call.number][0] for call in PORT_CALLS}
     for at, number in struct.iter_unpack(ANSWER.format, data[bells:stubs]):
         if at:
             doorbells[number] = at
-    exitless = {
-        number: (at, Sequence(first, end - first, restart))
-        for at, first, end, restart, number in STUB.iter_unpack(data[stubs:table])
+    rows = {
+        number: Stub(VMI_CALLS[number], at, Sequence(first, end - first, restart), doorbells[number])
+        for at, first, end, restart, number in STUB_ROW.iter_unpack(data[stubs:table])
         if at
     }
-    return Code(data, answers, doorbells, exitless)
+    return Code(data, answers, doorbells, rows)
 
 
 def offered_calls() -> tuple[str, ...]:
@@ -153,9 +153,9 @@ def build_rom(
     image = bytearray(code.data)
     for number in code.answers.keys() - chosen:
         ANSWER.pack_into(image, table + ANSWER.size * number, 0, Relocation.NONE)
-    stubs = {number: code.exitless[number] for number in code.exitless.keys() & chosen} if exitless else {}
-    for number, (at, _) in stubs.items():
-        ANSWER.pack_into(image, table + ANSWER.size * number, at, Relocation.CALL_REL)
+    stubs = [stub for number, stub in code.stubs.items() if exitless and number in chosen]
+    for stub in stubs:
+        ANSWER.pack_into(image, table + ANSWER.size * stub.call.number, stub.code, Relocation.CALL_REL)
 
     _align(image)
     pci_at = len(image)
@@ -178,7 +178,7 @@ def build_rom(
     struct.pack_into("<HHH", image, RomOffset.LICENCE, licence_at, pci_at if pci else 0, pnp_at)
     image[-1] = -sum(image) & 0xFF
     doorbells = {at: number for number, at in code.doorbells.items() if number in chosen}
-    return RomImage(ROM_BASE, bytes(image), doorbells, tuple(sequence for _, sequence in stubs.values()))
+    return RomImage(ROM_BASE, bytes(image), doorbells, tuple(stubs))
 
 
 def _align(image: bytearray) -> None:

@@ -18,7 +18,7 @@ Role = Literal["kernel", "floppy", "disk", "cdrom"]
 SECTOR: Final = 512
 ISO_9660: Final = (0x8001, b"CD001")
 EL_TORITO: Final = (0x8807, b"EL TORITO SPECIFICATION")  # the descriptor after the first: what a BIOS starts
-QCOW2: Final = b"QFI\xfb"
+QCOW2: Final = (b"QFI\xfb\0\0\0\2", b"QFI\xfb\0\0\0\3")  # with the version; qcow had the first one
 SIGNATURE: Final = (510, b"\x55\xaa")  # of a boot sector
 PARTITIONS: Final = range(446, 510, 16)
 KERNELS: Final = {"linux": "a Linux kernel", "multiboot": "a Multiboot kernel"}
@@ -45,6 +45,11 @@ def recognise(path: Path | str) -> Found:
     # In this order: a Linux kernel has what looks like a boot sector, and boot loaders are Multiboot kernels as well.
     if found := _medium(head) or _kernel(head, "linux") or _started(head, size) or _kernel(head, "multiboot"):
         return found
+    if _has(head, ISO_9660):
+        raise ImageError(
+            f"image {path}: an ISO 9660 image without an El Torito boot record, so firmware finds nothing to start;"
+            " give it with --cdrom, beside what starts"
+        )
     if size in BY_SIZE:
         return Found("floppy", f"a floppy of {size >> 10} KB")
     raise ImageError(f"image {path}: {naming.describe(head, size)}")
@@ -53,9 +58,9 @@ def recognise(path: Path | str) -> Found:
 def _medium(head: bytes) -> Found | None:
     """Formats with marks of their own. An ISO image may have a boot sector as well, for USB sticks."""
     if _has(head, ISO_9660):
-        if not _has(head, EL_TORITO) and has_partitions(head):
-            return Found("disk", "a disk image with an ISO 9660 file system")
-        return Found("cdrom", "an ISO 9660 image")
+        if _has(head, EL_TORITO):
+            return Found("cdrom", "an ISO 9660 image")
+        return Found("disk", "a disk image with an ISO 9660 file system") if has_partitions(head) else None
     return Found("disk", "a qcow2 disk image") if head.startswith(QCOW2) else None
 
 

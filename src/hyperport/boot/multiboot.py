@@ -141,7 +141,7 @@ def by_elf(image: bytes, name: str) -> tuple[list[Segment], int]:
     if ident[4] != ELFCLASS32 or ident[5] != ELFDATA2LSB or machine != EM_386 or kind == ET_REL:
         from hyperport.boot.naming import describe_elf
 
-        raise ImageError(f"{name}: {describe_elf(image)}")
+        raise ImageError(f"{name}: {describe_elf(image, len(image))}")
     if row != PROGRAM_HEADER.size or table + row * rows > len(image):
         raise ImageError(f"{name}: its program headers are outside the file; the image is damaged")
     segments: list[Segment] = []

@@ -14,8 +14,10 @@ LOADABLE: Final = "a bzImage, a zImage or a Multiboot 1 kernel for i386"
 KERNEL: Final = f"give {LOADABLE}"
 UNPACK: Final = "unpack it and give what is in it"
 DISK: Final = "give it with --disk, and a kernel with --kernel"
-CONVERT: Final = "convert it with qemu-img convert -O raw, then give it with --disk, and a kernel with --kernel"
+CONVERT: Final = "convert it with qemu-img convert -O qcow2, and give that"
 CDROM: Final = "give it with --cdrom, and a kernel with --kernel"
+SECTORS: Final = "convert it to a raw image, the sectors alone in their order"
+ISO: Final = "convert it to an ISO image, the 2,048 bytes of each sector alone"
 INITRD: Final = "give it with --initrd, and the kernel with --kernel"
 LINK: Final = "link it as elf32-i386 with a Multiboot header"
 RAW: Final = "for a raw image add --flat ADDR,MODE"
@@ -43,6 +45,7 @@ MARKS: Final = (
     Row(0x8001, b"CD001", "an ISO 9660 image", CDROM),
     Row(0x8001, b"BEA01", "a UDF image", CDROM),
     Row(0x200, b"EFI PART", "a disk image with a GPT", DISK),
+    Row(0, b"QFI\xfb\0\0\0\1", "a disk image of qcow's first version", CONVERT),
     Row(0, b"QFI\xfb", "a qcow2 disk image", CONVERT),
     Row(0, b"KDMV", "a VMDK disk image", CONVERT),
     Row(0, b"# Disk DescriptorFile", "a VMDK disk descriptor", CONVERT),
@@ -60,6 +63,19 @@ MARKS: Final = (
     Row(0, b"XFSB", "an XFS file system", DISK),
     Row(0, b"\x45\x3d\xcd\x28", "a cramfs file system", DISK),
     Row(0, b"-rom1fs-", "a romfs file system", DISK),
+    # Floppies and CDs with more than their sectors.
+    Row(0, b"IMD ", "a floppy image of ImageDisk's", SECTORS),
+    Row(0, b"TD\0", "a floppy image of Teledisk's", SECTORS),
+    Row(0, b"td\0", "a packed floppy image of Teledisk's", SECTORS),
+    Row(0, b"HXCPICFE", "a floppy image for HxC's emulator", SECTORS),
+    Row(0, b"HXCHFEV3", "a floppy image for HxC's emulator", SECTORS),
+    Row(0, b"86BF", "a floppy image of 86Box's", SECTORS),
+    Row(0, b"PSI ", "a floppy image of PCE's", SECTORS),
+    Row(0, b"MFM_DISK", "a floppy image of a disk's flux", SECTORS),
+    Row(0, b"SCP", "a floppy image of a disk's flux", SECTORS),
+    Row(0, b"\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0", "a CD image with whole sectors of 2,352 bytes", ISO),
+    Row(0, b"MEDIA DESCRIPTOR", "the description of a CD image", "give the image itself, as ISO 9660"),
+    Row(0, b'FILE "', "a cue sheet, the description of a CD image", "give the image itself, as ISO 9660"),
     # Packed files.
     Row(0, b"\x1f\x8b", "a gzip file", UNPACK),
     Row(0, b"\xfd7zXZ\0", "an xz file", UNPACK),
@@ -131,8 +147,8 @@ TEXT: Final = frozenset(string.printable.encode()) | set(range(0x80, 0x100))
 
 def describe(head: bytes, size: int) -> str:
     """What the file is and what to do. head: its first layout.HEAD bytes, or all; size: of the whole file, in bytes."""
-    for look in (_multiboot, describe_elf, _mz):
-        if told := look(head):
+    for told in (_multiboot(head), describe_elf(head, size), _mz(head)):
+        if told:
             return told
     for row in MARKS:
         if head.startswith(row.mark, row.offset):
@@ -159,8 +175,8 @@ def _multiboot(head: bytes) -> str:
     return ""
 
 
-def describe_elf(head: bytes) -> str:
-    """What an ELF file is that is not taken, and what to do; empty for other files."""
+def describe_elf(head: bytes, size: int) -> str:
+    """What an ELF file is that is not taken, and what to do; empty for other files. size: of the whole file."""
     if not head.startswith(b"\x7fELF"):
         return ""
     if len(head) < 52:
@@ -178,6 +194,13 @@ def describe_elf(head: bytes) -> str:
         what, advice = ELF_TYPES[kind]
         return f"{what} for i386, not linked to run alone; {advice}"
     table, rows = struct.unpack_from("<I", head, 28)[0], struct.unpack_from("<H", head, 44)[0]
+    ends = [table + 32 * rows]
+    for row in range(min(rows, 64)):
+        if len(head) >= table + 32 * (row + 1):
+            at, _, _, length = struct.unpack_from("<4I", head, table + 32 * row + 4)
+            ends.append(at + length)
+    if max(ends) > size:
+        return f"an ELF program for i386, {size} bytes of at least {max(ends)}; the file is cut off"
     for row in range(min(rows, 64)):
         if head[table + 32 * row : table + 32 * row + 4] == struct.pack("<I", PT_INTERP):
             return f"a program for Linux, dynamically linked; put it into an initramfs, and give {LOADABLE}"

@@ -36,8 +36,8 @@ cdef class Vcpu:
         return 0
 
     cdef bint locate(self, uint32_t *linear, uint64_t *physical) noexcept nogil:
-        """Where the instruction at hand stands, between two instructions. False where no memory is. After it, get() and
-        privilege() are good. Does not fault."""
+        """Where the instruction at hand stands, between two instructions: physical is all ones where its page is not there.
+        False where the engine cannot tell. After it, get() and privilege() are good. Does not fault."""
         return False
 
     cdef void jump(self, uint32_t distance) noexcept nogil:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from hyperport.abi.convention import Image
 from hyperport.cpu.state import CpuState
 from hyperport.lines.attention import StopKind
 
@@ -100,6 +101,9 @@ class Engine(Protocol):
 
     def offer(self, calls: Any, cpuid_leaves: Mapping[int, tuple[int, int, int, int]] | None = None) -> None:
         """Answer a CallTable's calls. cpuid_leaves: what CPUID shows besides the CPU, leaf -> (EAX, EBX, ECX, EDX)."""
+
+    def take_images(self, images: Iterable[Image]) -> None:
+        """Behind offer(): code that makes its calls. An engine that can makes them without running that code."""
 
     def close(self) -> None:
         """Give everything back to the host."""

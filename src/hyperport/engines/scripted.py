@@ -77,6 +77,9 @@ class ScriptedEngine:
     def offer(self, calls: Any, cpuid_leaves: Any = None) -> None:
         """A script makes no calls."""
 
+    def take_images(self, images: Any) -> None:
+        """Nor these."""
+
     def state(self) -> CpuState:
         """The registers as they were set."""
         return replace(self._state, halted=self.halted)

@@ -27,6 +27,7 @@ cdef class MemoryDisk(Disk):
 cdef class RawDisk(Disk):
     cdef readonly int fd
     cdef int lost               # the errno of a flush that failed
+    cdef uint64_t end           # of the image's file, in bytes: within the last sector, or at its end
     cdef int durably(self) noexcept nogil
     cdef int give_back(self) noexcept nogil
 

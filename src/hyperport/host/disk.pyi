@@ -23,12 +23,19 @@ class MemoryDisk(Disk):
 
 class RawDisk(Disk):
     fd: int
-    def __init__(self, fd: int, size: int, writable: bool) -> None: ...
+    def __init__(self, fd: int, size: int, writable: bool, end: int | None = None) -> None: ...
 
 class OverlayDisk(RawDisk):
     base_fd: int
     def __init__(
-        self, fd: int, base_fd: int, size: int, map_offset: int, data_offset: int, durable: bool = True
+        self,
+        fd: int,
+        base_fd: int,
+        size: int,
+        map_offset: int,
+        data_offset: int,
+        durable: bool = True,
+        end: int | None = None,
     ) -> None: ...
     def load_map(self) -> None: ...
     def own_sectors(self) -> int: ...

@@ -56,6 +56,13 @@ cdef int read_all(int fd, uint64_t offset, uint8_t *data, size_t size) noexcept 
     return 0
 
 
+cdef int read_padded(int fd, uint64_t offset, uint8_t *data, size_t size, uint64_t end) noexcept nogil:
+    """The same of a file of end bytes, with zeros behind its end."""
+    cdef size_t there = <size_t> min(size, end - min(offset, end))
+    memset(data + there, 0, size - there)
+    return read_all(fd, offset, data, there)
+
+
 cdef int write_all(int fd, uint64_t offset, const uint8_t *data, size_t size) noexcept nogil:
     """0, or an errno; then a first part may have been written."""
     cdef ssize_t put
@@ -230,13 +237,17 @@ cdef class MemoryDisk(Disk):
 
 
 cdef class RawDisk(Disk):
-    """An image as it is. Owns fd, an open file of size bytes, which is locked as disk_image.py says."""
+    """An image as it is. Owns fd, an open file of size bytes, which is locked as disk_image.py says.
+
+    end: bytes that the file has, where it ends within its last sector: zeros follow, until that is written.
+    """
 
     def __cinit__(self, int fd, *args, **kwargs):
         self.fd = fd
 
-    def __init__(self, int fd, size, writable):
+    def __init__(self, int fd, size, writable, end=None):
         self.sectors = <uint64_t> size // SECTOR
+        self.end = <uint64_t> (size if end is None else end)
         self.writable = writable
 
     def __dealloc__(self):
@@ -247,10 +258,13 @@ cdef class RawDisk(Disk):
         return [self.fd] if self.fd >= 0 else []
 
     cdef int do_read(self, uint64_t first, uint32_t count, uint8_t *data) noexcept nogil:
-        return read_all(self.fd, first * SECTOR, data, <size_t> count * SECTOR)
+        return read_padded(self.fd, first * SECTOR, data, <size_t> count * SECTOR, self.end)
 
     cdef int do_write(self, uint64_t first, uint32_t count, const uint8_t *data) noexcept nogil:
-        return write_all(self.fd, first * SECTOR, data, <size_t> count * SECTOR)
+        cdef int error = write_all(self.fd, first * SECTOR, data, <size_t> count * SECTOR)
+        if not error:
+            self.end = max(self.end, (first + count) * SECTOR)
+        return error
 
     cdef int do_flush(self) noexcept nogil:
         return self.durably()
@@ -279,14 +293,14 @@ cdef class OverlayDisk(RawDisk):
     """Writes of a base image, kept in a file of their own. Owns fd and base_fd, both open files.
 
     map_offset, data_offset: places in the file fd. durable: False where the file goes away with this process, and
-    a flush has nothing to do. The file has at least data_offset + size bytes.
+    a flush has nothing to do. The file has at least data_offset + size bytes. end: as above, of the base.
     """
 
     def __cinit__(self, int fd, int base_fd, *args, **kwargs):
         self.base_fd = base_fd
 
-    def __init__(self, int fd, int base_fd, size, map_offset, data_offset, durable=True):
-        RawDisk.__init__(self, fd, size, True)
+    def __init__(self, int fd, int base_fd, size, map_offset, data_offset, durable=True, end=None):
+        RawDisk.__init__(self, fd, size, True, end)
         self.map_offset = map_offset
         self.data_offset = data_offset
         self.durable = durable
@@ -379,7 +393,7 @@ cdef class OverlayDisk(RawDisk):
             if self.here(first):
                 error = read_all(self.fd, self.data_offset + first * SECTOR, data, <size_t> run * SECTOR)
             else:
-                error = read_all(self.base_fd, first * SECTOR, data, <size_t> run * SECTOR)
+                error = read_padded(self.base_fd, first * SECTOR, data, <size_t> run * SECTOR, self.end)
             if error:
                 return error
             first += run

@@ -49,16 +49,16 @@ def open_disk(spec: DiskSpec) -> Disk:
             return nbd.connect(str(spec.path), read_only=spec.read_only)
         return nbd.open_qcow2(spec.path, read_only=spec.read_only)
     if spec.overlay is None and not spec.snapshot:
-        fd, size = _open_image(spec.path, SECTOR_BYTES, "disk", write=not spec.read_only)
-        return RawDisk(fd, size, not spec.read_only)
-    base_fd, size = _open_image(spec.path, SECTOR_BYTES, "disk", write=False)
+        fd, size, end = _open_image(spec.path, SECTOR_BYTES, "disk", write=not spec.read_only)
+        return RawDisk(fd, size, not spec.read_only, end)
+    base_fd, size, end = _open_image(spec.path, SECTOR_BYTES, "disk", write=False)
     try:
         fd = _snapshot(spec.path, size) if spec.overlay is None else _open_overlay(spec.overlay, spec.path, size)
     except BaseException:
         os.close(base_fd)
         raise
     try:
-        disk = OverlayDisk(fd, base_fd, size, PAGE, _data_offset(size), not spec.snapshot)  # owns both files
+        disk = OverlayDisk(fd, base_fd, size, PAGE, _data_offset(size), not spec.snapshot, end)  # owns both files
     except HostError as error:
         raise ConfigError(f"disk {spec.path}: {error}") from None
     if spec.overlay is not None:
@@ -91,8 +91,8 @@ def open_cdrom(path: Path | str) -> Disk:
     """A CD-ROM image, or one made of a folder, as a read-only disk of sectors of 512 bytes. Raises ConfigError."""
     if Path(path).is_dir():
         return _open_folder(Path(path))
-    fd, size = _open_image(Path(path), CD_SECTOR_BYTES, "cdrom", write=False)
-    return RawDisk(fd, size, False)
+    fd, size, end = _open_image(Path(path), CD_SECTOR_BYTES, "cdrom", write=False)
+    return RawDisk(fd, size, False, end)
 
 
 class _FolderDisc(RawDisk):
@@ -128,8 +128,11 @@ def _open_folder(folder: Path) -> Disk:
         raise
 
 
-def _open_image(path: Path, unit: int, what: str, *, write: bool) -> tuple[int, int]:
-    """A locked image: its file descriptor and its size in bytes, which is a whole number of units."""
+def _open_image(path: Path, unit: int, what: str, *, write: bool) -> tuple[int, int, int]:
+    """A locked image: its file descriptor, its size in bytes as a whole number of units, and how many the file has.
+
+    Images that people join of parts often end within a sector.
+    """
     try:
         fd = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -141,9 +144,10 @@ def _open_image(path: Path, unit: int, what: str, *, write: bool) -> tuple[int, 
         if not stat.S_ISREG(kind) and not stat.S_ISBLK(kind):
             raise ConfigError(f"{what} {path}: neither a file nor a block device; name an image")
         _lock(fd, path, what, write=write)
-        size = os.lseek(fd, 0, os.SEEK_END)
-        if size == 0 or size % unit or size > LARGEST:
-            raise ConfigError(f"{what} {path}: {size} bytes are no whole number of sectors; it must be a raw image")
+        end = os.lseek(fd, 0, os.SEEK_END)
+        size = -(-end // unit) * unit
+        if not 0 < size <= LARGEST:
+            raise ConfigError(f"{what} {path}: {end} bytes; a disk has at least one, and at most {LARGEST}")
         head = _read_head(fd, len(MAGIC))
         if head == MAGIC:
             raise ConfigError(f"{what} {path}: this is an overlay; write --disk BASE,overlay={path}")
@@ -155,7 +159,7 @@ def _open_image(path: Path, unit: int, what: str, *, write: bool) -> tuple[int, 
     except BaseException:
         os.close(fd)
         raise
-    return fd, size
+    return fd, size, end
 
 
 def _lock(fd: int, path: Path, what: str, *, write: bool) -> None:

@@ -12,12 +12,8 @@ from typing import Final, NamedTuple
 
 from hyperport.errors import ConfigError, HostError
 from hyperport.host.disk import SECTOR_BYTES, Disk, MemoryDisk
-from hyperport.host.specs import DiskSpec, FloppySpec
+from hyperport.host.specs import DRIVE_3, DRIVE_3_ED, DRIVE_5, DiskSpec, FloppySpec
 
-DRIVE_5: Final = 2  # kinds of drives, as in CMOS byte 10h: 5.25 inch 1.2 MB
-DRIVE_3: Final = 4  # 3.5 inch 1.44 MB
-DRIVE_3_ED: Final = 5  # 2.88 MB
-DRIVE_NAMES: Final = {DRIVE_5: "5.25 inch (1.2 MB)", DRIVE_3: "3.5 inch (1.44 MB)", DRIVE_3_ED: "3.5 inch (2.88 MB)"}
 RATES: Final = {500: 0, 300: 1, 250: 2, 1000: 3}  # kbit/s -> as in the controller's registers
 
 

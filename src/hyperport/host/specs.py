@@ -28,6 +28,10 @@ PASSTHROUGH_SETTINGS: Final = ("irq", "uio", "via", "base")
 PARPORT_PLACE: Final = (0x378, 7)  # LPT1's first port and line
 PARPORT_SPAN: Final = 3
 DISK_SETTINGS: Final = ("ro", "overlay", "snapshot")
+DRIVE_5: Final = 2  # kinds of floppy drives, as in CMOS byte 10h: 5.25 inch 1.2 MB
+DRIVE_3: Final = 4  # 3.5 inch 1.44 MB
+DRIVE_3_ED: Final = 5  # 2.88 MB
+FLOPPY_DRIVES: Final = {DRIVE_5: "5.25 inch (1.2 MB)", DRIVE_3: "3.5 inch (1.44 MB)", DRIVE_3_ED: "3.5 inch (2.88 MB)"}
 IFNAME_MOST: Final = 15  # IFNAMSIZ - 1
 
 
@@ -73,17 +77,24 @@ class DiskSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloppySpec:
-    """A floppy: an image or a folder (Path or str), or None for an empty drive."""
+    """A floppy: an image or a folder (Path or str), or None for an empty drive.
+
+    drive: its kind, a key of FLOPPY_DRIVES, as in CMOS byte 10h; without one it is what the first medium needs.
+    """
 
     path: Path | None
     read_only: bool = False
+    drive: int | None = None
 
     if TYPE_CHECKING:
 
-        def __init__(self, *, path: Path | str | None, read_only: bool = ...) -> None: ...
+        def __init__(self, *, path: Path | str | None, read_only: bool = ..., drive: int | None = ...) -> None: ...
 
     def __post_init__(self) -> None:
         as_paths(self, "path")
+        if self.drive is not None and self.drive not in FLOPPY_DRIVES:
+            known = ", ".join(f"{kind} for {name}" for kind, name in FLOPPY_DRIVES.items())
+            raise UsageError(f"floppy drive {self.drive!r}: there are {known}")
 
     def beside(self, directory: Path) -> FloppySpec:
         """The same with its file name taken from directory."""

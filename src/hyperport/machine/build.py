@@ -203,6 +203,7 @@ def _offer_calls(
             leaves |= convention.cpuid()
     calls = CallTable(bus, offered, images, {timer.abi: timer for timer in timers})
     engine.offer(calls, leaves)
+    engine.take_images(images.values())
     return calls, list(timers), list(images.values())
 
 
@@ -214,6 +215,10 @@ def _join_exitless(
 
     if config.kvm_irqchip:
         raise ConfigError("path exitless needs to see each interrupt before the guest does: leave out --kvm-irqchip")
+    if config.kvm_coalesce:
+        raise ConfigError(
+            "path exitless has a ring of its own, whose order with the kernel's is lost: leave out --kvm-coalesce"
+        )
     part = Exitless(bus, memory, clock, images)
     part.join(engine)
     return part

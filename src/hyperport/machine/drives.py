@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,8 @@ from hyperport.devices.floppy_drive import FloppyDrive
 from hyperport.devices.ide_drive import IdeDrive
 from hyperport.errors import ConfigError, HostError
 from hyperport.host.disk import Disk
-from hyperport.host.floppy_image import DRIVE_3, DRIVE_3_ED, DRIVE_NAMES, Medium, open_floppy
-from hyperport.host.specs import DiskSpec, FloppySpec
+from hyperport.host.floppy_image import Medium, open_floppy
+from hyperport.host.specs import DRIVE_3, DRIVE_3_ED, FLOPPY_DRIVES, DiskSpec, FloppySpec
 
 USUAL_GEOMETRY: Final = (16, 63)  # heads, sectors a track
 PARTITIONS: Final = range(446, 510, 16)  # where the entries of an MBR lie
@@ -82,12 +83,12 @@ class Drives:
         self.floppies = (*floppy_drives, None, None)[:2]
 
     def _floppy_drive(self, place: str, spec: FloppySpec) -> FloppyDrive:
-        """The drive that the medium needs; without one it is of 1.44 MB."""
+        """The drive that was asked for, or that the medium needs; without one it is of 1.44 MB."""
         if spec.path is None:
-            return FloppyDrive(DRIVE_3)
-        self.images[place], medium = open_floppy(spec)
-        self.paths[place] = Path(spec.path)
-        return FloppyDrive(medium.drive, self.images[place], medium.geometry)
+            return FloppyDrive(spec.drive or DRIVE_3)
+        image, medium = _open_fitting(place, spec, spec.drive)
+        self.images[place], self.paths[place] = image, Path(spec.path)
+        return FloppyDrive(spec.drive or medium.drive, image, medium.geometry)
 
     def disk_sizes(self) -> tuple[int, ...]:
         """Sectors of what is in each of the four places: 0 where no hard disk is."""
@@ -137,16 +138,19 @@ class Drives:
         self._forget(place)
         if path is None:
             return
-        image, medium = open_floppy(FloppySpec(path=path, read_only=read_only))
-        if not fits(medium, drive.kind):
-            image.close()
-            raise ConfigError(
-                f"{place}: {path} is for a drive of {DRIVE_NAMES[medium.drive]}, and this one is of"
-                f" {DRIVE_NAMES[drive.kind]}"
-            )
+        spec = FloppySpec(path=path, read_only=read_only)
+        image, medium = _open_fitting(place, spec, drive.kind)
         drive.insert(image, medium.geometry)
         self.images[place], self.paths[place] = image, Path(path)
-        self.floppy_specs[place] = FloppySpec(path=path, read_only=read_only)
+        self.floppy_specs[place] = spec
+
+    def floppies_now(self) -> list[FloppySpec]:
+        """What the drives would be built with to be what they are: the last floppy of each, and its kind."""
+        return [
+            replace(spec, drive=drive.kind)
+            for spec, drive in zip(self.floppy_specs.values(), self.floppies, strict=False)
+            if drive is not None
+        ]
 
     def _forget(self, place: str) -> None:
         if place in self.images:
@@ -224,6 +228,18 @@ def geometry_of(image: Disk) -> tuple[int, int]:
         if kind and length and track and heads <= USUAL_GEOMETRY[0] and last == first + length - 1:
             return heads, track
     return USUAL_GEOMETRY
+
+
+def _open_fitting(place: str, spec: FloppySpec, drive: int | None) -> tuple[Disk, Medium]:
+    """The floppy that spec names. Raises ConfigError if a drive of that kind does not take it."""
+    image, medium = open_floppy(spec)
+    if drive is not None and not fits(medium, drive):
+        image.close()
+        raise ConfigError(
+            f"{place}: {spec.path} is for a drive of {FLOPPY_DRIVES[medium.drive]}, and this one is of"
+            f" {FLOPPY_DRIVES[drive]}"
+        )
+    return image, medium
 
 
 def fits(medium: Medium, drive: int) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import resource
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -129,7 +130,8 @@ class Machine:
         """Put a device, plain Python or compiled, at port base, its memory at address memory; returns it.
 
         irq, dma: its line and DMA channel. Without base it has no ports. A plain Python device is given irq, clock,
-        timer, memory, dma and, if it has device memory, window as attributes and is then reset.
+        timer, memory, dma and, if it has device memory, window as attributes, publish_at if it says what may be posted
+        and shadowed, and is then reset.
         """
         self.guard.check("attach")
         name = device_name(device)
@@ -158,6 +160,8 @@ class Machine:
             device.clock = self.clock
             device.timer = Timer(self.clock, attached, 0)
             device.memory = DmaView(self.memory)
+            if hasattr(device, "attributes"):
+                device.publish_at = partial(_publish, self.guard, weakref.ref(attached))
             if dma is not None:
                 device.dma = self.board.dma.channel(dma, IrqLine(attached, 0))
         attached.reset()
@@ -435,6 +439,14 @@ class Machine:
 
 
 OWN_CODE = loop.OWN_CODE | {function.__code__ for function in (Machine.run, Machine._loop)}
+
+
+def _publish(guard: Guard, attached: weakref.ref[PortDevice], offset: int) -> None:
+    """publish_at() of a device in plain Python, which is not to keep what keeps it."""
+    guard.check("publish_at")
+    device = attached()
+    if device is not None:
+        device.publish_at(offset)
 
 
 def _cpu_seconds() -> float:

@@ -25,7 +25,7 @@ from typing import Any, Final, Protocol
 from hyperport.boot.options import OPTIONS as BOOT
 from hyperport.bus.python_device import PythonDevice
 from hyperport.cpu.record import cpu_record, cpu_state
-from hyperport.errors import EngineError, StateError
+from hyperport.errors import ConfigError, EngineError, StateError
 from hyperport.host.disk import SECTOR_BYTES
 from hyperport.host.specs import DiskSpec, FloppySpec, NetSpec
 from hyperport.machine.config import MachineConfig
@@ -108,7 +108,7 @@ def _options(machine: Machine) -> dict[str, Any]:
     options = {
         word: _plain(getattr(machine.config, word)) for word in MachineConfig.__dataclass_fields__ if word not in LOADED
     }
-    laid_in = {"cdroms": [*machine.drives.cdroms.values()], "floppies": [*machine.drives.floppy_specs.values()]}
+    laid_in = {"cdroms": [*machine.drives.cdroms.values()], "floppies": machine.drives.floppies_now()}
     return options | {word: _plain(media) for word, media in laid_in.items()} | {"engine": machine.engine.name}
 
 
@@ -138,7 +138,7 @@ def _value(plain: Any) -> Any:
         return given
     try:
         return Path(given["name"]) if kind == "Path" else SPECS[kind](**given)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise StateError(f"machine: an option is no {kind!r} ({type(error).__name__})") from None
 
 

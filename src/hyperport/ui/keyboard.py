@@ -27,7 +27,7 @@ ROWS: Final = (
     (" ", "29"),
 )
 NAMED_ROWS: Final = (
-    (("escape", "backspace", "tab", "enter", "shift", "ctrl", "alt"), "76 66 0d 5a 12 14 11"),
+    (("escape", "backspace", "tab", "enter", "space", "shift", "ctrl", "alt"), "76 66 0d 5a 29 12 14 11"),
     (tuple(f"f{number}" for number in range(1, 13)), "05 06 04 0c 03 0b 83 0a 01 09 78 07"),
 )
 EXTENDED_ROWS: Final = (

@@ -58,3 +58,8 @@ def test_mov_ss_holds_off_its_own_data_breakpoint(cpu: CpuGuest) -> None:
     cpu.memory.write(AT, b"\x10\0")
     end = cpu.run(arm(AT, ACCESS) + "8e 13 ; mov ss, [ebx]\n 41 ; inc ecx", registers={"ebx": AT})
     assert (end.vector, end.offset) == (DB, ARMED + 3)
+
+
+@pytest.mark.xfail(strict=True, reason="unaligned-watch")
+def test_a_load_that_is_not_aligned_beside_a_data_breakpoint(cpu: CpuGuest) -> None:
+    assert cpu.vector(arm(AT + 4, ACCESS) + "8b 43 05 ; mov eax, [ebx+5]", registers={"ebx": AT}) is None

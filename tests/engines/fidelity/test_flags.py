@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Flags where the core computes them late: what a fault pushes, and what CMPXCHG8B keeps (SDM vol. 2)."""
+"""Flags where the core computes them late: what a fault pushes, what CMPXCHG8B and LOOPcc keep (SDM vol. 2)."""
 
 from __future__ import annotations
 
@@ -51,3 +51,20 @@ def test_cmpxchg8b_changes_zf_alone(cpu: CpuGuest, before: str, lock: str) -> No
     assert end.state.eflags & ALL == flags
     end = cpu.run(f"{code}\nb8 00000000 ba 00000000 {lock} 0fc70d 00000900 ; equal\nf4")
     assert end.state.eflags & ALL == flags | 0x40
+
+
+# As SDM vol. 2 has it of each: what they leave, with ZF and without.
+LEFT = {**FLAGS, "dec to 0": ("f8 b8 01000000 48", 0x044), "and": ("b8 00000080 85c0", 0x084)}
+
+
+@pytest.mark.parametrize("width", ["", "67"])
+@pytest.mark.parametrize("loop", ["e0", "e1"])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("before", LEFT)
+def test_loops_change_no_flags(cpu: CpuGuest, before: str, count: int, loop: str, width: str) -> None:
+    """Also where the count ends them, which the core sees before it looks at the flags."""
+    code, flags = LEFT[before]
+    other = "b8 00000000 83e801 ; another block, and another way to keep flags"
+    end = cpu.run(f"{other} eb00\nb9 {count:02x}000000 {code} {width} {loop} 00 ; loopcc to the next instruction\nf4")
+    assert end.state.eflags & ALL == flags
+    assert end.state.ecx == count - 1

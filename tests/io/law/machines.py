@@ -94,6 +94,7 @@ class Seen:
     """What one machine showed of each program: its reports, what the log consoles got, and (ours) the devices' log.
 
     ran: the programs that it was given; None for all. shadowed: ports whose reads of a byte need not reach a device.
+    counts: of what made no crossing.
     """
 
     reports: list[list[Report]] = field(default_factory=list)
@@ -102,6 +103,7 @@ class Seen:
     ended: str = ""
     ran: frozenset[int] | None = None
     shadowed: frozenset[int] = frozenset()
+    counts: dict[str, int] = field(default_factory=dict)
 
     def take(self, results: bytes, log: bytes, count: int) -> None:
         """Sort reports and log by program."""
@@ -315,11 +317,12 @@ def run_on_path(
             machine.bus.observe(observer)
         shadowed = [port for port, bits in machine.bus.attributes.held() if io == "exitless" and bits & SHADOWED_BYTE]
         outcome = machine.run(timeout=LIMIT_S)
+        counts = {} if machine.exitless is None else machine.exitless.counts()
     observer.cut()
     for backend in (log, results):
         backend.drain()
     ended = f"{outcome} {serial.output().decode(errors='replace')}".strip()
-    seen = Seen(accesses=observer.programs, ended=ended, shadowed=frozenset(shadowed))
+    seen = Seen(accesses=observer.programs, ended=ended, shadowed=frozenset(shadowed), counts=counts)
     assert outcome == GuestExit(0), f"{io}: {seen.ended}"
     seen.take(results.output(), log.output(), len(programs))
     return seen

@@ -75,6 +75,14 @@ EDGES: Final[Group] = tuple(
     (port, (1, 2, 4)) for port in (*range(LOG_PORT, LOG_PORT + 4), 0x511, 0x3FF, 0xA1, 0xFFFD, 0xFFFF)
 )
 OURS: Final = ((TEST_DEVICE, 4), (EDGES, 3), (NOBODY, 1), (DIVISOR, 1))
+# What may be posted and what is shadowed on `exitless`, with some that is neither.
+DECLARED: Final = (
+    (LOG, 4),
+    (TEST_DEVICE, 4),
+    (((CMOS_INDEX, (1,)), (0x71, (1,))), 2),
+    (((0x3FF, (1,)), (0x21, (1,)), (0xA1, (1,))), 2),
+    (NOBODY, 1),
+)
 HARMLESS: Final = ((LOG, 1), (NOBODY, 1))  # any byte may be sent there
 PCI_ADDRESS: Final = 0xCF8
 PCI_BITS: Final = 0x80FFFFFC
@@ -85,6 +93,8 @@ CALL_SHAPES: Final = (  # by VMI number from 49: size, string, out
     *((4, False, True), (1, False, True), (2, False, True)),
     *((4, True, True), (1, True, True), (2, True, True)),
 )
+
+CALLS_OF_A_GROUP: Final = 3
 
 Ports = Sequence[tuple[Group, int]]
 T = TypeVar("T")
@@ -199,11 +209,17 @@ def program(source: Source, ports: Ports = SHARED) -> Program:
     return Generator(source, ports).program()
 
 
+def calling_program(source: Source, ports: Ports = DECLARED) -> Program:
+    """Draw one that only calls, most often for one element: so that calls follow each other without a crossing."""
+    return Generator(source, ports, only_calls=True).program()
+
+
 class Generator:
     """The choices that lead to one program."""
 
-    def __init__(self, source: Source, ports: Ports) -> None:
+    def __init__(self, source: Source, ports: Ports, *, only_calls: bool = False) -> None:
         self.source = source
+        self.only_calls = only_calls
         self.made = Program(Mode.RING0, ports)
         self.used: list[int] = []
         self.calls = False
@@ -374,6 +390,8 @@ class Generator:
         """A call of the twelve. 32-bit code at CPL 0 or 1, where the instruction is allowed, too."""
         self.made.calls = True
         number = self.source.integer(0, len(CALL_SHAPES) - 1)
+        if self.only_calls and CALL_SHAPES[number][1] and self.chance(75):
+            number -= CALLS_OF_A_GROUP  # for one element
         size, string, out = CALL_SHAPES[number]
         port, group = self.port(size, out, self.made.ports)
         self.set_port(port)
@@ -401,8 +419,8 @@ class Generator:
 
     def program(self) -> Program:
         made = self.made
-        made.mode = self.among(MODES)
-        calls = self.calls = made.mode in (Mode.RING0, Mode.RING1) and self.chance(40)
+        made.mode = self.among((Mode.RING0, Mode.RING1) if self.only_calls else MODES)
+        calls = self.calls = self.only_calls or (made.mode in (Mode.RING0, Mode.RING1) and self.chance(40))
         self.choose_flags(calls)
         self.choose_segments()
         self.choose_pages()
@@ -466,7 +484,9 @@ class Generator:
         makers = [self.plain, self.string, self.string]
         if calls:
             makers += [self.call, self.call, self.call]
-        for _ in range(self.source.integer(1, 7)):
+        if self.only_calls:
+            makers = [self.call]
+        for _ in range(self.source.integer(1, 12 if self.only_calls else 7)):
             if sum(len(part.code) for part in self.made.body) > CODE_BYTES - 80:
                 break
             if self.chance(30):

@@ -195,6 +195,9 @@ cdef class KvmEngine(KvmVcpu):
             self.vm.set_cpuid(cpuid.leaves(cpuid_leaves, tsc_khz()))
         self.share_registers(self.vm.has(api.Cap.SYNC_REGS) & 3 == 3)
 
+    def take_images(self, images):
+        """The processor runs their code."""
+
     def coalesce(self, attributes):
         """Let OUTs wait in the kernel's ring while PortAttributes let them. Raises EngineError if it has none."""
         page = self.vm.has(api.Cap.COALESCED_MMIO)

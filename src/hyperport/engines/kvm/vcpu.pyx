@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 
 from hyperport.io.hypercall cimport Call, CallTable
 from hyperport.cpu.vcpu cimport EFLAGS_IF, EFLAGS_VM, VECTOR_GP, Place, Vcpu
-from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_LOAD, WALK_OK, WALK_STORE, WALK_USER, Paging, walk
+from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_LOAD, WALK_OK, WALK_STORE, WALK_UNSEEN, WALK_USER, Paging, walk
 from hyperport.io.memory cimport load_at, store_at
 from hyperport.memory.map cimport hp_host_at
 from hyperport.engines.kvm.structs cimport (
@@ -169,7 +169,7 @@ cdef class KvmVcpu(Vcpu):
             return False
         linear[0] = <uint32_t> (self.sregs.cs.base + self.regs.rip)
         physical[0] = self.code_address()
-        return physical[0] != NOWHERE
+        return True
 
     cdef void jump(self, uint32_t distance) noexcept nogil:
         self.regs.rip = <uint32_t> (self.regs.rip + distance)
@@ -255,7 +255,7 @@ cdef class KvmVcpu(Vcpu):
         """Physical address of CS:EIP, NOWHERE if there is none. Does not fault."""
         cdef Paging paging = Paging(<uint32_t> self.sregs.cr0, <uint32_t> self.sregs.cr3, <uint32_t> self.sregs.cr4, False)
         cdef uint64_t physical = NOWHERE
-        if walk(&self.memory.map.flat, &paging, <uint32_t> (self.sregs.cs.base + self.regs.rip), WALK_LOAD, &physical) != WALK_OK:
+        if walk(&self.memory.map.flat, &paging, <uint32_t> (self.sregs.cs.base + self.regs.rip), WALK_UNSEEN, &physical) != WALK_OK:
             return NOWHERE
         return physical
 

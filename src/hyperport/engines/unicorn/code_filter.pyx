@@ -57,6 +57,7 @@ cdef enum:
     UD2_FIRST = 0x0F
     UD2_SECOND = 0x0B
     INS_BYTE = 0x6C             # 6C to 6F are INS and OUTS
+    LOOPNE = 0xE0               # and LOOPE, E1
     DATA_SIZE = 0x66
     REP = 0xF3
     REPNE = 0xF2
@@ -163,7 +164,8 @@ cdef uint32_t first_byte(CodeFilter *filter, Library *library, char *env, uint64
         elif code[i] == ADDRESS_SIZE:
             wide = not code32
     begin_instruction(filter.tcg, <uint32_t> address, needs & NEEDS_ALIGNMENT != 0, small,
-                      prefixes < available and code[prefixes] & 0xFE == INS_BYTE)
+                      prefixes < available and code[prefixes] & 0xFE == INS_BYTE,
+                      prefixes < available and code[prefixes] & 0xFE == LOOPNE)
     if needs & NEEDS_NO_ERROR:
         begin_x87(filter.tcg, code[prefixes + 1] & 7 if needs & NEEDS_TWO_REGISTERS else NO_REGISTER)
     filter.repeat = REP if verdict == BY_REP else REPNE if verdict == BY_REPNE else 0

@@ -41,7 +41,6 @@ cdef class UnicornEngine(MendedVcpu):
     cdef uint64_t guest_loads(self, uint64_t address, uint32_t size) noexcept nogil
     cdef void guest_stores(self, uint64_t address, uint32_t size, uint64_t value) noexcept nogil
     cdef void map_changed(self) noexcept nogil
-    cdef void deliver_event(self) noexcept nogil
     cdef void guest_invalid_instruction(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
     cdef void switch_a20(self, int level) noexcept nogil

@@ -26,6 +26,7 @@ cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 
+from hyperport.bus.port_bus cimport DIRECTION_IN
 from hyperport.cpu.vcpu cimport EFLAGS_IF, VECTOR_GP, VECTOR_PF, VECTOR_UD
 from hyperport.engines.shared.counters cimport count_exception, count_software
 from hyperport.engines.shared.run cimport Runs
@@ -33,7 +34,10 @@ from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_positio
 from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, CodePages
 from hyperport.engines.unicorn.delivery cimport check_task_gate, fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
+    add_bell,
+    add_stub,
     count_instructions,
+    do_calls,
     enter_guest,
     exception_begins,
     free_jumps,
@@ -51,7 +55,7 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     set_tsc_base,
     withhold,
 )
-from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
+from hyperport.engines.unicorn.fidelity.vcpu cimport NO_INTERRUPT, MendedVcpu
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.fpu_error cimport install_fpu_error
 from hyperport.engines.unicorn.hypercalls cimport Hypercalls
@@ -64,11 +68,11 @@ from hyperport.engines.unicorn.library cimport (
     load_library,
     redirect_call,
 )
-from hyperport.engines.unicorn.ports cimport Ports, flush_code, redirect_ports
+from hyperport.engines.unicorn.ports cimport Ports, flush_code, redirect_ports, ring_alone
 from hyperport.engines.unicorn.translator_check cimport check_translator
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 from hyperport.io.crossing cimport Crossing, enter, leave
-from hyperport.io.hypercall cimport CallTable
+from hyperport.io.hypercall cimport Call, CallTable
 from hyperport.io.memory cimport memory_in, memory_out
 from hyperport.io.path cimport PortPath
 from hyperport.lines.attention cimport Attention
@@ -97,7 +101,7 @@ cdef extern from "vcpu_thread.h":
     uintptr_t hp_return_address "(uintptr_t) __builtin_return_address"(int level) nogil
 
 cdef enum:
-    NO_INTERRUPT = -1               # of through_gate()
+    OUT_BYTES = 2                   # of OUT imm8, which a doorbell is
     CODE_BUFFER = 64 << 20          # bytes of translated code before the core starts afresh
 
 
@@ -115,6 +119,8 @@ cdef void kick(void *context) noexcept nogil:
     if hp_current() != NULL and (<UnicornEngine> hp_current()).counter != NULL:
         withhold((<UnicornEngine> hp_current()).counter)
 
+
+RET = b"\xc3"
 
 cdef Library *library = NULL
 
@@ -301,6 +307,22 @@ cdef class UnicornEngine(MendedVcpu):
         self.ports.offer(self.calls)
         self.identify(cpuid_leaves or {}, self.khz)
 
+    def take_images(self, images):
+        """Make the port calls of these images, for one element, without running their code (fidelity/rom_calls.h)."""
+        from hyperport.abi.numbers import EXITLESS_BASE
+
+        cdef const char *code
+        cdef const Call *call
+        do_calls(self.jumps, <char *> self.memory.base + <size_t> EXITLESS_BASE, ring_alone, <void *> self.ports)
+        for image in images:
+            code = <const char *> self.memory.base + <size_t> image.base
+            for offset in image.doorbells:
+                call = &self.calls.table.calls[self.calls.table.doorbell_at(image.base + offset).call]
+                if call.alone and image.data[offset + OUT_BYTES:][:1] == RET:
+                    add_bell(self.jumps, call.direction == DIRECTION_IN, call.size, code + <size_t> offset, call)
+            for stub in image.stubs:
+                add_stub(self.jumps, stub, code)
+
     cdef void release(self) noexcept:
         """Let go of whoever could still call us, then of the CPU."""
         if self.uc == NULL:
@@ -434,15 +456,6 @@ cdef class UnicornEngine(MendedVcpu):
         leave(self)
         kick(self.cpu)                              # the interrupt may have asked before HLT
         return True
-
-    cdef void deliver_event(self) noexcept nogil:
-        """What a state that was loaded had still to deliver."""
-        self.event_waits = False
-        self.delivering = True
-        if self.event_interrupt:
-            self.through_gate(self.event_vector)
-        else:
-            self.deliver(<uint32_t> self.event_vector, self.event_error)
 
     def state(self):
         """All registers as a CpuState."""

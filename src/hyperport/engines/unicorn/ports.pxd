@@ -7,6 +7,7 @@ from hyperport.engines.unicorn.hypercalls cimport Hypercalls
 from hyperport.engines.unicorn.library cimport Library
 from hyperport.engines.unicorn.sites cimport Site, Sites
 from hyperport.io.crossing cimport Crossing
+from hyperport.io.hypercall cimport Call
 from hyperport.io.path cimport PortPath
 
 cdef class Ports:
@@ -29,9 +30,11 @@ cdef class Ports:
     cdef void check(self, uint32_t port, uint32_t size, uintptr_t caller) noexcept nogil
     cdef bint look_at(self, uint32_t port, bint out, uintptr_t caller) noexcept nogil
     cdef bint call_at(self, Site *site) noexcept nogil
+    cdef inline bint call_now(self, const Call *call, uintptr_t token) noexcept nogil
     cdef bint ring(self, Site *site) noexcept nogil
     cdef void string_at(self, Site *site) noexcept nogil
     cdef bint did_port_instruction(self, uint32_t vector) noexcept nogil
 
 cdef int redirect_ports(Library *lib) except -1
+cdef bint ring_alone(void *ports, const void *call) noexcept nogil
 cdef void flush_code(void *cpu) noexcept nogil

@@ -101,6 +101,11 @@ cdef void flush_code(void *cpu) noexcept nogil:
     library.flush_code(cpu)
 
 
+cdef bint ring_alone(void *ports, const void *call) noexcept nogil:
+    """EIP is at a doorbell for this Call, for one element; do what call_at() does. ports: a Ports."""
+    return (<Ports> ports).call_now(<const Call *> call, 0)
+
+
 cdef int redirect_ports(Library *lib) except -1:
     """Let the core call these instead of its own, process-wide. Raises EngineError where it is another build."""
     global library
@@ -215,15 +220,18 @@ cdef class Ports:
 
     cdef bint call_at(self, Site *site) noexcept nogil:
         """A doorbell for one element: its call is made. False, and nothing is done, where more is to be looked at."""
-        cdef const Call *call = site.call
+        return self.call_now(site.call, site.caller)
+
+    cdef inline bint call_now(self, const Call *call, uintptr_t token) noexcept nogil:
+        """The same. token: of the doorbell."""
         cdef uint64_t *registers = u64(self.env, ENV_REGS)
         cdef uint32_t hflags = u32(self.env, ENV_HFLAGS)[0]
         cdef uint32_t result
         cdef Access access
         if hflags & HFLAG_IOBPT or hflags & HFLAG_CPL > call.highest_cpl:
             return False
-        enter(<MendedVcpu> self.vcpu, Crossing.DOORBELL, site.caller)
-        describe(&access, call.direction, registers[call.port_register] & 0xFFFF, call.size, HYPERCALL, self.vcpu, site.caller)
+        enter(<MendedVcpu> self.vcpu, Crossing.DOORBELL, token)
+        describe(&access, call.direction, registers[call.port_register] & 0xFFFF, call.size, HYPERCALL, self.vcpu, token)
         access.value = <uint32_t> registers[call.value_register]
         result = carry_call(self.path.bus, call, &access, <uint32_t> registers[call.result_register])
         if call.has_result:

@@ -99,7 +99,9 @@ cdef class UnicornVcpu(Vcpu):
     cdef bint locate(self, uint32_t *linear, uint64_t *physical) noexcept nogil:
         cdef Paging paging = self.paging()
         linear[0] = self.segment_base(CODE_SEGMENT) + self.instruction_pointer()
-        return walk(self.map, &paging, linear[0], WALK_UNSEEN, physical) == WALK_OK
+        if walk(self.map, &paging, linear[0], WALK_UNSEEN, physical) != WALK_OK:
+            physical[0] = <uint64_t> -1
+        return True
 
     cdef void jump(self, uint32_t distance) noexcept nogil:
         u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + distance)

@@ -19,6 +19,7 @@ enum {
     UC_CPU = 440,
     UC_TCG = 768,
     /* CPUState */
+    CPU_UC = 33192,
     CPU_CFLAGS_NEXT_TB = 24,            /* uint32_t: cflags of the next block only */
     CPU_INTERRUPT_REQUEST = 28,
     CPU_ICOUNT_EXTRA = 48,              /* int64_t, which the core does not use */

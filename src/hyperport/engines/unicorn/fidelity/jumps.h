@@ -12,6 +12,8 @@
  *     no TLB was flushed since, or the TLB says anew that the code of this address is where it was;
  *     the core has not dropped all blocks: then their memory is used again.
  *
+ * A row whose block is a port call of the ROM has the code of rom_calls.h, which does the call and looks up what is behind it.
+ *
  * Blocks that lie in two pages are left to the core. What the core keeps itself is still kept by it: hp_find_block() stands
  * behind its small table, too.
  */
@@ -21,6 +23,7 @@
 #include <stdlib.h>
 
 #include "core.h"
+#include "rom_calls.h"
 #include "tlb.h"
 #include "zeroes.h"
 
@@ -36,7 +39,7 @@ typedef struct {
     uint32_t pc, cs_base, flags;
     uint32_t page;              /* of the host, where the code is */
     uint64_t stamp;             /* hp_stamp() as the row was last found to be right */
-    char *code;                 /* what was made of it; NULL for no row */
+    const char *code;           /* what was made of it, or is done instead; NULL for no row */
 } hp_jump;
 
 typedef struct {
@@ -44,6 +47,7 @@ typedef struct {
     uint64_t page_flushes;      /* of single pages, and entries of the guest: what is flushed outside is not seen */
     uint64_t high;              /* the bits of addresses of the host that rows do not tell; all have the same */
     ptrdiff_t header;           /* from a block, as the core describes it, to its code */
+    hp_rom *rom;                /* NULL: none of its calls is done here */
     uint32_t all_dropped;       /* the core's count of that as there was no row yet */
     hp_jump rows[1 << JUMP_BITS] __attribute__((aligned(64)));
 } hp_jump_table;
@@ -98,13 +102,13 @@ static __attribute__((noinline)) int hp_still_right(void *env, hp_jump *row, uin
     return 1;
 }
 
-/* The row of a block, or NULL. */
+/* The row of a block, or NULL. One whose work is done in another way is left to the core. */
 static inline hp_jump *hp_known_block(void *env, uint64_t pc, uint64_t cs_base, uint32_t flags)
 {
     hp_jump *row = hp_jump_row(pc, flags);
     uint64_t stamp = hp_stamp(env);
 
-    if (row->pc != pc || row->cs_base != cs_base || row->flags != flags || !row->code)
+    if (row->pc != pc || row->cs_base != cs_base || row->flags != flags || !row->code || hp_is_rom_code(row->code))
         return NULL;
     if (HP_RARELY(row->stamp != stamp) && !hp_still_right(env, row, stamp))
         return NULL;
@@ -132,7 +136,9 @@ static void hp_remember_block(void *env, char *block, uint64_t pc, uint64_t cs_b
     row->flags = flags;
     row->page = (uint32_t)(host >> 12);
     row->stamp = hp_stamp(env);
-    row->code = code;
+    row->code = hp_rom_code_for(hp_jumps->rom, (const char *)host, cs_base, flags);
+    if (!row->code)
+        row->code = code;
 }
 
 /* In place of the core's look-up by physical address. May fault: a page of code is perhaps not there. */
@@ -146,7 +152,7 @@ static void *hp_find_block(void *cpu, uint64_t pc, uint64_t cs_base, uint32_t fl
         return plain_find_block(cpu, pc, cs_base, flags, kind);
     row = hp_known_block(env, pc, cs_base, flags);
     if (row)
-        return row->code - hp_jumps->header;
+        return (char *)row->code - hp_jumps->header;
     block = plain_find_block(cpu, pc, cs_base, flags, kind);
     if (block)
         hp_remember_block(env, block, pc, cs_base, flags);
@@ -178,7 +184,28 @@ static void *hp_next_code(void *env)
     row = hp_jump_row(pc, flags);
     if (HP_RARELY(row->pc != pc || row->cs_base != cs_base || row->flags != flags || row->stamp != hp_stamp(env)))
         return hp_find_next_code(env);
-    return row->code;
+    return (void *)row->code;
+}
+
+static inline hp_rom *hp_rom_now(void) { return hp_jumps->rom; }
+
+static __attribute__((noinline)) void *hp_plain_code(void *env)
+{
+    uint64_t cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t), pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
+    char *block = plain_find_block(hp_cpu(env), pc, cs_base, hp_block_flags(env), (uint32_t)CF_PLAIN);
+
+    return block ? HP_AT(block, TB_CODE, void *) : plain_next_code(env);
+}
+
+/* Segments are flat where a call of the ROM is done. */
+static inline void *hp_code_behind(void *env, uint64_t stamp)
+{
+    uint32_t pc = HP_AT(env, ENV_EIP, uint32_t), flags = hp_block_flags(env);
+    const hp_jump *row = hp_jump_row(pc, flags);
+
+    if (HP_RARELY(row->pc != pc || row->cs_base || row->flags != flags || row->stamp != stamp))
+        return hp_find_next_code(env);
+    return HP_RARELY(hp_is_rom_code(row->code)) ? hp_plain_code(env) : (void *)row->code;
 }
 
 /* The core flushes a page from the TLB. */
@@ -202,6 +229,8 @@ static hp_jump_table *hp_new_jumps(void *tcg)
 
 static void hp_free_jumps(hp_jump_table *table)
 {
+    if (table && table->rom)
+        hp_unmap_zeroes(table->rom, sizeof *table->rom);
     hp_unmap_zeroes(table, sizeof *table);
 }
 

@@ -98,7 +98,7 @@ static void hp_link_ways(void *env, char *block, uint64_t pc, uint64_t cs_base, 
             if (HP_AT(block, TB_SECOND_PAGE, uint64_t) == (uint64_t)-1)
                 hp_link(block, way, block);
         } else if ((row = hp_known_block(env, to, cs_base, flags)) != NULL) {
-            hp_link(block, way, row->code - hp_jumps->header);
+            hp_link(block, way, (char *)row->code - hp_jumps->header);
         }
     }
 }

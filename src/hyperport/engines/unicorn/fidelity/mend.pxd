@@ -13,6 +13,9 @@ cdef void mend_waits(void (*wait)(void *env) noexcept nogil) noexcept
 cdef int mend_cpu(Library *library, void *uc) except -1
 cdef void *new_jumps(void *uc) except NULL
 cdef void free_jumps(void *jumps) noexcept
+cdef int do_calls(void *jumps, char *tables, bint (*ring)(void *context, const void *call) noexcept nogil, void *context) except -1
+cdef void add_bell(void *jumps, bint input, uint32_t size, const char *code, const void *call) noexcept
+cdef add_stub(void *jumps, stub, const char *image)
 cdef void *new_coverage() except NULL
 cdef void free_coverage(void *table) noexcept
 cdef void set_coverage(void *table) noexcept nogil
@@ -29,7 +32,7 @@ cdef void look_up(void *cpu) noexcept nogil
 cdef void withhold(void *counter) noexcept nogil
 cdef void *between_blocks() noexcept nogil
 cdef void inside_block(void *inside) noexcept nogil
-cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small, bint probes) noexcept nogil
+cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small, bint probes, bint counts) noexcept nogil
 cdef void begin_x87(void *tcg, int number) noexcept nogil
 cdef bint next_page_absent(void *env, void *tcg, uint64_t linear) noexcept nogil
 cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil

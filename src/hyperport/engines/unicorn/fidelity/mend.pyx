@@ -7,6 +7,7 @@ blocks.h        how each block of translated code begins and ends
 counting.h      the guest's instructions, counted
 coverage.h      what code is executed, counted
 jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with code: what the core does slowly
+rom_calls.h     port calls of the ROM, done without its code
 links.h         jumps from block to block that are there before they are needed
 segments.h      segment protection
 alignment.h     operands that must be aligned
@@ -39,7 +40,7 @@ cdef extern from "translate.h":
     void *hp_register_temp(void *tcg, size_t field)
     const hp_map *hp_memory
     void hp_begin_x87(void *tcg, int number) nogil
-    void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes) nogil
+    void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes, int counts) nogil
     ctypedef struct hp_stretch:
         uint32_t first
         uint32_t end
@@ -57,8 +58,22 @@ cdef extern from "translate.h":
     bint hp_opcodes_fit(void *tcg)
     bint hp_tlb_fits(void *cpu)
     void hp_mark_code_page(void *cpu, void *page) nogil
+    ctypedef struct hp_rom_bell:
+        const char *code
+        const void *call
+    ctypedef struct hp_rom_stub:
+        const char *code
+        uint32_t to_bell
+        uint32_t entered
+    ctypedef struct hp_rom:
+        hp_rom_bell *bells
+        hp_rom_stub *stubs
+        char *tables
+        bint (*ring)(void *context, const void *call) noexcept nogil
+        void *context
     ctypedef struct hp_jump_table:
-        pass
+        hp_rom *rom
+    hp_rom *hp_new_rom()
     hp_jump_table *hp_new_jumps(void *tcg)
     void hp_free_jumps(hp_jump_table *table)
     void hp_set_jumps(hp_jump_table *table) nogil
@@ -232,6 +247,41 @@ cdef void free_jumps(void *jumps) noexcept:
     hp_free_jumps(<hp_jump_table *> jumps)
 
 
+cdef int do_calls(void *jumps, char *tables, bint (*ring)(void *context, const void *call) noexcept nogil, void *context) except -1:
+    """Before the guest runs: look-ups do the calls that are added (see rom_calls.h).
+
+    tables: of the port calls without a crossing, on the host. ring(context, call) makes a call by a doorbell.
+    """
+    cdef hp_rom *rom = hp_new_rom()
+    if rom == NULL:
+        raise MemoryError("no memory for a table of calls")
+    rom.tables, rom.ring, rom.context = tables, ring, context
+    (<hp_jump_table *> jumps).rom = rom
+    return 0
+
+
+cdef inline int row_of(bint input, uint32_t size) noexcept:
+    """Of a port call, in ROM_CALLS of rom_calls.h."""
+    return <int> (size >> 1) + (0 if input else 3)
+
+
+cdef void add_bell(void *jumps, bint input, uint32_t size, const char *code, const void *call) noexcept:
+    """code: of the host, an OUT of two bytes and RET, for a call of one element."""
+    (<hp_jump_table *> jumps).rom.bells[row_of(input, size)] = hp_rom_bell(code, call)
+
+
+cdef add_stub(void *jumps, stub, const char *image):
+    """A Stub of this image on the host, whose doorbell was added before."""
+    from hyperport.bus.access import Direction
+
+    cdef hp_rom *rom = (<hp_jump_table *> jumps).rom
+    cdef int row = row_of(stub.call.port.direction == Direction.IN, stub.call.port.size)
+    if rom.bells[row].code == image + <size_t> stub.doorbell:
+        rom.stubs[row].to_bell = <uint32_t> (stub.doorbell - stub.code & 0xFFFFFFFF)
+        rom.stubs[row].entered = stub.sequence.first - 1 - stub.code        # a POP of one byte comes between
+        rom.stubs[row].code = image + <size_t> stub.code
+
+
 cdef void *new_coverage() except NULL:
     """A table for counts of what code is executed, see coverage.h; for free_coverage()."""
     cdef hp_coverage_table *table = hp_new_coverage()
@@ -337,9 +387,9 @@ cdef void inside_block(void *inside) noexcept nogil:
     hp_inside_block(<char *> inside)
 
 
-cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small, bint probes) noexcept nogil:
+cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small, bint probes, bint counts) noexcept nogil:
     """The translator reads the first byte of an instruction."""
-    hp_begin_instruction(tcg, address, aligned, small, probes)
+    hp_begin_instruction(tcg, address, aligned, small, probes, counts)
 
 
 cdef void begin_x87(void *tcg, int number) noexcept nogil:

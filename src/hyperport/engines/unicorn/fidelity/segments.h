@@ -74,7 +74,13 @@ static inline int hp_segment_vector(int n) { return n == SS ? VECTOR_SS : VECTOR
 static inline __attribute__((always_inline)) void hp_check(void *env, uint64_t linear, int n, uint32_t size, int write,
                                                            uintptr_t caller)
 {
-    if (HP_RARELY(!hp_allowed(env, n, (uint32_t)(linear - HP_SEGMENT(env, n, SEGMENT_BASE, uint64_t)), size, write)))
+    uint32_t offset = (uint32_t)(linear - HP_SEGMENT(env, n, SEGMENT_BASE, uint64_t));
+    uint32_t limit = HP_SEGMENT(env, n, SEGMENT_LIMIT, uint32_t);
+
+    if ((HP_SEGMENT(env, n, SEGMENT_FLAGS, uint32_t) & SEGMENT_KIND) == FLAT_KIND && offset <= limit
+        && size - 1 <= limit - offset)
+        return;         /* within ordinary data, as nearly all are: the limit alone decides, in each mode */
+    if (HP_RARELY(!hp_allowed(env, n, offset, size, write)))
         hp_core.raise(env, hp_segment_vector(n), 0, caller);
 }
 

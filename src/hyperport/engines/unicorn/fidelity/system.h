@@ -327,6 +327,8 @@ static void hp_bpt_io(void *env, uint32_t port, uint32_t size, uint64_t next_eip
    who keeps them is compiled out. While a breakpoint is enabled, blocks have one instruction: what an access hits is noted
    in CPUState.watchpoint_hit, which the core leaves to us, and #DB comes before the next block. */
 
+static __thread uint32_t hp_hit_by;     /* the linear address of the instruction whose access was noted last */
+
 static inline uintptr_t *hp_noted(void *cpu) { return &HP_AT(cpu, CPU_WATCHPOINT_HIT, uintptr_t); }
 
 static int hp_watched_page(void *cpu, uint64_t page, uint64_t length)
@@ -347,9 +349,14 @@ static void hp_check_watchpoint(void *cpu, uint64_t address, uint64_t length, ui
 {
     char *env = (char *)cpu + X86CPU_ENV;
     uint64_t dr7 = *hp_dr(env, 7);
+    char *block;
     int n;
 
-    (void)attributes, (void)caller;
+    (void)attributes;
+    /* Before it splits a store that is not aligned into bytes, which it asks about, the core asks for two parts of it as if
+       it crossed into another page: the second is then from the start of its page. */
+    if (length > 8 || length & (length - 1) || address & (length - 1))
+        return;
     for (n = 0; n < 4; n++) {
         uint64_t size = hp_dr_length(dr7, n), first = *hp_dr(env, n) & ~(size - 1);
         int kinds = hp_dr_kind(dr7, n) == DR_WRITE ? WATCH_WRITE : WATCH_READ | WATCH_WRITE;
@@ -359,6 +366,8 @@ static void hp_check_watchpoint(void *cpu, uint64_t address, uint64_t length, ui
     }
     if (!*hp_noted(cpu))
         return;
+    block = caller ? hp_core.block_at(HP_AT(HP_AT(cpu, CPU_UC, void *), UC_TCG, void *), caller) : NULL;
+    hp_hit_by = block ? HP_AT(block, TB_PC, uint32_t) : 0;
     hp_look_up(cpu, INTERRUPT_DEBUG);
 }
 
@@ -372,6 +381,27 @@ static uint32_t hp_data_hits(void *cpu)
     return hits;
 }
 
+/* A string instruction at EIP has done its last element, which was noted: translated code would look at the count once more.
+   Gives how many bytes it has, else 0. */
+static uint32_t hp_string_is_done(void *env, uint32_t linear)
+{
+    uint32_t count = HP_AT(env, ENV_REGS + 8, uint32_t), length, byte, repeats = 0;
+    int wide = (HP_AT(env, ENV_HFLAGS, uint32_t) & HFLAG_CS32) != 0;
+
+    if (linear != hp_hit_by)
+        return 0;
+    for (length = 0; length < 15; length++) {
+        byte = hp_core.load_byte(env, linear + length, hp_mmu(env), 0);
+        if (byte == 0x67)
+            wide = !(HP_AT(env, ENV_HFLAGS, uint32_t) & HFLAG_CS32);
+        else if ((byte & 0xFE) == 0xF2)
+            repeats = 1;
+        else if ((byte & 0xE7) != 0x26 && byte != 0x64 && byte != 0x65 && byte != 0x66)
+            break;
+    }
+    return repeats && !(wide ? count : count & 0xFFFF) ? length + 1 : 0;
+}
+
 /* The core's EXCP_DEBUG: a data breakpoint, or an instruction with an execution breakpoint is next. */
 static void hp_debug(void *cpu)
 {
@@ -382,6 +412,8 @@ static void hp_debug(void *cpu)
 
     if (*hp_noted(cpu)) {
         hits = hp_data_hits(cpu);
+        linear = (uint32_t)(HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t) + HP_AT(env, ENV_EIP, uint64_t));
+        HP_AT(env, ENV_EIP, uint64_t) += hp_string_is_done(env, linear);
     } else {
         linear = (uint32_t)(HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t) + HP_AT(env, ENV_EIP, uint64_t));
         for (n = 0; n < 4; n++)

@@ -138,6 +138,9 @@ static uint64_t (*plain_ldq_phys)(void *cpu, uint64_t address);
 HP_LOAD_TABLE(ldl, uint32_t)
 HP_LOAD_TABLE(ldq, uint64_t)
 
+/* How often marks were set. */
+static __thread uint64_t hp_marks __attribute__((tls_model("initial-exec")));
+
 /* Let stores by this entry be slow if it is for this page of the host and now is for stores that are fast, or soon are. */
 static inline void hp_mark_entry(char *entry, uintptr_t host)
 {
@@ -161,6 +164,7 @@ static void hp_mark_code_page(void *cpu, void *page)
     char *fast = (char *)cpu + X86CPU_TLB_FAST, *entry, *end;
     int mmu, i;
 
+    hp_marks++;
     for (mmu = 0; mmu < TLB_MODES; mmu++, fast += TLB_FAST_SIZE) {
         entry = HP_AT(fast, 8, char *);
         end = entry + HP_AT(fast, 0, uint64_t) + TLB_ENTRY_SIZE;
@@ -191,6 +195,7 @@ static void hp_reset_dirty_by_vaddr(void *cpu, uint64_t start, uint64_t length)
         plain_reset_dirty_by_vaddr(cpu, start, length);
         return;
     }
+    hp_marks++;
     for (page = HP_PAGE(start); page - HP_PAGE(start) < start - HP_PAGE(start) + length; page += 0x1000)
         for (mmu = 0; mmu < TLB_MODES; mmu++) {
             hp_reset_dirty_entry(hp_tlb_entry(cpu, mmu, page), page);

@@ -12,7 +12,9 @@
  * Probes.  The first store of INS is one: see tlb.h.
  * Flags.  RCL, RCR and SETcc may compute the flags from what the core keeps of the last result, in place of which they are
  *     then, before they access memory. The core's note of how they are kept, for a fault of that access, says how it was at
- *     the start of the instruction; it is corrected. The helper of CMPXCHG8B keeps all flags but ZF, and so must find them.
+ *     the start of the instruction; it is corrected. The helper of CMPXCHG8B keeps all flags but ZF, and so must find them. LOOPE and LOOPNE
+ *     branch twice, and the core notes how flags are kept behind the first branch, which is taken when the count ends: it
+ *     is noted before.
  * Alignment.  The first load or store of 8 bytes of an instruction whose operand must be aligned asks the core to check
  *     for 16; where #AC is looked for, each asks for its own size. See alignment.h.
  */
@@ -284,8 +286,10 @@ static void hp_st64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr
 }
 
 /* The translator begins with an instruction. */
-static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes)
+static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes, int counts)
 {
+    uint64_t keeps;
+
     hp_instruction.address[0] = hp_instruction.address[1] = NULL;
     hp_instruction.aligned = aligned;
     hp_instruction.small = small;
@@ -302,6 +306,8 @@ static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int s
         HP_AT(tcg, TCG_NB_OPS, int) = OPS_FULL;
     if (HP_RARELY(hp_coverage != NULL))
         hp_cover(tcg, address);
+    if (counts && hp_instruction.note && (keeps = HP_AT(hp_instruction.note, OP_ARGS + 8, uint64_t)) != FLAGS_AS_STORED)
+        hp_emit_op2(tcg, OP_MOVI_I32, (uintptr_t)hp_register_temp(tcg, ENV_CC_OP), keeps);
 }
 
 /* Operands of 16 and 32 bits in the code; bytes pass code_filter.pyx. Close to the limit of CS, the instruction is alone in

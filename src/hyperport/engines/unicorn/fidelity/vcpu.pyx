@@ -33,7 +33,6 @@ include "../layout.pxi"
 
 cdef enum:
     LONGEST = 15
-    NO_INTERRUPT = -1
     VECTOR_SS = 12
     CR0_PE = 1
     SEGMENT_CS = 1
@@ -127,6 +126,15 @@ cdef class MendedVcpu(UnicornVcpu):
         self.delivering = False
         segments_changed(self.env)
         trap_task(self.env)
+
+    cdef void deliver_event(self) noexcept nogil:
+        """What a state that was loaded had still to deliver."""
+        self.event_waits = False
+        self.delivering = True
+        if self.event_interrupt:
+            self.through_gate(self.event_vector)
+        else:
+            self.deliver(<uint32_t> self.event_vector, self.event_error)
 
     cdef void guest_sysenter(self) noexcept nogil:
         """SYSENTER (SDM vol. 2B): flat ring-0 CS and SS from the MSR, IF and VM cleared."""

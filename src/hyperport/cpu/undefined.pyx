@@ -183,7 +183,8 @@ cdef int judge_instruction(const uint8_t *code, uint32_t available, bint code32,
                            uint8_t *needs) noexcept nogil:
     """The Verdict on the instruction that begins at code. No more bytes are asked for than the instruction has.
 
-    protected: protected mode, and not virtual-8086 mode. needs: bits of Needs. An instruction of more than 15 bytes is DEFINED here: the CPU raises #GP for its length.
+    protected: protected mode, and not virtual-8086 mode. needs: bits of Needs. An instruction of
+    more than 15 bytes is DEFINED here: the CPU raises #GP for its length.
     """
     cdef uint32_t i = 0
     cdef uint32_t repeat = 0

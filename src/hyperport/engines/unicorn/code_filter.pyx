@@ -13,7 +13,8 @@ all. So for a whole instruction the translator reads
             fidelity/vcpu.pyx), and for INS and OUTS while each element must be looked at.
 
 The engine then looks at the bytes in memory. The core prefers 66 to F2 and F3 where they choose an SSE instruction; there
-it reads the latter for each of them; and of the predicate of CMPPS and its like only the three bits that count. A byte behind the limit of CS is #GP(0), here.
+it reads the latter for each of them; and of the predicate of CMPPS and its like only the three bits that count. A byte
+behind the limit of CS is #GP(0), here.
 
 It reads code byte by byte, by one function. Calls for opcodes come from one place in the core: the place that the
 first call of a vCPU comes from. After a prefix comes an opcode again. And since each instruction is read here before it is

@@ -4,14 +4,16 @@
 
 An unmasked x87 exception sets ES in the status word. The core looks at it in FWAIT (and FNOP) alone: with CR0.NE that is
 #MF, without it nothing. Its helpers of FWAIT and FNCLEX are replaced by those below, and a call of x87_begins() stands
-before each other x87 or MMX instruction that waits. To wait with an error that has not been told yet drives the line `ferr` low and high: devices/fpu_error.pyx makes IRQ 13 of the edge. If that interrupt
-can be taken now, it is taken before that instruction, which a processor would hold until then; so it returns to it.
+before each other x87 or MMX instruction that waits. To wait with an error that has not been told yet drives the line
+`ferr` low and high: devices/fpu_error.pyx makes IRQ 13 of the edge. If that interrupt can be taken now, it is taken before
+that instruction, which a processor would hold until then; so it returns to it.
 
 That an error has been told is a bit of the core's status word that the guest cannot see: TOP has its own field, and
 its bits in fpus are masked out wherever the word is read. FNINIT, FNSAVE, FLDENV, FRSTOR and FXRSTOR clear it in the
 core's own code, FNCLEX in ours.
 
-Not modelled: a processor that cannot take the interrupt stops where it waits, ours goes on. A state moved to another vCPU tells an error that is still there once more.
+Not modelled: a processor that cannot take the interrupt stops where it waits, ours goes on. A state moved to another
+vCPU tells an error that is still there once more.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uintptr_t

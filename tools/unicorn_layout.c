@@ -117,6 +117,8 @@ int main(void)
     ROW("ENV_FPSTT", offsetof(CPUX86State, fpstt));
     ROW("ENV_FPUC", offsetof(CPUX86State, fpuc));
     ROW("ENV_FPTAGS", offsetof(CPUX86State, fptags));
+    ROW("ENV_FPCS", offsetof(CPUX86State, fpcs));
+    ROW("ENV_FPIP", offsetof(CPUX86State, fpip));
     ROW("ENV_FPREGS", offsetof(CPUX86State, fpregs));
     ROW("ENV_FP_STATUS", offsetof(CPUX86State, fp_status));
     ROW("ENV_FT0", offsetof(CPUX86State, ft0));

@@ -42,6 +42,7 @@ cdef struct Group:          # bits by the reg field of ModRM
     uint8_t memory_prefixes     # those that go with a memory operand only
     uint8_t register_prefixes   # and with a register only
     uint8_t aligned         # with these prefixes, a memory operand of 16 bytes that must be aligned
+    uint8_t mmx             # with these, registers of the x87 are MMX's
 
 cdef uint8_t[256] HAS_IMMEDIATE         # of the one-byte opcodes without ModRM: more bytes follow
 cdef Group[256] ONE
@@ -54,7 +55,7 @@ def _group(memory=0xFF, register=0xFF, locked=0, protected=False, prefixes=ANY_P
            register_prefixes=0):
     return {"kind": GROUP, "memory": memory, "register": register, "locked": locked, "protected": protected,
             "prefixes": prefixes, "memory_prefixes": memory_prefixes, "register_prefixes": register_prefixes,
-            "aligned": 0}
+            "aligned": 0, "mmx": 0}
 
 
 def _fill():
@@ -98,7 +99,7 @@ def _fill():
     TWO[0x00] = _group(0x3F, 0x3F, protected=True)
     TWO[0x01] = _group(0xDF, 0x50)                      # SMSW and LMSW take a register
     TWO[0x02] = TWO[0x03] = _group(protected=True)
-    TWO[0x0D] = _group(register=0)                      # a hint
+    TWO[0x0D] = _group()                                # a hint; with a register, nothing
     TWO[0x20] = TWO[0x22] = _group(0x1D, 0x1D)          # CR0, CR2, CR3, CR4, whatever mod is
     for opcode in b"\xab\xb0\xb1\xb3\xbb\xc0\xc1":
         TWO[opcode] = _group(locked=0xFF)
@@ -144,6 +145,12 @@ def _fill():
                    *range(0xE8, 0xF0), *range(0xF1, 0xF7), *range(0xF8, 0xFF)):
         TWO[opcode].aligned = P66
 
+    for opcode in (*range(0x60, 0x6C), *b"\x6e\x6f\x70\x71\x72\x73\x74\x75\x76\x77\x7e\x7f\xc4\xc5", *range(0xD1, 0xD6),
+                   *range(0xD7, 0xE6), *range(0xE7, 0xF0), *range(0xF1, 0xFF)):
+        TWO[opcode].mmx = NP
+    TWO[0x2A].mmx = TWO[0x2C].mmx = TWO[0x2D].mmx = NP | P66     # CVTPI2PS and its like
+    TWO[0xD6].mmx = PF3 | PF2                           # MOVQ2DQ, MOVDQ2Q
+
     memset(X87_REGISTER, 1, sizeof(X87_REGISTER))
     memset(X87_MEMORY, 0xFF, sizeof(X87_MEMORY))
     X87_MEMORY[1] = 0xFD
@@ -173,18 +180,18 @@ cdef uint32_t prefixes_of(const uint8_t *code, uint32_t available) noexcept nogi
 
 
 cdef int judge_instruction(const uint8_t *code, uint32_t available, bint code32, bint protected,
-                           bint *aligned) noexcept nogil:
+                           uint8_t *needs) noexcept nogil:
     """The Verdict on the instruction that begins at code. No more bytes are asked for than the instruction has.
 
-    protected: protected mode, and not virtual-8086 mode. aligned: set where its memory operand must be aligned. An
-    instruction of more than 15 bytes is DEFINED here: the CPU raises #GP for its length.
+    protected: protected mode, and not virtual-8086 mode. needs: bits of Needs. An instruction of
+    more than 15 bytes is DEFINED here: the CPU raises #GP for its length.
     """
     cdef uint32_t i = 0
     cdef uint32_t repeat = 0
     cdef bint locked = False, small = False
     cdef uint8_t byte, modrm, bit
     cdef const Group *group
-    aligned[0] = False
+    needs[0] = 0
     while True:
         if i == MOST_BYTES:
             return DEFINED
@@ -214,6 +221,8 @@ cdef int judge_instruction(const uint8_t *code, uint32_t available, bint code32,
         if group.kind == PLAIN:
             if group.prefixes == NP and (repeat or small):
                 return UNDEFINED
+            if group.mmx:
+                needs[0] = NEEDS_NO_ERROR       # EMMS
             return UNDEFINED if locked else DEFINED
     elif group.kind == PLAIN:
         if i == MOST_BYTES and HAS_IMMEDIATE[byte]:
@@ -230,14 +239,27 @@ cdef int judge_instruction(const uint8_t *code, uint32_t available, bint code32,
     if group.kind == X87:
         if locked:
             return UNDEFINED
+        needs[0] = needs_of_x87(byte & 7, modrm)
         if modrm < 0xC0:
             return DEFINED if X87_MEMORY[byte & 7] & bit else UNDEFINED
         return DEFINED if X87_REGISTER[byte & 7][modrm & 0x3F] else UNDEFINED
-    return judge_group(group, byte, modrm, bit, locked, small, repeat, code32, protected, aligned)
+    return judge_group(group, byte, modrm, bit, locked, small, repeat, code32, protected, needs)
+
+
+cdef inline uint8_t needs_of_x87(uint8_t low, uint8_t modrm) noexcept nogil:
+    """Of an instruction from D8 to DF, by the low three bits of its first byte. (SDM vol. 1, 8.3.11 and 8.3.12)"""
+    cdef uint8_t reg = modrm >> 3 & 7
+    if modrm < 0xC0:            # FNSTENV and FNSTCW, FNSAVE and FNSTSW
+        return 0 if (low == 1 or low == 5) and reg >= 6 else NEEDS_NO_ERROR
+    if (low == 3 and 0xE0 <= modrm <= 0xE4) or (low == 7 and modrm == 0xE0):    # FNCLEX, FNINIT, ...; FNSTSW
+        return 0
+    if (low == 2 or low == 3) and reg < 4:
+        return NEEDS_NO_ERROR | NEEDS_TWO_REGISTERS
+    return NEEDS_NO_ERROR
 
 
 cdef inline int judge_group(const Group *group, uint8_t opcode, uint8_t modrm, uint8_t bit, bint locked, bint small,
-                            uint32_t repeat, bint code32, bint protected, bint *aligned) noexcept nogil:
+                            uint32_t repeat, bint code32, bint protected, uint8_t *needs) noexcept nogil:
     cdef bint in_register = modrm >= 0xC0
     cdef uint32_t mandatory, allowed
     if not (group.register if in_register else group.memory) & bit:
@@ -249,14 +271,17 @@ cdef inline int judge_group(const Group *group, uint8_t opcode, uint8_t modrm, u
     if group.prefixes == ANY_PREFIX:
         if group == &TWO[0x01] and in_register and modrm >> 3 & 7 == 4 and code32 != small:
             return SMSW_LONG
-        return DEFINED
+        return RESERVED_NOP if in_register and (group == &TWO[0x0D] or group == &TWO[0x18]) else DEFINED
     mandatory = PF3 if repeat == 0xF3 else PF2 if repeat else P66 if small else NP
     allowed = group.prefixes | (group.register_prefixes if in_register else group.memory_prefixes)
     if not allowed & mandatory:
         return UNDEFINED
     if group == &TWO[0x73] and mandatory == NP and bit & 0x88:
         return UNDEFINED
-    aligned[0] = not in_register and group.aligned & mandatory
+    if not in_register and group.aligned & mandatory:
+        needs[0] |= NEEDS_ALIGNMENT
+    if group.mmx & mandatory:
+        needs[0] |= NEEDS_NO_ERROR
     if repeat and small:
         return BY_REP if repeat == 0xF3 else BY_REPNE
     return DEFINED
@@ -264,12 +289,19 @@ cdef inline int judge_group(const Group *group, uint8_t opcode, uint8_t modrm, u
 
 def judge(bytes code, bint code32=True, bint protected=True):
     """The Verdict on the instruction at the beginning of code."""
-    cdef bint aligned
-    return Verdict(judge_instruction(code, <uint32_t> len(code), code32, protected, &aligned))
+    cdef uint8_t needs
+    return Verdict(judge_instruction(code, <uint32_t> len(code), code32, protected, &needs))
 
 
 def must_be_aligned(bytes code):
     """Whether the memory operand of this instruction must lie at a multiple of 16 (#GP else)."""
-    cdef bint aligned
-    judge_instruction(code, <uint32_t> len(code), True, True, &aligned)
-    return aligned
+    cdef uint8_t needs
+    judge_instruction(code, <uint32_t> len(code), True, True, &needs)
+    return needs & NEEDS_ALIGNMENT != 0
+
+
+def waits_for_errors(bytes code):
+    """Whether this instruction is #MF while an unmasked x87 exception is pending."""
+    cdef uint8_t needs
+    judge_instruction(code, <uint32_t> len(code), True, True, &needs)
+    return needs & NEEDS_NO_ERROR != 0

@@ -9,6 +9,7 @@ from hyperport.abi import CONVENTIONS
 from hyperport.cpu.state import CpuState
 from hyperport.io.hypercall import CallTable
 
+from ...conftest import machine_code
 from .guest import BP, CR4_DE, DB, GP, START, UD, CpuGuest
 
 B0, B1, B3, BD, BS, ONES = 1, 2, 8, 1 << 13, 1 << 14, 0xFFFF0FF0
@@ -73,6 +74,12 @@ def test_rf_holds_off_an_execution_breakpoint_once(cpu: CpuGuest) -> None:
         (WRITE, 3, "88 43 04 ; mov [ebx+4], al", False),
         (WRITE, 3, "89 43 fd ; mov [ebx-3], eax", True),
         (WRITE, 0, "89 43 fc ; mov [ebx-4], eax", False),
+        (WRITE, 0, "89 43 01 ; mov [ebx+1], eax", False),
+        (WRITE, 0, "89 43 05 ; mov [ebx+5], eax", False),
+        (WRITE, 0, "66 89 43 ff ; mov [ebx-1], ax", True),
+        (WRITE, 3, "89 43 07 ; mov [ebx+7], eax", False),
+        (WRITE, 2, "0f 7f 43 f9 ; movq [ebx-7], mm0", True),
+        (WRITE, 2, "0f 7f 43 09 ; movq [ebx+9], mm0", False),
         (WRITE, 3, "8b 03 ; mov eax, [ebx]", False),
         (ACCESS, 3, "8b 03", True),
         (ACCESS, 1, "8a 43 01", True),
@@ -92,6 +99,24 @@ def test_data(cpu: CpuGuest, kind: int, length: int, access: str, hit: bool) -> 
     if hit:
         assert (end.offset, end.eflags & RF) == (ARMED + size, 0)
         assert dr6(cpu) == ONES | B0
+
+
+@pytest.mark.parametrize(
+    "access", ["f3 ab ; rep stosd", "67 f3 ab ; rep stosd by cx", "26 f3 a5 ; rep movsd", "66 f2 a5"]
+)
+@pytest.mark.parametrize("left", [0, 1, 3])
+def test_the_last_element_ends_the_string(cpu: CpuGuest, access: str, left: int) -> None:
+    size = 2 if access.startswith("66") else 4
+    code = arm(AT, WRITE, 1) + access
+    registers = {"edi": AT - 2 * size, "esi": AT + 64, "ecx": 3 + left}
+    end = cpu.run(code, registers=registers)
+    assert (end.vector, end.state.ecx, end.state.edi) == (DB, left, AT + size)
+    assert end.offset == ARMED + (0 if left else len(machine_code(access)))
+
+
+def test_a_string_without_elements_is_no_end_of_another(cpu: CpuGuest) -> None:
+    end = cpu.run(arm(AT, WRITE, 3) + "89 03 \n f3 ab ; mov [ebx], eax; rep stosd", registers={"ebx": AT, "ecx": 0})
+    assert (end.vector, end.offset) == (DB, ARMED + 2)
 
 
 def test_a_write_is_done_once(cpu: CpuGuest) -> None:

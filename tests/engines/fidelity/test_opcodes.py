@@ -98,3 +98,9 @@ def test_f3_and_f2_choose_the_instruction_before_66(cpu: CpuGuest) -> None:
     for code in ("66 f3 0f 58 c1", "f3 66 0f 58 c1"):  # addss, not addpd
         state = cpu.run(f"{load} {code}", registers={"ebx": 0x6000}, cr4=BY_DEFAULT).state
         assert state.fpu.xmm[0] == bytes.fromhex("00004040") + one[4:]
+
+
+@pytest.mark.parametrize("code", ["0f 0d c0", "66 0f 0d c9", "0f 18 c0", "f3 0f 18 ff", "0f 19 c0", "0f 1f c7"])
+def test_reserved_nops(cpu: CpuGuest, code: str) -> None:
+    end = cpu.run(code)
+    assert (end.vector, end.offset) == (None, len(code.split()) + 1)

@@ -137,3 +137,20 @@ def test_operands_of_16_bytes_are_aligned(cpu: CpuGuest, code: str) -> None:
 @pytest.mark.parametrize("code", ["0f 10 43", "f3 0f 6f 43", "f3 0f 58 43", "66 0f 12 43", "0f 6f 43", "0f 5a 43"])
 def test_others_need_not_be(cpu: CpuGuest, code: str) -> None:
     assert cpu.vector(f"{code} 01", registers={"ebx": AT}) is None
+
+
+@pytest.mark.parametrize("prefix", ["", "66", "f3", "f2"])
+@pytest.mark.parametrize(
+    "operand", ["c2 c0", "c2 03", "c2 43 00", "c2 04 23", "c2 83 00 00 00 00", "c2 05 00 60 00 00"]
+)
+def test_five_bits_of_a_predicate_do_not_count(cpu: CpuGuest, prefix: str, operand: str) -> None:
+    for predicate in (0x18, 0x1C, 0xFB):  # equal, unequal, unordered
+        end = run(cpu, f"{prefix} 0f {operand} {predicate:02x}", singles(1.0, 1.0, 1.0, 1.0), singles(2.0))
+        assert end.vector is None
+        assert end.state.fpu.xmm[0][:4] == (b"\xff" * 4 if predicate == 0x18 else bytes(4))
+
+
+def test_the_16_bit_address_of_a_comparison(cpu: CpuGuest) -> None:
+    for operand in ("07", "46 00", "86 00 00", "06 00 60"):  # [bx], [bp], [bp+0], [6000h]
+        end = cpu.run(f"67 0f c2 {operand} 10", registers={"ebx": AT, "ebp": AT})
+        assert (end.vector, end.offset) == (None, 6 + len(operand.split()) - 1)

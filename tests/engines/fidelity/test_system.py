@@ -10,7 +10,7 @@ import pytest
 from hyperport.cpu import cpuid
 from hyperport.time.tsc import tsc_khz
 
-from .guest import GP, UD, CpuGuest
+from .guest import GP, PF, START, UD, CpuGuest
 
 PE, EM, NW, CD, PG = 1, 4, 1 << 29, 1 << 30, 1 << 31
 PAE, PGE = 1 << 5, 1 << 7
@@ -136,3 +136,18 @@ def test_there_are_no_counters(cpu: CpuGuest) -> None:
 @pytest.mark.parametrize("code", ["0f 20 c8 ; mov eax, cr1", "0f 22 e8 ; mov cr5, eax", "0f 20 f8 ; mov eax, cr7"])
 def test_control_registers_that_are_none(cpu: CpuGuest, code: str) -> None:
     assert cpu.vector(code) == UD
+
+
+@pytest.mark.parametrize(("before", "names"), [(7, 0), (3, 0), (25, 0), (0, 0), (7, 14)])
+def test_a_page_fault_of_code_names_its_own_instruction(cpu: CpuGuest, before: int, names: int) -> None:
+    """Code at the end of a page behind which nothing is. names: how long the last instruction already is there."""
+    end_of_page, directory, table = START + 0x1000, TABLES, TABLES + 0x1000
+    cpu.memory.write(directory, struct.pack("<I", table | 3).ljust(4096, b"\0"))
+    cpu.memory.write(table, struct.pack("<512I", *(0 if at == 0x11 else at << 12 | 3 for at in range(512))))
+    last = b"\x66" * 13 + b"\x05" if names else b"\x81\xc3"  # add ax, imm16 with many prefixes; add ebx, imm32
+    code = b"\x43" * before + last
+    cpu.memory.write(end_of_page - len(code), code)
+    jump = (end_of_page - len(code)).to_bytes(4, "little").hex(" ")
+    end = cpu.run(set_cr(3, directory) + set_cr(0, PE | PG) + f"31 db \n b8 {jump} \n ff e0 ; xor ebx, ebx; jmp eax")
+    assert (end.vector, end.error, end.eip) == (PF, 0, end_of_page - len(last))
+    assert (end.state.ebx, end.state.cr2) == (before, end_of_page)

@@ -7,7 +7,10 @@ import struct
 
 import pytest
 
-from .guest import MF, CpuGuest, End
+from ...conftest import machine_code
+from .guest import MF, NM, CpuGuest, End
+from .guest import START as CODE_AT
+from .test_frames import FLAT_CODE
 
 AT = 0x6000
 IE, DE, ZE, OE, UE, PE, SF, ES = 1, 2, 4, 8, 16, 32, 64, 128
@@ -227,3 +230,49 @@ def test_operands_that_are_no_numbers(cpu: CpuGuest, code: str, memory: bytes, r
     )
     assert cpu.memory.read(AT + 32, 10) == result
     assert seen & (IE | ZE | C2) == status
+
+
+DIVIDE = FLDZ + FLD1 + "d8 f1 ; fdiv st0, st1\n"
+FADD_NOWHERE = "d8 05 00 00 00 70 ; fadd dword [70000000h]"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("d9 e8 ; fld1", "d9 d0 ; fnop", "9b ; fwait", "dd c0 ; ffree st0", "d9 f7 ; fincstp", "d9 6b 40 ; fldcw"),
+        *("0f 77 ; emms", "0f 6e c0 ; movd mm0, eax", "0f 2a c1 ; cvtpi2ps xmm0, mm1", "da c1 ; fcmovb", FADD_NOWHERE),
+    ],
+)
+def test_who_waits_for_an_error(cpu: CpuGuest, code: str) -> None:
+    start = START + DIVIDE
+    end, _ = run(cpu, DIVIDE + code, ZE_UNMASKED)
+    assert (end.vector, end.offset) == (MF, len(machine_code(start)))
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["db e2 ; fnclex", "db e3 ; fninit", "dd 33 ; fnsave", "d9 7b 08 ; fnstcw", "dd 7b 08 ; fnstsw", "df e0", "db e4"],
+)
+def test_who_does_not(cpu: CpuGuest, code: str) -> None:
+    assert run(cpu, DIVIDE + code, ZE_UNMASKED)[0].vector is None
+
+
+def test_device_not_available_comes_before_the_error(cpu: CpuGuest) -> None:
+    end, _ = run(cpu, DIVIDE + "0f 20 c0 \n 0c 08 \n 0f 22 c0 ; CR0.TS\n" + FLD1, ZE_UNMASKED)
+    assert end.vector == NM
+
+
+@pytest.mark.parametrize(("carry", "code"), [("f8", "da c1"), ("f9", "da c1"), ("f8", "db c1")])
+def test_fcmov_of_an_empty_register(cpu: CpuGuest, carry: str, code: str) -> None:
+    _, status = run(cpu, f"{FLD1} {carry} {code} \n db 3b ; fstp tbyte [ebx]")
+    assert status & (IE | SF | C1) == IE | SF
+    assert cpu.memory.read(AT, 10) == INDEFINITE
+    _, status = run(cpu, f"{FLD1} d9 f6 \n {carry} {code} \n db 3b ; fdecstp: ST(0) is empty")
+    assert status & (IE | SF | C1) == IE | SF
+    assert cpu.memory.read(AT, 10) == INDEFINITE
+
+
+def test_the_instruction_pointer_is_that_of_the_error(cpu: CpuGuest) -> None:
+    run(cpu, DIVIDE + "d9 73 10 ; fnstenv [ebx+16]\n db e2", ZE_UNMASKED)
+    assert cpu.word(AT + 16 + 12) == CODE_AT + len(machine_code(START + FLDZ + FLD1))
+    assert cpu.word(AT + 16 + 16, 2) == FLAT_CODE

@@ -7,6 +7,7 @@ from hyperport.engines.unicorn.library cimport Library
 cdef struct CodeFilter:         # where the translator is in the bytes of one instruction
     uint64_t next_opcode        # a prefix was read: the byte after it
     uint64_t second_byte        # of a UD2 that was begun
+    uint64_t predicate          # where the immediate of a comparison stands
     uint32_t repeat             # the prefix that stands for every 66, F2 and F3 of this instruction; 0 for none
     uintptr_t opcode_caller     # the place in the core that reads opcodes; 0 before the first
     char *tcg                   # the TCGContext

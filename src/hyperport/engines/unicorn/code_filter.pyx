@@ -13,7 +13,8 @@ all. So for a whole instruction the translator reads
             fidelity/vcpu.pyx), and for INS and OUTS while each element must be looked at.
 
 The engine then looks at the bytes in memory. The core prefers 66 to F2 and F3 where they choose an SSE instruction; there
-it reads the latter for each of them. A byte behind the limit of CS is #GP(0), here.
+it reads the latter for each of them; and of the predicate of CMPPS and its like only the three bits that count. A byte
+behind the limit of CS is #GP(0), here.
 
 It reads code byte by byte, by one function. Calls for opcodes come from one place in the core: the place that the
 first call of a vCPU comes from. After a prefix comes an opcode again. And since each instruction is read here before it is
@@ -27,14 +28,19 @@ from hyperport.cpu.undefined cimport (
     BY_REPNE,
     DEFINED,
     NEED_MORE,
+    NEEDS_ALIGNMENT,
+    NEEDS_NO_ERROR,
+    NEEDS_TWO_REGISTERS,
     judge_instruction,
     prefixes_of,
 )
 from hyperport.cpu.vcpu cimport EFLAGS_VM, VECTOR_GP
 from hyperport.engines.unicorn.fidelity.mend cimport (
     begin_instruction,
+    begin_x87,
     beyond_code_limit,
     near_code_limit,
+    next_page_absent,
     one_by_one,
 )
 from hyperport.engines.unicorn.fields cimport u32, u64
@@ -47,6 +53,7 @@ cdef enum:
     CR0_PE = 1
     PAGE_SIZE = 4096
     LONGEST = 15                # bytes of an instruction
+    NO_REGISTER = -1            # of begin_x87()
     HLT = 0xF4
     UD2_FIRST = 0x0F
     UD2_SECOND = 0x0B
@@ -55,6 +62,10 @@ cdef enum:
     DATA_SIZE = 0x66
     REP = 0xF3
     REPNE = 0xF2
+    ADDRESS_SIZE = 0x67
+    ESCAPE = 0x0F
+    COMPARE = 0xC2              # 0F C2: CMPPS, CMPPD, CMPSS, CMPSD
+    PREDICATE = 7
 
 cdef uint64_t NOWHERE = <uint64_t> -1
 
@@ -68,7 +79,7 @@ cdef inline bint ports_need_map(char *env) noexcept nogil:
 
 
 cdef void forget_position(CodeFilter *filter) noexcept nogil:
-    filter.next_opcode = filter.second_byte = NOWHERE
+    filter.next_opcode = filter.second_byte = filter.predicate = NOWHERE
     filter.repeat = 0
     filter.opcode_caller = 0
 
@@ -88,6 +99,9 @@ cdef uint32_t filtered_byte(CodeFilter *filter, Library *library, void *env, uin
     if beyond_code_limit(env, address):
         library.raise_exception(env, VECTOR_GP, 0)
     byte = library.fetch_byte(env, address)
+    if filter.predicate == address:
+        filter.predicate = NOWHERE
+        return byte & PREDICATE
     if not continued:
         if caller != filter.opcode_caller:
             return byte
@@ -99,6 +113,19 @@ cdef uint32_t filtered_byte(CodeFilter *filter, Library *library, void *env, uin
     return byte
 
 
+cdef uint32_t bytes_of_operand(Library *library, void *env, uint64_t address, bint wide) noexcept nogil:
+    """The length of ModRM, which is there, and what belongs to it. wide: 32-bit addresses. May fault."""
+    cdef uint32_t modrm = library.fetch_byte(env, <uint32_t> address), mod = modrm >> 6, rm = modrm & 7
+    if mod == 3:
+        return 1
+    if not wide:
+        return 3 if mod == 2 or (mod == 0 and rm == 6) else 1 + mod
+    if rm == 4:
+        rm = library.fetch_byte(env, <uint32_t> (address + 1)) & 7
+        return 6 if mod == 2 or (mod == 0 and rm == 5) else 2 + mod
+    return 5 if mod == 2 or (mod == 0 and rm == 5) else 1 + mod
+
+
 cdef uint32_t first_byte(CodeFilter *filter, Library *library, char *env, uint64_t address, uint32_t byte) noexcept nogil:
     """An instruction begins with this byte: look at all of it that matters. May fault."""
     cdef uint8_t copy[LONGEST]
@@ -107,35 +134,41 @@ cdef uint32_t first_byte(CodeFilter *filter, Library *library, char *env, uint64
     cdef uint32_t available = PAGE_SIZE - (address & (PAGE_SIZE - 1))
     cdef bint code32 = (u32(env, ENV_HFLAGS)[0] & HFLAG_CS32) != 0
     cdef bint protected = (u64(env, ENV_CR)[0] & CR0_PE) and not u64(env, ENV_EFLAGS)[0] & EFLAGS_VM
-    cdef bint aligned
-    cdef bint small = not code32
+    cdef uint8_t needs
+    cdef bint small = not code32, wide = code32
     cdef int verdict
     cdef uint32_t i, prefixes
     cdef bint limited = near_code_limit(env, filter.tcg, address)
+    if available < 2 * LONGEST and next_page_absent(env, filter.tcg, address + available):
+        limited = True
     if available >= LONGEST and not limited:
         library.code_page_host(env, address, &host)
     if host != NULL:
         code = <const uint8_t *> host
         available = LONGEST
-        verdict = judge_instruction(code, available, code32, protected, &aligned)
+        verdict = judge_instruction(code, available, code32, protected, &needs)
     else:
         code = copy
         copy[0] = <uint8_t> byte
         available = 1
-        verdict = judge_instruction(code, available, code32, protected, &aligned)
+        verdict = judge_instruction(code, available, code32, protected, &needs)
         while verdict == NEED_MORE:
             if beyond_code_limit(env, <uint32_t> (address + available)):
                 library.raise_exception(env, VECTOR_GP, 0)
             copy[available] = <uint8_t> library.fetch_byte(env, <uint32_t> (address + available))
             available += 1
-            verdict = judge_instruction(code, available, code32, protected, &aligned)
+            verdict = judge_instruction(code, available, code32, protected, &needs)
     prefixes = prefixes_of(code, available)
     for i in range(prefixes):
         if code[i] == DATA_SIZE:
             small = code32
-    begin_instruction(filter.tcg, <uint32_t> address, aligned, small,
+        elif code[i] == ADDRESS_SIZE:
+            wide = not code32
+    begin_instruction(filter.tcg, <uint32_t> address, needs & NEEDS_ALIGNMENT != 0, small,
                       prefixes < available and code[prefixes] & 0xFE == INS_BYTE,
                       prefixes < available and code[prefixes] & 0xFE == LOOPNE)
+    if needs & NEEDS_NO_ERROR:
+        begin_x87(filter.tcg, code[prefixes + 1] & 7 if needs & NEEDS_TWO_REGISTERS else NO_REGISTER)
     filter.repeat = REP if verdict == BY_REP else REPNE if verdict == BY_REPNE else 0
     if prefixes < available and code[prefixes] & 0xFC == INS_BYTE and verdict == DEFINED:
         if ports_need_map(env):
@@ -143,6 +176,8 @@ cdef uint32_t first_byte(CodeFilter *filter, Library *library, char *env, uint64
         if not one_by_one(env):
             return byte
     elif verdict == DEFINED or filter.repeat:
+        if prefixes + 2 < available and code[prefixes] == ESCAPE and code[prefixes + 1] == COMPARE:
+            filter.predicate = address + prefixes + 2 + bytes_of_operand(library, env, address + prefixes + 2, wide)
         return byte
     filter.second_byte = address + 1
     return UD2_FIRST

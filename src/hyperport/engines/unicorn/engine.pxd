@@ -29,7 +29,6 @@ cdef class UnicornEngine(MendedVcpu):
     cdef void *counter          # the core's part of that
     cdef bint unmappable        # the core had no room for a block of the map
     cdef bint may_sleep         # in HLT, in this run
-    cdef bint delivering        # an event other than INT n
 
     cdef _ok(self, int error, str doing)
     cdef _open(self)
@@ -43,7 +42,6 @@ cdef class UnicornEngine(MendedVcpu):
     cdef uint64_t guest_loads(self, uint64_t address, uint32_t size) noexcept nogil
     cdef void guest_stores(self, uint64_t address, uint32_t size, uint64_t value) noexcept nogil
     cdef void map_changed(self) noexcept nogil
-    cdef void deliver_event(self) noexcept nogil
     cdef void guest_invalid_instruction(self) noexcept nogil
     cdef void guest_exception(self, uint32_t vector) noexcept nogil
     cdef void switch_a20(self, int level) noexcept nogil

@@ -32,7 +32,7 @@ from hyperport.engines.shared.counters cimport count_exception, count_software
 from hyperport.engines.shared.run cimport Runs
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
 from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, CodePages
-from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
+from hyperport.engines.unicorn.delivery cimport check_task_gate, fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
     add_bell,
     add_stub,
@@ -42,6 +42,7 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     exception_begins,
     free_jumps,
     instructions_left,
+    int_length,
     leave_guest,
     limit_block,
     mend_core,
@@ -49,13 +50,12 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     new_jumps,
     one_by_one,
     remember_blocks,
-    segments_changed,
     set_counting,
     set_coverage,
     set_tsc_base,
     withhold,
 )
-from hyperport.engines.unicorn.fidelity.vcpu cimport MendedVcpu
+from hyperport.engines.unicorn.fidelity.vcpu cimport NO_INTERRUPT, MendedVcpu
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.fpu_error cimport install_fpu_error
 from hyperport.engines.unicorn.hypercalls cimport Hypercalls
@@ -448,9 +448,7 @@ cdef class UnicornEngine(MendedVcpu):
             return eip != u64(self.env, ENV_EIP)[0]
         # Not cleared here: that could undo a kick which came after the flags were read.
         self.delivering = True
-        self.lib.do_hardware_interrupt(self.env, self.runs.acknowledge(), 1)
-        self.delivering = False
-        segments_changed(self.env)
+        self.through_gate(self.runs.acknowledge())
         return True
 
     cdef bint sleep(self) noexcept nogil:
@@ -466,17 +464,6 @@ cdef class UnicornEngine(MendedVcpu):
         leave(self)
         kick(self.cpu)                              # the interrupt may have asked before HLT
         return True
-
-    cdef void deliver_event(self) noexcept nogil:
-        """What a state that was loaded had still to deliver."""
-        self.event_waits = False
-        self.delivering = True
-        if self.event_interrupt:
-            self.lib.do_hardware_interrupt(self.env, self.event_vector, 1)
-            segments_changed(self.env)
-        else:
-            self.deliver(<uint32_t> self.event_vector, self.event_error)
-        self.delivering = False
 
     def state(self):
         """All registers as a CpuState."""
@@ -537,20 +524,15 @@ cdef class UnicornEngine(MendedVcpu):
 
     cdef void guest_exception(self, uint32_t vector) noexcept nogil:
         cdef char *env = self.env
-        cdef uint64_t next_eip, cs_base
-        cdef uint32_t length = 2
+        cdef uint32_t length
         cdef bint external = self.delivering        # still set: this is a fault of that delivery
         cdef bint decided = self.decided
         self.delivering = self.decided = False
         self.undo_begin()
         if u32(env, ENV_EXCEPTION_IS_INT)[0] and vector != VECTOR_UD:
             # The core has already moved EIP past the INT; a fault during delivery must point at it.
-            next_eip = u64(env, ENV_EXCEPTION_NEXT_EIP)[0]
-            if vector == 3 or vector == 4:      # INT3 and INTO have one byte, INT 3 and INT 4 two
-                cs_base = u64(env, ENV_SEGS + SEGMENT_SIZE + SEGMENT_BASE)[0]
-                length = self.lib.load_byte(env, <uint32_t> (cs_base + next_eip - 1), MMU_KERNEL, 0)
-                length = 1 if length == 0xCC or length == 0xCE else 2
-            u64(env, ENV_EIP)[0] = <uint32_t> (next_eip - length)
+            length = int_length()
+            u64(env, ENV_EIP)[0] = <uint32_t> (u64(env, ENV_EXCEPTION_NEXT_EIP)[0] - length)
             enter(self, Crossing.VECTOR, 0)
             if self.calls is not None:
                 self.begun = self.left != NULL      # the core has counted it
@@ -559,6 +541,7 @@ cdef class UnicornEngine(MendedVcpu):
                     return
                 self.begun = False
             count_software(self.runs.counters, vector)
+            check_task_gate(env, vector)
         else:
             enter(self, Crossing.FAULT, 0)
             if vector == VECTOR_PF and self.calls is not None and self.calls.string_faulted(self):
@@ -578,9 +561,7 @@ cdef class UnicornEngine(MendedVcpu):
             exception_begins(env, vector)
             self.delivering = True
         leave(self)
-        self.lib.do_interrupt(self.cpu)
-        self.delivering = False
-        segments_changed(env)
+        self.through_gate(NO_INTERRUPT)
 
     # Registers.
 

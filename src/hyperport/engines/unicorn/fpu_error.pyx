@@ -3,21 +3,23 @@
 """x87 errors with CR0.NE clear: the pin FERR#, which the core leaves out (SDM vol. 1, appendix D).
 
 An unmasked x87 exception sets ES in the status word. The core looks at it in FWAIT (and FNOP) alone: with CR0.NE that is
-#MF, without it nothing. Its helpers of FWAIT and FNCLEX are replaced by those below. FWAIT with an error that has not
-been told yet drives the line `ferr` low and high: devices/fpu_error.pyx makes IRQ 13 of the edge. If that interrupt
-can be taken now, it is taken before the FWAIT, which a processor would hold until then; so it returns to the FWAIT.
+#MF, without it nothing. Its helpers of FWAIT and FNCLEX are replaced by those below, and a call of x87_begins() stands
+before each other x87 or MMX instruction that waits. To wait with an error that has not been told yet drives the line
+`ferr` low and high: devices/fpu_error.pyx makes IRQ 13 of the edge. If that interrupt can be taken now, it is taken before
+that instruction, which a processor would hold until then; so it returns to it.
 
 That an error has been told is a bit of the core's status word that the guest cannot see: TOP has its own field, and
 its bits in fpus are masked out wherever the word is read. FNINIT, FNSAVE, FLDENV, FRSTOR and FXRSTOR clear it in the
 core's own code, FNCLEX in ours.
 
-Not modelled: a processor that cannot take the interrupt stops in the FWAIT, ours goes on; other x87 instructions that
-wait do not look at ES, with NE or without. A state moved to another vCPU tells an error that is still there once more.
+Not modelled: a processor that cannot take the interrupt stops where it waits, ours goes on. A state moved to another
+vCPU tells an error that is still there once more.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uintptr_t
 
 from hyperport.cpu.vcpu cimport EFLAGS_IF
+from hyperport.engines.unicorn.fidelity.mend cimport mend_waits
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.library cimport Library, load_library, replace_helper
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
@@ -29,6 +31,8 @@ cdef extern from "vcpu_thread.h":
     uintptr_t hp_return_address "(uintptr_t) __builtin_return_address"(int level) nogil
 
 cdef enum:
+    CR0_EM = 1 << 2
+    CR0_TS = 1 << 3
     CR0_NE = 1 << 5
     VECTOR_MF = 16
     FPUS_ES = 1 << 7
@@ -44,14 +48,23 @@ cdef inline uint16_t *status_word(void *env) noexcept nogil:
 
 
 cdef void fwait(void *env) noexcept nogil:
+    wait_at(env, hp_return_address(0))
+
+
+cdef void x87_begins(void *env) noexcept nogil:
+    if status_word(env)[0] & FPUS_ES and not u64(<char *> env, ENV_CR)[0] & (CR0_EM | CR0_TS):      # those are #NM
+        wait_at(env, hp_return_address(0))
+
+
+cdef inline void wait_at(void *env, uintptr_t caller) noexcept nogil:
     cdef uint16_t *word = status_word(env)
     if not word[0] & FPUS_ES:
         return
     if u64(<char *> env, ENV_CR)[0] & CR0_NE:
-        library.raise_exception_from(env, VECTOR_MF, 0, hp_return_address(0))
+        library.raise_exception_from(env, VECTOR_MF, 0, caller)
     elif not word[0] & FPUS_TOLD and current_vcpu() != NULL:
         word[0] |= FPUS_TOLD
-        tell(<UnicornVcpu> current_vcpu(), hp_return_address(0))
+        tell(<UnicornVcpu> current_vcpu(), caller)
 
 
 cdef void fnclex(void *env) noexcept nogil:
@@ -80,4 +93,5 @@ cdef int install_fpu_error(current_function current) except -1:
     library = load_library()
     replace_helper(b"helper_fwait_x86_64", <void *> fwait)
     replace_helper(b"helper_fclex_x86_64", <void *> fnclex)
+    mend_waits(x87_begins)
     return 0

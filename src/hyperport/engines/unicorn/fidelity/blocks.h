@@ -52,7 +52,8 @@ static inline void *hp_last_op(hp_context *tcg)
 }
 
 static void hp_emit_call(hp_context *tcg, void *core, void *function, hp_temp *result, int count, hp_temp **arguments);
-static void *hp_takes_env_and_number;       /* a helper with the signature of hp_not_begun() */
+static void *hp_takes_env_and_number;       /* a helper with the signature of hp_not_begun(), */
+static void *hp_takes_env;                  /* and one of what comes before or after an instruction */
 
 /* Subtract the instructions of the block, which are not known yet, from those that are left, into `left` as well. */
 static void hp_begin_counting(hp_context *tcg, hp_temp *left)

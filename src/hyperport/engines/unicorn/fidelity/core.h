@@ -19,6 +19,7 @@ enum {
     UC_CPU = 440,
     UC_TCG = 768,
     /* CPUState */
+    CPU_UC = 33192,
     CPU_CFLAGS_NEXT_TB = 24,            /* uint32_t: cflags of the next block only */
     CPU_INTERRUPT_REQUEST = 28,
     CPU_ICOUNT_EXTRA = 48,              /* int64_t, which the core does not use */
@@ -43,12 +44,15 @@ enum {
     ENV_CC_OP = 168,                    /* uint32_t: how flags are kept */
     ENV_HFLAGS = 176,
     ENV_SEGS = 184,
+    ENV_TR = 352,
     ENV_CR = 424,
     ENV_FPSTT = 604,                    /* unsigned */
     ENV_FPUS = 608,                     /* uint16_t */
     ENV_FPUC = 610,                     /* uint16_t */
     ENV_FPTAGS = 612,                   /* uint8_t[8], 1 for empty */
     ENV_FPREGS = 624,                   /* 16 bytes each */
+    ENV_FPCS = 754,                     /* uint16_t: of the last x87 instruction, its CS */
+    ENV_FPIP = 760,                     /* uint64_t: and its EIP */
     ENV_FP_STATUS = 776,                /* float_status */
     ENV_FT0 = 784,                      /* floatx80 */
     ENV_SSE_STATUS = 808,               /* float_status */
@@ -178,15 +182,18 @@ enum {
     HFLAG_FS = 1 << 28,
     HFLAG_GS = 1 << 29,                 /* at CPL 3; checks are always emitted below it */
     HFLAG_CODE = 1 << 30,               /* CS ends before 4 GiB; only with HFLAG_SEGMENTS */
+    HFLAG_ALIGN = (int)(1u << 31),      /* CR0.AM; the core itself adds EFLAGS.AC to what it finds a block by */
 
     ES = 0, CS = 1, SS = 2, DS = 3, FS = 4, GS = 5,
 
     EFLAGS_TF = 1 << 8,
     EFLAGS_RF = 1 << 16,
     EFLAGS_VM = 1 << 17,
+    EFLAGS_AC = 1 << 18,
+    CR0_AM = 1 << 18,
     CR0_PE = 1, CR0_NW = 1 << 29, CR0_CD = 1 << 30,
     CR4_DE = 1 << 3, CR4_OSFXSR = 1 << 9, CR4_OSXMMEXCPT = 1 << 10,
-    VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_SS = 12, VECTOR_GP = 13, VECTOR_XM = 19,
+    VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_SS = 12, VECTOR_GP = 13, VECTOR_AC = 17, VECTOR_XM = 19,
 };
 
 typedef struct { uint64_t low, high; } hp_xmm;

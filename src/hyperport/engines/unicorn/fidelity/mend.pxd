@@ -9,6 +9,7 @@ from hyperport.memory.map cimport hp_map
 include "../layout.pxi"
 
 cdef int mend_core(void *flush_code, void *sleeps) except -1
+cdef void mend_waits(void (*wait)(void *env) noexcept nogil) noexcept
 cdef int mend_cpu(Library *library, void *uc) except -1
 cdef void *new_jumps(void *uc) except NULL
 cdef void free_jumps(void *jumps) noexcept
@@ -35,6 +36,8 @@ cdef void withhold(void *counter) noexcept nogil
 cdef void *between_blocks() noexcept nogil
 cdef void inside_block(void *inside) noexcept nogil
 cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint small, bint probes, bint counts) noexcept nogil
+cdef void begin_x87(void *tcg, int number) noexcept nogil
+cdef bint next_page_absent(void *env, void *tcg, uint64_t linear) noexcept nogil
 cdef bint beyond_code_limit(void *env, uint64_t linear) noexcept nogil
 cdef bint near_code_limit(void *env, void *tcg, uint64_t linear) noexcept nogil
 cdef void segments_changed(void *env) noexcept nogil
@@ -50,6 +53,11 @@ cdef int segment_vector(int segment) noexcept nogil
 cdef bint ports_watched(void *env) noexcept nogil
 cdef uint32_t port_hits(void *env, uint32_t port, uint32_t size) noexcept nogil
 cdef void doorbell_accessed(void *env, uint32_t hits) noexcept nogil
+cdef uint32_t int_length() noexcept nogil
+cdef void frame_begins(void *env) noexcept nogil
+cdef int frame_beyond_stack(void *env) noexcept nogil
+cdef bint code_beyond_segment(void *env) noexcept nogil
+cdef void trap_task(void *env) noexcept nogil
 cdef void raise_trap(void *env, uint32_t hits) noexcept nogil
 cdef void exception_begins(void *env, uint32_t vector) noexcept nogil
 

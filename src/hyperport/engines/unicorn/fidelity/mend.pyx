@@ -10,8 +10,10 @@ jumps.h, tlb.h  which block comes next; accesses of helpers, marks of pages with
 rom_calls.h     port calls of the ROM, done without its code
 links.h         jumps from block to block that are there before they are needed
 segments.h      segment protection
+alignment.h     operands that must be aligned
+frames.h        stack frames of interrupts and far calls, switches to tasks
 system.h        control, debug and model-specific registers, EFLAGS
-sse.h, x87.h, float80.h  exceptions of floating point
+sse.h, x87.h, x87_begin.h, float80.h  exceptions of floating point
 core.h          the core's private layout as C needs it
 
 Undefined opcodes are not here: cpu/undefined.pyx knows them, code_filter.pyx makes them #UD. docs/cpu.md has what is
@@ -23,6 +25,7 @@ from libc.stdlib cimport calloc
 
 from hyperport.engines.unicorn.fields cimport at, u32, u64
 from hyperport.engines.unicorn.library cimport Library, library_handle, redirect
+from hyperport.cpu.page_walk cimport WALK_FETCH, WALK_OK, WALK_UNSEEN, WALK_USER, Paging, walk
 from hyperport.memory.map cimport hp_map
 
 from hyperport.errors import EngineError
@@ -35,6 +38,8 @@ cdef extern from "translate.h":
     redirection *hp_redirections
     int REDIRECTIONS
     void *hp_register_temp(void *tcg, size_t field)
+    const hp_map *hp_memory
+    void hp_begin_x87(void *tcg, int number) nogil
     void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int small, int probes, int counts) nogil
     ctypedef struct hp_stretch:
         uint32_t first
@@ -80,6 +85,11 @@ cdef extern from "translate.h":
     bint hp_ports_watched(void *env) nogil
     uint32_t hp_port_hits(void *env, uint32_t port, uint32_t size) nogil
     uint32_t hp_data_hits(void *cpu) nogil
+    void hp_before_frame(void *env) nogil
+    int hp_frame_beyond_stack(void *env) nogil
+    int hp_code_beyond_segment(void *env) nogil
+    bint hp_task_traps(void *env) nogil
+    void hp_raise_task_trap(void *env) nogil
     void hp_dr6_hit(void *env, uint64_t bits) nogil
     void hp_debug(void *cpu) nogil
     void hp_load_dr7(void *env, uint32_t value) nogil
@@ -93,6 +103,7 @@ cdef extern from "translate.h":
     char *hp_between_blocks() nogil
     void hp_inside_block(char *inside) nogil
     int HP_COUNTER_SIZE "sizeof(hp_counter)"
+    void hp_note_alignment(void *env) nogil
     void hp_unaligned(void *cpu, uint64_t address, int kind, int mmu, size_t caller) nogil
     enum:
         CLASS_DEBUG
@@ -126,6 +137,9 @@ cdef extern from *:
     #define hp_set_coverage(t) (hp_coverage = (t))
     #define hp_set_limits(l) (hp_limits = (l))
     #define hp_set_sleeps(f) (hp_sleeps = (_Bool (*)(void))(f))
+    #define hp_last_int() hp_int_length
+    #define hp_translating() (hp_instruction.note != NULL)
+    #define hp_set_wait(f) (hp_wait = (f))
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
     #define hp_tsc_offset(e) HP_AT(e, ENV_TSC_OFFSET, uint64_t)
     #define hp_set_tsc_base(b) (hp_tsc_base = (b))
@@ -138,6 +152,9 @@ cdef extern from *:
     void hp_set_called(uint32_t hits) nogil
     void hp_set_coverage(void *table) nogil
     void hp_set_limits(void *limits) nogil
+    uint32_t hp_last_int() nogil
+    bint hp_translating() nogil
+    void hp_set_wait(void (*wait)(void *env) noexcept nogil)
     void hp_set_flush(void *flush_code) nogil
     void hp_set_sleeps(void *sleeps) nogil
     uint64_t hp_tsc_offset(void *env) nogil
@@ -150,6 +167,8 @@ cdef extern from *:
 cdef enum:
     FAULTS = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 16 | 1 << 17 | 1 << 19
     LONGEST = 15
+    CR0_PG = <unsigned> 1 << 31
+    EFER_NXE_SHIFT = 11
 
 mended = False
 
@@ -174,6 +193,11 @@ cdef int mend_core(void *flush_code, void *sleeps) except -1:
     hp_set_sleeps(sleeps)
     mended = True
     return 0
+
+
+cdef void mend_waits(void (*wait)(void *env) noexcept nogil) noexcept:
+    """wait: called before each x87 or MMX instruction that is #MF where an error is pending."""
+    hp_set_wait(wait)
 
 
 cdef bint is_global(char *tcg, int offset) noexcept:
@@ -387,6 +411,31 @@ cdef void begin_instruction(void *tcg, uint32_t address, bint aligned, bint smal
     hp_begin_instruction(tcg, address, aligned, small, probes, counts)
 
 
+cdef void begin_x87(void *tcg, int number) noexcept nogil:
+    """It is one that waits for x87 errors. number: of the register that FCMOVcc names, -1 for another instruction."""
+    if hp_translating():        # and not just read
+        hp_begin_x87(tcg, number)
+
+
+cdef bint next_page_absent(void *env, void *tcg, uint64_t linear) noexcept nogil:
+    """An instruction begins shortly before this page. If there is no code to be read in it, that one must be alone in its
+    block, or a #PF of the bytes that come next would name the block's first instruction."""
+    cdef char *state = <char *> env
+    cdef uint64_t *cr = u64(state, ENV_CR)
+    cdef Paging paging = Paging(<uint32_t> cr[0], <uint32_t> cr[3], <uint32_t> cr[4],
+                                u64(state, ENV_EFER)[0] >> EFER_NXE_SHIFT & 1)
+    cdef uint32_t access = WALK_FETCH | WALK_UNSEEN
+    cdef uint64_t physical
+    if not paging.cr0 & CR0_PG:
+        return False
+    if u32(state, ENV_HFLAGS)[0] & HFLAG_CPL == 3:
+        access |= WALK_USER
+    if walk(hp_memory, &paging, <uint32_t> linear, access, &physical) == WALK_OK:
+        return False
+    u32(<char *> tcg, TCG_NB_OPS)[0] = OPS_FULL
+    return True
+
+
 cdef inline bint code_limited(void *env) noexcept nogil:
     return u32(<char *> env, ENV_HFLAGS)[0] & HFLAG_CODE != 0
 
@@ -438,6 +487,7 @@ cdef void debug_registers_loaded(void *env, uint32_t dr7) noexcept nogil:
 cdef void registers_loaded(void *env) noexcept nogil:
     """All registers were loaded from outside."""
     hp_mxcsr_loaded(env)
+    hp_note_alignment(env)
 
 
 cdef bint segment_allows(void *env, int segment, uint32_t offset, uint32_t size, bint store) noexcept nogil:
@@ -475,6 +525,32 @@ cdef void raise_trap(void *env, uint32_t hits) noexcept nogil:
         hits |= DR6_BS
     hp_dr6_hit(env, hits)
     hp_raise_now(env, VECTOR_DB)
+
+
+cdef uint32_t int_length() noexcept nogil:
+    """Bytes of the INT n, INT3 or INTO that the core is about to deliver."""
+    return hp_last_int()
+
+
+cdef void frame_begins(void *env) noexcept nogil:
+    """The core is about to go through a gate."""
+    hp_before_frame(env)
+
+
+cdef int frame_beyond_stack(void *env) noexcept nogil:
+    """It has. If the frame does not fit the stack, takes everything back and gives the error code of the #SS; else -1."""
+    return hp_frame_beyond_stack(env)
+
+
+cdef bint code_beyond_segment(void *env) noexcept nogil:
+    """Or if its handler lies beyond its segment: takes everything back, for #GP."""
+    return hp_code_beyond_segment(env) != 0
+
+
+cdef void trap_task(void *env) noexcept nogil:
+    """#DB if that was a switch to a task whose T bit is set."""
+    if hp_task_traps(env):
+        hp_raise_task_trap(env)
 
 
 cdef void exception_begins(void *env, uint32_t vector) noexcept nogil:

@@ -6,8 +6,10 @@
 #ifndef HYPERPORT_FIDELITY_SYSTEM_H
 #define HYPERPORT_FIDELITY_SYSTEM_H
 
+#include "alignment.h"
 #include "core.h"
 #include "counting.h"
+#include "frames.h"
 #include "segments.h"
 
 enum {
@@ -84,8 +86,10 @@ static void hp_write_crN(void *env, int reg, uint64_t value)
     if (bad)
         hp_core.raise(env, VECTOR_GP, 0, HP_CALLER);
     core_write_crN(env, reg, new);
-    if (reg == 0)
+    if (reg == 0) {
+        hp_note_alignment(env);
         hp_segments_changed(env);
+    }
     if (reg == 4 && (cr4 ^ new) & CR4_DE && HP_AT(env, ENV_DR + 7 * 8, uint64_t) & DR7_ENABLES)
         hp_look_up(hp_cpu(env), INTERRUPT_HARD);    /* as for DR7 */
 }
@@ -157,12 +161,37 @@ static uint64_t (*core_read_eflags)(void *env);
 
 static uint64_t hp_read_eflags(void *env) { return core_read_eflags(env) & ~(uint64_t)(EFLAGS_RF | EFLAGS_VM); }
 
+/* INT n, INT3 and INTO: how many bytes they have, prefixes included, which the core has forgotten when it delivers. */
+
+static __thread uint32_t hp_int_length;
+
+static void hp_before_int(void *env, int vector, int length)
+{
+    (void)vector;
+    hp_int_length = (uint32_t)length;
+    hp_completed(env);
+}
+
+static void hp_before_into(void *env, int length)
+{
+    (void)env;
+    hp_int_length = (uint32_t)length;
+}
+
 /* After IRET: RF stops nothing where nothing is watched, and would make blocks of one instruction. */
 static void hp_after_iret(void *env)
 {
     if (!(HP_AT(env, ENV_DR + 7 * 8, uint64_t) & DR7_ENABLES))
         HP_AT(env, ENV_EFLAGS, uint64_t) &= ~(uint64_t)EFLAGS_RF;
     hp_segments_changed(env);
+}
+
+static void hp_after_iret_protected(void *env)
+{
+    hp_check_return(env, HP_CALLER);
+    hp_after_iret(env);
+    if (HP_RARELY(hp_task_traps(env)))
+        hp_raise_task_trap(env);
 }
 
 /* Debug registers. */
@@ -298,6 +327,8 @@ static void hp_bpt_io(void *env, uint32_t port, uint32_t size, uint64_t next_eip
    who keeps them is compiled out. While a breakpoint is enabled, blocks have one instruction: what an access hits is noted
    in CPUState.watchpoint_hit, which the core leaves to us, and #DB comes before the next block. */
 
+static __thread uint32_t hp_hit_by;     /* the linear address of the instruction whose access was noted last */
+
 static inline uintptr_t *hp_noted(void *cpu) { return &HP_AT(cpu, CPU_WATCHPOINT_HIT, uintptr_t); }
 
 static int hp_watched_page(void *cpu, uint64_t page, uint64_t length)
@@ -318,9 +349,14 @@ static void hp_check_watchpoint(void *cpu, uint64_t address, uint64_t length, ui
 {
     char *env = (char *)cpu + X86CPU_ENV;
     uint64_t dr7 = *hp_dr(env, 7);
+    char *block;
     int n;
 
-    (void)attributes, (void)caller;
+    (void)attributes;
+    /* Before it splits a store that is not aligned into bytes, which it asks about, the core asks for two parts of it as if
+       it crossed into another page: the second is then from the start of its page. */
+    if (length > 8 || length & (length - 1) || address & (length - 1))
+        return;
     for (n = 0; n < 4; n++) {
         uint64_t size = hp_dr_length(dr7, n), first = *hp_dr(env, n) & ~(size - 1);
         int kinds = hp_dr_kind(dr7, n) == DR_WRITE ? WATCH_WRITE : WATCH_READ | WATCH_WRITE;
@@ -330,6 +366,8 @@ static void hp_check_watchpoint(void *cpu, uint64_t address, uint64_t length, ui
     }
     if (!*hp_noted(cpu))
         return;
+    block = caller ? hp_core.block_at(HP_AT(HP_AT(cpu, CPU_UC, void *), UC_TCG, void *), caller) : NULL;
+    hp_hit_by = block ? HP_AT(block, TB_PC, uint32_t) : 0;
     hp_look_up(cpu, INTERRUPT_DEBUG);
 }
 
@@ -343,6 +381,27 @@ static uint32_t hp_data_hits(void *cpu)
     return hits;
 }
 
+/* A string instruction at EIP has done its last element, which was noted: translated code would look at the count once more.
+   Gives how many bytes it has, else 0. */
+static uint32_t hp_string_is_done(void *env, uint32_t linear)
+{
+    uint32_t count = HP_AT(env, ENV_REGS + 8, uint32_t), length, byte, repeats = 0;
+    int wide = (HP_AT(env, ENV_HFLAGS, uint32_t) & HFLAG_CS32) != 0;
+
+    if (linear != hp_hit_by)
+        return 0;
+    for (length = 0; length < 15; length++) {
+        byte = hp_core.load_byte(env, linear + length, hp_mmu(env), 0);
+        if (byte == 0x67)
+            wide = !(HP_AT(env, ENV_HFLAGS, uint32_t) & HFLAG_CS32);
+        else if ((byte & 0xFE) == 0xF2)
+            repeats = 1;
+        else if ((byte & 0xE7) != 0x26 && byte != 0x64 && byte != 0x65 && byte != 0x66)
+            break;
+    }
+    return repeats && !(wide ? count : count & 0xFFFF) ? length + 1 : 0;
+}
+
 /* The core's EXCP_DEBUG: a data breakpoint, or an instruction with an execution breakpoint is next. */
 static void hp_debug(void *cpu)
 {
@@ -353,6 +412,8 @@ static void hp_debug(void *cpu)
 
     if (*hp_noted(cpu)) {
         hits = hp_data_hits(cpu);
+        linear = (uint32_t)(HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t) + HP_AT(env, ENV_EIP, uint64_t));
+        HP_AT(env, ENV_EIP, uint64_t) += hp_string_is_done(env, linear);
     } else {
         linear = (uint32_t)(HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t) + HP_AT(env, ENV_EIP, uint64_t));
         for (n = 0; n < 4; n++)
@@ -370,13 +431,6 @@ static void hp_single_step(void *env)
     hp_completed(env);
     hp_dr6_hit(env, DR6_BS | hp_data_hits(hp_cpu(env)));
     hp_core.raise_now(env, VECTOR_DB, 0);
-}
-
-/* The core asked for an aligned operand of 16 bytes and the guest's is not: #GP(0) (SDM vol. 2, MOVAPS). */
-static void hp_unaligned(void *cpu, uint64_t address, int kind, int mmu, uintptr_t caller)
-{
-    (void)address, (void)kind, (void)mmu;
-    hp_core.raise((char *)cpu + X86CPU_ENV, VECTOR_GP, 0, caller);
 }
 
 /*

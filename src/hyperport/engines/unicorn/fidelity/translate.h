@@ -16,15 +16,17 @@
  *     branch twice, and the core notes how flags are kept behind the first branch, which is taken when the count ends: it
  *     is noted before.
  * Alignment.  The first load or store of 8 bytes of an instruction whose operand must be aligned asks the core to check
- *     for 16.
+ *     for 16; where #AC is looked for, each asks for its own size. See alignment.h.
  */
 #ifndef HYPERPORT_FIDELITY_TRANSLATE_H
 #define HYPERPORT_FIDELITY_TRANSLATE_H
 
+#include "alignment.h"
 #include "blocks.h"
 #include "core.h"
 #include "counting.h"
 #include "coverage.h"
+#include "frames.h"
 #include "jumps.h"
 #include "links.h"
 #include "narrow.h"
@@ -33,6 +35,7 @@
 #include "system.h"
 #include "tlb.h"
 #include "x87.h"
+#include "x87_begin.h"
 
 /* What is known of the instruction that is being translated. */
 static __thread struct {
@@ -90,7 +93,7 @@ static void (*plain_ld32)(hp_context *tcg, uintptr_t value, uintptr_t address, u
 static void (*plain_ld64)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void (*plain_st32)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void (*plain_st64)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
-static void *hp_takes_address, *hp_takes_env;       /* helpers with the signatures of checks and of what comes after */
+static void *hp_takes_address;              /* a helper with the signature of checks */
 static void *hp_computes_flags;                     /* the helper */
 
 /* Make the call that was emitted last one of another function. */
@@ -126,6 +129,15 @@ static void hp_emit_check(hp_context *tcg, hp_temp *address, uint32_t size, int 
             hp_emit_call(tcg, hp_takes_address, hp_check_of(hp_instruction.segment[i], size, write), NULL, 2, arguments);
 }
 
+static void hp_emit_alignment_check(hp_context *tcg, hp_temp *address, uint32_t size)
+{
+    hp_temp *arguments[2] = {hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t)), address};
+    void *check = hp_alignment_check(size);
+
+    if (check)
+        hp_emit_call(tcg, hp_takes_address, check, NULL, 2, arguments);
+}
+
 static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count, hp_temp **arguments)
 {
     const hp_swap *swap;
@@ -147,6 +159,8 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
     env = arguments[0];
     if (swap->address && hp_instruction.address[0])
         hp_emit_check(tcg, arguments[swap->address], hp_instruction.small ? swap->small_size : swap->size, swap->write);
+    if (swap->address && hp_checks_alignment(hp_instruction.env))
+        hp_emit_alignment_check(tcg, arguments[swap->address], hp_instruction.small ? swap->small_size : swap->size);
     if (swap->flags && hp_instruction.note && (keeps = HP_AT(hp_instruction.note, OP_ARGS + 8, uint64_t)) != FLAGS_AS_STORED)
         hp_emit_op2(tcg, OP_MOVI_I32, (uintptr_t)hp_register_temp(tcg, ENV_CC_OP), keeps);
     if (swap->before)
@@ -224,30 +238,36 @@ static inline void hp_access(hp_context *tcg, uintptr_t address, int memop, int 
         hp_emit_check(tcg, hp_temp_of(tcg, address), 1u << (memop & MEMOP_SIZE), write);
 }
 
-static inline int hp_aligned(int memop)
+/* What to ask the TLB for. */
+static inline int hp_aligned(hp_context *tcg, uintptr_t address, int memop)
 {
-    if (!hp_instruction.aligned || (memop & MEMOP_SIZE) != MEMOP_SIZE)
-        return memop;
-    hp_instruction.aligned = 0;
-    return (memop & ~MEMOP_ALIGN) | MEMOP_ALIGN_16;
+    int large = hp_instruction.aligned && (memop & MEMOP_SIZE) == MEMOP_SIZE;
+
+    if (large)
+        hp_instruction.aligned = 0;
+    if (!hp_instruction.env || !hp_checks_alignment(hp_instruction.env))
+        return large ? (memop & ~MEMOP_ALIGN) | MEMOP_ALIGN_16 : memop;
+    if (large)
+        hp_emit_alignment_check(tcg, hp_temp_of(tcg, address), 16);
+    return memop | MEMOP_ALIGN;
 }
 
 static void hp_ld32(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
 {
     hp_access(tcg, address, memop, 0);
-    plain_ld32(tcg, value, address, mmu, memop);
+    plain_ld32(tcg, value, address, mmu, hp_aligned(tcg, address, memop));
 }
 
 static void hp_ld64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
 {
     hp_access(tcg, address, memop, 0);
-    plain_ld64(tcg, value, address, mmu, hp_aligned(memop));
+    plain_ld64(tcg, value, address, mmu, hp_aligned(tcg, address, memop));
 }
 
 static void hp_st32(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
 {
     hp_access(tcg, address, memop, 1);
-    plain_st32(tcg, value, address, mmu, memop);
+    plain_st32(tcg, value, address, mmu, hp_aligned(tcg, address, memop));
 }
 
 static void hp_st64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
@@ -263,7 +283,7 @@ static void hp_st64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr
         hp_emit_call(tcg, hp_takes_address, probes[memop & MEMOP_SIZE], NULL, 2, arguments);
         return;
     }
-    plain_st64(tcg, value, address, mmu, hp_aligned(memop));
+    plain_st64(tcg, value, address, mmu, hp_aligned(tcg, address, memop));
 }
 
 /* The translator begins with an instruction. */
@@ -419,7 +439,8 @@ static const char *hp_prepare(void *library)
     hp_swap_for("rdmsr")->last = hp_swap_for("wrmsr")->last = 1;
     hp_swap_instead("hlt", (void **)&core_hlt, (void *)hp_hlt);
     hp_swap_for("pause")->before = (void *)hp_completed;
-    hp_swap_for("raise_interrupt")->before = (void *)hp_completed;
+    hp_swap_for("raise_interrupt")->before = (void *)hp_before_int;
+    hp_swap_for("into")->before = (void *)hp_before_into;
     hp_swap_for("cmpxchg8b")->flags = hp_swap_for("cmpxchg8b_unlocked")->flags = 1;
     hp_swap_for("fxrstor")->before = (void *)hp_check_fxrstor;
     hp_swap_for("fxrstor")->after = (void *)hp_mxcsr_loaded;
@@ -427,7 +448,15 @@ static const char *hp_prepare(void *library)
         hp_swap_for(loads_segments[i])->after = (void *)hp_segments_changed;
         hp_swap_for(loads_segments[i])->segments = 1;
     }
-    hp_swap_for("iret_real")->after = hp_swap_for("iret_protected")->after = (void *)hp_after_iret;
+    hp_swap_for("lcall_protected")->before = (void *)hp_before_call;
+    hp_swap_for("lcall_protected")->after = (void *)hp_after_call;
+    hp_swap_for("ljmp_protected")->before = (void *)hp_before_jump;
+    hp_swap_for("ljmp_protected")->after = (void *)hp_after_jump;
+    hp_swap_for("iret_protected")->before = (void *)hp_before_iret;
+    hp_swap_for("iret_protected")->after = (void *)hp_after_iret_protected;
+    hp_swap_for("iret_real")->after = (void *)hp_after_iret;
+    hp_swap_for("lret_protected")->before = (void *)hp_before_ret;
+    hp_swap_for("lret_protected")->after = (void *)hp_after_ret;
     hp_swap_for("iret_real")->segments = hp_swap_for("iret_protected")->segments = 1;
     hp_memory_operand("fldt_ST0", 1, 0, 10, 10);
     hp_memory_operand("fstt_ST0", 1, 1, 10, 10);

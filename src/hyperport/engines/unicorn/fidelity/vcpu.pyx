@@ -3,14 +3,17 @@
 """The vCPU's part in what mend.pyx puts into the core: instructions that are done here, breakpoints of accesses that the core
 does not see, because a path or a hypercall makes them, and counts of the code that is executed."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from hyperport.cpu.decode cimport PortInstruction
-from hyperport.cpu.undefined cimport ICEBP, NEED_MORE, SMSW_LONG, judge_instruction
+from hyperport.cpu.undefined cimport ICEBP, NEED_MORE, RESERVED_NOP, SMSW_LONG, judge_instruction
 from hyperport.cpu.vcpu cimport ECX, EDX, EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTOR_DB, VECTOR_GP
 from hyperport.engines.unicorn.fidelity.mend cimport (
+    code_beyond_segment,
     covered_code,
     exception_begins,
+    frame_begins,
+    frame_beyond_stack,
     free_code_limits,
     free_coverage,
     new_code_limits,
@@ -21,6 +24,7 @@ from hyperport.engines.unicorn.fidelity.mend cimport (
     segment_allows,
     segment_vector,
     segments_changed,
+    trap_task,
 )
 from hyperport.engines.unicorn.fields cimport u32, u64
 from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
@@ -31,6 +35,7 @@ include "../layout.pxi"
 
 cdef enum:
     LONGEST = 15
+    VECTOR_SS = 12
     CR0_PE = 1
     SEGMENT_CS = 1
     SEGMENT_GS = 5
@@ -55,7 +60,7 @@ cdef class MendedVcpu(UnicornVcpu):
         cdef const uint8_t *byte
         cdef uint32_t linear = self.segment_base(SEGMENT_CS) + self.instruction_pointer()
         cdef bint protected = (u64(self.env, ENV_CR)[0] & CR0_PE) and not u64(self.env, ENV_EFLAGS)[0] & EFLAGS_VM
-        cdef bint aligned = False
+        cdef uint8_t needs = 0
         cdef uint32_t n = 0
         cdef int verdict = NEED_MORE
         while verdict == NEED_MORE and n < LONGEST:
@@ -64,7 +69,7 @@ cdef class MendedVcpu(UnicornVcpu):
                 return False
             code[n] = byte[0]
             n += 1
-            verdict = judge_instruction(code, n, self.code_is_32_bit(), protected, &aligned)
+            verdict = judge_instruction(code, n, self.code_is_32_bit(), protected, &needs)
         if verdict == ICEBP:
             u64(self.env, ENV_EIP)[0] = <uint32_t> (u64(self.env, ENV_EIP)[0] + n)
             u64(self.env, ENV_EFLAGS)[0] &= ~<uint64_t> EFLAGS_RF
@@ -72,9 +77,10 @@ cdef class MendedVcpu(UnicornVcpu):
             return True
         if verdict == SMSW_LONG:
             self.put(code[n - 1] & MODRM_RM, <uint32_t> u64(self.env, ENV_CR)[0])
-            self.retire(n)
-            return True
-        return False
+        elif verdict != RESERVED_NOP:
+            return False
+        self.retire(n)
+        return True
 
     cdef bint segment_checked(self, int segment) noexcept nogil:
         """As translated code does, see segments.h: GS always, the others where something is not flat or is watched."""
@@ -104,8 +110,37 @@ cdef class MendedVcpu(UnicornVcpu):
         u32(self.cpu, CPU_EXCEPTION_INDEX)[0] = vector
         u32(self.env, ENV_ERROR_CODE)[0] = error_code
         exception_begins(self.env, vector)
-        self.lib.do_interrupt(self.cpu)
+        self.through_gate(NO_INTERRUPT)
+
+    cdef void through_gate(self, int interrupt) noexcept nogil:
+        """Through the IDT: what the core holds, an exception or INT n, or this interrupt. Does not return where it faults."""
+        cdef int32_t *first = <int32_t *> (self.env + ENV_OLD_EXCEPTION)
+        cdef int32_t delivered = first[0]
+        cdef int error
+        frame_begins(self.env)
+        if interrupt == NO_INTERRUPT:
+            self.lib.do_interrupt(self.cpu)
+        else:
+            self.lib.do_hardware_interrupt(self.env, interrupt, 1)
+        error = frame_beyond_stack(self.env)
+        if error >= 0:
+            first[0] = delivered
+            self.lib.raise_exception(self.env, VECTOR_SS, error)
+        if code_beyond_segment(self.env):
+            first[0] = delivered
+            self.lib.raise_exception(self.env, VECTOR_GP, 0)
+        self.delivering = False
         segments_changed(self.env)
+        trap_task(self.env)
+
+    cdef void deliver_event(self) noexcept nogil:
+        """What a state that was loaded had still to deliver."""
+        self.event_waits = False
+        self.delivering = True
+        if self.event_interrupt:
+            self.through_gate(self.event_vector)
+        else:
+            self.deliver(<uint32_t> self.event_vector, self.event_error)
 
     cdef void guest_sysenter(self) noexcept nogil:
         """SYSENTER (SDM vol. 2B): flat ring-0 CS and SS from the MSR, IF and VM cleared."""

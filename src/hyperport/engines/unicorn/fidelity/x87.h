@@ -29,6 +29,7 @@ static const uint64_t MOST_DECIMAL = 999999999999999999;     /* that FBSTP can s
 
 static __thread int hp_overflowed;      /* a masked overflow of the stack: what is to be loaded is the indefinite */
 static __thread int hp_pushed;          /* FLD ST(i) has pushed, its source is to come */
+static __thread int hp_moves_empty;     /* FCMOVcc has found an empty register: ST(0) is the indefinite, moved or not */
 
 static inline unsigned *hp_top(void *env) { return &HP_AT(env, ENV_FPSTT, unsigned); }
 static inline uint8_t *hp_tag(void *env, int i) { return &HP_AT(env, ENV_FPTAGS + ((*hp_top(env) + i) & 7), uint8_t); }
@@ -67,6 +68,8 @@ static unsigned hp_x87_length(void *env)
 static __attribute__((noreturn)) void hp_x87_skip(void *env, uintptr_t caller)
 {
     hp_core.restore_state(hp_cpu(env), caller, 1);
+    HP_AT(env, ENV_FPCS, uint16_t) = (uint16_t)HP_SEGMENT(env, CS, 0, uint32_t);
+    HP_AT(env, ENV_FPIP, uint64_t) = HP_AT(env, ENV_EIP, uint64_t);
     HP_AT(env, ENV_EIP, uint64_t) = (uint32_t)(HP_AT(env, ENV_EIP, uint64_t) + hp_x87_length(env));
     if (HP_AT(env, ENV_EFLAGS, uint64_t) & EFLAGS_TF) {
         HP_AT(env, ENV_DR + 6 * 8, uint64_t) |= 1 << 14;
@@ -226,6 +229,8 @@ static void hp_fmov_ST0_STN(void *env, int i)
     int pushed = hp_pushed, overflowed = hp_overflowed;
 
     hp_pushed = hp_overflowed = 0;
+    if (HP_RARELY(hp_moves_empty && !pushed))
+        return;
     if (HP_RARELY(*hp_tag(env, i) && !overflowed)) {
         if (pushed && ~HP_AT(env, ENV_FPUC, uint16_t) & FPUS_IE) {
             *hp_tag(env, 0) = 1;

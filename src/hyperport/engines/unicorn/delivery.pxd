@@ -7,7 +7,6 @@ from hyperport.engines.unicorn.library cimport Library
 cdef enum:
     VECTOR_TS = 10
 
-cdef void check_task_gate(char *env, uint32_t vector) noexcept nogil
 cdef void mend_delivery(Library *opened) noexcept
 cdef uint32_t mended_fault(char *cpu, uint32_t vector, bint external) noexcept nogil
 

@@ -4,8 +4,7 @@
 
 It gives up (cpu_abort) where TR holds no TSS; the CPU raises #TS with TR's selector, as for a TSS too short for the
 stack of the new ring. It never sets EXT, bit 0 of the error code: the fault came while an event was delivered that is
-not an INT n. It raises #TS for a new stack segment that is not present, where the CPU raises #SS. And it lets INT n
-through any task gate, whatever its DPL.
+not an INT n. And it raises #TS for a new stack segment that is not present, where the CPU raises #SS.
 Sources: SDM vol. 2A, CALL and INT n (the pseudocode); vol. 3, 6.13 (error code), 6.15 (#TS).
 """
 
@@ -24,7 +23,6 @@ cdef enum:
     VECTOR_GP = 13
     EXT = 1                         # of an error code: an external event, or one inside the CPU
     SELECTOR = 0xFFFC               # of an error code: index and table
-    IN_IDT = 2
     IN_LDT = 4
     DESCRIPTOR_WRITABLE = 1 << 9    # of its second doubleword, as the rest
     DESCRIPTOR_CODE = 1 << 11
@@ -33,9 +31,6 @@ cdef enum:
     DESCRIPTOR_PRESENT = 1 << 15
     STACK_KIND = DESCRIPTOR_PRESENT | DESCRIPTOR_NOT_SYSTEM | DESCRIPTOR_CODE | DESCRIPTOR_WRITABLE
     TSS_32 = 1 << 11
-    GATE_KIND = 0x1F00
-    TASK_GATE = 0x0500
-    CR0_PE = 1
     DEEPEST = 16                    # calls between a helper and cpu_abort(); in fact two or three
 
 cdef Library *library = NULL
@@ -61,17 +56,6 @@ cdef void raise_invalid_tss(void *cpu) noexcept nogil:
         if library.restore_state(cpu, <uintptr_t> frames[i], True):
             break
     library.raise_exception(env, VECTOR_TS, u32(env, ENV_TR)[0] & SELECTOR)
-
-
-cdef void check_task_gate(char *env, uint32_t vector) noexcept nogil:
-    """INT n is at EIP. #GP where it would go through a task gate that its ring may not use."""
-    cdef uint32_t ring = u32(env, ENV_HFLAGS)[0] & HFLAG_CPL
-    cdef uint32_t gate
-    if not ring or not u64(env, ENV_CR)[0] & CR0_PE or vector * 8 + 7 > u32(env, ENV_IDT + SEGMENT_LIMIT)[0]:
-        return
-    gate = load_long(env, u64(env, ENV_IDT + SEGMENT_BASE)[0] + vector * 8 + 4)
-    if gate & GATE_KIND == TASK_GATE and gate >> DESCRIPTOR_DPL_SHIFT & 3 < ring:
-        library.raise_exception(env, VECTOR_GP, vector * 8 + IN_IDT)
 
 
 cdef inline uint32_t load_long(char *env, uint64_t linear) noexcept nogil:

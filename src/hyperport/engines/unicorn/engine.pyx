@@ -32,7 +32,7 @@ from hyperport.engines.shared.counters cimport count_exception, count_software
 from hyperport.engines.shared.run cimport Runs
 from hyperport.engines.unicorn.code_filter cimport filtered_byte, forget_position
 from hyperport.engines.unicorn.code_pages cimport DEVICES_AT, CodePages
-from hyperport.engines.unicorn.delivery cimport check_task_gate, fault_of_delivery, mend_delivery
+from hyperport.engines.unicorn.delivery cimport fault_of_delivery, mend_delivery
 from hyperport.engines.unicorn.fidelity.mend cimport (
     add_bell,
     add_stub,
@@ -541,7 +541,6 @@ cdef class UnicornEngine(MendedVcpu):
                     return
                 self.begun = False
             count_software(self.runs.counters, vector)
-            check_task_gate(env, vector)
         else:
             enter(self, Crossing.FAULT, 0)
             if vector == VECTOR_PF and self.calls is not None and self.calls.string_faulted(self):

@@ -45,6 +45,7 @@ enum {
     ENV_HFLAGS = 176,
     ENV_SEGS = 184,
     ENV_TR = 352,
+    ENV_IDT = 400,
     ENV_CR = 424,
     ENV_FPSTT = 604,                    /* unsigned */
     ENV_FPUS = 608,                     /* uint16_t */

@@ -31,7 +31,7 @@ static __thread struct {
     uint64_t esp;
     uint32_t task;
     char state[ENV_SEGS + SEGMENT_REGISTERS * SEGMENT_SIZE - ENV_EIP];
-} hp_caller_of_frame;
+} hp_caller_of_frame __attribute__((tls_model("initial-exec")));
 
 #define HP_BEFORE(field, type) HP_AT(hp_caller_of_frame.state, (field) - ENV_EIP, type)
 

@@ -29,6 +29,9 @@ enum {
     MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_TSC_ADJUST = 0x3B, MSR_MICROCODE = 0x8B,
     MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_EIP = 0x176, MSR_PAT = 0x277,
     EFER_NXE = 1 << 11,
+
+    GATE_KIND = 0x1F00, TASK_GATE = 0x0500, GATE_DPL_SHIFT = 13,    /* of its second word */
+    IN_IDT = 2,                         /* of an error code */
 };
 #define MSR_EFER 0xC0000080u
 #define PDPTE_RESERVED (0x1E6ull | ~((1ull << 36) - 1))     /* CPUID 8000_0008h: 36 bits */
@@ -161,13 +164,24 @@ static uint64_t (*core_read_eflags)(void *env);
 
 static uint64_t hp_read_eflags(void *env) { return core_read_eflags(env) & ~(uint64_t)(EFLAGS_RF | EFLAGS_VM); }
 
-/* INT n, INT3 and INTO: how many bytes they have, prefixes included, which the core has forgotten when it delivers. */
+/*
+ * INT n, INT3 and INTO: how many bytes they have, prefixes included, which the core has forgotten when it delivers. And it
+ * lets them through any task gate, whatever its DPL.
+ */
+static uint32_t hp_ldl_mmu(void *env, uint64_t address, int mmu, uintptr_t caller);     /* tlb.h's */
 
-static __thread uint32_t hp_int_length;
+static __thread uint32_t hp_int_length __attribute__((tls_model("initial-exec")));
 
 static void hp_before_int(void *env, int vector, int length)
 {
-    (void)vector;
+    uint32_t ring = HP_AT(env, ENV_HFLAGS, uint32_t) & HFLAG_CPL, gate;
+
+    if (ring && hp_cr(env, 0) & CR0_PE && (uint32_t)vector * 8 + 7 <= HP_AT(env, ENV_IDT + SEGMENT_LIMIT, uint32_t)) {
+        gate = hp_ldl_mmu(env, (uint32_t)(HP_AT(env, ENV_IDT + SEGMENT_BASE, uint64_t) + (uint32_t)vector * 8 + 4), MMU_KERNEL,
+                          HP_CALLER);
+        if ((gate & GATE_KIND) == TASK_GATE && (gate >> GATE_DPL_SHIFT & 3) < ring)
+            hp_core.raise(env, VECTOR_GP, vector * 8 + IN_IDT, HP_CALLER);
+    }
     hp_int_length = (uint32_t)length;
     hp_completed(env);
 }

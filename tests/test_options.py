@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,8 @@ from hyperport.errors import ConfigError, UsageError
 from hyperport.host.specs import DiskSpec, NetSpec, SerialSpec, parse_disk, parse_serial
 from hyperport.machine.config import MachineConfig
 from hyperport.machine.plugins import DeviceSpec, parse_device
-from hyperport.options import Option, parse_size
+from hyperport.options import Option, fits, parse_size, type_hints
+from hyperport.time.options import ClockSpec
 from hyperport.ui.options import NO_ESCAPE, parse_escape_key
 
 
@@ -175,3 +177,74 @@ def test_disks(text: str, expected: DiskSpec) -> None:
 def test_disks_that_make_no_sense(text: str) -> None:
     with pytest.raises(UsageError, match="disk "):
         parse_disk(text)
+
+
+# Values from Python, and of saved machines.
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_default_is_what_the_parse_function_returns(verb: str) -> None:
+    for row in VERBS[verb].rows():
+        defaults: Any = row.default if row.many else (row.default,)
+        for value in defaults:
+            hint = row.kind.text if isinstance(row.kind.text, type) else type_hints(row.kind.text)["return"]
+            assert value is None or fits(value, hint), (row.word, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "good"),
+    [
+        (1, int, True),
+        (True, int, False),
+        (1, bool, False),
+        (1, float, True),
+        (True, float, False),
+        (None, int | None, True),
+        ("x", int | None, False),
+        (Path("x"), str | Path, True),
+        ((), tuple[str, ...], True),
+        (("a", 1), tuple[str, ...], False),
+        (("a", 1), tuple[str, int], True),
+        (("a",), tuple[str, int], False),
+        (["a"], tuple[str, ...], False),
+        ({"a": "b"}, dict[str, str], True),
+        ({"a": 1}, dict[str, str], False),
+    ],
+)
+def test_what_fits_an_annotation(value: object, hint: object, good: bool) -> None:
+    assert fits(value, hint) is good
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        *(("memory", value) for value in (1.5, True, b"1M", [1])),
+        *(("testdev", value) for value in (1, 1 << 40, [True])),
+        *(("disks", value) for value in (5, [5], {"path": "x"}, [None])),
+        *(("kernel", value) for value in (5, b"x")),
+        *(("abi", value) for value in (5, [5])),
+        *(("flat", value) for value in (5, (1,), ("real", 1))),
+        *(("modules", value) for value in (5, [()], [(5, "x")])),
+        *(("clock", value) for value in (5, ClockSpec(0), ClockSpec(True), ClockSpec("x"))),  # type: ignore[arg-type]
+        *((word, 5) for word in ("net", "devices", "passthrough", "floppies", "engine", "io", "boot", "bios")),
+    ],
+)
+def test_a_value_of_another_type_is_told_with_its_option(word: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"^{word} cannot be "):
+        MachineConfig(**{word: value})
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: DiskSpec(path=5), "DiskSpec: path cannot be 5"),  # type: ignore[arg-type]
+        (lambda: DiskSpec(path="x", snapshot=1), "DiskSpec: snapshot cannot be 1"),  # type: ignore[arg-type]
+        (lambda: NetSpec(mac="02:00"), "NetSpec: mac cannot be '02:00'"),  # type: ignore[arg-type]
+        (lambda: NetSpec(target=5), "NetSpec: target cannot be 5"),  # type: ignore[arg-type]
+        (lambda: DeviceSpec(path="x", class_name=5), "DeviceSpec: class_name cannot be 5"),  # type: ignore[arg-type]
+        (lambda: SerialSpec("file", 5), "SerialSpec: path cannot be 5"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_field_of_another_type_is_told(make: Callable[[], object], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        make()

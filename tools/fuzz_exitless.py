@@ -43,7 +43,8 @@ from tools.script import script
 PORTS: Final = (0x80, 0x3F8, 0x70, 0x1F6, 0xCF8, 0x3C9, 0x340, 0xF4, 0x64, 0x92, 0xCF9, 0x604, 0x20, 0x1F7, 0xFFFF)
 DOORBELL: Final = ROM.base + next(at for at, n in ROM.doorbells.items() if n == VMI_BY_NAME["OUTB"].number)
 RUN_EACH: Final = 400  # corruptions between two runs of a guest
-MACHINE_EACH: Final = 10_000  # corruptions of a machine
+MACHINES: Final = 20  # unless there are too few corruptions for so many
+MACHINE_LEAST: Final = 10_000  # corruptions of a machine
 TIMER: Final = ((0x43, 0x34), (0x40, 60), (0x40, 0))  # an interrupt each 50 us
 LONGEST_S: Final = 0.2  # of a run
 
@@ -158,10 +159,11 @@ def main() -> int:
     arguments = parser.parse_args()
     draw, began = random.Random(arguments.seed), time.monotonic()
     sums = dict.fromkeys(("runs", "posted", "refused", "restarted", "wrong"), 0)
-    for first in range(0, arguments.corruptions, MACHINE_EACH):
-        fuzz = Fuzz(draw, watched=first // MACHINE_EACH % 2 == 0)
+    each = max(MACHINE_LEAST, arguments.corruptions // MACHINES)
+    for first in range(0, arguments.corruptions, each):
+        fuzz = Fuzz(draw, watched=first // each % 2 == 0)
         with fuzz.machine as machine:
-            for number in range(min(MACHINE_EACH, arguments.corruptions - first)):
+            for number in range(min(each, arguments.corruptions - first)):
                 fuzz.corrupt()
                 if number % RUN_EACH == RUN_EACH - 1:
                     fuzz.run_guest()

@@ -150,7 +150,7 @@ class Option:
         """The value of a Python argument. Raises UsageError for one that makes no sense, or of another type."""
         if given is None or given is self.default:
             return self.default
-        alone = not self.many or isinstance(given, str | Path) or not isinstance(given, Iterable)
+        alone = not self.many or isinstance(given, str | bytes | Path | dict) or not isinstance(given, Iterable)
         items = (given,) if alone else tuple(given)
         try:
             values = tuple(map(self.kind.from_python, items))

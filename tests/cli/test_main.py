@@ -12,7 +12,6 @@ from hyperport import Machine, VirtualClock
 from hyperport.cli.list import columns
 from hyperport.cli.options import VERBS
 from hyperport.debug import monitor
-from hyperport.machine.run import QUIT
 from hyperport.ui.keyboard import keys_for, stroke
 
 from . import fake_machine
@@ -169,7 +168,7 @@ def test_monitor_types_and_presses_keys(capsys: pytest.CaptureFixture[str]) -> N
 def test_monitor_leaves_on_quit_and_at_the_end_of_input() -> None:
     with fake_machine.Machine() as machine:
         for lines in (Typed("q"), Typed()):
-            assert monitor.Monitor(lines)(machine) == QUIT
+            assert monitor.Monitor(lines)(machine) == monitor.QUIT
             assert lines.resumed == 0
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from hyperport import ConfigError, Machine
-from hyperport.host.specs import DRIVE_3_ED, DRIVE_5, DiskSpec, FloppySpec
-from hyperport.machine.drives import Drives
+from hyperport.host.floppy_image import MEDIA
+from hyperport.host.specs import DRIVE_3, DRIVE_3_ED, DRIVE_5, DiskSpec, FloppySpec
+from hyperport.machine.drives import Drives, fits
 
 from ..conftest import MIB, flat_guest, run_command
 
@@ -225,3 +226,10 @@ def test_a_drive_that_is_asked_for(images: list[Path]) -> None:
         Machine(memory=MIB, floppies=(FloppySpec(path=images[0], drive=DRIVE_5),), engine="scripted")
     with pytest.raises(ConfigError, match=r"floppy drive 3: there are 2 for 5\.25 inch"):
         FloppySpec(path=None, drive=3)
+
+
+def test_a_medium_fits_its_own_drive_and_1_44_mb_also_that_of_2_88() -> None:
+    fitting = {
+        (medium.drive, drive) for medium in MEDIA for drive in (DRIVE_5, DRIVE_3, DRIVE_3_ED) if fits(medium, drive)
+    }
+    assert fitting == {(DRIVE_5, DRIVE_5), (DRIVE_3, DRIVE_3), (DRIVE_3, DRIVE_3_ED), (DRIVE_3_ED, DRIVE_3_ED)}

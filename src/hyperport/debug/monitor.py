@@ -11,10 +11,11 @@ from typing import Any, Final, Protocol
 from hyperport.errors import HostError, HyperportError
 from hyperport.host.files import write_whole
 from hyperport.host.specs import parse_floppy
-from hyperport.machine.run import QUIT
 from hyperport.observe.report import port_table
+from hyperport.outcome import Quit
 
 CONTINUE: Final = "cont"
+QUIT: Final = Quit.kind
 PROMPT: Final = "(hyperport) "
 
 

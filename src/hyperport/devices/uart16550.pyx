@@ -206,12 +206,14 @@ cdef class Uart16550(PortDevice):
 
     cdef void io_write_block(self, uint32_t offset, uint32_t size, uint32_t count, const uint8_t *data) noexcept nogil:
         cdef uint32_t i
+        cdef uint8_t enables = self.ier
         if offset == RBR_THR and count and not self.lcr & LCR_DLAB:
             self.transmit(data, count)
             return
         for i in range(count):
             self.write_at(offset, data[i])
-        self.publish_all(CHANGES[offset])
+        if offset != IER or self.ier != enables or self.lcr & LCR_DLAB:     # consoles write what it holds, twice a line
+            self.publish_all(CHANGES[offset])
 
     cdef void write_at(self, uint32_t offset, uint8_t byte) noexcept nogil:
         """All but THR."""

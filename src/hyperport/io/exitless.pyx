@@ -445,7 +445,7 @@ cdef class Exitless(Service):
         cdef Site copy
         if not self.sequence_count and not count or not vcpu.locate(&linear, &physical) or vcpu.privilege() > HIGHEST_CPL:
             return
-        if physical >> 32 == 0:         # else it is beyond any image, or not there: a guest's own code may go on at an absent page
+        if physical >> 32 == 0:         # else beyond any image, or not there: a guest's own code may go on at an absent page
             site = self.site_at(self.sequences, self.sequence_count, <uint32_t> physical, &copy)
         if site != NULL:
             vcpu.jump(site.restart - <uint32_t> physical)

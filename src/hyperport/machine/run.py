@@ -18,7 +18,6 @@ from hyperport.machine.interrupt import Unresponsive
 from hyperport.time.clock import Clock
 
 RESET_IT = "reset"  # of --triple-fault
-QUIT = "quit"  # what a monitor returns to end the run
 FOR_A_SAVE = 1  # the value of a PAUSE that no monitor is wanted for
 
 
@@ -58,7 +57,7 @@ def run(machine: Runs, monitor: Callable[[Any], str] | None = None) -> outcome.O
             if not machine.restart_if_pulled():  # what is saved, or looked at, is the machine that goes on
                 return finish(machine, Stop(StopKind.RESET))
             machine.saves.serve()
-            if stop.value != FOR_A_SAVE and monitor is not None and monitor(machine) == QUIT:
+            if stop.value != FOR_A_SAVE and monitor is not None and monitor(machine) == outcome.Quit.kind:
                 return outcome.Quit()
         elif stop.kind == StopKind.TRIPLE_FAULT and machine.config.triple_fault == RESET_IT:
             machine.board.reset_pin.pull(Pulled.CPU)

@@ -22,7 +22,6 @@ from hyperport.host.char import MemoryBackend
 from hyperport.lines.attention import StopKind
 from hyperport.machine.config import MachineConfig
 from hyperport.machine.machine import Machine
-from hyperport.machine.run import QUIT
 from hyperport.observe.port_log import PortLog
 from hyperport.observe.trace import trace_lines
 from hyperport.outcome import GuestExit, Outcome, Quit, Timeout
@@ -113,7 +112,7 @@ class GuestMachine(Machine):
         try:
             match = self._search(self.pending)
             while match is None and ended is None:
-                outcome = self.run(max(0.0, deadline - time.monotonic()), monitor=lambda _: QUIT)
+                outcome = self.run(max(0.0, deadline - time.monotonic()), monitor=lambda _: Quit.kind)
                 if not isinstance(outcome, Quit):  # else a pause: of ours, or one left over from before
                     ended = outcome
                 match = self._match

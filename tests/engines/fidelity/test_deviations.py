@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
-from .guest import DB, MF, SPARE, SS, XM, CpuGuest, descriptor
-from .test_debug import ACCESS, ARMED, arm
+from .guest import DB, MF, SPARE, SS, START, XM, CpuGuest, descriptor
+from .test_debug import ACCESS, ARMED, EXECUTE, arm
 from .test_segments import load
 from .test_sse import AT, DEFAULT, MULSS, UE, singles
 from .test_sse import run as run_sse
@@ -88,6 +88,12 @@ def test_mov_ss_holds_off_its_own_data_breakpoint(cpu: CpuGuest) -> None:
     cpu.memory.write(AT, b"\x10\0")
     end = cpu.run(arm(AT, ACCESS) + "8e 13 ; mov ss, [ebx]\n 41 ; inc ecx", registers={"ebx": AT})
     assert (end.vector, end.offset) == (DB, ARMED + 3)
+
+
+@pytest.mark.xfail(strict=True, reason="mov-ss-code")
+def test_mov_ss_holds_off_a_breakpoint_behind_it(cpu: CpuGuest) -> None:
+    code = "16 \n 17 ; push ss, pop ss\n 41 ; inc ecx"
+    assert cpu.vector(arm(START + ARMED + 2, EXECUTE) + code) is None
 
 
 @pytest.mark.xfail(strict=True, reason="task-trap")

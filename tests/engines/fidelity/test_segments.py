@@ -171,6 +171,18 @@ def test_code_ends_at_its_limit(cpu: CpuGuest) -> None:
     assert (end.vector, end.eip) == (GP, 6)
 
 
+def test_code_segments_of_many_bases_and_limits(cpu: CpuGuest) -> None:
+    """More than the engine remembers; each base comes again with the same limit, and then with another."""
+    places, many = 0x20000, 250
+    cpu.memory.write(places, b"\x90" * (16 * many + 64))
+    jump = f"ea 00 00 00 00 {SPARE:02x} 00 ; jmp far"
+    for change in (0, 0, 1, 0):
+        for number in range(many):
+            limit = 8 + (number + change) % 5
+            end = cpu.run(jump, segments={SPARE: descriptor(places + 16 * number, limit, READABLE_CODE)})
+            assert (end.vector, end.error, end.eip) == (GP, 0, limit + 1)
+
+
 def test_checks_end_with_the_segment(cpu: CpuGuest) -> None:
     back = load("es", DATA)
     code = load("es", SPARE) + "26 88 05 0f 00 00 00 \n" + back + "26 88 05 10 00 00 00 \n 88 05 10 00 00 00"

@@ -255,7 +255,8 @@ cdef class KvmVcpu(Vcpu):
         """Physical address of CS:EIP, NOWHERE if there is none. Does not fault."""
         cdef Paging paging = Paging(<uint32_t> self.sregs.cr0, <uint32_t> self.sregs.cr3, <uint32_t> self.sregs.cr4, False)
         cdef uint64_t physical = NOWHERE
-        if walk(&self.memory.map.flat, &paging, <uint32_t> (self.sregs.cs.base + self.regs.rip), WALK_UNSEEN, &physical) != WALK_OK:
+        if walk(&self.memory.map.flat, &paging, <uint32_t> (self.sregs.cs.base + self.regs.rip), WALK_UNSEEN,
+                &physical) != WALK_OK:
             return NOWHERE
         return physical
 

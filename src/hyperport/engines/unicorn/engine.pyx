@@ -75,7 +75,7 @@ from hyperport.io.crossing cimport Crossing, enter, leave
 from hyperport.io.hypercall cimport Call, CallTable
 from hyperport.io.memory cimport memory_in, memory_out
 from hyperport.io.path cimport PortPath
-from hyperport.lines.attention cimport Attention
+from hyperport.lines.attention cimport ATTENTION_INTR, Attention
 from hyperport.lines.interrupt_controller cimport InterruptController
 from hyperport.lines.irq cimport IrqLine
 from hyperport.lines.listener cimport Listener
@@ -418,8 +418,8 @@ cdef class UnicornEngine(MendedVcpu):
     cdef bint deaf(self) noexcept nogil:
         """Is there nothing but an interrupt that the guest does not take now? Then the request stays as it is: a fault of code
         that has interrupts off need not ask the controller each time."""
-        return not (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_IF or self.runs.attention.flags or self.event_waits or self.beyond
-                    or self.counter != NULL)
+        return not (u64(self.env, ENV_EFLAGS)[0] & EFLAGS_IF or self.runs.attention.flags & ~<uint32_t> ATTENTION_INTR
+                    or self.event_waits or self.beyond or self.counter != NULL)
 
     cdef bint service(self) noexcept nogil:
         """Look up from guest code. True where an interrupt was delivered, or EIP has moved: the block that comes next does not

@@ -67,7 +67,6 @@ cdef class ScriptedTranslator:
     cdef CodeFilter filter
     cdef Library lib
     cdef uint8_t env[ENV_SIZE]
-    cdef uint32_t code_limits[4]                # of enter_guest()
     cdef uint8_t tcg[TCG_SIZE]
     cdef uint8_t op[OP_SIZE]                    # the only one of the block, all zero
     cdef void *op_link[2]                       # of a list: the next, and where the link before points to the op
@@ -143,8 +142,7 @@ cdef class ScriptedTranslator:
         cdef int byte
         self.caller = caller
         reading = <void *> self
-        self.set_limit(0xFFFFFFFF)      # entered with another one, a guest's translated code would be dropped
-        enter_guest(self.env, NULL, self.code_limits)
+        enter_guest(self.env, NULL, NULL)
         self.set_limit(self.limit)
         byte = hp_guarded(read_it, <void *> self, address)
         leave_guest()

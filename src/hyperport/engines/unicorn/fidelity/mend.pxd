@@ -12,16 +12,19 @@ cdef int mend_core(void *flush_code, void *sleeps) except -1
 cdef int mend_cpu(Library *library, void *uc) except -1
 cdef void *new_jumps(void *uc) except NULL
 cdef void free_jumps(void *jumps) noexcept
-cdef int do_calls(void *jumps, char *tables, bint (*ring)(void *context, const void *call) noexcept nogil, void *context) except -1
+cdef int do_calls(void *jumps, char *tables, bint (*ring)(void *context, const void *call) noexcept nogil,
+                  void *context) except -1
 cdef void add_bell(void *jumps, bint input, uint32_t size, const char *code, const void *call) noexcept
 cdef add_stub(void *jumps, stub, const char *image)
+cdef void *new_code_limits() except NULL
+cdef void free_code_limits(void *limits) noexcept
 cdef void *new_coverage() except NULL
 cdef void free_coverage(void *table) noexcept
 cdef void set_coverage(void *table) noexcept nogil
 cdef covered_code(void *coverage)
 cdef void mark_code_page(void *cpu, void *page) noexcept nogil
 cdef void remember_blocks(void *jumps) noexcept nogil
-cdef void enter_guest(void *env, const hp_map *memory, uint32_t *code_limits) noexcept nogil
+cdef void enter_guest(void *env, const hp_map *memory, void *code_limits) noexcept nogil
 cdef void leave_guest() noexcept nogil
 cdef void *count_instructions(void *uc, uint64_t *target, uint64_t (*tsc)(void *clock) noexcept nogil, void *clock) except NULL
 cdef int32_t *instructions_left(void *cpu) noexcept nogil

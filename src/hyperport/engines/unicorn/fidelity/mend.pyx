@@ -44,6 +44,10 @@ cdef extern from "translate.h":
         hp_stretch others
         hp_stretch *rows
     int STRETCHES
+    ctypedef struct hp_code_limits:
+        uint32_t used
+    hp_code_limits *hp_new_code_limits()
+    void hp_free_code_limits(hp_code_limits *table)
     hp_coverage_table *hp_new_coverage()
     void hp_free_coverage(hp_coverage_table *table)
     void hp_segments_changed(void *env) nogil
@@ -120,7 +124,7 @@ cdef extern from *:
     #define hp_set_memory(m) (hp_memory = (m))
     #define hp_set_called(h) (hp_called.valid = 1, hp_called.hits = (h))
     #define hp_set_coverage(t) (hp_coverage = (t))
-    #define hp_set_limits(l) (hp_code_limit = (l))
+    #define hp_set_limits(l) (hp_limits = (l))
     #define hp_set_sleeps(f) (hp_sleeps = (_Bool (*)(void))(f))
     #define hp_set_flush(f) (hp_core.flush_code = (void (*)(void *))(f))
     #define hp_tsc_offset(e) HP_AT(e, ENV_TSC_OFFSET, uint64_t)
@@ -133,7 +137,7 @@ cdef extern from *:
     void hp_set_memory(const hp_map *memory) nogil
     void hp_set_called(uint32_t hits) nogil
     void hp_set_coverage(void *table) nogil
-    void hp_set_limits(uint32_t *limits) nogil
+    void hp_set_limits(void *limits) nogil
     void hp_set_flush(void *flush_code) nogil
     void hp_set_sleeps(void *sleeps) nogil
     uint64_t hp_tsc_offset(void *env) nogil
@@ -225,7 +229,8 @@ cdef void free_jumps(void *jumps) noexcept:
     hp_free_jumps(<hp_jump_table *> jumps)
 
 
-cdef int do_calls(void *jumps, char *tables, bint (*ring)(void *context, const void *call) noexcept nogil, void *context) except -1:
+cdef int do_calls(void *jumps, char *tables, bint (*ring)(void *context, const void *call) noexcept nogil,
+                  void *context) except -1:
     """Before the guest runs: look-ups do the calls that are added (see rom_calls.h).
 
     tables: of the port calls without a crossing, on the host. ring(context, call) makes a call by a doorbell.
@@ -260,6 +265,18 @@ cdef add_stub(void *jumps, stub, const char *image):
         rom.stubs[row].code = image + <size_t> stub.code
 
 
+cdef void *new_code_limits() except NULL:
+    """What remembers the limits of code segments that blocks of a CPU were made under; for free_code_limits()."""
+    cdef hp_code_limits *table = hp_new_code_limits()
+    if table == NULL:
+        raise MemoryError("no memory for limits of code segments")
+    return table
+
+
+cdef void free_code_limits(void *limits) noexcept:
+    hp_free_code_limits(<hp_code_limits *> limits)
+
+
 cdef void *new_coverage() except NULL:
     """A table for counts of what code is executed, see coverage.h; for free_coverage()."""
     cdef hp_coverage_table *table = hp_new_coverage()
@@ -288,8 +305,8 @@ cdef covered_code(void *coverage):
     return sorted(stretches), table.others.count
 
 
-cdef void enter_guest(void *env, const hp_map *memory, uint32_t *code_limits) noexcept nogil:
-    """A guest begins to run on this thread. code_limits: four, zeros at first, that go with the CPU's translated code."""
+cdef void enter_guest(void *env, const hp_map *memory, void *code_limits) noexcept nogil:
+    """A guest begins to run on this thread. code_limits: of new_code_limits(), for the CPU; NULL where none is kept."""
     hp_set_env(env)
     hp_set_memory(memory)
     hp_set_limits(code_limits)

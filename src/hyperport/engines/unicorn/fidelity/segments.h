@@ -11,6 +11,8 @@
 #ifndef HYPERPORT_FIDELITY_SEGMENTS_H
 #define HYPERPORT_FIDELITY_SEGMENTS_H
 
+#include <stdlib.h>
+
 #include "core.h"
 #include "segment_rule.h"
 
@@ -19,7 +21,51 @@ enum {
     FLAT_KIND = SEGMENT_PRESENT | SEGMENT_NOT_SYSTEM | SEGMENT_WRITABLE,
 };
 
-static __thread uint32_t *hp_code_limit;        /* the CPU's, four, by CPL: the limit that blocks with HFLAG_CODE were made under */
+/*
+ * Under which limit blocks with HFLAG_CODE were made. The core finds a block by CPL and by the base of CS, but not by its
+ * limit: so all are dropped when a base comes with another limit than before. Bases that are not in the table have had
+ * none but that of real mode. DOS extenders jump between dozens of code segments, each with a limit of its own.
+ */
+enum { CODE_LIMITS = 256, CODE_LIMITS_MOST = 192, REAL_MODE_LIMIT = 0xFFFF };
+typedef struct {
+    uint32_t used;
+    struct { uint32_t base, level, limit; } rows[CODE_LIMITS];      /* level: CPL + 1; 0 in a free row */
+} hp_code_limits;
+
+static __thread hp_code_limits *hp_limits;      /* the CPU's */
+
+static inline uint32_t hp_code_limit_row(const hp_code_limits *table, uint32_t base, uint32_t level)
+{
+    uint32_t i = (base * 0x9E3779B1u >> 24) + level;
+
+    while (table->rows[i %= CODE_LIMITS].level && (table->rows[i].base != base || table->rows[i].level != level))
+        i++;
+    return i;
+}
+
+/* Note that CS has this limit now. Must all blocks go? */
+static int hp_code_limit_changed(hp_code_limits *table, uint32_t base, uint32_t level, uint32_t limit)
+{
+    uint32_t i;
+
+    if (!table->used && limit == REAL_MODE_LIMIT)
+        return 0;
+    i = hp_code_limit_row(table, base, level);
+    if (table->rows[i].level ? table->rows[i].limit == limit : limit == REAL_MODE_LIMIT)
+        return 0;
+    if (!table->rows[i].level && table->used == CODE_LIMITS_MOST) {
+        memset(table, 0, sizeof *table);        /* with the blocks */
+        i = hp_code_limit_row(table, base, level);
+    }
+    table->used += !table->rows[i].level;
+    table->rows[i].base = base;
+    table->rows[i].level = level;
+    table->rows[i].limit = limit;
+    return 1;
+}
+
+static hp_code_limits *hp_new_code_limits(void) { return calloc(1, sizeof(hp_code_limits)); }
+static void hp_free_code_limits(hp_code_limits *table) { free(table); }
 
 static inline int hp_flat(void *env, int n)
 {
@@ -54,10 +100,9 @@ static void hp_segments_changed(void *env)
     if ((new & HFLAG_CPL) == 3 && !hp_flat(env, GS))
         new |= HFLAG_GS;
     *hflags = new;
-    if (new & HFLAG_CODE && hp_code_limit && hp_code_limit[new & HFLAG_CPL] != limit) {
-        hp_code_limit[new & HFLAG_CPL] = limit;
+    if (new & HFLAG_CODE && hp_limits
+        && hp_code_limit_changed(hp_limits, HP_SEGMENT(env, CS, SEGMENT_BASE, uint32_t), (new & HFLAG_CPL) + 1, limit))
         hp_core.flush_code(hp_cpu(env));
-    }
 }
 
 /* May `size` bytes at `offset` of segment n be read or written? */

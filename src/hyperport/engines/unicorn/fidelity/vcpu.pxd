@@ -8,7 +8,7 @@ from hyperport.engines.unicorn.vcpu cimport UnicornVcpu
 cdef class MendedVcpu(UnicornVcpu):
     cdef void *jumps            # of new_jumps()
     cdef void *coverage         # counts of code; NULL: nobody asks
-    cdef uint32_t code_limits[4]    # of enter_guest()
+    cdef void *code_limits      # of new_code_limits()
     cdef bint decided           # the exception that comes next is none of a port access
 
     cdef bint did_undefined(self) noexcept nogil

@@ -11,7 +11,9 @@ from hyperport.cpu.vcpu cimport ECX, EDX, EFLAGS_IF, EFLAGS_RF, EFLAGS_VM, VECTO
 from hyperport.engines.unicorn.fidelity.mend cimport (
     covered_code,
     exception_begins,
+    free_code_limits,
     free_coverage,
+    new_code_limits,
     new_coverage,
     one_by_one,
     port_hits,
@@ -40,8 +42,12 @@ cdef enum:
 cdef class MendedVcpu(UnicornVcpu):
     """A vCPU with the debug registers and the encodings of an i386."""
 
+    def __cinit__(self, *args, **kwargs):
+        self.code_limits = new_code_limits()
+
     def __dealloc__(self):
         free_coverage(self.coverage)
+        free_code_limits(self.code_limits)
 
     cdef bint did_undefined(self) noexcept nogil:
         """#UD, as the translator was made to believe (code_filter.pyx). True if it is another thing, and done."""

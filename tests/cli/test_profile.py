@@ -57,7 +57,7 @@ def test_a_file_that_the_host_does_not_take_is_one_line_and_the_rest_is_there(
         (["--filter", "prot"], "filter: column 1 of 'prot': 'prot' is no test", 2),
         (["--filter", "device foo"], "there is no device 'foo'", 2),
         (["--symbols", "/no/where"], "symbols: /no/where: No such file or directory", 78),
-        (["--top", "many"], "top 'many' is no number", 2),
+        (["--top", "many"], "--top: 'many' is no number", 2),
     ],
 )
 def test_errors_are_one_line(words: list[str], said: str, status: int, capfd: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from hyperport.abi.convention import Image
 from hyperport.cpu.state import CpuState
 from hyperport.lines.attention import StopKind
+
+if TYPE_CHECKING:
+    from hyperport.abi.convention import Image
 
 # Linear addresses of the first byte and behind the last, of instructions in a row; how often they were begun.
 CodeCount = tuple[int, int, int]

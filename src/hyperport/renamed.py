@@ -97,7 +97,7 @@ RENAMED: Final[dict[str, str]] = {
     "hyperport.config:parse_size": "hyperport.options:parse_size",
     "hyperport.config:parse_switch": "hyperport.options:parse_switch",
     "hyperport.machine:Machine": "hyperport:Machine",
-    "hyperport.machine:PANIC": "hyperport.machine.machine:PANIC",
+    "hyperport.machine:PANIC": "hyperport.host.char:PANIC_TEXT",
     "hyperport.machine:load_device_class": "hyperport.machine.plugins:load_device_class",
     "hyperport.memory:LARGEST": "hyperport.memory.ram:LARGEST",
     "hyperport.memory:SMALLEST": "hyperport.memory.ram:SMALLEST",

@@ -93,7 +93,7 @@ static __attribute__((noinline)) int hp_still_right(void *env, hp_jump *row, uin
     uint64_t host;
 
     hp_forget_dropped();
-    if (!row->code || HP_AT(row->code - hp_jumps->header, TB_CFLAGS, uint32_t) & CF_INVALID)
+    if (!row->code || (!hp_is_rom_code(row->code) && HP_AT(row->code - hp_jumps->header, TB_CFLAGS, uint32_t) & CF_INVALID))
         return 0;
     host = (uint64_t)hp_tlb_host(env, hp_mmu(env), row->pc, 1, TLB_CODE);
     if ((uint32_t)(host >> 12) != row->page || host >> HOST_BITS != hp_jumps->high)
@@ -160,12 +160,25 @@ static void *hp_find_block(void *cpu, uint64_t pc, uint64_t cs_base, uint32_t fl
 }
 
 /* The row does not say it, or not for sure. */
-static __attribute__((noinline)) void *hp_find_next_code(void *env)
+static __attribute__((noinline)) void *hp_find_code(void *env)
 {
     uint64_t cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t), pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
     char *block = hp_find_block(hp_cpu(env), pc, cs_base, hp_block_flags(env), (uint32_t)CF_PLAIN);
 
     return block ? HP_AT(block, TB_CODE, void *) : plain_next_code(env);
+}
+
+/* The same; what is there may be done in another way. */
+static __attribute__((noinline)) void *hp_find_next_code(void *env)
+{
+    uint64_t cs_base = HP_SEGMENT(env, CS, SEGMENT_BASE, uint64_t), pc = cs_base + HP_AT(env, ENV_EIP, uint64_t);
+    uint32_t flags = hp_block_flags(env);
+    hp_jump *row = hp_jump_row(pc, flags);
+
+    if (row->pc == pc && row->cs_base == cs_base && row->flags == flags && hp_is_rom_code(row->code)
+        && hp_still_right(env, row, hp_stamp(env)))
+        return (void *)row->code;
+    return hp_find_code(env);
 }
 
 /* In place of helper_lookup_tb_ptr(): the host's code to go on with. It runs at each RET, so it calls nothing on its way, and has
@@ -204,7 +217,7 @@ static inline void *hp_code_behind(void *env, uint64_t stamp)
     const hp_jump *row = hp_jump_row(pc, flags);
 
     if (HP_RARELY(row->pc != pc || row->cs_base || row->flags != flags || row->stamp != stamp))
-        return hp_find_next_code(env);
+        return hp_find_code(env);
     return HP_RARELY(hp_is_rom_code(row->code)) ? hp_plain_code(env) : (void *)row->code;
 }
 

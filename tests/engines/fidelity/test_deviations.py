@@ -3,21 +3,34 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from pathlib import Path
 
 import pytest
 
-from .guest import DB, START, XM, CpuGuest
+from ...conftest import machine_code
+from .guest import DATA, DB, GP, SPARE, SS, STACK, START, XM, CpuGuest, descriptor
 from .test_debug import ACCESS, ARMED, EXECUTE, arm
+from .test_segments import LIMIT_15, READABLE_CODE, load
 from .test_sse import AT, DEFAULT, MULSS, UE, singles
 from .test_sse import run as run_sse
 from .test_system import PAE, PE, PG, TABLES, set_cr
-from .test_x87 import C1
+from .test_x87 import C1, FLD1, ZE_UNMASKED
 from .test_x87 import run as run_x87
 
 AC, AM = 1 << 18, 1 << 18
 DAZ = 1 << 6
 MINSS = MULSS.replace("59", "5d")
+
+
+def test_the_table_names_what_is_tested_here() -> None:
+    table = (Path(__file__).parents[3] / "docs" / "cpu.md").read_text().split("## What it lacks")[1]
+    named = re.findall(r"^\| ([a-z0-9-]+) \|", table, re.MULTILINE)
+    reasons = re.findall(
+        r'^@pytest.mark.xfail\(strict=True, reason="([a-z0-9-]+)"\)', Path(__file__).read_text(), re.MULTILINE
+    )
+    assert sorted(named) == sorted(set(reasons))
 
 
 @pytest.mark.xfail(strict=True, reason="x87-rounding")
@@ -69,3 +82,42 @@ def test_mov_ss_holds_off_a_breakpoint_behind_it(cpu: CpuGuest) -> None:
 @pytest.mark.xfail(strict=True, reason="unaligned-watch")
 def test_a_load_that_is_not_aligned_beside_a_data_breakpoint(cpu: CpuGuest) -> None:
     assert cpu.vector(arm(AT + 4, ACCESS) + "8b 43 05 ; mov eax, [ebx+5]", registers={"ebx": AT}) is None
+
+
+@pytest.mark.xfail(strict=True, reason="x87-operand")
+def test_the_operand_of_an_x87_error(cpu: CpuGuest) -> None:
+    run_x87(cpu, FLD1 + "d8 33 ; fdiv dword [ebx]\n d9 73 10 ; fnstenv [ebx+16]\n db e2", ZE_UNMASKED, bytes(4))
+    assert (cpu.word(AT + 16 + 20), cpu.word(AT + 16 + 24, 2)) == (AT, cpu.engine.state().ds.selector)
+
+
+@pytest.mark.xfail(strict=True, reason="cvtps2pi-operand")
+def test_cvtps2pi_reads_eight_bytes(cpu: CpuGuest) -> None:
+    code = load("es", SPARE) + "26 0f 2d 05 08 00 00 00 ; cvtps2pi mm0, [es:8]"
+    assert cpu.vector(code, segments=LIMIT_15) is None
+
+
+@pytest.mark.xfail(strict=True, reason="near-limit")
+@pytest.mark.parametrize(
+    ("before", "code"),
+    [
+        ("", "e9 fb 1f 00 00 ; jmp near"),
+        ("", "e8 fb 1f 00 00 ; call near"),
+        ("68 00 20 00 00 ; push\n", "c3 ; ret"),
+        ("b8 00 20 00 00 ; mov eax, 2000h\n", "ff e0 ; jmp eax"),
+    ],
+    ids=["jmp", "call", "ret", "jmp-eax"],
+)
+def test_a_near_transfer_beyond_the_limit_faults_itself(cpu: CpuGuest, before: str, code: str) -> None:
+    cpu.memory.write(AT, machine_code(before + code))
+    end = cpu.run(f"ea 00 00 00 00 {SPARE:02x} 00 ; jmp far", segments={SPARE: descriptor(AT, 0xFFF, READABLE_CODE)})
+    assert (end.vector, end.error) == (GP, 0)
+    assert end.eip == len(machine_code(before))
+
+
+@pytest.mark.xfail(strict=True, reason="enter-limit")
+def test_enter_beyond_the_limit_of_the_stack(cpu: CpuGuest) -> None:
+    start = load("ss", SPARE)
+    end = cpu.run(
+        start + "c8 00 90 00 ; enter 9000h, 0\n" + load("ss", DATA), segments={SPARE: descriptor(0, STACK + 0xFFF)}
+    )
+    assert (end.vector, end.error, end.offset) == (SS, 0, len(machine_code(start)))

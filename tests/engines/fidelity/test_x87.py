@@ -8,9 +8,10 @@ import struct
 import pytest
 
 from ...conftest import machine_code
-from .guest import MF, NM, CpuGuest, End
+from .guest import GP, MF, NM, SPARE, CpuGuest, End
 from .guest import START as CODE_AT
 from .test_frames import FLAT_CODE
+from .test_segments import LIMIT_15, load
 
 AT = 0x6000
 IE, DE, ZE, OE, UE, PE, SF, ES = 1, 2, 4, 8, 16, 32, 64, 128
@@ -276,3 +277,21 @@ def test_the_instruction_pointer_is_that_of_the_error(cpu: CpuGuest) -> None:
     run(cpu, DIVIDE + "d9 73 10 ; fnstenv [ebx+16]\n db e2", ZE_UNMASKED)
     assert cpu.word(AT + 16 + 12) == CODE_AT + len(machine_code(START + FLDZ + FLD1))
     assert cpu.word(AT + 16 + 16, 2) == FLAT_CODE
+
+
+@pytest.mark.parametrize(
+    ("code", "last"),
+    [
+        ("0f fc 05 {at} ; paddb mm0, [es:at]", 8),
+        ("0f 6e 05 {at} ; movd mm0, [es:at]", 12),
+        ("0f 7f 05 {at} ; movq [es:at], mm0", 8),
+        ("0f e7 05 {at} ; movntq [es:at], mm0", 8),
+        ("0f 2c 05 {at} ; cvttps2pi mm0, [es:at]", 0),
+        ("66 0f 2d 05 {at} ; cvtpd2pi mm0, [es:at]", 0),
+    ],
+)
+def test_an_mmx_instruction_has_the_tags_once_its_operand_is_there(cpu: CpuGuest, code: str, last: int) -> None:
+    for at, vector, in_use in ((last, None, 0xFF), (last + (16 if last == 0 else 1), GP, 0)):
+        operand = code.format(at=at.to_bytes(4, "little").hex(" "))
+        end = cpu.run("db e3 ; fninit\n" + load("es", SPARE) + "26 " + operand, segments=LIMIT_15)
+        assert (end.vector, end.state.fpu.in_use) == (vector, in_use)

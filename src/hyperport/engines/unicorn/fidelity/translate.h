@@ -15,6 +15,7 @@
  *     the start of the instruction; it is corrected. The helper of CMPXCHG8B keeps all flags but ZF, and so must find them. LOOPE and LOOPNE
  *     branch twice, and the core notes how flags are kept behind the first branch, which is taken when the count ends: it
  *     is noted before.
+ * MMX.  The core sets the x87 tags before it accesses the operand in memory; the call is moved behind that, which may fault.
  * Alignment.  The first load or store of 8 bytes of an instruction whose operand must be aligned asks the core to check
  *     for 16; where #AC is looked for, each asks for its own size. See alignment.h.
  */
@@ -48,6 +49,7 @@ static __thread struct {
     int loaded;                 /* a segment register was loaded earlier in this block */
     char *note;                 /* the operation insn_start: EIP, and how flags are kept */
     int acted;                  /* it has accessed memory or called a helper */
+    char *mmx;                  /* the call that makes the x87 tags those of MMX; NULL: none */
     int ops;                    /* operations of the block so far: they grow from instruction to instruction */
 } hp_instruction;
 
@@ -94,7 +96,7 @@ static void (*plain_ld64)(hp_context *tcg, uintptr_t value, uintptr_t address, u
 static void (*plain_st32)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void (*plain_st64)(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop);
 static void *hp_takes_address;              /* a helper with the signature of checks */
-static void *hp_computes_flags;                     /* the helper */
+static void *hp_computes_flags, *hp_enters_mmx;     /* helpers */
 
 /* Make the call that was emitted last one of another function. */
 static void hp_change_call(hp_context *tcg, void *from, void *to)
@@ -150,6 +152,8 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
     hp_instruction.acted = 1;
     if (!hp_instruction.env || !(swap = hp_swap_of(function))->core) {
         plain_callN(tcg, function, result, count, arguments);
+        if (function == hp_enters_mmx)
+            hp_instruction.mmx = hp_last_op(tcg);
         return;
     }
     if (swap->emit) {
@@ -252,22 +256,36 @@ static inline int hp_aligned(hp_context *tcg, uintptr_t address, int memop)
     return memop | MEMOP_ALIGN;
 }
 
+/* An access was emitted that may fault. */
+static inline void hp_enter_mmx_behind(hp_context *tcg)
+{
+    hp_temp *env = hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t));
+
+    if (HP_RARELY(hp_instruction.mmx != NULL)) {
+        hp_remove_op(tcg, hp_instruction.mmx);
+        hp_callN(tcg, hp_enters_mmx, NULL, 1, &env);
+    }
+}
+
 static void hp_ld32(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
 {
     hp_access(tcg, address, memop, 0);
     plain_ld32(tcg, value, address, mmu, hp_aligned(tcg, address, memop));
+    hp_enter_mmx_behind(tcg);
 }
 
 static void hp_ld64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
 {
     hp_access(tcg, address, memop, 0);
     plain_ld64(tcg, value, address, mmu, hp_aligned(tcg, address, memop));
+    hp_enter_mmx_behind(tcg);
 }
 
 static void hp_st32(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
 {
     hp_access(tcg, address, memop, 1);
     plain_st32(tcg, value, address, mmu, hp_aligned(tcg, address, memop));
+    hp_enter_mmx_behind(tcg);
 }
 
 static void hp_st64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr_t mmu, int memop)
@@ -284,6 +302,7 @@ static void hp_st64(hp_context *tcg, uintptr_t value, uintptr_t address, uintptr
         return;
     }
     plain_st64(tcg, value, address, mmu, hp_aligned(tcg, address, memop));
+    hp_enter_mmx_behind(tcg);
 }
 
 /* The translator begins with an instruction. */
@@ -296,6 +315,7 @@ static void hp_begin_instruction(void *tcg, uint32_t address, int aligned, int s
     hp_instruction.small = small;
     hp_instruction.probes = probes;
     hp_instruction.acted = 0;
+    hp_instruction.mmx = NULL;
     hp_instruction.note = hp_last_op(tcg);
     if ((HP_AT(hp_instruction.note, 0, uint32_t) & OPCODE) != OP_INSN_START)
         hp_instruction.note = NULL;
@@ -421,6 +441,7 @@ static const char *hp_prepare(void *library)
     hp_takes_address = hp_symbol("helper_fxrstor");
     hp_takes_env = hp_symbol("helper_clts");
     hp_computes_flags = hp_symbol("helper_cc_compute_all");
+    hp_enters_mmx = hp_symbol("helper_enter_mmx");
     hp_swap_for("check_exit_request")->emit = hp_begin_block;
     hp_swap_instead("lookup_tb_ptr", (void **)&plain_next_code, (void *)hp_next_code);
 #define SWAP(helper, ...) hp_swap_instead(#helper, (void **)&core_##helper, (void *)hp_##helper);

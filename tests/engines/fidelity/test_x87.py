@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from ...conftest import machine_code
+from ..translator import MODES, Translator
 from .guest import GP, MF, NM, SPARE, CpuGuest, End
 from .guest import START as CODE_AT
 from .test_frames import FLAT_CODE
@@ -295,3 +296,13 @@ def test_an_mmx_instruction_has_the_tags_once_its_operand_is_there(cpu: CpuGuest
         operand = code.format(at=at.to_bytes(4, "little").hex(" "))
         end = cpu.run("db e3 ; fninit\n" + load("es", SPARE) + "26 " + operand, segments=LIMIT_15)
         assert (end.vector, end.state.fpu.in_use) == (vector, in_use)
+
+
+def test_the_translation_of_another_unicorn_is_left_alone(cpu: CpuGuest) -> None:
+    cpu.run("0f fc 03 ; paddb mm0, [ebx]", registers={"ebx": AT})
+    translator = Translator()
+    costs = []
+    for code in ("8b 03 ; mov eax, [ebx]", "0f fc c1 ; paddb mm0, mm1", "8b 03"):
+        translator.write(machine_code(code))
+        costs.append(translator.cost(1, MODES["flat, ring 0"]))
+    assert costs[0] == costs[2]

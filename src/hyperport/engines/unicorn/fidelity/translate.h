@@ -152,7 +152,7 @@ static void hp_callN(hp_context *tcg, void *function, hp_temp *result, int count
     hp_instruction.acted = 1;
     if (!hp_instruction.env || !(swap = hp_swap_of(function))->core) {
         plain_callN(tcg, function, result, count, arguments);
-        if (function == hp_enters_mmx)
+        if (hp_instruction.env && function == hp_enters_mmx)
             hp_instruction.mmx = hp_last_op(tcg);
         return;
     }
@@ -261,7 +261,7 @@ static inline void hp_enter_mmx_behind(hp_context *tcg)
 {
     hp_temp *env = hp_temp_of(tcg, HP_AT(tcg, TCG_CPU_ENV, uintptr_t));
 
-    if (HP_RARELY(hp_instruction.mmx != NULL)) {
+    if (HP_RARELY(hp_instruction.mmx && hp_instruction.env)) {
         hp_remove_op(tcg, hp_instruction.mmx);
         hp_callN(tcg, hp_enters_mmx, NULL, 1, &env);
     }

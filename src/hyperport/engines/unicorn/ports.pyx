@@ -8,7 +8,8 @@ to in_byte() to out_long() below. The public hook would first restore EIP and fl
 every access; here that is done only where an access may fault.
 
 A REP INS or OUTS arrives here at its first element, a hypercall as the OUT that its doorbell is; look_at() finds out
-which it is, once for each place in translated code (sites.pxd). Strings are then done whole, calls by hypercalls.pyx.
+which it is, once for each place in translated code (sites.pxd). Strings are then done whole, calls by hypercalls.pyx. A
+call of one element seldom comes that way: fidelity/rom_calls.h makes it by ring_alone(), without the ROM's code.
 
 Permission.  The core's IOPL and TSS-bitmap check is compiled out; port_allowed() in vcpu.pyx does it. Where that
     would come too late, code_filter.pyx makes the instruction another one.

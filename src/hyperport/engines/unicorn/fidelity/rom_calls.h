@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The port calls of a ROM, for one element, done as one thing.
+ * The port calls of a ROM, for one element, done as one thing. Stage 1 of such a call; next: ports.pyx, ring_alone().
  *
  * jumps.h looks up the block that a CALL leads to anyway, and finds its code. For these calls it finds a function here instead, which
  * does what the call does and looks up the block behind it. There are two kinds:
